@@ -1,0 +1,210 @@
+"""The command line of a simulation: flags in, a summary or one JSON object out, an exit code that says whose fault."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from utils.config import Loaded, load_settings, show_config
+from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.journal import plain
+from utils.log import event, setup_logging
+from utils.version import version
+
+INTERRUPTED = 130
+#: Flags that set a setting, and which.
+SETTING_FLAGS = {
+    "symbol": "market.symbol",
+    "timeframe": "market.timeframe",
+    "seed": "simulation.seed",
+    "steps": "simulation.steps",
+    "initial_capital": "simulation.initial_capital",
+}
+logger = logging.getLogger("backtest")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with one sentence for a wrong flag and the nearest known one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of exiting, so that every mistake takes one way out."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if unknown and message.startswith("unrecognized"):
+            known = [flag for action in self._actions for flag in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
+            hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
+            raise ConfigError(f"unknown flag {unknown[0]}; {hint}")
+        raise ConfigError(f"{message}; --help lists the flags")
+
+
+def build_parser(*, real: bool) -> Parser:
+    """The flags of `run_simulation.py` and `python -m backtest.sim_loop`."""
+    mode = "real data, or an error" if real else "the mock market, or a candle file"
+    parser = Parser(
+        prog="python -m backtest.sim_loop" if real else "python run_simulation.py",
+        description=f"Simulate the scalper on paper: {mode}. No real-money orders are ever sent.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol, or the file's)")
+    add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe, or the file's)")
+    add("--steps", type=int, metavar="N", help="bars on which decisions are made, warm-up not counted")
+    add("--data", action="append", metavar="PATH", help="candle file: Parquet, CSV, Feather or JSON; repeatable")
+    add("--funding", action="append", metavar="PATH", help="funding file (default: the sibling of --data); repeatable")
+    add("--slow", action="store_true", help="the last N closed bars from the exchange")
+    add("--live", action="store_true", help="go on bar by bar on the exchange's stream")
+    add("--seed", type=int, metavar="N", help="seed of the mock market")
+    add("--initial-capital", type=float, metavar="X", help="equity at the start, quote")
+    add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add("--logs-dir", type=Path, metavar="DIR", help="write the log files straight to this directory")
+    add("--log-file", type=Path, metavar="PATH", help="JSON lines of what happened")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--quiet", action="store_true", help="print one line instead of the summary")
+    add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
+    add("--show-config", action="store_true", help="print every setting with value, unit, range and source")
+    add("--version", action="store_true", help="print the version")
+    return parser
+
+
+def with_hyphens(arguments: Sequence[str]) -> list[str]:
+    """`--logs_dir=x` is `--logs-dir=x`: both spellings of a flag are right."""
+    spelled = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        spelled.append(flag.replace("_", "-") + equals + value if flag.startswith("--") else argument)
+    return spelled
+
+
+def settings_of(flags: argparse.Namespace) -> Loaded:
+    """Settings with the flags on top; with a file, symbol and timeframe are its own and only checked."""
+    from_file = bool(flags.data)
+    given: Mapping[str, Any] = {
+        key: getattr(flags, flag)
+        for flag, key in SETTING_FLAGS.items()
+        if not (from_file and flag == "symbol") and not (flag == "symbol" and "," in (flags.symbol or ""))
+    }
+    names = {key: f"--{flag.replace('_', '-')}" for flag, key in SETTING_FLAGS.items()}
+    return load_settings(flags.config, flags=given, flag_names=names)
+
+
+def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C).
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+        real: only real data will do (`python -m backtest.sim_loop`).
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    verbose = any(a == "--verbose" or (a.startswith("-v") and not a.startswith("--")) for a in arguments)
+    try:
+        return run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real)
+    except ScalperError as error:
+        return fail(str(error), error.exit_code, verbose=verbose)
+    except KeyboardInterrupt:
+        return fail("stopped by Ctrl-C; no log file was changed", INTERRUPTED, verbose=False)
+    except BrokenPipeError:
+        # the reader has gone (`| head`); keep Python from complaining about the closed pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return fail("the machine ran out of memory; use fewer bars with --steps", 1, verbose=verbose)
+    except Exception as error:  # noqa: BLE001 - the entry point's last word: a bug is one sentence, -v shows the rest
+        return fail(
+            f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it", 1, verbose=verbose
+        )
+
+
+def fail(sentence: str, code: int, *, verbose: bool) -> int:
+    """Print one sentence to standard error; with -v the traceback before it."""
+    if verbose:
+        traceback.print_exc()
+    print(f"error: {sentence}" if code != INTERRUPTED else sentence, file=sys.stderr)
+    return code
+
+
+def run(flags: argparse.Namespace, *, real: bool) -> int:
+    """Do what the flags say."""
+    if flags.version:
+        print(f"hybrid-scalper {version()}")
+        return 0
+    if flags.json and flags.quiet:
+        raise ConfigError("--json and --quiet: expected one of them, saw both; --json is quiet already")
+    loaded = settings_of(flags)
+    if flags.show_config:
+        return print_config(loaded, as_json=flags.json)
+    setup_logging(flags.verbose, quiet=flags.quiet or flags.json or not flags.verbose, log_file=flags.log_file)
+    if flags.data and (flags.slow or flags.live):
+        raise ConfigError("--data: expected a file or the exchange, saw both; leave --slow and --live out")
+    if not flags.data and (real or flags.slow or flags.live):
+        refuse_real(flags, loaded)
+    if flags.data and flags.seed is not None:
+        raise ConfigError("--seed: it belongs to the mock market, and --data names a file; leave one of them out")
+    if flags.funding and not flags.data:
+        raise ConfigError("--funding: it belongs to the candles of --data, and none are named; add --data")
+    return simulate_and_show(flags, loaded)
+
+
+def refuse_real(flags: argparse.Namespace, loaded: Loaded) -> NoReturn:
+    """Real data was asked for: let the driver say what it cannot reach."""
+    from backtest.sim_loop import run_simulation
+
+    market = loaded.settings.market
+    run_simulation(flags.symbol, flags.timeframe, market.exchange, flags.steps, flags.live, settings=loaded.settings)
+    raise DataUnavailable("real data was asked for, and none came")
+
+
+def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
+    """Simulate on the mock market or the named files, and print what came of it."""
+    from backtest.market import build_market, read_sources, synthetic_market
+    from backtest.sim_loop import run_simulation
+    from backtest.summary import Screen
+
+    settings = loaded.settings
+    with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
+        if flags.data:
+            candles = read_sources(flags.data if len(flags.data) > 1 else flags.data[0], flags.symbol, flags.timeframe)
+            market = build_market(
+                candles,
+                settings,
+                steps=flags.steps,
+                data=flags.data,
+                funding=[Path(path) for path in flags.funding or ()],
+            )
+            screen.announce(", ".join(market.sources), synthetic=False)
+        else:
+            screen.announce(f"seed {settings.simulation.seed}, {settings.simulation.preset}", synthetic=True)
+            symbols = flags.symbol or settings.market.symbol
+            market = synthetic_market(
+                settings, symbols, settings.market.timeframe, settings.simulation.steps, screen.making
+            )
+        event(
+            logger, "run_started", source=",".join(market.sources), bars=len(market.bars), symbols=len(market.symbols)
+        )
+        result = run_simulation(data=market, settings=settings, logs_dir=flags.logs_dir, watch=screen.watching(market))
+        event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
+        screen.show(result)
+    return 0
+
+
+def print_config(loaded: Loaded, *, as_json: bool) -> int:
+    """Every setting: value, unit, range and where it came from."""
+    rows = show_config(loaded)
+    if as_json:
+        print(json.dumps([plain(row._asdict()) for row in rows]))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("setting", "value", "unit", "range", "source", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row.key, json.dumps(plain(row.value)), row.unit, row.range, row.source)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+    return 0

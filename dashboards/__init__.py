@@ -1,0 +1,1 @@
+"""Views of the journal. May import `utils` and nothing else of ours."""

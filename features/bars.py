@@ -1,0 +1,95 @@
+"""What bar features read: one prepared row, filled once a bar by one compiled function."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from features.windows import inlined
+from utils.rows import NS_PER_MINUTE, NS_PER_MS, BarRow, layout_of
+
+MINUTES_PER_DAY = 1440
+NAN = math.nan
+
+
+class PreparedBar(Protocol):
+    """One bar, and what several features want of it. Nothing here has a parameter."""
+
+    count: int  # bars of this symbol so far, this one included
+    time_ms: float  # close time, milliseconds since 1970 UTC
+    minute: int  # of the UTC day, at the close
+    open: float  # quote
+    high: float
+    low: float
+    close: float
+    volume: float  # base
+    taker_buy: float  # base; NaN = the venue does not say
+    prev_close: float  # quote; NaN at the first bar, like all fields that need it
+    change: float  # close - prev_close, quote
+    log_close: float
+    log_return: float  # ln(close / prev_close)
+    log_gap: float  # ln(open / prev_close)
+    log_body: float  # ln(close / open)
+    log_range: float  # ln(high / low)
+    rogers: float  # ln(H/C) ln(H/O) + ln(L/C) ln(L/O)
+    true_range: float  # quote: max(high, prev_close) - min(low, prev_close)
+    still: float  # bars in a row, up to this one, whose log return is 0
+    frozen: float  # bars in a row, up to this one, whose true range is 0
+
+
+class SharedBar(Protocol):
+    """What one bar leaves for the next."""
+
+    count: int
+    close: float
+    log_close: float
+    still: float
+    frozen: float
+
+
+BAR_ROW = layout_of(PreparedBar)
+BAR_SHARED = layout_of(SharedBar)
+
+
+@inlined
+def prepare_bar(shared: SharedBar, bar: BarRow, row: PreparedBar) -> None:
+    """Fill `row` from `bar` and from what the bar before left in `shared`."""
+    # most bars open where the last one closed; a branch is cheaper than a logarithm
+    log_open = shared.log_close if bar.open == shared.close else math.log(bar.open)
+    log_high = math.log(bar.high)
+    log_low = math.log(bar.low)
+    log_close = math.log(bar.close)
+    row.count = shared.count + 1
+    row.time_ms = float(bar.ts // NS_PER_MS)
+    row.minute = bar.ts // NS_PER_MINUTE % MINUTES_PER_DAY
+    row.open = bar.open
+    row.high = bar.high
+    row.low = bar.low
+    row.close = bar.close
+    row.volume = bar.volume
+    row.taker_buy = bar.taker_buy
+    row.log_close = log_close
+    row.log_body = log_close - log_open
+    row.log_range = log_high - log_low
+    row.rogers = (log_high - log_close) * (log_high - log_open) + (log_low - log_close) * (log_low - log_open)
+    if shared.count == 0:
+        row.prev_close = NAN
+        row.change = NAN
+        row.log_return = NAN
+        row.log_gap = NAN
+        row.true_range = NAN
+        row.still = 0.0
+        row.frozen = 0.0
+    else:
+        row.prev_close = shared.close
+        row.change = bar.close - shared.close
+        row.log_return = log_close - shared.log_close
+        row.log_gap = log_open - shared.log_close
+        row.true_range = max(bar.high, shared.close) - min(bar.low, shared.close)
+        row.still = shared.still + 1.0 if row.log_return == 0.0 else 0.0
+        row.frozen = shared.frozen + 1.0 if row.true_range == 0.0 else 0.0
+    shared.count = row.count
+    shared.close = bar.close
+    shared.log_close = log_close
+    shared.still = row.still
+    shared.frozen = row.frozen

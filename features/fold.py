@@ -1,0 +1,231 @@
+"""The fold: one definition of a feature, and the compiled loop over many of them that history and live share.
+
+A feature is `step(state, row) -> float64`, compiled, over two records. From a tuple of features one compiled vector
+function is generated that calls the steps directly, and the loop over it; a whole history, any chunk of it and the
+next closed bar all go through that loop, so they give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bars import BAR_ROW, BAR_SHARED, prepare_bar
+from utils.compiled import compile_source
+from utils.errors import ConfigError, DataError
+from utils.rows import BAR, Rows, layout
+
+#: A compiled `step(state, row) -> float`: reads only its row, writes only to its state.
+Step = Callable[[Any, Any], float]
+#: The compiled loop: `(states, rows, out) -> rows done`; fewer than given if a row names a symbol without a state.
+Loop = Callable[[Rows, Rows, Rows], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How rows of one source come in: their layout, and what is prepared of each row for all its features."""
+
+    rows: np.dtype[Any]
+    prepared: np.dtype[Any]
+    shared: np.dtype[Any]
+    prepare: Callable[[Any, Any, Any], None]  # compiled (shared, row, prepared)
+
+
+class Source(Enum):
+    """Which rows a feature eats."""
+
+    BAR = Door(BAR, BAR_ROW, BAR_SHARED, prepare_bar)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When NaN is right after warm-up, in words and as a test over one symbol's rows from its first."""
+
+    name: str
+    allowed: Callable[[Rows], NDArray[np.bool_]]
+
+
+NEVER = Rule("never", lambda rows: np.zeros(len(rows), dtype=np.bool_))
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One fold over market rows: everything the loop, the checks and the model's fingerprint want to know of it.
+
+    `step` carries the documentation: its docstring has the lines `Formula:`, `Unit:` and `Source:`.
+    """
+
+    name: str
+    source: Source
+    unit: str
+    warmup: int  # rows before the first finite value; NaN until then
+    state: np.dtype[Any]  # a record; its first fields are the parameters, the rest begins as 0
+    step: Step
+    undefined: Rule
+    params: tuple[float, ...]
+    reference: str  # paper, exchange page, or "own"
+    bounds: tuple[float, float] = (-np.inf, np.inf)  # in `unit`, both ends included
+
+    def __post_init__(self) -> None:
+        if self.state.names is None or len(self.state.names) < len(self.params):
+            raise ConfigError(f"{self.name}: expected a state field for each of {len(self.params)} params")
+
+    def fresh(self) -> Rows:
+        """A state before its first row: params in the first fields, 0 elsewhere; a record array of length 1."""
+        state = np.zeros(1, self.state)
+        for field, value in zip(self.state.names or (), self.params, strict=False):
+            state[field] = value
+        return state
+
+
+def fingerprint(features: tuple[Feature, ...]) -> str:
+    """SHA-256 over names, order and parameters; a model refuses features whose fingerprint differs from its own."""
+    text = json.dumps([[f.name, f.source.name, *map(float, f.params)] for f in features])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _code_file(step: Step) -> str:
+    return str(getattr(step, "py_func", step).__code__.co_filename)
+
+
+@cache
+def generate(door: Door, steps: tuple[tuple[str, Step], ...]) -> tuple[Callable[..., None], Loop]:
+    """The compiled vector function of these steps, `vector(state, row, out)`, and the loop over rows around it.
+
+    Their machine code is cached on disk under a stamp of all compiled sources. Steps may live elsewhere (a user's
+    file), which that stamp does not cover: a hash of each such file stands in the generated text.
+
+    Args:
+        door: what prepares the rows.
+        steps: output field and step of each feature, in order.
+    """
+    files = sorted({_code_file(step) for _, step in steps})
+    header = [f"# {Path(file).name} {hashlib.sha256(Path(file).read_bytes()).hexdigest()}" for file in files]
+    body = [f"    out.{name} = step_{i}(state.{name}, row)" for i, (name, _) in enumerate(steps)]
+    vector_text = "\n".join(
+        [
+            *header,
+            *(f"# step_{i} = {step.__module__}.{step.__qualname__}" for i, (_, step) in enumerate(steps)),
+            "def vector(state, bar, out):",
+            "    row = state.row",
+            "    prepare(state.shared, bar, row)",
+            *body,
+            "",
+        ]
+    )
+    # a cached function is rebuilt inside the module it names
+    scope = {"__name__": __name__, "prepare": door.prepare, **{f"step_{i}": step for i, (_, step) in enumerate(steps)}}
+    vector = compile_source("vector", vector_text, scope, __file__)
+    loop_text = "\n".join(
+        [
+            f"# vector {hashlib.sha256(vector_text.encode()).hexdigest()}",
+            "def fold(states, bars, out):",
+            "    for i in range(len(bars)):",
+            "        symbol = bars[i].sym",
+            "        if symbol < 0 or symbol >= len(states):",
+            "            return i",
+            "        vector(states[symbol], bars[i], out[i])",
+            "    return len(bars)",
+            "",
+        ]
+    )
+    return vector, compile_source("fold", loop_text, {"__name__": __name__, "vector": vector}, __file__)
+
+
+class FeatureSet:
+    """Features in a fixed order, with one state per symbol: history goes on where the last call ended.
+
+    `batch` and `step` are one compiled loop; only the number of rows differs.
+    """
+
+    def __init__(self, features: tuple[Feature, ...], symbols: int = 1) -> None:
+        """Fresh states for `symbols` symbols.
+
+        Args:
+            features: all of one source, names unique.
+            symbols: rows carry `sym` from 0 to symbols - 1.
+
+        Raises:
+            ConfigError: no features, names that repeat or that NumPy owns, or sources that differ.
+        """
+        sources = {feature.source for feature in features}
+        if len(sources) != 1:
+            raise ConfigError(f"expected features of one source, got {sorted(s.name for s in sources)}")
+        door: Door = sources.pop().value
+        self.features = features
+        self.names = tuple(feature.name for feature in features)
+        try:
+            self.dtype = layout(*((name, np.float64) for name in self.names))
+            state = layout(
+                ("shared", door.shared), ("row", door.prepared), *((f.name, f.state) for f in features)
+            )
+        except ValueError as error:
+            raise ConfigError(f"feature names must be unique and free: {error}") from error
+        self.warmup = max(feature.warmup for feature in features)
+        self._fresh = np.zeros(1, state)
+        for feature in features:
+            self._fresh[feature.name] = feature.fresh()
+        self.states: Rows = np.repeat(self._fresh, symbols)
+        self.vector, self.fold = generate(door, tuple((f.name, f.step) for f in features))
+        self._row = np.zeros(1, self.dtype)
+
+    def batch(self, bars: Rows, out: Rows | None = None) -> Rows:
+        """Feed rows in order of time, symbols interleaved as they come; returns one record of features a row.
+
+        Args:
+            bars: rows of the source's layout.
+            out: rows of `dtype` to write to, as many as bars; default: new ones.
+
+        Raises:
+            DataError: a row names a symbol that has no state; rows before it are done.
+        """
+        if out is None:
+            out = np.empty(len(bars), self.dtype)
+        elif len(out) != len(bars):
+            raise ConfigError(f"expected room for {len(bars)} rows, got {len(out)}; pass out=None to have it made")
+        done = self.fold(self.states, bars, out)
+        if done < len(bars):
+            raise DataError(f"row {done}: sym is {bars['sym'][done]}, expected 0 to {len(self.states) - 1}")
+        return out
+
+    def step(self, bar: Rows) -> Rows:
+        """Feed one row (an array of length 1); the answer is overwritten by the next call."""
+        return self.batch(bar, self._row)
+
+    def reset(self) -> None:
+        """Forget all rows of all symbols."""
+        self.states[:] = self._fresh
+
+    def snapshot(self) -> bytes:
+        """Everything remembered, to go on from later."""
+        return bytes.fromhex(self.fingerprint()) + self.states.tobytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from `snapshot`.
+
+        Raises:
+            DataError: it was taken from other features or another number of symbols.
+        """
+        own = bytes.fromhex(self.fingerprint())
+        if snapshot[: len(own)] != own or len(snapshot) != len(own) + self.states.nbytes:
+            raise DataError("expected a snapshot of these features and symbols, got another; feed the warm-up bars")
+        self.states[:] = np.frombuffer(snapshot, self.states.dtype, offset=len(own))
+
+    def fingerprint(self) -> str:
+        """Hash of names, order and parameters."""
+        return fingerprint(self.features)
+
+
+def matrix(out: Rows) -> NDArray[np.float64]:
+    """Feature rows as float64 of shape (rows, features): a view, nothing is copied."""
+    view: NDArray[np.float64] = out.view(np.float64).reshape(len(out), -1)
+    return view

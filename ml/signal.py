@@ -1,0 +1,218 @@
+"""The default strategy: pullbacks in a trend, gated by volatility and microstructure, under a threshold that adapts.
+
+A fold like every other: `signal_step(state, par, features, signal)` over records, compiled once, so history, replay and
+the live bot answer alike. `docs/strategy.md` gives the rationale; every parameter stands in `config.yaml`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from utils.compiled import compiled
+from utils.rows import SIGNAL, BarRow, Rows, SignalRow, layout, layout_of
+
+
+class StrategyRow(Protocol):
+    """Parameters of the default strategy; meanings and ranges as in `config.yaml`, section `signal`."""
+
+    trend_weight: float
+    stretch_weight: float
+    flow_weight: float
+    min_strength: float  # points
+    adapt_quantile: float  # fraction
+    adapt_step: float  # points a bar
+    vol_tilt: float  # points per unit of fast over slow volatility above 1
+    vol_low: float  # ratio
+    vol_high: float  # ratio
+    min_volume_z: float  # standard deviations
+    max_roll_bps: float
+    max_flow_against: float  # fraction
+    edge_per_sigma: float  # expected move over volatility of the horizon, at strength 100
+    horizon: float  # bars
+    nan_refuses: int  # 1 = a gate without its input refuses (live), 0 = it passes (bar simulation)
+
+
+STRATEGY = layout_of(StrategyRow)
+
+#: Where a bar ends on its way to a signal; the funnel counts them in this order.
+FUNNEL = (
+    "warmup",
+    "flat_market",
+    "vol_low",
+    "vol_high",
+    "thin_volume",
+    "wide_spread",
+    "strength",
+    "flow_against",
+    "signal",
+)
+WARMUP, FLAT, VOL_LOW, VOL_HIGH, THIN, WIDE, WEAK, AGAINST, SIGNALLED = range(len(FUNNEL))
+
+#: Memory of one symbol: the adaptive threshold (points), the close before which nothing is signalled (ns), where bars
+#: ended, and gates that had no input.
+STATE = layout(
+    ("quantile", np.float64),
+    ("start_ts", np.int64),
+    ("started", np.int64),
+    ("ended", np.int64, (len(FUNNEL),)),
+    ("unavailable", np.int64, (len(FUNNEL),)),
+)
+
+
+@compiled
+def flow_of(f: Any) -> float:
+    """Taker flow of 20 bars where the venue tells, else the candle-direction proxy; fraction in [-1, 1]."""
+    if math.isnan(f.taker_flow_20):
+        return f.candle_flow_proxy_20  # type: ignore[no-any-return]
+    return f.taker_flow_20  # type: ignore[no-any-return]
+
+
+@compiled
+def score(par: StrategyRow, f: Any) -> float:
+    """Direction and conviction: long a dip in an uptrend that flow supports, short its mirror image.
+
+    Formula: (w_t tanh(trend / 3) - w_s tanh(z / 2) + w_f tanh(3 flow)) / (w_t + w_s + w_f).
+
+    Args:
+        par: weights.
+        f: feature record with `trend_12_48`, `zscore_20` and the flows.
+
+    Returns:
+        Fraction in [-1, 1]; NaN when an input is.
+    """
+    flow = flow_of(f)
+    supported = 0.0 if math.isnan(flow) else math.tanh(3.0 * flow)
+    pull: float = par.trend_weight * math.tanh(f.trend_12_48 / 3.0) - par.stretch_weight * math.tanh(f.zscore_20 / 2.0)
+    total = par.trend_weight + par.stretch_weight + par.flow_weight
+    return (pull + par.flow_weight * supported) / total
+
+
+@compiled
+def threshold_of(state: Any, par: StrategyRow, strength: float, vol_ratio: float) -> float:
+    """Strength asked for at this bar; the quantile then learns from the bar.
+
+    Formula: max(min_strength, q) + tilt max(0, vol ratio - 1); q moves by step (quantile - [strength < q]), so the
+    given share of recent bars lies below it (Robbins-Monro).
+
+    Returns:
+        Points.
+    """
+    if state.started == 0:
+        state.started = 1
+        state.quantile = par.min_strength
+    asked: float = max(par.min_strength, state.quantile) + par.vol_tilt * max(0.0, vol_ratio - 1.0)
+    state.quantile += par.adapt_step * (par.adapt_quantile - (1.0 if strength < state.quantile else 0.0))
+    return asked
+
+
+@compiled
+def blocks(state: Any, par: StrategyRow, gate: int, value: float, low: float, high: float) -> bool:
+    """Does a gate stop this bar? Its value must lie in [low, high]; without a value it is counted as unavailable."""
+    if math.isnan(value):
+        state.unavailable[gate] += 1
+        return par.nan_refuses == 1
+    return value < low or value > high
+
+
+@compiled
+def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow) -> int:
+    """Walk one closed bar through the gates; fill strength, threshold and expectation on the way.
+
+    Returns:
+        Where the bar ended, an index of `FUNNEL`.
+    """
+    leaning = score(par, f)
+    strength = 100.0 * abs(leaning)
+    if math.isnan(leaning) or math.isnan(f.vol_ratio_20_120):
+        return WARMUP if bar.ts < state.start_ts else FLAT
+    asked = threshold_of(state, par, strength, f.vol_ratio_20_120)
+    if bar.ts < state.start_ts:
+        return WARMUP
+    if blocks(state, par, VOL_LOW, f.vol_ratio_20_120, par.vol_low, math.inf):
+        return VOL_LOW
+    if blocks(state, par, VOL_HIGH, f.vol_ratio_20_120, 0.0, par.vol_high):
+        return VOL_HIGH
+    if blocks(state, par, THIN, f.volume_zscore_20, par.min_volume_z, math.inf):
+        return THIN
+    if blocks(state, par, WIDE, f.roll_spread_20_bps, 0.0, par.max_roll_bps):
+        return WIDE
+    if strength < asked:
+        return WEAK
+    side = 1.0 if leaning > 0.0 else -1.0
+    if blocks(state, par, AGAINST, side * flow_of(f), -par.max_flow_against, math.inf):
+        return AGAINST
+    signal.side = side
+    signal.strength = strength
+    signal.threshold = asked
+    signal.expected_bps = par.edge_per_sigma * f.ewma_vol_20_bps * math.sqrt(par.horizon) * strength / 100.0
+    return SIGNALLED
+
+
+@compiled
+def signal_step(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow) -> None:
+    """One closed bar in, one signal row out; a neutral bar has side NaN.
+
+    Args:
+        state: STATE record of the symbol.
+        par: STRATEGY record.
+        bar: the bar.
+        f: its feature record.
+        signal: SIGNAL record to write; `p_win` stays NaN (nothing here estimates it), barriers stay with the settings.
+    """
+    signal.side = math.nan
+    signal.strength = math.nan
+    signal.threshold = math.nan
+    signal.p_win = math.nan
+    signal.expected_bps = math.nan
+    signal.take_bps = math.nan
+    signal.stop_bps = math.nan
+    signal.horizon = math.nan
+    signal.atr = f.atr_14
+    state.ended[ends_at(state, par, bar, f, signal)] += 1
+
+
+@compiled
+def signal_rows(states: Rows, params: Rows, bars: Rows, features: Rows, signals: Rows) -> None:
+    """`signal_step` over rows of any symbols."""
+    for i in range(len(bars)):
+        signal_step(states[bars[i].sym], params[0], bars[i], features[i], signals[i])
+
+
+class Signaller:
+    """One state per symbol over the compiled step; history goes on where the last call ended.
+
+    Args:
+        params: STRATEGY, one row.
+        starts: first close of each symbol at which it may signal, ns; bars before are warm-up.
+    """
+
+    def __init__(self, params: Rows, starts: Sequence[int]) -> None:
+        self.params = params
+        self._starts = np.array(starts, dtype=np.int64)
+        self.states: Rows = np.zeros(len(self._starts), STATE)
+        self.reset()
+
+    def batch(self, bars: Rows, features: Rows, out: Rows | None = None) -> Rows:
+        """Signal rows beside `bars`, from their feature records."""
+        if out is None:
+            out = np.empty(len(bars), SIGNAL)
+        signal_rows(self.states, self.params, bars, features, out)
+        return out
+
+    def reset(self) -> None:
+        """Forget every bar."""
+        self.states[:] = 0
+        self.states["start_ts"] = self._starts
+
+    def funnel(self) -> dict[str, int]:
+        """How many bars of all symbols ended at each gate; `signal` are those that became signals."""
+        return dict(zip(FUNNEL, (int(n) for n in self.states["ended"].sum(axis=0)), strict=True))
+
+    def unavailable(self) -> dict[str, int]:
+        """How often each gate had no input."""
+        counts = zip(FUNNEL, (int(n) for n in self.states["unavailable"].sum(axis=0)), strict=True)
+        return {gate: count for gate, count in counts if count}

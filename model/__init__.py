@@ -1,0 +1,4 @@
+"""Jobs that produce artifacts: training, retraining, schedules.
+
+May import everything but `dashboards`.
+"""

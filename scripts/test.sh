@@ -1,0 +1,36 @@
+#!/bin/sh
+# Lint, types, import contracts, then all tests from an empty compile cache. Flags go to pytest: scripts/test.sh -k kpis
+# Paths in flags are relative to the repository.
+set -eu
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+. "$root/scripts/setup.sh"
+trap 'exit 130' INT
+trap 'exit 143' TERM
+ensure_venv requirements-dev.txt
+cd "$root"
+
+NUMBA_CACHE_DIR=$(mktemp -d)
+export NUMBA_CACHE_DIR
+trap 'rm -rf "$NUMBA_CACHE_DIR"' EXIT
+
+step() {
+    name=$1
+    shift
+    printf '== %s\n' "$name"
+    began=$(date +%s)
+    "$@" || {
+        status=$?
+        printf '== %s failed\n' "$name"
+        exit "$status"
+    }
+    printf '== %s: %s s\n' "$name" "$(($(date +%s) - began))"
+}
+
+run() { "$venv/bin/python" "$@"; }
+
+step lint run -m ruff check --quiet .
+step format run -m ruff format --check --quiet .
+step types run -m mypy
+step "import contracts" run -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))'
+printf '== tests\n'
+run -m pytest "$@"

@@ -1,0 +1,125 @@
+"""Machine code is kept between processes, and never outlives the source of anything it was made from.
+
+Numba looks only at the file of the cached function: an engine that was compiled yesterday went on with yesterday's stop
+after `risk/stops.py` had been edited. Each process here works in a copied tree with its own cache.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("utils", "risk", "exec")
+
+#: One long entry at 100, then a fall of ten quote a bar: the trade ends at its stop.
+TRADE = """
+import json
+import numpy as np
+from exec.engine import Engine, replay
+from utils.rows import BAR, INSTRUMENT, MARKET, PARAMS, SIGNAL
+
+instruments = np.zeros(1, INSTRUMENT)
+instruments[0].tick = instruments[0].lot = 0.01
+instruments[0].max_leverage = 1.0
+params = np.zeros(1, PARAMS)
+par = params[0]
+par.tf_ns, par.volume_cap, par.stop_bps, par.take_bps, par.horizon = 60, 1.0, 100.0, 1000.0, 5.0
+par.entry_kind, par.fixed_notional, par.leverage, par.max_positions = MARKET, 100.0, 1.0, 1
+bars = np.zeros(4, BAR)
+signals = np.zeros(4, SIGNAL)
+for i, price in enumerate((100.0, 100.0, 90.0, 80.0)):
+    bars[i] = (60 * (i + 1), 0, 0, i == 3, price, price, price - 9.0 * (i > 1), price - 9.0 * (i > 1), 1e6, np.nan)
+    signals[i] = (np.nan,) * len(SIGNAL.names)
+signals[0].side, signals[0].strength = 1.0, 80.0
+engine = Engine(instruments, params, 1000.0)
+engine.run(bars, signals)
+trade = engine.drain().trades[0]
+seen = {"stop": trade.stop_price, "exit": trade.exit_price, "entry": trade.entry_price}
+counts = {"hits": replay.stats.cache_hits, "misses": replay.stats.cache_misses}
+print(json.dumps({**seen, **{name: sum(count.values()) for name, count in counts.items()}}))
+"""
+
+#: The stop distance of the settings, 100 bps, by itself: quicker to compile than an engine.
+DISTANCE = """
+import json
+import numpy as np
+from risk.stops import stop_distance
+from utils.rows import PARAMS, SIGNAL
+
+signals, params = np.full(1, np.nan, SIGNAL), np.zeros(1, PARAMS)
+params[0].stop_bps = 100.0
+seen = {"stop": stop_distance(signals[0], 100.0, params[0])}
+counts = {"hits": stop_distance.stats.cache_hits, "misses": stop_distance.stats.cache_misses}
+print(json.dumps({**seen, **{name: sum(count.values()) for name, count in counts.items()}}))
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Our compiled packages, copied without their caches, and two scripts to run among them."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "trade.py").write_text(TRADE)
+    (tmp_path / "distance.py").write_text(DISTANCE)
+    return tmp_path
+
+
+def run(tree: Path, script: str) -> dict[str, Any]:
+    """What a new process in `tree` finds, and whether its machine code came from the cache."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    # edits within one second of one another would go unseen by Python's own byte code files
+    ours["PYTHONDONTWRITEBYTECODE"] = "1"
+    done = subprocess.run([sys.executable, script], cwd=tree, env=ours, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    """Replace the one place where `before` stands."""
+    source = file.read_text()
+    assert source.count(before) == 1
+    file.write_text(source.replace(before, after))
+
+
+def test_a_callee_edited_in_another_file_changes_the_next_run_and_nothing_else_recompiles(tree: Path) -> None:
+    cold, warm = run(tree, "trade.py"), run(tree, "trade.py")
+    assert (cold["hits"], cold["misses"]) == (0, 1)
+    assert warm == {**cold, "hits": 1, "misses": 0}
+    assert cold["stop"] == pytest.approx(99.0)
+
+    edit(tree / "risk" / "stops.py", "return par.stop_bps * BPS", "return 2.0 * par.stop_bps * BPS")
+    edited, again = run(tree, "trade.py"), run(tree, "trade.py")
+    assert (edited["hits"], edited["misses"]) == (0, 1)
+    assert edited["stop"] == pytest.approx(98.0)
+    assert again == {**edited, "hits": 1, "misses": 0}
+
+
+def test_a_constant_edited_in_another_file_changes_the_next_run(tree: Path) -> None:
+    cold, warm = run(tree, "distance.py"), run(tree, "distance.py")
+    assert cold == {"stop": pytest.approx(0.01), "hits": 0, "misses": 1}
+    assert warm == {**cold, "hits": 1, "misses": 0}
+    edit(tree / "utils" / "rows.py", "BPS = 1e-4", "BPS = 3e-4")
+    assert run(tree, "distance.py") == {"stop": pytest.approx(0.03), "hits": 0, "misses": 1}
+
+
+def test_debug_switches_that_change_machine_code_retire_it_too() -> None:
+    question = "from utils.compiled import STAMP; print(STAMP)"
+    stamps = {
+        subprocess.run(
+            [sys.executable, "-c", question],
+            cwd=ROOT,
+            env={**os.environ, "NUMBA_BOUNDSCHECK": switch},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for switch in ("0", "1")
+    }
+    assert len(stamps) == 2

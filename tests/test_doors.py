@@ -1,0 +1,166 @@
+"""The two doors: POSIX sh, an environment made once, nothing between the caller and the program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOORS = ("simulate.sh", "test.sh")
+SETTING_UP = "Setting up .venv (once, about a minute) ...\n"
+PROGRAM = """
+import sys
+from pathlib import Path
+print(sys.argv[1:], Path.cwd(), sys.prefix, sep="\\n")
+sys.exit(7)
+"""
+
+pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="the doors are POSIX shell; this machine has none")
+
+
+def start(house: Path, *flags: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """`scripts/simulate.sh` of `house`, as a user would start it."""
+    return subprocess.run(
+        ["sh", str(house / "scripts" / "simulate.sh"), *flags],
+        cwd=cwd or house,
+        env={**os.environ, "PYTHON": sys.executable, **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def build(house: Path) -> Path:
+    """A tree with our doors, a program that echoes what it was given, and nothing to download."""
+    shutil.copytree(ROOT / "scripts", house / "scripts")
+    for name in ("requirements.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml"):
+        (house / name).touch()
+    (house / "run_simulation.py").write_text(PROGRAM)
+    return house
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree whose environment is installed."""
+    house = build(tmp_path_factory.mktemp("a house with spaces") / "it's one")
+    first = start(house)
+    assert (first.returncode, first.stderr) == (7, SETTING_UP)
+    return house
+
+
+@pytest.mark.parametrize("name", [*DOORS, "setup.sh"])
+def test_scripts_parse_as_posix_shell(name: str) -> None:
+    assert subprocess.run(["sh", "-n", ROOT / "scripts" / name], check=True, capture_output=True).stderr == b""
+
+
+@pytest.mark.parametrize("name", [f"scripts/{door}" for door in DOORS] + [".ci/run"])
+def test_doors_are_executable(name: str) -> None:
+    assert os.access(ROOT / name, os.X_OK)
+
+
+def test_flags_directory_and_exit_code_pass_through_unchanged(house: Path, tmp_path: Path) -> None:
+    seen = start(house, "--data", "a b.csv", "", "--log-file=$HOME", cwd=tmp_path)
+    flags, directory, prefix = seen.stdout.splitlines()
+    assert str(["--data", "a b.csv", "", "--log-file=$HOME"]) == flags
+    assert str(tmp_path) == directory
+    assert str(house / ".venv") == prefix
+    assert (seen.returncode, seen.stderr) == (7, "")
+
+
+def test_a_second_start_adds_less_than_a_second_and_no_word(house: Path) -> None:
+    began = time.perf_counter()
+    bare = subprocess.run([house / ".venv" / "bin" / "python", house / "run_simulation.py"], check=False)
+    between = time.perf_counter()
+    seen = start(house)
+    added = (time.perf_counter() - between) - (between - began)
+    assert (bare.returncode, "") == (seen.returncode, seen.stderr)
+    assert added < 1.0
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "pyproject.toml"])
+def test_a_changed_requirement_file_installs_again_once(house: Path, name: str) -> None:
+    with (house / name).open("a") as file:
+        file.write("# changed\n")
+    assert [start(house).stderr, start(house).stderr] == [SETTING_UP, ""]
+
+
+def test_an_interrupted_setup_is_begun_anew(house: Path) -> None:
+    (house / ".venv" / ".unfinished").touch()
+    (house / ".venv" / ".installed-requirements.txt").unlink()
+    shutil.rmtree(next((house / ".venv" / "lib").glob("python3*/site-packages/pip")))
+    assert [(seen.returncode, seen.stderr) for seen in (start(house), start(house))] == [(7, SETTING_UP), (7, "")]
+
+
+def test_a_failed_install_leaves_nothing_that_looks_ready(house: Path) -> None:
+    requirements = house / "requirements.txt"
+    before = requirements.read_text()
+    requirements.write_text("not a requirement\n")
+    refused = start(house)
+    requirements.write_text(before)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "Could not install requirements.txt" in refused.stderr
+    again = start(house)
+    assert (again.returncode, again.stderr) == (7, SETTING_UP)
+
+
+def test_a_moved_tree_is_set_up_for_its_new_place(house: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(house, tmp_path / "moved", symlinks=True)
+    assert [start(copy).stderr, start(copy).stderr] == [SETTING_UP, ""]
+
+
+def test_two_first_starts_at_once_both_run(tmp_path: Path) -> None:
+    house = build(tmp_path / "house")
+    command = ["sh", str(house / "scripts" / "simulate.sh")]
+    env = {**os.environ, "PYTHON": sys.executable}
+    both = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [(process.communicate(timeout=120), process.returncode)[1] for process in both] == [7, 7]
+
+
+def test_without_a_recent_python_one_sentence_says_what_to_do(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("dirname", "cat"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    (tools / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "python3").chmod(0o755)
+    seen = subprocess.run(
+        [str(shutil.which("sh")), build(tmp_path / "house") / "scripts" / "simulate.sh"],
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (seen.returncode, seen.stdout, seen.stderr.count("\n")) == (1, "", 1)
+    assert seen.stderr.startswith("Expected Python 3.11 or newer with its venv module on the PATH, found none;")
+
+
+def test_a_python_named_wrongly_is_named_in_the_answer(tmp_path: Path) -> None:
+    seen = start(build(tmp_path / "house"), PYTHON="/no/such/python")
+    assert (seen.returncode, seen.stdout) == (1, "")
+    assert "got '/no/such/python'" in seen.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_a_fresh_clone_runs_and_starts_quickly_the_second_time(tmp_path: Path) -> None:
+    if subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], check=False, capture_output=True).returncode:
+        pytest.skip("this tree is not a git repository with a commit, so there is nothing to clone")
+    clone = tmp_path / "fresh clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    door = [clone / "scripts" / "simulate.sh", "--version"]
+    first = subprocess.run(door, cwd=tmp_path, capture_output=True, text=True, check=True)
+    began = time.perf_counter()
+    second = subprocess.run(door, cwd=tmp_path, capture_output=True, text=True, check=True)
+    through_door = time.perf_counter() - began
+    began = time.perf_counter()
+    subprocess.run([clone / ".venv" / "bin" / "python", clone / "run_simulation.py", "--version"], check=True)
+    bare = time.perf_counter() - began
+    assert (first.stdout, "") == (second.stdout, second.stderr)
+    assert through_door - bare < 1.0

@@ -1,0 +1,117 @@
+"""The one decorator for compiled code, and a cache that sees every changed callee.
+
+Numba stamps a cached function with a hash of its own file only: after an edit of a callee in another file the old
+machine code would go on running, silently. Here every cached function of this tree carries one stamp over all compiled
+sources, so an edit anywhere retires them all (design decision: ``docs/adr/0008-compile-cache.md``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numba
+from numba.core.caching import UserWideCacheLocator, _CacheLocator
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Packages that hold compiled functions; a change in any of their files retires the whole cache.
+SOURCES = ("utils", "ingest", "features", "ml", "risk", "exec")
+
+
+def core_stamp() -> str:
+    """SHA-256 over the compiled packages' sources, the numba version and the switches that change machine code."""
+    digest = hashlib.sha256(f"{numba.__version__} boundscheck={numba.config.BOUNDSCHECK}".encode())
+    for package in SOURCES:
+        for path in sorted((ROOT / package).glob("*.py")):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+STAMP = core_stamp()
+
+
+class CoreLocator(_CacheLocator):  # type: ignore[misc]
+    """Where the machine code of this tree is kept, and the stamp that says whether it is still true.
+
+    `NUMBA_CACHE_DIR` wins; then `__pycache__` beside the source; then, for a read-only install, the user's cache.
+    """
+
+    def __init__(self, function: Callable[..., Any], file: str, folder: str) -> None:
+        self._line = function.__code__.co_firstlineno
+        self._folder = folder
+        path = Path(file)
+        own = path.read_bytes() if path.exists() else "".join(linecache.getlines(file)).encode()
+        self._stamp = hashlib.sha256(STAMP.encode() + own).hexdigest()
+
+    def get_cache_path(self) -> str:
+        """The directory of this function's machine code."""
+        return self._folder
+
+    def get_source_stamp(self) -> str:
+        """Hash of all compiled sources and of the function's own file."""
+        return self._stamp
+
+    def get_disambiguator(self) -> str:
+        """Tells functions of one name apart: the line each begins in."""
+        return str(self._line)
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> CoreLocator | None:
+        """A locator for a function of this tree; None leaves other libraries to numba's own locators."""
+        if not Path(file).is_relative_to(ROOT) or ".venv" in Path(file).parts:
+            return None
+        in_tree = str(Path(file).parent / "__pycache__")
+        subfolder = cls.get_suitable_cache_subpath(file)
+        if numba.config.CACHE_DIR:
+            folders = [str(Path(numba.config.CACHE_DIR) / subfolder)]
+        else:
+            user_wide = UserWideCacheLocator(function, file).get_cache_path()
+            folders = [in_tree, user_wide]
+        for folder in folders:
+            locator = cls(function, file, folder)
+            try:
+                locator.ensure_cache_path()
+            except OSError:
+                continue
+            return locator
+        return None
+
+
+if not numba.config.CACHE_LOCATOR_CLASSES:
+    # numba's defaults stay behind ours, for other libraries in this process
+    numba.config.CACHE_LOCATOR_CLASSES = (
+        "utils.compiled.CoreLocator,UserProvidedCacheLocator,InTreeCacheLocator,UserWideCacheLocator,"
+        "IPythonCacheLocator"
+    )
+
+if TYPE_CHECKING:
+
+    def compiled(function: Callable[P, R]) -> Callable[P, R]:
+        """Compile `function` to machine code, cached; strict typing sees it unchanged."""
+        return function
+else:
+    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=True)
+
+
+def compile_source(name: str, source: str, namespace: dict[str, Any], beside: str) -> Callable[..., Any]:
+    """Compile a generated function so that it is cached and its lines show in tracebacks.
+
+    Args:
+        name: the function that `source` defines.
+        source: Python source; its text is part of the cache stamp.
+        namespace: globals of the function: the compiled callees.
+        beside: the file whose folder keeps the cache (pass `__file__`).
+    """
+    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    file = str(Path(beside).with_name(f"generated_{name}_{digest}.py"))
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    scope = dict(namespace)
+    exec(compile(source, file, "exec"), scope)  # noqa: S102 - our own text, built from the registry
+    return compiled(scope[name])

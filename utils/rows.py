@@ -1,0 +1,299 @@
+"""The record layouts of the compiled core: each row is written once, as a class, and its dtype is derived from it.
+
+A record is one pointer to compiled code, has named fields, and reads the same uncompiled. `int` fields are int64,
+`float` fields float64; times are nanoseconds UTC unless a name says otherwise; prices are quote per base, quantities
+base, money quote, `_bps` basis points. NaN in a signal field means "the settings decide".
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: A structured array of one of the layouts below.
+Rows = NDArray[Any]
+
+
+def layout(*fields: tuple[Any, ...]) -> np.dtype[Any]:
+    """A record dtype with attribute access; refuses field names that NumPy itself owns (`take`, `fill`, `min` ...).
+
+    Raises:
+        ValueError: a field name would be hidden by an attribute of `np.record`.
+    """
+    hidden = {field[0] for field in fields} & set(dir(np.record))
+    if hidden:
+        raise ValueError(f"field names hidden by numpy: {sorted(hidden)}; choose others")
+    return np.dtype((np.record, np.dtype(list(fields), align=True)))
+
+
+def layout_of(row: type) -> np.dtype[Any]:
+    """The dtype of a row class: its annotations in order, `int` as int64 and `float` as float64."""
+    kinds = {int: np.int64, float: np.float64}
+    return layout(*((name, kinds[kind]) for name, kind in get_type_hints(row).items()))
+
+
+class BarRow(Protocol):
+    """One closed candle as the engine eats it."""
+
+    ts: int  # close time, ns
+    sym: int  # index of the symbol, in order of name
+    gap: int  # bars missing in the file between the previous row of this symbol and this one
+    last: int  # 1 = known to be the symbol's last bar (END_OF_DATA)
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float  # base
+    taker_buy: float  # base bought by takers; NaN = the venue does not say
+
+
+class SignalRow(Protocol):
+    """What the strategy wants at a bar's close."""
+
+    side: float  # +1, -1, 0 = close, NaN = nothing
+    strength: float  # 0-100
+    threshold: float  # strength that was asked for at this bar; NaN = none
+    p_win: float  # 0-1; NaN = not estimated
+    expected_bps: float  # before costs; NaN = not estimated
+    take_bps: float
+    stop_bps: float
+    horizon: float  # bars
+    atr: float  # quote; average true range at this close, for stops and trails in ATR units; NaN = warming up
+
+
+class FundingRow(Protocol):
+    """One funding settlement."""
+
+    ts: int
+    sym: int
+    rate: float  # fraction of notional per settlement; positive = longs pay
+
+
+class InstrumentRow(Protocol):
+    """What the venue allows and charges for one symbol."""
+
+    tick: float  # quote
+    per_tick: float  # 1 / tick where that is a whole number, else 0: then prices are k * tick
+    lot: float  # base
+    per_lot: float  # likewise 1 / lot
+    min_notional: float  # quote
+    maker_bps: float
+    taker_bps: float
+    max_leverage: float  # notional / equity, the venue's limit for this symbol
+    maintenance: float  # maintenance margin, fraction of notional
+
+
+class ParamsRow(Protocol):
+    """Everything the compiled step may be told; one record per run, so a sweep is an array of these."""
+
+    tf_ns: int  # bar length
+    half_spread_bps: float
+    slippage_bps: float
+    impact: float  # Y of Y * sigma * sqrt(qty / volume), dimensionless
+    volume_cap: float  # fraction of a bar's volume one entry may take
+    take_bps: float
+    stop_bps: float
+    horizon: float  # bars
+    stop_in_atr: int  # 1 = stop distance is stop_atr * ATR
+    stop_atr: float  # multiples of ATR
+    trail_bps: float  # 0 = off
+    trail_atr: float  # multiples of ATR; 0 = off
+    entry_kind: int  # MARKET, LIMIT or POST_ONLY
+    limit_offset_bps: float  # distance of a resting entry from the deciding close, away from the market
+    limit_bars: float  # bars a resting entry waits before it expires
+    risk_fraction: float  # equity lost at the stop, fraction
+    fixed_notional: float  # quote per entry; 0 = size by risk
+    leverage: float  # gross notional / equity, cap over the account
+    max_positions: int
+    veto_break_even: int  # 1 = refuse entries whose p_win is under break-even
+    nan_refuses: int  # 1 = a gate without its input refuses (live); 0 = it passes (bar simulation)
+    equity_step_ns: int  # at most one equity row per this much time
+
+
+class AccountRow(Protocol):
+    """One account: money, counters, and where the next journal row goes."""
+
+    initial: float  # quote
+    realised: float  # sum of net pnl of closed trades
+    open_pnl: float  # open positions at their last close, less fees and funding already paid on them
+    equity: float  # initial + realised + open_pnl
+    peak: float  # highest equity seen
+    entries: int  # entries filled so far: the entry order of trades
+    orders: int  # orders sent so far: order ids
+    ambiguous: int  # bars that touched stop and take of an open position
+    held_bars: int  # bars in which a position was open
+    equity_ts: int  # time of the last equity row
+    n_trades: int  # rows filled in the arrays handed in; the caller flushes and resets
+    n_orders: int
+    n_decisions: int
+    n_equity: int
+
+
+class PositionRow(Protocol):
+    """One symbol's open position, its brackets, and its waiting entry order."""
+
+    # the position; qty 0 = flat
+    qty: float  # signed base
+    side: int  # +1 long, -1 short, 0 flat
+    entry_price: float
+    entry_ts: int
+    signal_ts: int
+    decision_price: float  # close at signal_ts
+    stop: float  # moves only in our favour
+    first_stop: float  # as set at entry
+    take_price: float
+    liq: float  # price at which the venue takes over
+    bankrupt: float  # price at which the margin is gone
+    liquidity: int  # MAKER or TAKER entry
+    inside: int  # 1 = filled inside the current bar: no take in it
+    bars: int  # bars since entry, the entry bar included
+    horizon: float  # bars
+    best: float  # most favourable price shown so far
+    trail: float  # distance of the trailing stop, quote; 0 = off
+    fees: float  # quote paid so far
+    funding: float  # quote paid so far
+    slip_bps: float  # entry leg, bps of decision_price
+    entry_no: int
+    gaps: int  # bars missing from the file while open
+    mark: float  # last close
+    mark_ts: int
+    # a market exit decided and waiting for a bar that trades
+    closing: int  # exit reason, 0 = none
+    closing_ts: int
+    closing_price: float  # close at which it was decided
+    # the waiting entry order; o_side 0 = none
+    o_side: int
+    o_kind: int
+    o_id: int
+    o_qty: float
+    o_limit: float  # price; NaN for a market order
+    o_ts: int
+    o_price: float  # close at which it was decided
+    o_take_bps: float
+    o_stop: float  # stop distance, fraction of the entry price
+    o_trail: float  # quote
+    o_horizon: float
+    o_bars: float  # bars it may still wait
+    o_waited: int  # bars it has been in the market
+    wants: int  # within one instant: the entry its signal asks for, 0 = none
+    # funding settlements of this symbol still to come
+    f_next: int
+    f_end: int
+
+
+class TradeRow(Protocol):
+    """One closed round trip."""
+
+    entry_no: int
+    sym: int
+    side: int
+    qty: float
+    signal_ts: int
+    entry_ts: int
+    exit_ts: int
+    decision_price: float
+    entry_price: float
+    exit_price: float
+    stop_price: float
+    take_price: float
+    gross_pnl: float
+    fees: float
+    funding: float
+    net_pnl: float
+    slippage_bps: float
+    entry_liquidity: int
+    exit_liquidity: int
+    exit_reason: int
+    gap_bars: int
+
+
+class OrderRow(Protocol):
+    """One order, written when it ends."""
+
+    order_id: int
+    entry_no: int  # 0 = never became a position
+    sym: int
+    side: int
+    kind: int
+    qty: float
+    filled_qty: float
+    decision_ts: int
+    decision_price: float
+    arrival_price: float
+    fill_price: float
+    end_price: float
+    fees: float
+    status: int
+    reason: int
+
+
+class DecisionRow(Protocol):
+    """What the engine answered to a signal."""
+
+    ts: int
+    sym: int
+    side: int
+    strength: float
+    threshold: float
+    p_win: float
+    expected_bps: float
+    action: int
+    rule: int  # 0 = none; else the rule that refused
+    value: float  # what the rule saw
+    limit: float  # what it allows
+
+
+class EquityRow(Protocol):
+    """The account at a bar's close."""
+
+    ts: int
+    equity: float
+    realised: float
+    open_pnl: float
+    drawdown: float  # fraction below the peak, >= 0
+
+
+BAR = layout_of(BarRow)
+SIGNAL = layout_of(SignalRow)
+FUNDING = layout_of(FundingRow)
+INSTRUMENT = layout_of(InstrumentRow)
+PARAMS = layout_of(ParamsRow)
+ACCOUNT = layout_of(AccountRow)
+POSITION = layout_of(PositionRow)
+TRADE = layout_of(TradeRow)
+ORDER = layout_of(OrderRow)
+DECISION = layout_of(DecisionRow)
+EQUITY = layout_of(EquityRow)
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+NS_PER_MINUTE = 60 * NS_PER_S
+BPS = 1e-4
+
+# Codes inside records, and their one name table each. Index 0 is "none".
+LIQUIDITY_NAMES = ("", "maker", "taker")
+MAKER, TAKER = 1, 2
+
+EXIT_NAMES = (
+    "",
+    "TAKE_PROFIT",
+    "STOP_LOSS",
+    "TRAILING_STOP",
+    "TIME_LIMIT",
+    "FLIP",
+    "LIQUIDATION",
+    "EARLY_STOP",
+    "END_OF_DATA",
+)
+TAKE_PROFIT, STOP_LOSS, TRAILING_STOP, TIME_LIMIT, FLIP, LIQUIDATION, EARLY_STOP, END_OF_DATA = range(1, 9)
+
+KIND_NAMES = ("", "MARKET", "LIMIT", "POST_ONLY", "STOP_MARKET")
+MARKET, LIMIT, POST_ONLY, STOP_MARKET = range(1, 5)
+
+STATUS_NAMES = ("", "FILLED", "PARTIAL", "EXPIRED", "CANCELLED", "REJECTED")
+FILLED, PARTIAL, EXPIRED, CANCELLED, REJECTED = range(1, 6)
+
+ACTION_NAMES = ("", "OPENED", "FLIPPED", "CLOSED", "HELD", "REFUSED")
+OPENED, FLIPPED, CLOSED, HELD, REFUSED = range(1, 6)

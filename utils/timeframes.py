@@ -1,0 +1,58 @@
+"""Bar lengths by their ccxt names."""
+
+from __future__ import annotations
+
+from utils.errors import ConfigError
+
+_MINUTE = 60 * 1_000_000_000
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+
+#: Length in nanoseconds of every known timeframe, shortest first.
+TIMEFRAMES = {
+    "1m": _MINUTE,
+    "3m": 3 * _MINUTE,
+    "5m": 5 * _MINUTE,
+    "15m": 15 * _MINUTE,
+    "30m": 30 * _MINUTE,
+    "1h": _HOUR,
+    "2h": 2 * _HOUR,
+    "4h": 4 * _HOUR,
+    "6h": 6 * _HOUR,
+    "8h": 8 * _HOUR,
+    "12h": 12 * _HOUR,
+    "1d": _DAY,
+    "1w": 7 * _DAY,
+}
+#: The known names as one phrase, for messages.
+KNOWN = ", ".join(TIMEFRAMES)
+
+
+def normalise_timeframe(text: str) -> str:
+    """The ccxt name of a timeframe; hours, days and weeks may be upper case, as in `1D`.
+
+    `1M` is a month elsewhere, so it is refused, never read as a minute.
+
+    Raises:
+        ConfigError: not a known timeframe; the message lists them.
+    """
+    name = text.strip()
+    if not name.endswith("M"):
+        name = name.lower()
+    if name not in TIMEFRAMES:
+        raise ConfigError(f"timeframe: expected one of {KNOWN}, seen {text!r}; choose one of these")
+    return name
+
+
+def parse_timeframe(text: str) -> int:
+    """Bar length in nanoseconds.
+
+    Raises:
+        ConfigError: not a known timeframe; the message lists them.
+    """
+    return TIMEFRAMES[normalise_timeframe(text)]
+
+
+def timeframe_of(length_ns: int) -> str | None:
+    """The name of a bar length in nanoseconds; None if there is none."""
+    return next((name for name, ns in TIMEFRAMES.items() if ns == length_ns), None)

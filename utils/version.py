@@ -1,0 +1,14 @@
+"""The project's version, which stands once, in pyproject.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def version() -> str:
+    """Version as released, e.g. 0.1.0."""
+    text = (Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    return str(tomllib.loads(text)["project"]["version"])
