@@ -21,7 +21,7 @@ import numpy as np
 from backtest.market import Market, build_market, read_sources
 from backtest.strategies import Strategy, ask
 from exec.columns import Columns, equity_columns, order_columns, signal_columns, trade_columns
-from exec.engine import Engine, JournalRows
+from exec.engine import TABLES, Engine, JournalRows, joined
 from features.registry import feature_set
 from ml.signal import STRATEGY, Signaller
 from utils.config import Settings, load_settings
@@ -126,13 +126,6 @@ def chunks(bars: Rows, size: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def joined(parts: Sequence[JournalRows]) -> JournalRows:
-    """Journal rows of consecutive chunks as one."""
-    return JournalRows(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in JournalRows.__dataclass_fields__)
-    )
-
-
 def simulate(
     market: Market,
     settings: Settings,
@@ -174,7 +167,9 @@ def simulate(
             watch(hi, parts[-1])
     account = engine.account[0]
     return Outcome(
-        rows=joined(parts),
+        rows=JournalRows(
+            *(joined([getattr(part, name) for part in parts], kind) for name, (kind, _) in TABLES.items())
+        ),
         equity=float(account.equity),
         held_bars=int(account.held_bars),
         ambiguous=int(account.ambiguous),

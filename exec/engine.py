@@ -13,7 +13,9 @@ that writes its own order intents runs where `decide` runs, with the same record
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,10 +87,14 @@ def admit(
     bars: Rows,
     signals: Rows,
     decisions: Rows,
+    orders: Rows,
     lo: int,
     hi: int,
 ) -> None:
-    """Entries of one instant, rows `lo` to `hi`: the most promising first, ties by name, until a limit refuses."""
+    """Entries of one instant, rows `lo` to `hi`: the most promising first, ties by name, until a limit refuses.
+
+    An entry decided at a symbol's last bar has no bar left to fill in: it expires with the data.
+    """
     while True:
         best = -1
         for k in range(lo, hi):
@@ -100,6 +106,8 @@ def admit(
         s = bars[best].sym
         row = decisions[acc.n_decisions]
         decide_entry(acc, pos[s], instruments[s], par, bars[best], signals[best], row, count, gross)
+        if bars[best].last == 1 and pos[s].o_side != 0:
+            age_entry(acc, pos[s], bars[best], orders[acc.n_orders])
 
 
 @compiled
@@ -184,7 +192,7 @@ def replay(
                 p.wants = decide_exit(acc, p, bars[k], signals[k], decisions[acc.n_decisions], orders[acc.n_orders])
                 wanting += 1 if p.wants != 0 else 0
         if wanting > 0:
-            admit(acc, pos, instruments, par, bars, signals, decisions, lo, hi)
+            admit(acc, pos, instruments, par, bars, signals, decisions, orders, lo, hi)
         lo = hi
     return n
 
@@ -199,6 +207,15 @@ class JournalRows:
     equity: Rows
 
 
+#: The tables of a journal, with their rows and the counter each has in the account.
+TABLES = {
+    "trades": (TRADE, "n_trades"),
+    "orders": (ORDER, "n_orders"),
+    "decisions": (DECISION, "n_decisions"),
+    "equity": (EQUITY, "n_equity"),
+}
+
+
 class Engine:
     """Owns the records of one account and hands rows to `replay`; it holds no rule of its own.
 
@@ -207,41 +224,54 @@ class Engine:
         params: PARAMS, one row.
         capital: initial capital, quote.
         funding: FUNDING rows of all symbols, any order.
-        buffer: journal rows kept before a flush; at least `ORDERS_PER_BAR` a symbol.
+        keep: journal tables that `drain` is to return; the others are counted and forgotten.
+        buffer: journal rows of a table before a flush; small enough to stay in cache.
     """
 
     def __init__(
-        self, instruments: Rows, params: Rows, capital: float, funding: Rows | None = None, buffer: int = 65_536
+        self,
+        instruments: Rows,
+        params: Rows,
+        capital: float,
+        funding: Rows | None = None,
+        keep: Collection[str] = tuple(TABLES),
+        buffer: int = 4096,
     ) -> None:
         self.instruments = instruments
         self.params = params
         self.account = np.zeros(1, ACCOUNT)
         self.positions = np.zeros(len(instruments), POSITION)
-        self._out = tuple(np.zeros(buffer, kind) for kind in (TRADE, ORDER, DECISION, EQUITY))
-        self._flushed: tuple[list[Rows], ...] = ([], [], [], [])
-        self.funding = np.zeros(0, FUNDING)
+        rows = max(buffer, 2 * ORDERS_PER_BAR * len(instruments))
+        self._out = {name: np.zeros(rows, kind) for name, (kind, _) in TABLES.items()}
+        self._kept: dict[str, list[Rows]] = {name: [] for name in keep}
+        self.funding = np.zeros(0, FUNDING) if funding is None else np.sort(funding, order=("sym", "ts"))
         self.reset(capital)
-        if funding is not None:
-            self.set_funding(funding)
 
     def reset(self, capital: float) -> None:
-        """Begin anew with `capital` (quote), flat; funding is kept and starts over, journal rows are forgotten."""
+        """Begin anew with `capital` (quote), flat; funding starts over, journal rows are forgotten."""
         self.account[:] = 0
         self.account[0].initial = self.account[0].equity = self.account[0].peak = capital
         self.positions[:] = 0
-        for rows in self._flushed:
-            rows.clear()
-        self.set_funding(self.funding)
+        for parts in self._kept.values():
+            parts.clear()
+        self._hand_out(0)
 
     def set_funding(self, funding: Rows) -> None:
-        """Hand over the settlements of all symbols; each position gets its range of them, from the beginning."""
+        """Replace the settlements of all symbols; those up to each symbol's last bar count as settled."""
         self.funding = np.sort(funding, order=("sym", "ts"))
+        self._hand_out(None)
+
+    def _hand_out(self, settled: int | None) -> None:
+        """Give each position its range of settlements: those after `settled`, or after its own last bar (ns)."""
         for s in range(len(self.positions)):
             first, end = np.searchsorted(self.funding["sym"], (s, s + 1))
-            self.positions[s].f_next, self.positions[s].f_end = first, end
+            after = int(self.positions["mark_ts"][s]) if settled is None else settled
+            done = int(np.searchsorted(self.funding["ts"][first:end], after, "right")) if after else 0
+            self.positions["f_next"][s], self.positions["f_end"][s] = first + done, end
 
     def run(self, bars: Rows, signals: Rows) -> None:
-        """Process bars and the signals of their closes; may be called again with the next rows, of any number."""
+        """Process bars and the signals of their closes; call again with the next rows, of any number of instants."""
+        out = self._out
         at = 0
         while True:
             at = replay(
@@ -252,10 +282,10 @@ class Engine:
                 bars,
                 signals,
                 self.funding,
-                self._out[0],
-                self._out[1],
-                self._out[2],
-                self._out[3],
+                out["trades"],
+                out["orders"],
+                out["decisions"],
+                out["equity"],
                 at,
             )
             if at == len(bars):
@@ -264,24 +294,19 @@ class Engine:
 
     def _flush(self) -> None:
         """Move filled journal rows out of the buffers."""
-        for name, buffer, kept in zip(
-            ("n_trades", "n_orders", "n_decisions", "n_equity"), self._out, self._flushed, strict=True
-        ):
-            count = int(self.account[name][0])
-            if count:
-                kept.append(buffer[:count].copy())
-                self.account[name] = 0
+        for name, (_, counter) in TABLES.items():
+            count = int(self.account[counter][0])
+            if count and name in self._kept:
+                self._kept[name].append(self._out[name][:count].copy())
+            self.account[counter] = 0
 
     def drain(self) -> JournalRows:
-        """Everything journalled since the last drain."""
+        """Everything journalled since the last drain; tables that are not kept are empty."""
         self._flush()
-        arrays = [
-            np.concatenate(kept) if kept else np.zeros(0, buffer.dtype)
-            for buffer, kept in zip(self._out, self._flushed, strict=True)
-        ]
-        for kept in self._flushed:
-            kept.clear()
-        return JournalRows(*arrays)
+        rows = JournalRows(*(joined(self._kept.get(name, []), kind) for name, (kind, _) in TABLES.items()))
+        for parts in self._kept.values():
+            parts.clear()
+        return rows
 
     def snapshot(self) -> bytes:
         """The whole state as bytes: account and positions."""
@@ -292,3 +317,15 @@ class Engine:
         cut = self.account.nbytes
         self.account[:] = np.frombuffer(state[:cut], ACCOUNT)
         self.positions[:] = np.frombuffer(state[cut:], POSITION)
+
+
+def joined(parts: Sequence[Rows], kind: np.dtype[Any]) -> Rows:
+    """Journal rows of consecutive parts as one array; NumPy's own concatenate would lose the record type."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.empty(sum(map(len, parts)), kind)
+    at = 0
+    for part in parts:
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole

@@ -228,7 +228,11 @@ def exit_inside(
             trade.exit_reason = reason
             trade.exit_price = price
             trade.exit_liquidity = liquidity
-            level = p.take_price if reason == TAKE_PROFIT else p.stop
+            level = p.stop
+            if reason == TAKE_PROFIT:
+                level = p.take_price
+            elif reason == LIQUIDATION:
+                level = p.liq
             end_position(acc, p, ins, trade, order, bar, reference, p.entry_ts, level)
             return
     p.bars += 1

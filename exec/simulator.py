@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 
 from exec.decisions import decide_exit
-from exec.engine import ORDERS_PER_BAR, Engine, JournalRows, admit
+from exec.engine import Engine, JournalRows, admit
 from exec.orders import ORDER_REASONS, end_entry
 from risk.guard import RULE_NAMES, RULE_SIGNS
 from utils.rows import (
@@ -53,8 +54,18 @@ from utils.types import (
 
 SIDES = {"long": 1, "short": -1, 1: 1, -1: -1}
 
-#: A wish: what is wanted, the PARAMS it is decided under, and the limit price its maker named (quote), or None.
-Wish = tuple[Signal, Rows, float | None]
+#: The dtype of each array of `JournalRows`.
+KINDS = {"trades": TRADE, "orders": ORDER, "decisions": DECISION, "equity": EQUITY}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of one symbol at its last close."""
+
+    sym: int
+    signal: Signal
+    params: Rows  # PARAMS under which it is decided
+    limit: float | None = None  # price its maker named, quote
 
 
 class Terms(TypedDict, total=False):
@@ -88,6 +99,7 @@ def default_params(tf: str = "5m") -> Rows:
         "stop_bps": 18.0,
         "horizon": 20.0,
         "entry_kind": MARKET,
+        "limit_offset_bps": 1.0,
         "limit_bars": 3.0,
         "risk_fraction": 0.0025,
         "leverage": 3.0,
@@ -99,23 +111,23 @@ def default_params(tf: str = "5m") -> Rows:
     return params
 
 
-def refusal_of(row: Any) -> Refusal | None:
+def refusal_of(row: Any, symbol: str) -> Refusal | None:
     """Why a DECISION row did not do all that was asked; None if it did."""
     rule = RULE_NAMES[row.rule]
     if rule:
-        return Refusal(rule, f"{rule}={row.value:.6g}{RULE_SIGNS[row.rule]}{row.limit:.6g}")
-    if row.action == HELD:
-        if row.side == 0:
-            return Refusal("flat", "there is nothing to close, or it is closing already")
-        return Refusal("held", "there is such a position or order already: it is neither added to nor extended")
-    return None
+        return Refusal(rule, f"{symbol}: {rule}={row.value:.6g}{RULE_SIGNS[row.rule]}{row.limit:.6g}")
+    if row.action != HELD:
+        return None
+    if row.side == 0:
+        return Refusal("flat", f"{symbol}: there is nothing to close, or it is closing already")
+    return Refusal("held", f"{symbol}: there is such a position or order already: nothing is added or extended")
 
 
 class PaperBroker:
     """An account at a simulated exchange that knows bars and funding only (`utils.ports.Broker`).
 
-    Bars of one close that are handed in before anyone looks or acts are matched together, as in a backtest: fed the
-    same bars and signals, it writes the same rows as `Engine.run`, bit for bit.
+    Bars of one close are matched together, as in a backtest: when the last symbol's bar is in, when a later one comes,
+    or when somebody looks or acts. So, fed the same bars and signals, it writes the rows of `Engine.run`, bit for bit.
 
     Args:
         instruments: what is traded; the order does not matter.
@@ -152,7 +164,7 @@ class PaperBroker:
         if row[0].tf_ns != parse_timeframe(self.tf):
             raise ValueError(f"params: expected tf_ns of {self.tf}, saw {row[0].tf_ns}; name the same bar length as tf")
         rules = np.array([instrument.row() for instrument in self._instruments], INSTRUMENT)
-        self._engine = Engine(rules, row, initial_capital, buffer=max(1024, ORDERS_PER_BAR * len(rules)))
+        self._engine = Engine(rules, row, initial_capital)
         self._bars = np.zeros(len(rules), BAR)  # the last bar of each symbol
         self._unmatched: set[int] = set()  # symbols whose last bar the engine has not seen
         self._silent = np.array([(math.nan,) * len(SIGNAL.names or ())] * len(rules), SIGNAL)
@@ -168,13 +180,9 @@ class PaperBroker:
     def positions(self) -> dict[str, Position]:
         """Open positions by symbol."""
         self._match()
-        return {
-            symbol: Position(
-                symbol, *(p[name].item() for name in ("qty", "entry_price", "entry_ts", "stop", "take_price"))
-            )
-            for symbol, p in zip(self._symbols, self._engine.positions, strict=True)
-            if p.qty
-        }
+        fields = ("qty", "entry_price", "entry_ts", "stop", "take_price")
+        rows = zip(self._symbols, self._engine.positions, strict=True)
+        return {symbol: Position(symbol, *(p[name].item() for name in fields)) for symbol, p in rows if p.qty}
 
     @property
     def equity(self) -> float:
@@ -217,7 +225,7 @@ class PaperBroker:
         distances = {name: terms.get(name) for name in ("take_bps", "stop_bps", "horizon")}
         signal = Signal(self._now, symbol, SIDES[side], **distances)  # type: ignore[arg-type]
         limit = terms.get("limit")
-        return self._decide([(signal, self._params(s, qty, terms.get("kind"), limit), limit)])
+        return self._decide([Wish(s, signal, self._params(s, qty, terms.get("kind"), limit), limit)])
 
     def close(self, symbol: str) -> Decision:
         """Cancel the symbol's waiting entry and close its position at the next open (EARLY_STOP).
@@ -225,8 +233,7 @@ class PaperBroker:
         Raises:
             ValueError: unknown symbol.
         """
-        self._index_of(symbol)
-        return self._decide([(Signal(self._now, symbol, 0), self._engine.params, None)])
+        return self._decide([Wish(self._index_of(symbol), Signal(self._now, symbol, 0), self._engine.params)])
 
     def flip(self, symbol: str, qty: float | None = None, **terms: Unpack[Terms]) -> Decision:
         """Close the position and open the opposite one at the same open; arguments and errors as in `open`.
@@ -246,7 +253,7 @@ class PaperBroker:
         Raises:
             ValueError: unknown symbol, or one that is named twice.
         """
-        return self._decide([(signal, self._engine.params, None) for signal in signals])
+        return self._decide([Wish(self._index_of(s.symbol), s, self._engine.params) for s in signals])
 
     def apply(self, orders: Sequence[Order], cancels: Sequence[OrderId] = ()) -> Decision:
         """Cancel, then send; entries in order of name.
@@ -258,18 +265,19 @@ class PaperBroker:
             ValueError: unknown symbol, or one that is named twice.
         """
         self._match()
-        refusals = [refused for order_id in cancels if (refused := self._cancel(order_id))]
         wishes: list[Wish] = []
+        refusals: list[Refusal] = []
         for order in orders:
             s = self._index_of(order.symbol)
+            held = float(self._engine.positions[s].qty)
             if not order.reduce_only:
                 params = self._params(s, order.qty, order.kind, order.price)
-                wishes.append((Signal(order.ts, order.symbol, order.side), params, order.price))
-            elif order.side * order.qty == -self._engine.positions[s].qty:
-                wishes.append((Signal(order.ts, order.symbol, 0), self._engine.params, None))
+                wishes.append(Wish(s, Signal(order.ts, order.symbol, order.side), params, order.price))
+            elif order.side * order.qty == -held:
+                wishes.append(Wish(s, Signal(order.ts, order.symbol, 0), self._engine.params))
             else:
-                held = float(self._engine.positions[s].qty)
                 refusals.append(Refusal("reduce_only", f"{order.symbol} holds {held:g}: only all of it can be closed"))
+        refusals += [refused for order_id in cancels if (refused := self._cancel(order_id))]
         return self._decide(wishes, refusals)
 
     def on_event(self, event: Event, *, last: bool = False) -> Decision:
@@ -296,7 +304,13 @@ class PaperBroker:
         self._match()
         self._keep(self._engine.drain())
         kept, self._kept = self._kept, []
-        return JournalRows(*(np.concatenate([getattr(rows, kind) for rows in kept]) for kind in JournalRows.__slots__))
+        # NumPy forgets that rows from several drains are records, unless their dtype is named
+        return JournalRows(
+            **{
+                name: np.concatenate([np.zeros(0, kind), *(getattr(rows, name) for rows in kept)], dtype=kind)
+                for name, kind in KINDS.items()
+            }
+        )
 
     def _index_of(self, symbol: str) -> int:
         if symbol not in self._index:
@@ -362,7 +376,8 @@ class PaperBroker:
 
     def _keep(self, rows: JournalRows) -> None:
         """Keep rows for `drain`, and tell what ended: the journal its trades, the next answer the rest."""
-        self._kept.append(rows)
+        if any(len(getattr(rows, name)) for name in KINDS):
+            self._kept.append(rows)
         for order in rows.orders[rows.orders["entry_no"] == 0]:
             if order.status == REJECTED:
                 rule = ORDER_REASONS[order.reason].lower()
@@ -398,54 +413,42 @@ class PaperBroker:
         return Refusal("no_bar", f"{self._symbols[s]} has no bar that closed at {self._now}: act after its next one")
 
     def _decide(self, wishes: Sequence[Wish], refused: Sequence[Refusal] = ()) -> Decision:
-        """Let the engine's decision functions answer wishes at the last close."""
+        """Let the engine answer wishes at the last close, or say why nobody can."""
         self._match()
-        refusals = list(refused)
-        asked: list[tuple[int, Wish]] = []
-        for wish in sorted(wishes, key=lambda wish: wish[0].symbol):
-            s = self._index_of(wish[0].symbol)
-            if asked and asked[-1][0] == s:
-                raise ValueError(f"symbol: expected {wish[0].symbol} once; a wish against the position flips it")
-            stale = self._stale(s)
-            if stale:
-                refusals.append(stale)
-            else:
-                asked.append((s, wish))
-        signal = wishes[0][0] if len(wishes) == 1 else None
-        if not asked:
-            return self._answer(signal, (), refusals)
-        orders = self._respond(asked, refusals)
-        return self._answer(signal, orders, refusals)
+        if len({wish.sym for wish in wishes}) < len(wishes):
+            raise ValueError("symbol: expected each once, saw one twice; a wish against the position flips it")
+        refusals = [*refused, *(stale for wish in wishes if (stale := self._stale(wish.sym)))]
+        ready = sorted((wish for wish in wishes if not self._stale(wish.sym)), key=lambda wish: wish.sym)
+        orders = self._respond(ready, refusals) if ready else []
+        return self._answer(wishes[0].signal if len(wishes) == 1 else None, orders, refusals)
 
-    def _respond(self, asked: Sequence[tuple[int, Wish]], refusals: list[Refusal]) -> list[Order]:
-        """First all exits, then the entries; the orders this sent. Refusals are added to `refusals`."""
-        engine, n = self._engine, len(asked)
-        self._keep(engine.drain())
-        account, pos = engine.account[0], engine.positions
-        bars = self._bars[[s for s, _ in asked]]
-        signals = np.array([signal.row() for _, (signal, _, _) in asked], SIGNAL)
-        orders, decisions = np.zeros(n, ORDER), np.zeros(n, DECISION)
-        closing = [int(pos[s].closing) for s, _ in asked]
-        sent = int(account.orders)
-        for k, (s, _) in enumerate(asked):
-            at = (decisions[account.n_decisions], orders[account.n_orders])
-            pos[s].wants = decide_exit(account, pos[s], bars[k], signals[k], *at)
-        shared = all(params is asked[0][1][1] for _, (_, params, _) in asked)
+    def _respond(self, wishes: Sequence[Wish], refusals: list[Refusal]) -> list[Order]:
+        """The engine's decisions, all exits before the entries; answers the orders sent, adds to `refusals`."""
+        self._keep(self._engine.drain())
+        account, pos, n = self._engine.account[0], self._engine.positions, len(wishes)
+        bars = self._bars[[wish.sym for wish in wishes]]
+        signals = np.array([wish.signal.row() for wish in wishes], SIGNAL)
+        orders, decisions = np.zeros(2 * n, ORDER), np.zeros(n, DECISION)
+        closing, sent = pos["closing"].copy(), int(account.orders)
+        for k, wish in enumerate(wishes):
+            p, row, order = pos[wish.sym], decisions[account.n_decisions], orders[account.n_orders]
+            p.wants = decide_exit(account, p, bars[k], signals[k], row, order)
+        # under one set of params the engine ranks the entries; orders of their own terms have no rank but the name
+        shared = all(wish.params is self._engine.params for wish in wishes)
         for lo, hi in [(0, n)] if shared else [(k, k + 1) for k in range(n)]:
-            admit(account, pos, engine.instruments, asked[lo][1][1][0], bars, signals, decisions, lo, hi)
-        for row in decisions[: account.n_decisions]:
-            refused = refusal_of(row)
-            if refused:
-                refusals.append(Refusal(refused.rule, f"{self._symbols[row.sym]}: {refused.reason}"))
+            par = wishes[lo].params[0]
+            admit(account, pos, self._engine.instruments, par, bars, signals, decisions, orders, lo, hi)
+        refusals += [refused for row in decisions if (refused := refusal_of(row, self._symbols[row.sym]))]
         self._keep_written(orders, decisions)
         out = []
-        for (s, (_, _, limit)), was in zip(asked, closing, strict=True):
-            if pos[s].closing and not was:
-                out.append(self._exit_order(s))
-            if pos[s].o_side and pos[s].o_id > sent:
-                if limit is not None:
-                    pos[s].o_limit = self._instruments[s].round_price(limit, -int(pos[s].o_side))
-                out.append(self._entry_order(s))
+        for wish in wishes:
+            p = pos[wish.sym]
+            if p.closing != closing[wish.sym]:
+                out.append(self._exit_order(wish.sym))
+            if p.o_side and p.o_id > sent:
+                if wish.limit is not None:
+                    p.o_limit = self._instruments[wish.sym].round_price(wish.limit, -int(p.o_side))
+                out.append(self._entry_order(wish.sym))
         return out
 
     def _exit_order(self, s: int) -> Order:

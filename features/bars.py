@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.windows import inlined
+from utils.compiled import compiled
 from utils.rows import NS_PER_MINUTE, NS_PER_MS, BarRow, layout_of
 
 MINUTES_PER_DAY = 1440
 NAN = math.nan
+TO_BPS = 1e4
 
 
 class PreparedBar(Protocol):
@@ -47,11 +48,17 @@ class SharedBar(Protocol):
     frozen: float
 
 
+class Nothing(Protocol):
+    """State of a feature that needs only its row."""
+
+    unused: float
+
+
 BAR_ROW = layout_of(PreparedBar)
 BAR_SHARED = layout_of(SharedBar)
 
 
-@inlined
+@compiled
 def prepare_bar(shared: SharedBar, bar: BarRow, row: PreparedBar) -> None:
     """Fill `row` from `bar` and from what the bar before left in `shared`."""
     # most bars open where the last one closed; a branch is cheaper than a logarithm

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-from features import technical as t
+from features import technical, volatility, volume
 from features.fold import Feature, FeatureSet
 from features.fold import fingerprint as fingerprint_of
 
 #: Bar features, in order. Adding one is one line here; `features.checks` tests it by itself.
 FEATURES: tuple[Feature, ...] = (
-    t.log_return(1),
-    t.log_return(5),
-    t.log_return(20),
-    t.ewma_vol(20),
-    t.ewma_vol(120, seed=60),
-    t.vol_ratio(20, 120),
-    t.parkinson(20),
-    t.garman_klass(20),
-    t.rogers_satchell(20),
-    t.yang_zhang(20),
-    t.atr(14),
-    t.atr_bps(14),
-    t.trend(12, 48),
-    t.ema_slope(12),
-    t.zscore(20),
-    t.efficiency(20),
-    t.rsi(14),
-    t.range_position(20),
-    t.breakout(20),
-    t.body_ratio(),
-    t.close_location(),
-    t.volume_zscore(20),
-    t.candle_flow_proxy(20),
-    t.taker_flow(1),
-    t.taker_flow(20),
-    t.amihud(20),
-    t.roll_spread(20),
-    t.autocorrelation(20),
-    t.time_of_day_vol(),
-    t.adjusted_vol(20),
+    technical.log_return(1),
+    technical.log_return(5),
+    technical.log_return(20),
+    volatility.ewma_vol(20),
+    volatility.ewma_vol(120, seed=60),
+    volatility.vol_ratio(20, 120),
+    volatility.parkinson(20),
+    volatility.garman_klass(20),
+    volatility.rogers_satchell(20),
+    volatility.yang_zhang(20),
+    volatility.atr(14),
+    volatility.atr_bps(14),
+    technical.trend(12, 48),
+    technical.ema_slope(12),
+    technical.zscore(20),
+    technical.efficiency(20),
+    technical.rsi(14),
+    technical.range_position(20),
+    technical.breakout(20),
+    technical.body_ratio(),
+    technical.close_location(),
+    volume.volume_zscore(20),
+    volume.candle_flow_proxy(20),
+    volume.taker_flow(1),
+    volume.taker_flow(20),
+    volume.amihud(20),
+    volume.roll_spread(20),
+    volume.autocorrelation(20),
+    volatility.time_of_day_vol(),
+    volatility.adjusted_vol(20),
 )
 
 

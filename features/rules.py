@@ -22,11 +22,12 @@ def run_length(mask: Mask) -> NDArray[np.int64]:
 def _unmoved(bars: Rows) -> Mask:
     moved = np.ones(len(bars), np.bool_)
     moved[1:] = bars["close"][1:] != bars["close"][:-1]
-    return ~moved
+    return np.logical_not(moved)
 
 
 def _rangeless(bars: Rows) -> Mask:
-    return _unmoved(bars) & (bars["high"] == bars["low"])
+    mask: Mask = _unmoved(bars) & (bars["high"] == bars["low"])
+    return mask
 
 
 def still(n: int) -> Rule:
@@ -55,7 +56,8 @@ def level(n: int) -> Rule:
     def allowed(bars: Rows) -> Mask:
         dot = bars["high"] == bars["low"]
         before = np.concatenate((np.zeros(min(n - 1, len(bars)), np.bool_), dot))[: len(bars)]
-        return (run_length(_rangeless(bars)) >= n - 1) & before
+        mask: Mask = (run_length(_rangeless(bars)) >= n - 1) & before
+        return mask
 
     return Rule(f"no range in {n} bars", allowed)
 
@@ -100,7 +102,7 @@ def unseen(n: int, minutes: int, pace: bool = False) -> Rule:
         bucket = bars["ts"] // NS_PER_MINUTE % MINUTES_PER_DAY // minutes
         moved = ~_unmoved(bars)
         moved[:1] = False
-        mask = np.cumsum(moved) == 0
+        mask: Mask = np.cumsum(moved) == 0
         mask[:1] = True
         for each in np.unique(bucket):
             here = np.flatnonzero(bucket == each)

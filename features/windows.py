@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_type_hi
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
 from utils.rows import layout
 
@@ -27,14 +26,20 @@ if TYPE_CHECKING:
         """Compile `function` into its callers; strict typing sees it unchanged."""
         return function
 else:
-    # as utils.compiled.compiled, but never called: some sixty calls a row were a third of the time of thirty features.
-    # Only the function that swallows it is cached.
+    # as utils.compiled.compiled, but swallowed by its callers, which alone are cached: some sixty calls a row took a
+    # third of the time of thirty features
     inlined = numba.njit(nogil=True, error_model="numpy", boundscheck=True, forceinline=True)
 
-#: An array field of a state record.
-Ring = NDArray[np.float64]
 #: Capacities are rounded up to a power of two, so that windows of 2 to 32 rows share one compilation.
 SMALLEST_RING = 32
+
+
+class Ring(Protocol):
+    """An array field of a state record, float64."""
+
+    def __getitem__(self, index: int) -> float: ...
+
+    def __setitem__(self, index: int, value: float) -> None: ...
 
 
 def state_layout(row: type, window: int = SMALLEST_RING) -> np.dtype[Any]:
@@ -49,7 +54,7 @@ def state_layout(row: type, window: int = SMALLEST_RING) -> np.dtype[Any]:
     for name, kind in get_type_hints(row).items():
         if kind is int or kind is float:
             fields.append((name, np.int64 if kind is int else np.float64))
-        elif kind == Ring:
+        elif kind is Ring:
             fields.append((name, np.float64, (capacity,)))
         else:
             fields.append((name, state_layout(kind, window)))
@@ -88,6 +93,23 @@ class Moments(Protocol):
     ring: Ring
     tails: Ring
     tail_squares: Ring
+
+
+class Spread(Protocol):
+    """Mean and variance over n values."""
+
+    n: int
+    most: float  # (n - 1) / sqrt(n)
+    seen: int
+    moments: Moments
+
+
+class Average(Protocol):
+    """Exponential mean that starts with the mean of the first n values."""
+
+    n: int
+    weight: float
+    value: float
 
 
 class Channel(Protocol):

@@ -610,7 +610,7 @@ class MarketParams:
     place_scale: float = 5.0  # levels
     metaorders: int = 3  # parents at work at once, 0 to 8; 0 = every sign is a coin
     alpha: float = 1.5  # Pareto exponent of a parent's length in orders
-    longest: float = 500.0  # orders of a parent; a day's flow behind one parent would be a trend to trade on
+    longest: float = 1000.0  # orders of a parent; without an end one parent can carry a day's trend
     refill: float = 0.25  # how strongly liquidity comes in against the expected sign
     noise: float = 0.1  # fraction of market orders with a random sign
     sweep: float = 0.08  # fraction of market orders that take the whole best level or more

@@ -29,7 +29,7 @@ find_python() {
         "(Debian, Ubuntu: apt-get install python3 python3-venv) or say where it is: PYTHON=/path/to/python3 $0"
 }
 
-# Without -I and -S this would import the site packages, which takes five times as long.
+# -I and -S leave the site packages out: this runs at every start.
 version() { "$1" -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
 # What the installation depends on: this folder, the Python, and the requirement files ($1 stands for the door's own).
@@ -46,18 +46,26 @@ ready() {
         [ "$(cat "$venv/.installed-$1")" = "$(key "$1")" ]
 }
 
+# What a command says is shown only if it fails by itself, not when Ctrl-C stops it.
+quietly() {
+    "$@" >"$venv/.log" 2>&1 || {
+        cat "$venv/.log" >&2
+        return 1
+    }
+}
+
 install_into_venv() {
     if [ -e "$venv/.unfinished" ] || ! interpreter "$venv/bin/python" >/dev/null || ! agrees ||
         ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
         : >"$venv/.unfinished"
         rm -rf "$venv/bin" "$venv/include" "$venv/lib" "$venv/lib64" "$venv/pyvenv.cfg"
-        "$python" -m venv "$venv" >&2 || fail "Could not make $venv with $python; the reason stands above."
+        quietly "$python" -m venv "$venv" || fail "Could not make $venv with $python; the reason stands above."
     fi
     # from here to the last line an interruption leaves .unfinished, and the next start begins anew
     : >"$venv/.unfinished"
     rm -f "$venv"/.installed-*
-    (cd "$root" && "$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
-        --constraint constraints.txt --requirement "$1") >&2 ||
+    (cd "$root" && quietly "$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
+        --constraint constraints.txt --requirement "$1") ||
         fail "Could not install $1 into $venv; pip's reason stands above. Check the network and start again."
     key requirements.txt >"$venv/.installed-requirements.txt"
     # the development set contains the other

@@ -84,29 +84,29 @@ def run(tree: Path, script: str) -> dict[str, Any]:
 def edit(file: Path, before: str, after: str) -> None:
     """Replace the one place where `before` stands."""
     source = file.read_text()
-    assert source.count(before) == 1
+    assert 1 == source.count(before)
     file.write_text(source.replace(before, after))
 
 
 def test_a_callee_edited_in_another_file_changes_the_next_run_and_nothing_else_recompiles(tree: Path) -> None:
     cold, warm = run(tree, "trade.py"), run(tree, "trade.py")
-    assert (cold["hits"], cold["misses"]) == (0, 1)
-    assert warm == {**cold, "hits": 1, "misses": 0}
-    assert cold["stop"] == pytest.approx(99.0)
+    assert (0, 1) == (cold["hits"], cold["misses"])
+    assert {**cold, "hits": 1, "misses": 0} == warm
+    assert pytest.approx(99.0) == cold["stop"]
 
     edit(tree / "risk" / "stops.py", "return par.stop_bps * BPS", "return 2.0 * par.stop_bps * BPS")
     edited, again = run(tree, "trade.py"), run(tree, "trade.py")
-    assert (edited["hits"], edited["misses"]) == (0, 1)
-    assert edited["stop"] == pytest.approx(98.0)
-    assert again == {**edited, "hits": 1, "misses": 0}
+    assert (0, 1) == (edited["hits"], edited["misses"])
+    assert pytest.approx(98.0) == edited["stop"]
+    assert {**edited, "hits": 1, "misses": 0} == again
 
 
 def test_a_constant_edited_in_another_file_changes_the_next_run(tree: Path) -> None:
     cold, warm = run(tree, "distance.py"), run(tree, "distance.py")
-    assert cold == {"stop": pytest.approx(0.01), "hits": 0, "misses": 1}
-    assert warm == {**cold, "hits": 1, "misses": 0}
+    assert {"stop": pytest.approx(0.01), "hits": 0, "misses": 1} == cold
+    assert {**cold, "hits": 1, "misses": 0} == warm
     edit(tree / "utils" / "rows.py", "BPS = 1e-4", "BPS = 3e-4")
-    assert run(tree, "distance.py") == {"stop": pytest.approx(0.03), "hits": 0, "misses": 1}
+    assert {"stop": pytest.approx(0.03), "hits": 0, "misses": 1} == run(tree, "distance.py")
 
 
 def test_debug_switches_that_change_machine_code_retire_it_too() -> None:
@@ -122,4 +122,4 @@ def test_debug_switches_that_change_machine_code_retire_it_too() -> None:
         ).stdout
         for switch in ("0", "1")
     }
-    assert len(stamps) == 2
+    assert 2 == len(stamps)

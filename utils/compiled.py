@@ -112,6 +112,7 @@ def compile_source(name: str, source: str, namespace: dict[str, Any], beside: st
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     file = str(Path(beside).with_name(f"generated_{name}_{digest}.py"))
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    scope = dict(namespace)
+    # numba rebuilds a cached function inside the module it names
+    scope = {"__name__": __name__, **namespace}
     exec(compile(source, file, "exec"), scope)  # noqa: S102 - our own text, built from the registry
     return compiled(scope[name])

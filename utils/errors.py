@@ -6,8 +6,7 @@ Refusals (too small, too hot, too many) are values in a decision, never exceptio
 |---|---|---|
 | `ConfigError` | yours: a flag or a setting | 2 |
 | `DataError` | yours: a file you named | 2 |
-| `DataUnavailable`, `StaleData` | theirs: the source did not answer, or is too old | 3 |
-| `ProtocolError` | theirs: the payload is not what the exchange documents | 3 |
+| `DataUnavailable` | theirs: a source did not answer, or answered garbage | 3 |
 | `StorageError` | the machine's: disk full, directory not writable | 1 |
 | `InvariantError` | ours: a bug | 1 |
 """

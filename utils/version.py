@@ -9,6 +9,6 @@ from pathlib import Path
 
 @cache
 def version() -> str:
-    """Version as released, e.g. 0.1.0."""
+    """Version as released."""
     text = (Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8")
     return str(tomllib.loads(text)["project"]["version"])

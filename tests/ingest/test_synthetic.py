@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ingest.synthetic import (
     BOOK,
     EVENT,
     FLOOR_TICKS,
     GRID,
+    MARKET,
     MASK,
     PRESETS,
     START_NS,
@@ -25,19 +27,20 @@ from ingest.synthetic import (
     WINDOW,
     MarketParams,
     Preset,
+    _spread_seed,
     event_blocks,
     open_market,
+    random_bits,
     synthetic_bars,
     synthetic_events,
     synthetic_grid,
 )
-
 from utils.errors import ConfigError
 from utils.rows import BAR, NS_PER_MINUTE, NS_PER_S
 
 ROOT = Path(__file__).resolve().parents[2]
 HOUR, DAY = 3600, 86_400
-SEEDS = (1, 2, 3, 11)
+SEEDS = tuple(range(1, 9))
 SCALES = (1, 10, 60)
 
 
@@ -69,8 +72,6 @@ def test_the_dice_are_xoshiro256_plus_plus_seeded_by_splitmix64():
 
     def rotate(x, k):
         return ((x << k) | (x >> (64 - k))) & full
-
-    from ingest.synthetic import MARKET, _spread_seed, random_bits
 
     m = np.zeros(1, MARKET)[0]
     _spread_seed(m, 5)
@@ -137,8 +138,8 @@ from ingest.synthetic import *
 from utils.rows import BAR, NS_PER_S
 market = open_market(7)
 market.want(START_NS, events=True, grid_ns=NS_PER_S, bar_ns=3 * NS_PER_S)
-outputs = np.zeros(20000, EVENT), np.zeros(30, GRID), np.zeros(10, BAR)
-assert market.advance(START_NS + 30 * NS_PER_S, *outputs)
+outputs = np.zeros(20000, EVENT), np.zeros(15, GRID), np.zeros(5, BAR)
+assert market.advance(START_NS + 15 * NS_PER_S, *outputs)
 digest = hashlib.sha256()
 for rows in (*outputs, market.state, market.sides):
     digest.update(rows.tobytes())
@@ -159,7 +160,7 @@ def test_compiled_and_plain_python_give_the_same_bytes():
         for switch in ("0", "1")
     ]
     assert answers[0] == answers[1]
-    assert int(answers[0].split()[0]) > 1000
+    assert int(answers[0].split()[0]) > 300
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def test_depth_kept_incrementally_equals_the_lots_in_the_book():
 
 def test_the_book_outlives_a_walk_across_its_whole_ring():
     """A trending market crosses the 1,024 remembered ticks again and again; what is forgotten is said."""
-    one_parent = {"metaorders": 1, "alpha": 0.2, "noise": 0.0, "thin_hit": 0.0, "refill": 0.0}
+    one_parent = {"metaorders": 1, "alpha": 0.2, "longest": 1e9, "noise": 0.0, "thin_hit": 0.0, "refill": 0.0}
     params = MarketParams(base_rate=0.5, limit_rate=10.0, sweep=0.5, **one_parent)
     resting = {1: set(), -1: set()}
     low, high = np.inf, 0.0
@@ -438,13 +439,13 @@ BANDS = {
     "r2_ofi_1": (0.1, 0.35),
     "r2_ofi_10": (0.4, 0.65),
     "r2_ofi_60": (0.5, 0.8),
-    "kurtosis_60": (3.0, 25.0),
+    "kurtosis_60": (3.0, 15.0),
     "acf_size_1": (0.1, 0.35),
     "acf_size_10": (0.07, 0.35),
     "acf_size_50": (0.04, 0.35),
     "acf_1": (-0.16, -0.05),
     "acf_10": (-0.09, 0.03),
-    "acf_60": (-0.08, 0.2),
+    "acf_60": (-0.05, 0.12),
     "sd_10": (0.3, 0.6),
     "one_tick": (0.82, 0.9),
     "spread_q99": (2.0, 4.0),
@@ -452,9 +453,11 @@ BANDS = {
 }
 
 
-def check(table):
+def check(table, slack=0.0):
+    """Every fact in its band, widened at both ends by a fraction of its width."""
     for name, (low, high) in BANDS.items():
-        assert low <= table[name] <= high, (name, table[name])
+        room = slack * (high - low)
+        assert low - room <= table[name] <= high + room, (name, table[name])
     for scale in SCALES:
         assert table[f"r2_tfi_{scale}"] < table[f"r2_ofi_{scale}"]
     assert table["kurtosis_1"] > table["kurtosis_10"] > 4.0
@@ -502,7 +505,7 @@ def test_without_refill_prices_trend():
     """Measured without bursts of activity, which blur autocorrelations."""
     calm = MarketParams(hawkes=(0, 0, 0), activity_sd=0.0, base_rate=2.0)
     walking, trending = (
-        [flows(synthetic_grid(DAY, 1, seed, params=params), 60)[0] for seed in range(6)]
+        [flows(synthetic_grid(DAY, 1, seed, params=params), 60)[0] for seed in range(4)]
         for params in (calm, replace(calm, refill=0.0))
     )
     assert abs(np.mean([acf(d, 1) for d in walking])) < 0.04
@@ -512,9 +515,9 @@ def test_without_refill_prices_trend():
 
 
 def test_too_much_refill_cuts_the_tie_between_trades_and_price(usual):
-    cut = median_facts(DAY, SEEDS, MarketParams(refill=1.0))
-    assert cut["r2_tfi_10"] < 0.08 < 0.2 < usual["r2_tfi_10"]
-    assert cut["r2_tfi_60"] < 0.05 < 0.25 < usual["r2_tfi_60"]
+    cut = median_facts(DAY, SEEDS[:3], MarketParams(refill=1.0))
+    assert cut["r2_tfi_10"] < 0.3 * usual["r2_tfi_10"]
+    assert cut["r2_tfi_60"] < 0.2 * usual["r2_tfi_60"]
 
 
 def test_cancels_at_thin_queues_make_prices_bounce(usual):
@@ -526,7 +529,7 @@ def test_cancels_at_thin_queues_make_prices_bounce(usual):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 13))
 def test_stylised_facts_hold_on_every_day(seed):
-    check(facts(synthetic_grid(DAY, 1, seed)))
+    check(facts(synthetic_grid(DAY, 1, seed)), slack=0.5)
 
 
 @pytest.mark.slow
@@ -539,12 +542,11 @@ def test_signs_remember_over_days():
 @pytest.mark.slow
 def test_what_the_past_says_of_the_next_half_minute_and_more_is_small():
     """So a pipeline that nets a profit here after costs has a leak."""
+    grids = [synthetic_grid(DAY, 1, seed) for seed in range(1, 13)]
     for scale in (30, 60, 300, 900):
-        best = []
-        for seed in range(1, 13):
-            past = flows(synthetic_grid(DAY, 1, seed), scale)
-            best.append(max(abs(np.corrcoef(x[:-1], past[0][1:])[0, 1]) for x in past))
-        assert np.mean(best) < 0.13, scale
+        parts = [flows(grid, scale) for grid in grids]
+        best = max(np.mean([np.corrcoef(day[i][:-1], day[0][1:])[0, 1] for day in parts]) for i in range(3))
+        assert best < 0.12, scale
 
 
 @pytest.mark.slow

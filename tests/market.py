@@ -1,0 +1,156 @@
+"""A market by hand: candles, signals and settings as the few numbers that a test is about.
+
+Bar k of a scenario closes at (k + 1) x TF and so opens at k x TF.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from exec.engine import Engine, JournalRows
+from utils.rows import BAR, EXIT_NAMES, FUNDING, INSTRUMENT, MARKET, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
+
+TF = NS_PER_MINUTE
+NAN = math.nan
+FLAT = (100.0, 100.0, 100.0, 100.0)
+#: Nothing trades in this bar, whatever its prices say.
+EMPTY = (100.0, 102.0, 98.0, 100.0, 0.0)
+
+
+def row(kind: Any, **values: Any) -> Rows:
+    """One row of zeros but for these fields."""
+    rows = np.zeros(1, kind)
+    for name, value in values.items():
+        rows[name] = value
+    return rows
+
+
+def instrument(**values: Any) -> Rows:
+    """A venue without fees: tick 0.1, lot 0.001, leverage up to 10."""
+    free = {"tick": 0.1, "per_tick": 10.0, "lot": 0.001, "per_lot": 1000.0, "max_leverage": 10.0, "maintenance": 0.005}
+    return row(INSTRUMENT, **{**free, **values})
+
+
+def params(**values: Any) -> Rows:
+    """Market entries of 1,000 quote without friction; take at 100 bps, stop at 50 bps, 20 bars."""
+    calm = {
+        "tf_ns": TF,
+        "volume_cap": 0.02,
+        "take_bps": 100.0,
+        "stop_bps": 50.0,
+        "horizon": 20.0,
+        "entry_kind": MARKET,
+        "limit_bars": 3.0,
+        "fixed_notional": 1000.0,
+        "leverage": 10.0,
+        "max_positions": 3,
+        "equity_step_ns": 1,
+    }
+    return row(PARAMS, **{**calm, **values})
+
+
+def bars(*candles: tuple[float, ...], sym: int = 0, first: int = 0, last: bool = False) -> Rows:
+    """Bars number `first` on of candles (open, high, low, close) with plenty of volume, or a fifth number of it."""
+    rows = np.zeros(len(candles), BAR)
+    for k, candle in enumerate(candles):
+        rows[k] = ((first + k + 1) * TF, sym, 0, 0, *candle[:4], *(candle[4:] or (1e6,)), NAN)
+    rows["last"][-1] = last
+    return rows
+
+
+def one_clock(*parts: Rows) -> Rows:
+    """Bars of several symbols in order of close, then symbol."""
+    joined = np.concatenate(parts, dtype=BAR)
+    return joined[np.lexsort((joined["sym"], joined["ts"]))]
+
+
+def signals(n: int, said: Mapping[int, float | dict[str, float]]) -> Rows:
+    """`n` signal rows, neutral but where something is said: a side, or fields with one."""
+    rows = np.full(n, NAN, SIGNAL)
+    for k, what in said.items():
+        fields = what if isinstance(what, dict) else {"side": what}
+        for name, value in {"strength": 80.0, **fields}.items():
+            rows[name][k] = value
+    return rows
+
+
+def settlements(*due: tuple[float, float], sym: int = 0) -> Rows:
+    """Funding at (time in bars, rate)."""
+    return np.array([(round(at * TF), sym, rate) for at, rate in due], FUNDING)
+
+
+def engine(ins: Rows | None = None, par: Rows | None = None, funding: Rows | None = None) -> Engine:
+    """An engine with 10,000 quote."""
+    return Engine(instrument() if ins is None else ins, params() if par is None else par, 10_000.0, funding)
+
+
+def play(
+    candles: Rows | tuple[tuple[float, ...], ...],
+    said: Mapping[int, float | dict[str, float]],
+    ins: Rows | None = None,
+    par: Rows | None = None,
+    funding: Rows | None = None,
+) -> JournalRows:
+    """What the engine journals of one scenario; `said` names rows of it."""
+    rows = candles if isinstance(candles, np.ndarray) else bars(*candles)
+    one = engine(ins, par, funding)
+    one.run(rows, signals(len(rows), said))
+    return one.drain()
+
+
+def only(rows: Rows) -> Any:
+    """The one row there is."""
+    (one,) = rows
+    return one
+
+
+def ended(trade: Any) -> tuple[str, float, float]:
+    """How a trade ended: reason, price, and time in bars."""
+    return EXIT_NAMES[trade["exit_reason"]], float(trade["exit_price"]), trade["exit_ts"] / TF
+
+
+def dice(seed: int) -> Iterator[int]:
+    """Numbers from 0 to 9,999 by a fixed rule (Knuth's MMIX generator), the same in every version of everything."""
+    state = seed
+    while True:
+        state = (6364136223846793005 * state + 1442695040888963407) % 2**64
+        yield (state >> 33) % 10_000
+
+
+def wander(n: int, seed: int, sym: int = 0, start: int = 10_000, step: int = 30, holes: int = 0) -> Rows:
+    """A random walk of `n` bars on a grid of 0.1 (`start` and `step` in ticks); every twentieth is without volume.
+
+    Where `holes` is above 0, so many bars in a hundred are missing.
+    """
+    rolled = dice(seed)
+    rows = np.zeros(n, BAR)
+    price, k, gap = start, 0, 0
+    for i in range(n):
+        while next(rolled) % 100 < holes and i > 0:
+            k, gap = k + 1, gap + 1
+        steps = [next(rolled) % (2 * step + 1) - step for _ in range(4)]
+        first = max(start // 2, price + steps[0] * (next(rolled) % 5 == 0))
+        path = [first, first + steps[1], first + steps[2], first + steps[3]]
+        price = path[3]
+        volume = 0.0 if next(rolled) % 20 == 0 else float(1 + next(rolled))
+        rows[i] = ((k + 1) * TF, sym, gap, 0, first / 10, max(path) / 10, min(path) / 10, price / 10, volume, NAN)
+        k, gap = k + 1, 0
+    rows["last"][-1] = 1
+    return rows
+
+
+def chatter(n: int, seed: int) -> Rows:
+    """`n` random signal rows: some sides, some closes, some barriers of their own."""
+    rolled = dice(seed)
+    rows = np.full(n, NAN, SIGNAL)
+    for i in range(n):
+        side = next(rolled) % 10
+        if side < 3:
+            rows[i] = ((1.0, -1.0, 0.0)[side], 80.0, NAN, NAN, next(rolled) % 50 / 10, NAN, NAN, NAN, NAN)
+            if next(rolled) % 3 == 0:
+                rows["take_bps"][i] = 20.0 + next(rolled) % 200
+                rows["horizon"][i] = 1.0 + next(rolled) % 9
+        rows["atr"][i] = 1.0 + next(rolled) % 20 / 10
+    return rows

@@ -1,0 +1,309 @@
+"""The house rules that no linter knows: layers, promised names, what compiled code may say, what stands only once."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils import compiled, errors, rows
+
+ROOT = Path(__file__).resolve().parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES: list[str] = PYPROJECT["tool"]["setuptools"]["packages"]
+CONTRACTS = {contract["name"][0]: contract for contract in PYPROJECT["tool"]["importlinter"]["contracts"]}
+
+#: Public names, as far as they are built; the list grows with the product.
+PROMISED = {
+    "backtest.sim_loop": ["run_simulation"],
+    "exec.simulator": ["PaperBroker"],
+    "utils.kpis": ["sharpe_ratio", "avg_trade_duration_minutes", "implementation_shortfall_bps", "fill_rate"],
+}
+
+#: Reads of a clock or of unseeded dice that an import contract cannot see, as they end.
+CLOCKS_AND_DICE = re.compile(
+    r"(?:^|\.)(?:(?:datetime|date|Timestamp)\.(?:now|utcnow|today)|time\.\w+|random\.(?!default_rng|Generator)\w+"
+    r"|os\.urandom|uuid[14]|secrets\.\w+)$"
+)
+
+#: Our decorators for compiled code: the cached one, and the one whose functions are swallowed by their callers.
+COMPILERS = {"compiled", "inlined"}
+
+#: NumPy's scalar mathematics and reductions round otherwise in machine code than in plain Python; what is left
+#: converts, or makes an array.
+EXACT_NUMPY = {"int64", "uint64", "float64", "empty", "zeros"}
+REDUCTIONS = {"sum", "mean", "std", "var", "prod", "cumsum", "dot"}
+
+
+def trees(*packages: str) -> Iterator[tuple[Path, ast.Module]]:
+    """Every source file of `packages` with its syntax tree."""
+    for package in packages:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def called(node: ast.AST) -> str:
+    """The dotted name that a call calls; empty for anything else."""
+    return ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+
+
+def compiled_functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """What our compilers decorate, or are called with."""
+    sources = [*trees(*PACKAGES)]
+    wrapped = {
+        node.args[0].id
+        for _, tree in sources
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) in COMPILERS and isinstance(node.args[0], ast.Name)
+    }
+    for path, tree in sources:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (
+                node.name in wrapped or any(ast.unparse(mark) in COMPILERS for mark in node.decorator_list)
+            ):
+                yield path, node
+
+
+def inexact(node: ast.AST) -> bool:
+    """Does this expression round otherwise in machine code than in plain Python?"""
+    if isinstance(node, ast.BinOp | ast.AugAssign):
+        return isinstance(node.op, ast.Pow)
+    *owner, name = called(node).split(".")
+    if owner == ["np"]:
+        return name not in EXACT_NUMPY
+    return name == "pow" or bool(owner and name in REDUCTIONS)
+
+
+def contracts_hold(tree: Path) -> subprocess.CompletedProcess[str]:
+    """The import contracts of `tree`; exit code 0 when all are kept."""
+    question = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    return subprocess.run([sys.executable, "-c", question], cwd=tree, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def skeleton(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The house with its rooms empty; its contracts hold."""
+    skeleton = tmp_path_factory.mktemp("skeleton")
+    (skeleton / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    for path, _ in trees(*PACKAGES):
+        (skeleton / path).parent.mkdir(parents=True, exist_ok=True)
+        (skeleton / path).touch()
+    assert 0 == contracts_hold(skeleton).returncode
+    return skeleton
+
+
+def test_the_import_contracts_hold() -> None:
+    seen = contracts_hold(ROOT)
+    assert 0 == seen.returncode, seen.stdout + seen.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("risk/sizing.py", "import backtest"),
+        ("features/fold.py", "import asyncio"),
+        ("ml/signal.py", "import risk"),
+        ("exec/engine.py", "import ml"),
+        ("dashboards/__init__.py", "import exec.engine"),
+        ("backtest/sim_loop.py", "import run_simulation"),
+    ],
+)
+def test_the_import_contracts_break_when_a_module_reaches_where_it_may_not(
+    skeleton: Path, module: str, line: str
+) -> None:
+    (skeleton / module).write_text(line + "\n")
+    seen = contracts_hold(skeleton)
+    (skeleton / module).write_text("")
+    assert 1 == seen.returncode
+
+
+def test_contracts_installation_and_folders_name_the_same_packages() -> None:
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders == set(PACKAGES) == set(PYPROJECT["tool"]["importlinter"]["root_packages"])
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in PROMISED for name in PROMISED[module]])
+def test_a_promised_name_imports(module: str, name: str) -> None:
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_run_simulation_takes_its_promised_arguments_first() -> None:
+    run_simulation = importlib.import_module("backtest.sim_loop").run_simulation
+    names = list(inspect.signature(run_simulation).parameters)
+    assert [
+        "symbol",
+        "tf",
+        "exchange_for_ob",
+        "steps",
+        "use_ws",
+        "data",
+        "funding",
+        "settings",
+        "logs_dir",
+    ] == names[:9]
+
+
+def test_the_broker_opens_closes_and_flips() -> None:
+    broker = importlib.import_module("exec.simulator").PaperBroker
+    assert all(callable(getattr(broker, name)) for name in ("open", "close", "flip"))
+
+
+def test_every_error_leaf_is_raised_somewhere() -> None:
+    raised = {
+        ast.unparse(node.exc.func if isinstance(node.exc, ast.Call) else node.exc).rsplit(".", 1)[-1]
+        for _, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and node.exc
+    }
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    assert set() == {kind.__name__ for kind in classes if not kind.__subclasses__()} - raised
+
+
+def test_the_error_table_names_every_error_and_no_other() -> None:
+    tabled = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*?\|", errors.__doc__ or "", re.MULTILINE))))
+    defined = {name for name, kind in vars(errors).items() if isinstance(kind, type)} - {"ScalperError"}
+    assert tabled == defined
+
+
+def test_compiled_functions_say_nothing_that_rounds_otherwise_uncompiled() -> None:
+    found = [
+        f"{path}:{node.lineno} {function.name}: {ast.unparse(node)}"
+        for path, function in compiled_functions()
+        for node in ast.walk(function)
+        if inexact(node)
+    ]
+    assert [] == found
+
+
+def test_the_cache_stamp_covers_every_file_that_holds_compiled_code() -> None:
+    files = {path for path, _ in compiled_functions()}
+    assert set() == {path for path in files if str(path.parent) not in compiled.SOURCES}
+
+
+def test_only_our_decorator_keeps_machine_code_and_none_trades_exactness_for_speed() -> None:
+    # machine code kept by any other door would not carry the stamp, and so outlive an edited callee
+    found = {
+        (str(path), keyword.arg)
+        for path, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg in {"cache", "fastmath", "parallel"}
+    }
+    assert {("utils/compiled.py", "cache")} == found
+
+
+def test_the_core_reads_no_clock_and_throws_no_unseeded_dice() -> None:
+    core = [name.replace(".", "/") for name in CONTRACTS["3"]["source_modules"]]
+    found = [
+        f"{path}:{node.lineno} {called(node)}"
+        for path, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if (CLOCKS_AND_DICE.search(called(node)) and path.with_suffix("").as_posix().startswith(tuple(core)))
+        or (isinstance(node, ast.Call) and called(node).endswith("default_rng") and not node.args + node.keywords)
+    ]
+    assert [] == found
+
+
+@pytest.mark.parametrize("name", [name for name in vars(rows) if name.endswith("Row")])
+def test_a_row_class_and_its_dtype_have_the_same_fields(name: str) -> None:
+    dtype = getattr(rows, name.removesuffix("Row").upper())
+    assert issubclass(dtype.type, np.record)
+    assert dtype.names == tuple(inspect.get_annotations(getattr(rows, name)))
+
+
+def test_dataclasses_of_the_house_are_frozen_and_slotted() -> None:
+    found = [
+        f"{path}:{node.lineno} {node.name}"
+        for path, tree in trees(*PACKAGES)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for mark in map(ast.unparse, node.decorator_list)
+        if mark.startswith("dataclass") and not ("frozen=True" in mark and "slots=True" in mark)
+    ]
+    assert [] == found
+
+
+def test_a_package_says_in_its_init_what_it_is_and_nothing_else() -> None:
+    inits = {path: tree for path, tree in trees(*PACKAGES) if path.name == "__init__.py"}
+    assert set() == {path for path, tree in inits.items() if len(tree.body) != 1 or not ast.get_docstring(tree)}
+
+
+def papers() -> Iterator[tuple[Path, str]]:
+    """The text files of this tree that people read or machines run."""
+    for path in sorted(ROOT.rglob("*")):
+        place = path.relative_to(ROOT)
+        if place.parts[0] not in {".venv", ".git", "logs", "data", "build"} and "__pycache__" not in place.parts:
+            kinds = {".py", ".md", ".sh", ".toml", ".yaml", ".yml", ".txt", ".example"}
+            if path.is_file() and (path.suffix in kinds or place.parts[0] == ".ci" or path.name == "Makefile"):
+                yield place, path.read_text(encoding="utf-8")
+
+
+def test_the_version_stands_in_one_place() -> None:
+    version = PYPROJECT["project"]["version"]
+    pattern = re.compile(rf"(?<![\d.]){re.escape(version)}(?!\.?\d)")
+    found = {str(place) for place, text in papers() if pattern.search(text)}
+    assert found <= {"pyproject.toml", "CHANGELOG.md"}
+
+
+def test_no_paper_names_a_machine_or_leaves_a_note_to_self() -> None:
+    # put together from parts, or this file would find itself
+    words = ["/" + "work/", "/" + "root/", "/" + "home/", "TO" + "DO", "FIX" + "ME", "NotImplemented" + "Error"]
+    assert [] == [(str(place), word) for place, text in papers() for word in words if word in text]
+
+
+def test_every_relative_link_in_the_papers_leads_somewhere() -> None:
+    links = [
+        (place, target)
+        for place, text in papers()
+        if place.suffix == ".md"
+        for target in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text)
+    ]
+    assert [] == [(str(place), target) for place, target in links if not (ROOT / place.parent / target).exists()]
+
+
+def commands() -> Iterator[tuple[Path, list[str]]]:
+    """Every command line in the papers that starts something of ours."""
+    for place, text in papers():
+        if place.suffix == ".md":
+            for line in re.findall(r"^(?:\$ )?((?:\./scripts/|python )\S.*)$", text, re.MULTILINE):
+                yield place, line.split("#")[0].split()
+
+
+def test_every_command_in_the_papers_starts_something_that_exists() -> None:
+    missing = []
+    for place, words in commands():
+        target = words[2] if words[:2] == ["python", "-m"] else words[words[0] == "python"]
+        module = ROOT / target.replace(".", "/")
+        if words[:2] == ["python", "-m"] and target in {"venv", "pip", "pytest"}:
+            continue
+        if not any(path.exists() for path in (ROOT / target, module.with_suffix(".py"), module / "__main__.py")):
+            missing.append((str(place), " ".join(words)))
+    assert [] == missing
+
+
+def test_every_flag_the_papers_give_to_the_simulation_is_known_to_it() -> None:
+    known = subprocess.run(
+        [sys.executable, ROOT / "run_simulation.py", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    flags = {
+        word.split("=")[0]
+        for _, words in commands()
+        if "run_simulation.py" in words or "./scripts/simulate.sh" in words or "backtest.sim_loop" in words
+        for word in words
+        if word.startswith("--")
+    }
+    assert set() == {flag for flag in flags if not re.search(rf"{flag}\b", known)}
+
+
+def test_ruff_selects_every_rule_and_says_why_it_ignores_one() -> None:
+    assert ["ALL"] == PYPROJECT["tool"]["ruff"]["lint"]["select"]
