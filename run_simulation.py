@@ -2,7 +2,10 @@
 
 import sys
 
-from backtest.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from backtest.cli import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while Python was still loading
+        sys.exit(130)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import json
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ from utils.config import Loaded, load_settings, show_config
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.journal import plain
 from utils.log import event, setup_logging
+from utils.symbols import normalise_symbol
 from utils.version import version
 
 INTERRUPTED = 130
@@ -42,7 +44,23 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
             hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
             raise ConfigError(f"unknown flag {unknown[0]}; {hint}")
-        raise ConfigError(f"{message}; --help lists the flags")
+        raise ConfigError(f"{message.removeprefix('argument ')}; --help lists the flags")
+
+
+def whole(text: str) -> int:
+    """A whole number, or one sentence."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, saw {text!r}") from None
+
+
+def amount(text: str) -> float:
+    """A number, or one sentence."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, saw {text!r}") from None
 
 
 def build_parser(*, real: bool) -> Parser:
@@ -56,13 +74,13 @@ def build_parser(*, real: bool) -> Parser:
     add = parser.add_argument
     add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol, or the file's)")
     add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe, or the file's)")
-    add("--steps", type=int, metavar="N", help="bars on which decisions are made, warm-up not counted")
+    add("--steps", type=whole, metavar="N", help="bars on which decisions are made, warm-up not counted")
     add("--data", action="append", metavar="PATH", help="candle file: Parquet, CSV, Feather or JSON; repeatable")
     add("--funding", action="append", metavar="PATH", help="funding file (default: the sibling of --data); repeatable")
     add("--slow", action="store_true", help="the last N closed bars from the exchange")
     add("--live", action="store_true", help="go on bar by bar on the exchange's stream")
-    add("--seed", type=int, metavar="N", help="seed of the mock market")
-    add("--initial-capital", type=float, metavar="X", help="equity at the start, quote")
+    add("--seed", type=whole, metavar="N", help="seed of the mock market")
+    add("--initial-capital", type=amount, metavar="X", help="equity at the start, quote")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
     add("--logs-dir", type=Path, metavar="DIR", help="write the log files straight to this directory")
     add("--log-file", type=Path, metavar="PATH", help="JSON lines of what happened")
@@ -85,12 +103,9 @@ def with_hyphens(arguments: Sequence[str]) -> list[str]:
 
 def settings_of(flags: argparse.Namespace) -> Loaded:
     """Settings with the flags on top; with a file, symbol and timeframe are its own and only checked."""
-    from_file = bool(flags.data)
-    given: Mapping[str, Any] = {
-        key: getattr(flags, flag)
-        for flag, key in SETTING_FLAGS.items()
-        if not (from_file and flag == "symbol") and not (flag == "symbol" and "," in (flags.symbol or ""))
-    }
+    given: dict[str, Any] = {key: getattr(flags, flag) for flag, key in SETTING_FLAGS.items()}
+    symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
+    given["market.symbol"] = symbols[0] if len(symbols) == 1 and not flags.data else None
     names = {key: f"--{flag.replace('_', '-')}" for flag, key in SETTING_FLAGS.items()}
     return load_settings(flags.config, flags=given, flag_names=names)
 
@@ -105,21 +120,37 @@ def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     verbose = any(a == "--verbose" or (a.startswith("-v") and not a.startswith("--")) for a in arguments)
     try:
-        return run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real)
+        code = run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real)
+        # what is still in the buffer may fail too, and then it is not too late for a sentence
+        sys.stdout.flush()
     except ScalperError as error:
         return fail(str(error), error.exit_code, verbose=verbose)
     except KeyboardInterrupt:
-        return fail("stopped by Ctrl-C; no log file was changed", INTERRUPTED, verbose=False)
+        return fail("stopped by Ctrl-C; the log files are as they were before", INTERRUPTED, verbose=False)
     except BrokenPipeError:
-        # the reader has gone (`| head`); keep Python from complaining about the closed pipe at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()  # the reader has gone (`| head`), and has what it wanted
         return 0
+    except OSError as error:
+        drop_output()
+        return fail(
+            f"expected to be able to write what was asked for, saw '{error}'; free some space or name another place",
+            1,
+            verbose=verbose,
+        )
     except MemoryError:
         return fail("the machine ran out of memory; use fewer bars with --steps", 1, verbose=verbose)
     except Exception as error:  # noqa: BLE001 - the entry point's last word: a bug is one sentence, -v shows the rest
         return fail(
             f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it", 1, verbose=verbose
         )
+    else:
+        return code
+
+
+def drop_output() -> None:
+    """Send what is left of standard output nowhere, or Python would complain about it once more at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(sentence: str, code: int, *, verbose: bool) -> int:
@@ -135,8 +166,6 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     if flags.version:
         print(f"hybrid-scalper {version()}")
         return 0
-    if flags.json and flags.quiet:
-        raise ConfigError("--json and --quiet: expected one of them, saw both; --json is quiet already")
     loaded = settings_of(flags)
     if flags.show_config:
         return print_config(loaded, as_json=flags.json)
@@ -164,8 +193,8 @@ def refuse_real(flags: argparse.Namespace, loaded: Loaded) -> NoReturn:
 def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     """Simulate on the mock market or the named files, and print what came of it."""
     from backtest.market import build_market, read_sources, synthetic_market
+    from backtest.screen import Screen
     from backtest.sim_loop import run_simulation
-    from backtest.summary import Screen
 
     settings = loaded.settings
     with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
@@ -198,7 +227,8 @@ def print_config(loaded: Loaded, *, as_json: bool) -> int:
     """Every setting: value, unit, range and where it came from."""
     rows = show_config(loaded)
     if as_json:
-        print(json.dumps([plain(row._asdict()) for row in rows]))
+        settings = {row.key: {name: value for name, value in row._asdict().items() if name != "key"} for row in rows}
+        print(json.dumps(plain(settings), allow_nan=False))
         return 0
     from rich.console import Console
     from rich.table import Table

@@ -76,6 +76,10 @@ class Market:
 def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]:
     """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused."""
     if isinstance(data, Candles):
+        if symbol is not None and normalise_symbol(symbol) != data.symbol:
+            raise ConfigError(f"symbol: expected {data.symbol} as the candles are, saw {symbol}; leave symbol out")
+        if tf is not None and normalise_timeframe(tf) != data.tf:
+            raise ConfigError(f"timeframe: expected {data.tf} as the candles are, saw {tf}; leave the timeframe out")
         return [data]
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, Path, Candles)):
         several = [candles for source in data for candles in read_sources(source, None, tf)]
@@ -98,18 +102,29 @@ def one_clock(candles: Sequence[Candles]) -> tuple[Candles, ...]:
         )
     frames = {one.tf for one in ordered}
     if len(frames) > 1:
-        raise ConfigError(f"--data: expected one timeframe on one clock, saw {', '.join(sorted(frames))}")
+        raise ConfigError(
+            f"--data: expected one timeframe on one clock, saw {', '.join(sorted(frames))}; name files of one"
+        )
     return tuple(ordered)
 
 
-def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> int:
-    """Close of the first bar that may be decided on: after warm-up, and among the last `steps` bars, ns."""
+def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> tuple[int, list[str]]:
+    """Close of the first bar that may be decided on, ns: after warm-up, and among the last `steps` bars.
+
+    Also what has to be said about it: fewer bars than asked for are used, all of them, and never silently.
+    """
     if len(rows) <= warmup:
         raise DataError(
             f"{source}: expected more than {warmup} bars (the warm-up) to decide on, saw {len(rows)}; "
             "use a longer file or set simulation.warmup_bars"
         )
-    return int(rows["ts"][max(warmup, len(rows) - (steps or len(rows)))])
+    there = len(rows) - warmup
+    if steps is None or steps <= there:
+        return int(rows["ts"][len(rows) - (steps or there)]), []
+    note = (
+        f"{source}: {steps} steps were asked for, and {there} bars come after the {warmup} of the warm-up: all are used"
+    )
+    return int(rows["ts"][warmup]), [note]
 
 
 def instrument_of(candles: Candles, settings: Settings, warmup: int) -> tuple[Instrument, list[str]]:
@@ -158,6 +173,24 @@ def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path])
     )
 
 
+def named_funding(paths: Sequence[Path], symbols: Sequence[str]) -> dict[str, Path]:
+    """The funding files named by the user, by symbol; a file that does not say its symbol serves a single one."""
+    named: dict[str, Path] = {}
+    for path in paths:
+        symbol = symbol_of_file(path.name) or (symbols[0] if len(symbols) == 1 else "")
+        if symbol not in symbols:
+            raise ConfigError(
+                f"--funding: expected a file of {', '.join(symbols)}, saw {path.name} of {symbol or 'unknown symbol'}; "
+                "name a file that begins with the symbol, SYMBOL_..."
+            )
+        if symbol in named:
+            raise ConfigError(
+                f"--funding: expected one file for {symbol}, saw {named[symbol].name} and {path.name}; name one of them"
+            )
+        named[symbol] = path
+    return named
+
+
 def build_market(
     candles: Sequence[Candles],
     settings: Settings,
@@ -176,30 +209,30 @@ def build_market(
         funding: funding files named by the user, each called <SYMBOL>_... .
 
     Raises:
-        ConfigError: symbols repeated, timeframes mixed, a funding file for a symbol that is not simulated.
+        ConfigError: symbols repeated, timeframes mixed, `steps` below 1, a funding file for a symbol that is not
+            simulated.
         DataError: too few bars, a funding file that is missing or wrong.
     """
     ordered = one_clock(candles)
     paths = data if isinstance(data, (list, tuple)) else [data]
     where = dict(zip((one.symbol for one in candles), paths, strict=False))
-    named = {symbol_of_file(path.name) or ordered[0].symbol: path for path in funding}
-    if strangers := named.keys() - {one.symbol for one in ordered}:
-        raise ConfigError(
-            f"--funding: expected files of the symbols simulated, saw one of {', '.join(sorted(strangers))}"
-        )
+    named = named_funding(funding, [one.symbol for one in ordered])
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps: expected at least 1 bar to decide on, saw {steps}; leave it out to use all bars")
     warmup = settings.simulation.warmup_bars
     warmup = feature_set().warmup if warmup is None else warmup
     starts, instruments, fundings, notes, parts = [], [], [], [], []
     for sym, one in enumerate(ordered):
-        starts.append(first_decision(one.rows, warmup, steps, one.source))
+        start, shortage = first_decision(one.rows, warmup, steps, one.source)
         instrument, assumed = instrument_of(one, settings, max(1, warmup))
         rows, paid = funding_of(one, sym, where.get(one.symbol), named)
         part = one.rows.copy() if len(ordered) > 1 else one.rows
         part["sym"] = sym
+        starts.append(start)
         instruments.append(instrument.row())
         fundings.append(rows)
         parts.append(part)
-        notes += [*assumed, paid]
+        notes += [*shortage, *assumed, paid]
     bars = parts[0]
     if len(parts) > 1:
         bars = np.concatenate(parts)
@@ -263,9 +296,12 @@ def cost_notes(settings: Settings) -> tuple[str, ...]:
 
 
 def synthetic_market(
-    settings: Settings, symbols: str, tf: str, steps: int, progress: Callable[[int], None] | None
+    settings: Settings, symbols: str, tf: str, steps: int, progress: Callable[[int, int], None] | None = None
 ) -> Market:
-    """The mock market for `steps` decidable bars of each symbol; several symbols have seeds of their own, by name."""
+    """The mock market for `steps` decidable bars of each symbol; several symbols have seeds of their own, by name.
+
+    `progress` is told the bars made so far and how many there will be.
+    """
     warmup = settings.simulation.warmup_bars
     bars = steps + (feature_set().warmup if warmup is None else warmup)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
@@ -273,4 +309,8 @@ def synthetic_market(
         SyntheticFeed(name, normalise_timeframe(tf), settings.simulation.seed + k, settings.simulation.preset)
         for k, name in enumerate(names)
     ]
-    return build_market([feed.candles(bars, progress) for feed in feeds], settings, steps=steps)
+
+    def told(earlier: int) -> Callable[[int], None] | None:
+        return None if progress is None else lambda done: progress(earlier + done, bars * len(feeds))
+
+    return build_market([feed.candles(bars, told(k * bars)) for k, feed in enumerate(feeds)], settings, steps=steps)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -96,6 +96,8 @@ def strategy_params(settings: Settings, *, live: bool = False) -> Rows:
     for name in STRATEGY.names or ():
         if hasattr(chosen, name):
             setattr(par, name, getattr(chosen, name))
+    weights = chosen.trend_weight + chosen.stretch_weight + chosen.flow_weight
+    par.per_weight = 1.0 / weights if weights > 0.0 else 0.0
     # one bar moves the tracked quantile by so many points that its memory halves over adapt_halflife bars
     par.adapt_step = 100.0 * (1.0 - 2.0 ** (-1.0 / chosen.adapt_halflife))
     par.horizon = settings.risk.horizon
@@ -132,6 +134,7 @@ def simulate(
     strategy: Strategy | None = None,
     watch: Watch | None = None,
     chunk: int = CHUNK,
+    keep: Collection[str] = tuple(TABLES),
 ) -> Outcome:
     """Run a strategy over a market in memory; the default strategy if none is given.
 
@@ -141,10 +144,10 @@ def simulate(
         strategy: a user's function from market rows to signal rows.
         watch: told after each chunk.
         chunk: rows at once; the result does not depend on it.
+        keep: tables to keep; the others come back empty.
     """
-    engine = Engine(
-        market.instruments, params_of(settings, market.tf_ns), settings.simulation.initial_capital, market.funding
-    )
+    capital, params = settings.simulation.initial_capital, params_of(settings, market.tf_ns)
+    engine = Engine(market.instruments, params, capital, market.funding, keep)
     signaller = Signaller(strategy_params(settings), market.starts)
     features = feature_set(len(market.symbols))
     asked = None if strategy is None else ask(strategy, market)
@@ -162,9 +165,10 @@ def simulate(
             features.batch(bars, vectors[: len(bars)])
             signaller.batch(bars, vectors[: len(bars)], signals[: len(bars)])
             engine.run(bars, signals[: len(bars)])
-        parts.append(engine.drain())
         if watch is not None:
+            parts.append(engine.drain())
             watch(hi, parts[-1])
+    parts.append(engine.drain())
     account = engine.account[0]
     return Outcome(
         rows=JournalRows(
@@ -346,7 +350,8 @@ def run_simulation(
         exchange_for_ob: exchange of the order book, for real data.
         steps: bars that may be decided on, the last ones; None = all after the warm-up.
         use_ws: append bars that close meanwhile from the stream, for real data.
-        data: a path, several paths, a DataFrame, `Candles`, or a `Market`; None asks the exchange.
+        data: a path, several paths, a DataFrame, `Candles`, or a `Market` (taken as it is: symbol, tf, steps and
+            funding are its own); None asks the exchange.
         funding: funding files; without one the sibling of the candle file is used.
         settings: parameters; None loads config.yaml, .env and the environment.
         logs_dir: write straight to this directory; None keeps the run under `logs/runs/` and refreshes `logs/`.

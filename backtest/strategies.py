@@ -61,7 +61,13 @@ def aligned(answer: Any, market: Market, atr: Any) -> Rows:
     """Put the rows a strategy gave at their bars; bars it does not mention are neutral."""
     import pandas as pd
 
-    frame = answer if isinstance(answer, pd.DataFrame) else pd.DataFrame(answer)
+    try:
+        frame = answer if isinstance(answer, pd.DataFrame) else pd.DataFrame(answer)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"strategy: expected signal rows (a DataFrame, a dict of columns or a list of dicts), saw {answer!r:.60}; "
+            "return one of these"
+        ) from error
     missing = {"ts", "side"} - set(frame.columns)
     if missing:
         seen = ", ".join(map(str, frame.columns))
@@ -89,7 +95,10 @@ def positions(frame: pd.DataFrame, market: Market) -> Any:
     """Row of `market.bars` of each signal row."""
     import pandas as pd
 
-    ts = pd.to_datetime(frame["ts"], utc=True).dt.as_unit("ns").astype("int64").to_numpy()
+    try:
+        ts = pd.to_datetime(frame["ts"], utc=True).dt.as_unit("ns").astype("int64").to_numpy()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"strategy: expected times in ts ({error}); use the ts column as given") from error
     names: Mapping[str, int] = {name: k for k, name in enumerate(market.symbols)}
     if "symbol" in frame:
         strangers = set(frame["symbol"]) - names.keys()

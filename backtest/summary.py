@@ -1,41 +1,110 @@
-"""What a person sees of a run: the first line, a progress bar, trades as they close, and the summary."""
+"""What a person reads when a run is over: the tables, what not to overlook, the balance, and where the logs are."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
-from types import TracebackType
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as ProgressTask
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from backtest.market import Market
-from backtest.sim_loop import SimulationResult, Watch, break_even_table
-from exec.engine import JournalRows
+from backtest.sim_loop import SimulationResult, break_even_table
+from utils.journal import TABLES
 from utils.kpi_summary import exit_reasons
 from utils.kpis import Log
-from utils.rows import EXIT_NAMES
 
-#: Trades and signals shown while they happen; the rest is in the log files.
-MOST_LINES = 12
-#: Width of the summary where the terminal does not say.
+#: Width of the summary where there is no terminal to ask, and the most it takes of a wide one.
 WIDTH = 100
-PERCENT_ROWS = {
+#: Width from which metrics stand in two columns.
+TWO_COLUMNS = 76
+#: Days and trades below which annualised numbers and rates are noise.
+FEW_DAYS, FEW_TRADES = 30, 100
+
+#: Where each row of SUMMARY METRICS stands: two columns of sections.
+COLUMNS: tuple[Mapping[str, tuple[str, ...]], ...] = (
+    {
+        "Run": ("Backtesting from", "Backtesting to", "Trading Mode", "Bars", "Data gaps", "Assumptions profile"),
+        "Account": (
+            "Starting balance",
+            "Final balance",
+            "Absolute profit",
+            "Total profit %",
+            "CAGR %",
+            "Min balance",
+            "Max balance",
+            "Market change",
+        ),
+        "Risk": (
+            "Max % of account underwater",
+            "Absolute Drawdown (Account)",
+            "Drawdown",
+            "Drawdown high",
+            "Drawdown low",
+            "Drawdown Start",
+            "Drawdown End",
+            "Sharpe",
+            "Sharpe days",
+            "Sortino",
+            "Calmar",
+            "PSR",
+            "DSR",
+            "Trials",
+            "PBO",
+        ),
+        "Sides and pairs": (
+            "Long / Short",
+            "Total profit Long %",
+            "Total profit Short %",
+            "Absolute profit Long",
+            "Absolute profit Short",
+            "Best Pair",
+            "Worst Pair",
+        ),
+    },
+    {
+        "Trades": (
+            "Total/Daily Avg Trades",
+            "Win rate",
+            "Win rate 95 % from",
+            "Win rate 95 % to",
+            "Break-even win rate",
+            "Profit factor",
+            "Expectancy (Ratio)",
+            "Expectancy bps",
+            "ReturnOverTrade bps",
+            "Best Trade",
+            "Worst Trade",
+            "Best day",
+            "Worst day",
+            "Days win/draw/lose",
+            "Avg. Duration Winners",
+            "Avg. Duration Loser",
+            "Max Consecutive Wins / Loss",
+            "Avg. stake amount",
+            "Total trade volume",
+            "Exposure time",
+            "Max open trades",
+        ),
+        "Costs": ("Fees paid", "Funding paid", "Spread+slippage cost", "IS bps", "Maker %"),
+        "Orders": (
+            "Fill rate",
+            "Fill rate by quantity",
+            "Reject rate",
+            "Rejected Entry signals",
+            "Entry/Exit Timeouts",
+            "Canceled Trade Entries",
+            "Canceled Entry Orders",
+            "Replaced Entry Orders",
+        ),
+    },
+)
+FRACTIONS = {
     "Win rate",
     "Win rate 95 % from",
     "Win rate 95 % to",
@@ -47,130 +116,79 @@ PERCENT_ROWS = {
     "PSR",
     "DSR",
 }
+PERCENTS = {
+    "Total profit %",
+    "CAGR %",
+    "Total profit Long %",
+    "Total profit Short %",
+    "Max % of account underwater",
+    "Absolute Drawdown (Account)",
+    "Maker %",
+    "Market change",
+}
+TIMES = {"Backtesting from", "Backtesting to", "Drawdown Start", "Drawdown End"}
 
 
-class Rate(ProgressColumn):
-    """Bars a second."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Two blocks side by side where they fit, else one below the other."""
 
-    def render(self, task: ProgressTask) -> Text:
-        """The rate so far, e.g. `12,300 bars/s`."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} bars/s", style="progress.data.speed")
+    left: RenderableType
+    right: RenderableType
+    gap: int = 3  # characters between them
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        widths = [console.measure(block, options=options).maximum for block in (self.left, self.right)]
+        if sum(widths) + self.gap <= options.max_width:
+            grid = Table.grid(padding=(0, self.gap, 0, 0))
+            grid.add_row(self.left, self.right)
+            yield grid
+        else:
+            yield from (self.left, Text(), self.right)
 
 
-class Screen:
-    """Everything a run prints: JSON alone, one line, or the whole show. Progress goes to standard error.
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """SUMMARY METRICS: names left, values right, in two columns where they fit."""
 
-    Args:
-        as_json: print one JSON object and nothing else.
-        quiet: print one line at the end.
-    """
+    metrics: Mapping[str, Any]
 
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
-        self._json = as_json
-        self._quiet = quiet
-        self._out = console(sys.stdout)
-        self._err = Console(stderr=True, highlight=False)
-        self._shown = not (as_json or quiet)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        self._lines = 0
-
-    def __enter__(self) -> Screen:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
-
-    def announce(self, source: str, *, synthetic: bool) -> None:
-        """The first line: where the data comes from."""
-        if not self._shown:
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield Text("SUMMARY METRICS", style="bold")
+        width = min(options.max_width, WIDTH)
+        if width < TWO_COLUMNS:
+            yield Group(*(self.column(sections, width) for sections in COLUMNS))
             return
-        if synthetic:
-            self._out.print(
-                f"[bold yellow]SYNTHETIC[/] mock market ({source}): nothing here is real data, and profit on it proves "
-                "nothing. Real candles: --data PATH",
-                highlight=False,
-            )
-        else:
-            self._out.print(f"[bold]Recorded candles[/]: {source}", highlight=False)
-        # the line must be on screen before the work starts, also when standard output is a pipe
-        sys.stdout.flush()
+        grid = Table.grid(padding=(0, 4, 0, 0))
+        grid.add_row(*(self.column(sections, (width - 4) // 2) for sections in COLUMNS))
+        yield grid
 
-    def _start(self, what: str, total: int) -> None:
-        self._stop()
-        if self._shown and self._err.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                Rate(),
-                TimeRemainingColumn(),
-                console=self._err,
-                transient=True,
-            )
-            self._progress.start()
-            self._task = self._progress.add_task(what, total=total)
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-    def making(self, bars: int) -> None:
-        """Progress of the mock market: bars made so far."""
-        if self._progress is None and self._shown and self._err.is_terminal:
-            self._start("making the market", 0)
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=bars, total=max(bars, self._progress.tasks[0].total or 0))
-
-    def watching(self, market: Market) -> Watch:
-        """A watcher that moves the bar and prints trades as they close, the first `MOST_LINES` of them."""
-        self._start("simulating", len(market.bars))
-
-        def watch(done: int, rows: JournalRows) -> None:
-            if self._progress is not None and self._task is not None:
-                self._progress.update(self._task, completed=done)
-            if self._shown:
-                self._trades(market, rows)
-
-        return watch
-
-    def _trades(self, market: Market, rows: JournalRows) -> None:
-        for trade in rows.trades[: max(0, MOST_LINES - self._lines)]:
-            self._lines += 1
-            self._err.print(trade_line(market, trade)) if self._progress is None else self._progress.print(
-                trade_line(market, trade)
-            )
-
-    def show(self, result: SimulationResult) -> None:
-        """Print the result in the form asked for."""
-        self._stop()
-        if self._json:
-            print(json.dumps(result.report))
-        elif self._quiet:
-            print(one_line(result))
-        else:
-            self._out.print(summary(result))
+    def column(self, sections: Mapping[str, Sequence[str]], width: int) -> Text:
+        """Sections below each other, each line `width` characters wide."""
+        lines: list[Text] = []
+        for title, names in sections.items():
+            if lines:
+                lines.append(Text())
+            lines.append(Text(f"{title} ".ljust(width, "·"), style="dim"))
+            for name in names:
+                value = number(name, self.metrics[name])
+                style = "red" if name in {"Absolute profit", "Total profit %"} and value.startswith("-") else ""
+                gap = " " * max(1, width - len(name) - len(value))
+                lines.append(Text.assemble(name, gap, (value, style)))
+        return Text("\n").join(lines)
 
 
-def console(file: Any) -> Console:
-    """A console that is as wide as the terminal, or `WIDTH` where there is none."""
-    return Console(file=file, highlight=False, width=None if file.isatty() else WIDTH)
-
-
-def trade_line(market: Market, trade: Any) -> Text:
-    """One closed trade, e.g. `2024-01-01 05:10  BTCUSDT long  0.5012 -> 0.5024  TAKE_PROFIT  +3.21`."""
-    when = str(np.datetime64(int(trade["exit_ts"]), "ns"))[:16].replace("T", " ")
-    net = float(trade["net_pnl"])
-    return Text.assemble(
-        (f"{when}  ", "dim"),
-        f"{market.symbols[trade['sym']]} {'long ' if trade['side'] > 0 else 'short'}  ",
-        f"{trade['entry_price']:g} -> {trade['exit_price']:g}  {EXIT_NAMES[trade['exit_reason']]:<13}  ",
-        (f"{net:+.2f}", "green" if net > 0 else "red"),
-    )
+def number(name: str, value: Any) -> str:
+    """A metric as a person reads it; `-` where there is nothing to tell."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if name in TIMES:
+        return str(value)[:16].replace("T", " ")
+    if isinstance(value, float):
+        if name in FRACTIONS | PERCENTS:
+            return f"{100 * value if name in FRACTIONS else value:,.2f} %"
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def one_line(result: SimulationResult) -> str:
@@ -183,40 +201,22 @@ def one_line(result: SimulationResult) -> str:
     )
 
 
-def number(name: str, value: Any) -> str:
-    """A metric as a person reads it; `-` where there is nothing to tell."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "-"
-    if isinstance(value, float):
-        return f"{100 * value:.2f} %" if name in PERCENT_ROWS else f"{value:,.2f}"
-    return str(value)
-
-
-def plain_table(*columns: str, title: str = "") -> Table:
+def plain_table(*columns: str) -> Table:
     """A table without boxes: first column left, the rest right."""
-    table = Table(box=None, pad_edge=False, title=title or None, title_justify="left", title_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for k, column in enumerate(columns):
-        table.add_column(column, justify="right" if k else "left")
-    return table
-
-
-def metrics_table(result: SimulationResult) -> Table:
-    """Freqtrade's SUMMARY METRICS and ours."""
-    table = plain_table("SUMMARY METRICS", "")
-    for name, value in result.metrics.items():
-        if name != "Decision-log sha256":
-            table.add_row(name, number(name, value))
+        table.add_column(column, justify="right" if k else "left", no_wrap=True)
     return table
 
 
 def exits_table(result: SimulationResult) -> Table:
     """Exit reasons: how trades ended, and what that earned."""
-    table = plain_table("EXIT REASONS", "Exits", "Wins", "Draws", "Losses", "Net", "Avg bps", "Avg min")
+    table = plain_table("EXIT REASONS", "Exits", "Wins", "Draws", "Losses", "Net", "Avg bps", "Min")
     log = Log(dict(result.tables["trades"]), None, None, result.settings.simulation.initial_capital)
     for row in exit_reasons(log):
         cells = (row.exits, row.wins, row.draws, row.losses)
-        numbers = (row.net_pnl, row.avg_net_bps, row.avg_duration_minutes)
-        table.add_row(row.reason, *map(str, cells), *(f"{value:,.2f}" for value in numbers))
+        numbers = (f"{row.net_pnl:,.2f}", f"{row.avg_net_bps:,.2f}", f"{row.avg_duration_minutes:,.0f}")
+        table.add_row(row.reason, *map(str, cells), *numbers)
     return table
 
 
@@ -226,60 +226,93 @@ def funnel_table(result: SimulationResult) -> Table:
     for name, count in result.funnel.items():
         table.add_row(name, f"{count:,}")
     for gate, count in result.unavailable.items():
-        table.add_row(f"gate without input: {gate} (passed)", f"{count:,}")
+        table.add_row(f"passed without {gate}", f"{count:,}")
     return table
 
 
 def break_even(result: SimulationResult) -> Table:
     """The win rate that costs ask for, against the one that was had."""
     risk = result.settings.risk
-    title = f"BREAK-EVEN take {risk.take_bps:g} / stop {risk.stop_bps:g} bps"
-    table = plain_table(title, "Cost at take", "Cost at stop", "Win rate needed")
+    table = plain_table(
+        f"BREAK-EVEN take {risk.take_bps:g} / stop {risk.stop_bps:g} bps", "Take cost", "Stop cost", "Needed"
+    )
     for row in break_even_table(result.market, result.settings):
-        costs = (f"{row['cost_take_bps']:.2f} bps", f"{row['cost_stop_bps']:.2f} bps")
+        costs = (f"{row['cost_take_bps']:.2f}", f"{row['cost_stop_bps']:.2f}")
         table.add_row(row["execution"], *costs, f"{100 * row['win_rate']:.1f} %")
-    had = result.metrics["Win rate"]
-    table.add_row("this run had", "", "", number("Win rate", had), style="bold")
+    had = result.report["win_rate"]
+    table.add_row("this run had", "", "", "-" if had is None else f"{100 * had:.1f} %", style="bold")
     return table
 
 
-def warnings(result: SimulationResult) -> list[Text]:
-    """What a trader must not overlook."""
+def warnings(result: SimulationResult) -> list[str]:
+    """What a trader must not overlook, the worst last, where the eye rests."""
     report, said = result.report, []
-    if result.market.synthetic:
-        said.append("synthetic data: profit here proves nothing")
+    days, had, needed = result.metrics["Sharpe days"], report["win_rate"], report["break_even_win_rate"]
+    if report["gap_bars"]:
+        crossed = int(np.sum(result.tables["trades"]["gap_bars"] > 0))
+        said.append(f"bars missing from the data: {report['gap_bars']}; trades that cross a gap (gap_bars): {crossed}")
     if report["ambiguous_share"] > 0.02:
         said.append(
             f"{100 * report['ambiguous_share']:.1f} % of bars in position touched stop and take; the stop was taken, "
             "use finer candles"
         )
-    if report["gap_bars"]:
-        crossed = int(np.sum(result.tables["trades"]["gap_bars"] > 0))
-        said.append(f"{report['gap_bars']} bars are missing from the data, and {crossed} trades cross a gap (gap_bars)")
-    if not result.market.synthetic and report["net_pnl"] <= 0:
+    if report["trades"] == 0:
+        said.append("no trades: the funnel says where the bars ended")
+    elif days < FEW_DAYS or report["trades"] < FEW_TRADES:
+        said.append(
+            f"{report['trades']} trades in {days} days prove little: Sharpe, Sortino, Calmar, CAGR and rates are noisy"
+        )
+    if had is not None and had < needed:
+        said.append(f"the win rate, {100 * had:.1f} %, is below the {100 * needed:.1f} % that barriers and costs need")
+    if report["trades"] and report["net_pnl"] <= 0:
         said.append("after costs this strategy lost money on this data")
-    return [Text(f"! {text}", style="yellow") for text in said]
+    if result.market.synthetic:
+        said.append("synthetic data: profit or loss here proves nothing about real markets")
+    return said
+
+
+def bullets(mark: str, lines: Sequence[str], style: str) -> Table:
+    """Lines behind a mark, wrapped with a hanging indent."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    for line in lines:
+        grid.add_row(Text(mark, style), Text(line, style))
+    return grid
+
+
+def balance(result: SimulationResult) -> Text:
+    """The last word: the balance, what was won or lost, and how long it took."""
+    report, profit = result.report, result.metrics["Total profit %"]
+    return Text.assemble(
+        (f"Final balance  {report['final_equity']:,.2f}", "bold"),
+        "  ",
+        (f"{report['net_pnl']:+,.2f}, {profit:+.2f} %", "red" if report["net_pnl"] < 0 else "green"),
+        f"  {report['trades']:,} trades, {report['elapsed_s']:.2f} s",
+    )
+
+
+def last_words(result: SimulationResult) -> list[Text]:
+    """The balance, the decision hash, and where the log files are: lines to copy from, never cropped."""
+    report, logs = result.report, result.report["logs"]
+    others = ", ".join(Path(logs[name]).name for name in (*TABLES[1:], "run"))
+    return [
+        balance(result),
+        Text(f"Decision-log sha256  {report['decision_sha256']}"),
+        Text(f"Logs  {logs[TABLES[0]]}, {others}"),
+        *(Text(f"Kept  {logs[name]}") for name in ("kept",) if name in logs),
+    ]
 
 
 def summary(result: SimulationResult) -> RenderableType:
-    """The whole summary: assumptions, metrics, exits, funnel, break-even, hash and paths."""
-    report, logs = result.report, result.report["logs"]
-    parts: list[RenderableType] = [
-        Rule(f"{report['symbol']} {report['timeframe']}  {report['source']}", style="dim"),
+    """The tables: assumptions, metrics, exits, break-even, funnel, and what not to overlook."""
+    report = result.report
+    return Group(
+        Rule(Text(f"{report['symbol']} {report['timeframe']}  {report['source']}"), style="dim"),
         Text("ASSUMPTIONS", style="bold"),
-        *(Text(f"  {note}", style="dim") for note in result.market.assumptions),
+        bullets("-", result.market.assumptions, "dim"),
         Text(),
-        metrics_table(result),
+        Metrics(result.metrics),
         Text(),
-        exits_table(result),
+        Beside(Group(exits_table(result), Text(), break_even(result)), funnel_table(result)),
         Text(),
-        funnel_table(result),
-        Text(),
-        break_even(result),
-        Text(),
-        *warnings(result),
-        Text(f"Decision-log sha256  {report['decision_sha256']}", no_wrap=True, overflow="ignore"),
-        Text(f"Final balance  {report['final_equity']:,.2f}  ({report['elapsed_s']:.2f} s)", style="bold"),
-        *(Text(f"{name:>8}  {path}", no_wrap=True, overflow="ignore") for name, path in logs.items()),
-    ]
-    return Group(*parts)
+        bullets("!", warnings(result), "yellow"),
+    )

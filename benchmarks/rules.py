@@ -1,8 +1,9 @@
-"""The benchmark's rules through our own engine: a signal fold of two averages and a volatility filter, then `Engine`."""
+"""The benchmark's rules through our own engine: signals of two averages and a volatility filter, then `Engine`."""
 
 from __future__ import annotations
 
 import math
+
 import numpy as np
 
 from backtest.sim_loop import chunks
@@ -83,7 +84,7 @@ def blank_signals(n: int) -> Rows:
 
 
 def params_for(take_bps: float = TAKE_BPS, stop_bps: float = STOP_BPS) -> Rows:
-    """PARAMS of the benchmark: market entries of a fixed notional, slippage only, a volume cap that never binds, no equity rows."""
+    """PARAMS of the benchmark: market entries of a fixed notional, slippage only, a volume cap that never binds."""
     row = np.zeros(1, PARAMS)
     par = row[0]
     par.tf_ns = NS_PER_MINUTE
@@ -123,4 +124,4 @@ def engine_trades(bars: Rows, tick: float, setting: Setting | None = None) -> Ro
 
 
 #: Bars and signals of a chunk fit the second-level cache together.
-CHUNK = 4096
+CHUNK = 16_384

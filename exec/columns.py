@@ -17,9 +17,9 @@ from utils.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_CO
 Columns = dict[str, NDArray[Any]]
 
 
-def named(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Texts of codes."""
-    return np.array(names)[codes]
+def named(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Texts of codes: references to a few strings, not a copy of them in each row."""
+    return np.array(names, dtype=object)[codes]
 
 
 def trade_columns(rows: Rows, symbols: Sequence[str], capital: float, sources: Sequence[str]) -> Columns:

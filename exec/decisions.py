@@ -131,11 +131,11 @@ def decide_entry(
     answer(acc, decision, bar, sig)
     action = p.wants
     p.wants = 0
-    scale, rule, value, limit = guard(acc, ins, par, sig, count, gross)
     stop = stop_distance(sig, bar.close, par)
+    scale, rule, value, limit = guard(acc, ins, par, sig, stop, count, gross)
     trail = trail_distance(sig, bar.close, par)
     if rule == 0 and not (stop > 0.0 and stop < 1.0 and trail >= 0.0):
-        rule, value, limit = NO_STOP, stop, 0.0
+        rule, value, limit = NO_STOP, trail if stop > 0.0 and stop < 1.0 else stop, 0.0
     qty = 0.0
     if rule == 0:
         qty = entry_qty(acc, ins, par, bar.close, stop, gross, scale)

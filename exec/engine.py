@@ -19,27 +19,28 @@ from typing import Any
 
 import numpy as np
 
-from exec.decisions import decide_entry, decide_exit, expected
+from exec.decisions import answer, decide_entry, decide_exit, expected
+from exec.matching import untouched
 from exec.orders import age_entry, enter, exit_at_open, exit_inside
 from risk.portfolio import exposure, mark, note_equity, open_pnl, settle_funding
-from risk.stops import move_trail
 from utils.compiled import compiled
 from utils.rows import (
     ACCOUNT,
     DECISION,
     EQUITY,
     FUNDING,
+    HELD,
     ORDER,
     POSITION,
     TRADE,
     AccountRow,
     BarRow,
-    InstrumentRow,
-    OrderRow,
+    DecisionRow,
+    EquityRow,
     ParamsRow,
     PositionRow,
     Rows,
-    TradeRow,
+    SignalRow,
 )
 
 #: Most journal rows one symbol can cause at one instant; `replay` stops in time for the caller to flush.
@@ -47,35 +48,48 @@ TRADES_PER_BAR, ORDERS_PER_BAR = 2, 4
 
 
 @compiled
-def bar_opens(
-    acc: AccountRow, p: PositionRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow, trade: TradeRow, order: OrderRow
-) -> None:
-    """A market exit that waited for a bar that trades."""
-    p.gaps += bar.gap
-    if p.closing != 0 and bar.volume > 0.0:
-        exit_at_open(acc, p, ins, par, bar, trade, order)
-
-
-@compiled
-def bar_trades(
-    acc: AccountRow, p: PositionRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow, order: OrderRow
-) -> None:
-    """The waiting entry meets the bar: it fills, is refused, or has waited one bar more."""
-    if bar.volume > 0.0:
-        enter(acc, p, ins, par, bar, order)
-    if p.o_side != 0:
-        age_entry(acc, p, bar, order)
-
-
-@compiled
-def bar_closes(
-    acc: AccountRow, p: PositionRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow, trade: TradeRow, order: OrderRow
-) -> None:
-    """Protective exits inside the bar; then the trail moves, from what the bar showed."""
-    exit_inside(acc, p, ins, par, bar, trade, order)
-    if p.qty != 0.0 and p.trail > 0.0:
-        move_trail(p, bar, ins)
+def outlive(acc: AccountRow, p: PositionRow) -> None:
+    """A bar is over for the open position."""
+    acc.held_bars += 1
+    p.bars += 1
     p.inside = 0
+
+
+@compiled
+def close_at(p: PositionRow, bar: BarRow) -> None:
+    """Remember the close: the mark until the next one."""
+    p.mark = bar.close
+    p.mark_ts = bar.ts
+
+
+@compiled
+def calm(p: PositionRow, bar: BarRow, sig: SignalRow) -> bool:
+    """True when bar and signal change nothing: no order about, no level reached, a signal that is neutral or held."""
+    if p.o_side != 0 or p.closing != 0 or not (math.isnan(sig.side) or sig.side == p.side):
+        return False
+    return p.qty == 0.0 or untouched(p, bar)
+
+
+@compiled
+def coast(
+    acc: AccountRow,
+    p: PositionRow,
+    par: ParamsRow,
+    bar: BarRow,
+    sig: SignalRow,
+    decision: DecisionRow,
+    row: EquityRow,
+) -> None:
+    """Pass a calm bar of an account with one symbol: the short way through the instant for most bars of most runs."""
+    close_at(p, bar)
+    if p.qty != 0.0:
+        p.gaps += bar.gap
+        outlive(acc, p)
+        mark(acc, open_pnl(p))
+    note_equity(acc, par, bar, row)
+    if not math.isnan(sig.side):
+        answer(acc, decision, bar, sig)
+        decision.action = HELD
 
 
 @compiled
@@ -148,7 +162,15 @@ def replay(
     par = params[0]
     n = len(bars)
     lo = start
+    alone = len(pos) == 1
     while lo < n:
+        if alone and acc.n_decisions < len(decisions) and acc.n_equity < len(equity):
+            p = pos[0]
+            due = p.f_next < p.f_end and funding[p.f_next].ts <= bars[lo].ts
+            if not due and calm(p, bars[lo], signals[lo]):
+                coast(acc, p, par, bars[lo], signals[lo], decisions[acc.n_decisions], equity[acc.n_equity])
+                lo += 1
+                continue
         hi = lo + 1
         while hi < n and bars[hi].ts == bars[lo].ts:
             hi += 1
@@ -161,25 +183,24 @@ def replay(
             return lo
         for k in range(lo, hi):
             bar = bars[k]
-            p = pos[bar.sym]
+            s = bar.sym
+            p = pos[s]
             while p.f_next < p.f_end and funding[p.f_next].ts <= bar.ts - par.tf_ns:
                 settle_funding(p, funding[p.f_next], bar)
-            if p.qty != 0.0:
-                bar_opens(acc, p, instruments[bar.sym], par, bar, trades[acc.n_trades], orders[acc.n_orders])
-        for k in range(lo, hi):
-            bar = bars[k]
-            p = pos[bar.sym]
+            p.gaps += bar.gap
+            if p.closing != 0 and bar.volume > 0.0:
+                exit_at_open(acc, p, instruments[s], par, bar, trades[acc.n_trades], orders[acc.n_orders])
+            if p.o_side != 0 and bar.volume > 0.0:
+                enter(acc, p, instruments[s], par, bar, orders[acc.n_orders])
             if p.o_side != 0:
-                bar_trades(acc, p, instruments[bar.sym], par, bar, orders[acc.n_orders])
-        for k in range(lo, hi):
-            bar = bars[k]
-            p = pos[bar.sym]
+                age_entry(acc, p, bar, orders[acc.n_orders])
             while p.f_next < p.f_end and funding[p.f_next].ts <= bar.ts:
                 settle_funding(p, funding[p.f_next], bar)
             if p.qty != 0.0:
-                bar_closes(acc, p, instruments[bar.sym], par, bar, trades[acc.n_trades], orders[acc.n_orders])
-            p.mark = bar.close
-            p.mark_ts = bar.ts
+                if not untouched(p, bar):
+                    exit_inside(acc, p, instruments[s], par, bar, trades[acc.n_trades], orders[acc.n_orders])
+                outlive(acc, p)
+            close_at(p, bar)
         total = 0.0
         for s in range(len(pos)):
             total += open_pnl(pos[s])
@@ -225,7 +246,7 @@ class Engine:
         capital: initial capital, quote.
         funding: FUNDING rows of all symbols, any order.
         keep: journal tables that `drain` is to return; the others are counted and forgotten.
-        buffer: journal rows of a table before a flush; small enough to stay in cache.
+        buffer: rows of a kept table before a flush.
     """
 
     def __init__(
@@ -235,17 +256,24 @@ class Engine:
         capital: float,
         funding: Rows | None = None,
         keep: Collection[str] = tuple(TABLES),
-        buffer: int = 4096,
+        buffer: int = 131_072,
     ) -> None:
         self.instruments = instruments
         self.params = params
         self.account = np.zeros(1, ACCOUNT)
         self.positions = np.zeros(len(instruments), POSITION)
-        rows = max(buffer, 2 * ORDERS_PER_BAR * len(instruments))
-        self._out = {name: np.zeros(rows, kind) for name, (kind, _) in TABLES.items()}
+        # rows nobody keeps are written over and over: few, to stay in cache. Kept ones go to large empty arrays,
+        # which NumPy asks the system for in huge pages; zeroed ones come page by page, ten times slower
+        least = 2 * ORDERS_PER_BAR * len(instruments)
+        self._rows = {name: max(least, buffer if name in keep else 8192) for name in TABLES}
+        self._out = {name: np.empty(self._rows[name], kind) for name, (kind, _) in TABLES.items()}
         self._kept: dict[str, list[Rows]] = {name: [] for name in keep}
         self.funding = np.zeros(0, FUNDING) if funding is None else np.sort(funding, order=("sym", "ts"))
         self.reset(capital)
+
+    def borrow(self, other: Engine) -> None:
+        """Write the rows nobody keeps where `other` writes its own: one place for the many engines of a sweep."""
+        self._out |= {name: other._out[name] for name in TABLES if name not in self._kept and name not in other._kept}
 
     def reset(self, capital: float) -> None:
         """Begin anew with `capital` (quote), flat; funding starts over, journal rows are forgotten."""
@@ -290,30 +318,40 @@ class Engine:
             )
             if at == len(bars):
                 return
-            self._flush()
+            self._flush(full_only=True)
 
-    def _flush(self) -> None:
-        """Move filled journal rows out of the buffers."""
-        for name, (_, counter) in TABLES.items():
+    def _flush(self, *, full_only: bool) -> None:
+        """Move journal rows out of the buffers, of those alone that another instant might overflow if `full_only`."""
+        instant = ORDERS_PER_BAR * len(self.positions)
+        for name, (kind, counter) in TABLES.items():
             count = int(self.account[counter][0])
-            if count and name in self._kept:
-                self._kept[name].append(self._out[name][:count].copy())
+            if count == 0 or (full_only and count + instant <= self._rows[name]):
+                continue
             self.account[counter] = 0
+            if name not in self._kept:
+                continue
+            if count < 1024:
+                self._kept[name].append(self._out[name][:count].copy())
+            else:
+                self._kept[name].append(self._out[name][:count])
+                self._out[name] = np.empty(self._rows[name], kind)
 
     def drain(self) -> JournalRows:
         """Everything journalled since the last drain; tables that are not kept are empty."""
-        self._flush()
+        self._flush(full_only=False)
         rows = JournalRows(*(joined(self._kept.get(name, []), kind) for name, (kind, _) in TABLES.items()))
         for parts in self._kept.values():
             parts.clear()
         return rows
 
     def snapshot(self) -> bytes:
-        """The whole state as bytes: account and positions."""
+        """The whole state as bytes: account and positions; journal rows stay here, for `drain`."""
+        self._flush(full_only=False)
         return self.account.tobytes() + self.positions.tobytes()
 
     def restore(self, state: bytes) -> None:
-        """Go on from a `snapshot` of an engine with the same symbols."""
+        """Go on from a `snapshot` of an engine with the same symbols and funding."""
+        self._flush(full_only=False)
         cut = self.account.nbytes
         self.account[:] = np.frombuffer(state[:cut], ACCOUNT)
         self.positions[:] = np.frombuffer(state[cut:], POSITION)

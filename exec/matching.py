@@ -65,6 +65,19 @@ def match_entry(
 
 
 @compiled
+def untouched(p: PositionRow, bar: BarRow) -> bool:
+    """True when the bar leaves the open position as it is: no level reached, no limit of time, nothing to move.
+
+    The quick answer for most bars; where it is False, `match_exit` and the clock decide.
+    """
+    if bar.volume <= 0.0 or bar.last == 1 or p.bars + 1 >= p.horizon or p.trail > 0.0:
+        return False
+    if p.side > 0:
+        return bar.low > p.stop and bar.low > p.liq and bar.high <= p.take_price
+    return bar.high < p.stop and bar.high < p.liq and bar.low >= p.take_price
+
+
+@compiled
 def match_exit(p: PositionRow, bar: BarRow, ins: InstrumentRow, par: ParamsRow) -> tuple[int, float, float, int, bool]:
     """Does a protective order end the position in this bar?
 

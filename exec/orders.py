@@ -7,6 +7,7 @@ import math
 from exec.matching import CROSSES, WAITS, match_entry, match_exit
 from exec.slippage import taker_price
 from risk.portfolio import close_position, open_position
+from risk.stops import move_trail
 from utils.barriers import ceil_to, floor_to
 from utils.compiled import compiled
 from utils.rows import (
@@ -217,8 +218,7 @@ def exit_at_open(
 def exit_inside(
     acc: AccountRow, p: PositionRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow, trade: TradeRow, order: OrderRow
 ) -> None:
-    """What the bar does to the open position: stop, take, liquidation, time limit, end of data."""
-    acc.held_bars += 1
+    """What the bar does to the open position: stop, take, liquidation, time limit, end of data; or the trail moves."""
     trade.exit_ts = bar.ts
     if bar.volume > 0.0:
         reason, price, reference, liquidity, ambiguous = match_exit(p, bar, ins, par)
@@ -235,14 +235,16 @@ def exit_inside(
                 level = p.liq
             end_position(acc, p, ins, trade, order, bar, reference, p.entry_ts, level)
             return
-    p.bars += 1
-    due = p.bars >= p.horizon
+    due = p.bars + 1 >= p.horizon
     trades = bar.volume > 0.0
     if (due and trades) or bar.last == 1:
         trade.exit_reason = TIME_LIMIT if due and trades else END_OF_DATA
         trade.exit_price = taker_price(bar.close, -p.side, abs(p.qty), bar, ins, par)
         trade.exit_liquidity = TAKER
         end_position(acc, p, ins, trade, order, bar, bar.close, bar.ts, bar.close)
-    elif due and p.closing == 0:
+        return
+    if due and p.closing == 0:
         close_at_next_open(p, bar)
         p.closing = TIME_LIMIT
+    if p.trail > 0.0:
+        move_trail(p, bar, ins)

@@ -64,6 +64,7 @@ class GainLoss(Protocol):
     """Wilder averages of rises and falls."""
 
     n: int
+    weight: float
     gain: float
     loss: float
 
@@ -75,11 +76,18 @@ class Range(Protocol):
     channel: Channel
 
 
+class Running(Protocol):
+    """The run so far."""
+
+    run: float
+
+
 class Breakout(Protocol):
     """Channel of n bars and an average true range."""
 
     n: int
     atr_n: int
+    atr_weight: float
     atr: float
     channel: Channel
 
@@ -94,6 +102,23 @@ def return_1_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG001 - 
     Source: own.
     """
     return TO_BPS * row.log_return
+
+
+@compiled
+def gap_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG001 - every step has this shape
+    """Jump from the last close to this open.
+
+    Formula: 1e4 ln(O / C').
+    Unit: bps.
+    NaN: never.
+    Source: own; large where bars are missing or the market was halted.
+    """
+    return TO_BPS * row.log_gap
+
+
+def gap() -> Feature:
+    """Log of the open over the close before it, bps."""
+    return Feature("gap_bps", Source.BAR, "bps", 1, state_layout(Nothing), gap_step, NEVER, (), "own")
 
 
 @compiled
@@ -142,7 +167,7 @@ def trend_step(state: Trend, row: PreparedBar) -> float:
     state.square = smoothed(state.square, row.log_return * row.log_return, count, state.seed, state.weight)
     if row.count < state.slow_n or count < state.seed or row.still >= state.seed:
         return NAN
-    return (state.fast - state.slow) / (row.close * math.sqrt(state.square))
+    return (state.fast - state.slow) * row.per_close / math.sqrt(state.square)
 
 
 def trend(fast: int = 12, slow: int = 48, half_life: int = 20, seed: int = VOL_SEED) -> Feature:
@@ -173,7 +198,7 @@ def ema_slope_step(state: Average, row: PreparedBar) -> float:
     state.value = smoothed(before, row.close, row.count, state.n, state.weight)
     if row.count <= state.n:
         return NAN
-    return TO_BPS * (state.value - before) / row.close
+    return TO_BPS * (state.value - before) * row.per_close
 
 
 def ema_slope(n: int = 12) -> Feature:
@@ -203,7 +228,7 @@ def zscore_step(state: Spread, row: PreparedBar) -> float:
     moved(state.moments, row.close, state.n)
     if row.count < state.n:
         return NAN
-    return standing(state.moments, row.close, state.n, state.most)
+    return standing(state.moments, row.close, state)
 
 
 def zscore(n: int = 20) -> Feature:
@@ -217,7 +242,7 @@ def zscore(n: int = 20) -> Feature:
         state=state_layout(Spread, n),
         step=zscore_step,
         undefined=still(n - 1),
-        params=(n, most),
+        params=(n, 1.0 / n, n - 1.0, most),
         reference="Bollinger 1983",
         bounds=(-most, most),
     )
@@ -273,9 +298,8 @@ def rsi_step(state: GainLoss, row: PreparedBar) -> float:
     count = row.count - 1
     if count == 0:
         return NAN
-    weight = 1.0 / state.n
-    state.gain = smoothed(state.gain, max(0.0, row.change), count, state.n, weight)
-    state.loss = smoothed(state.loss, max(0.0, -row.change), count, state.n, weight)
+    state.gain = smoothed(state.gain, max(0.0, row.change), count, state.n, state.weight)
+    state.loss = smoothed(state.loss, max(0.0, -row.change), count, state.n, state.weight)
     if count < state.n or row.still >= state.n:
         return NAN
     return 100.0 * state.gain / (state.gain + state.loss)
@@ -291,7 +315,7 @@ def rsi(n: int = 14) -> Feature:
         state=state_layout(GainLoss),
         step=rsi_step,
         undefined=still(n),
-        params=(n,),
+        params=(n, 1.0 / n),
         reference="Wilder 1978",
         bounds=(0.0, 100.0),
     )
@@ -344,7 +368,7 @@ def breakout_step(state: Breakout, row: PreparedBar) -> float:
     count = row.count - 1
     if count == 0:
         return NAN
-    state.atr = smoothed(state.atr, row.true_range, count, state.atr_n, 1.0 / state.atr_n)
+    state.atr = smoothed(state.atr, row.true_range, count, state.atr_n, state.atr_weight)
     if count < state.n or count < state.atr_n or row.frozen >= state.atr_n:
         return NAN
     if row.close > top:
@@ -364,8 +388,97 @@ def breakout(n: int = 20, atr_n: int = 14) -> Feature:
         state=state_layout(Breakout, n),
         step=breakout_step,
         undefined=frozen(atr_n),
-        params=(n, atr_n),
+        params=(n, atr_n, 1.0 / atr_n),
         reference="Donchian channel",
+    )
+
+
+@compiled
+def to_funding_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG001 - every step has this shape
+    """Minutes from the close to the next usual funding settlement, 00:00, 08:00 and 16:00 UTC.
+
+    Formula: 480 - minute of the UTC day mod 480.
+    Unit: minutes; 480 at a settlement.
+    NaN: never.
+    Source: Binance and Bybit funding schedules; a symbol may settle more often.
+    """
+    return float(480 - row.minute % 480)
+
+
+def to_funding() -> Feature:
+    """Minutes to the next eight-hour funding settlement, 1 to 480."""
+    return Feature(
+        name="to_funding_min",
+        source=Source.BAR,
+        unit="minutes",
+        warmup=0,
+        state=state_layout(Nothing),
+        step=to_funding_step,
+        undefined=NEVER,
+        params=(),
+        reference="exchange funding schedules",
+        bounds=(1.0, 480.0),
+    )
+
+
+@compiled
+def run_step(state: Running, row: PreparedBar) -> float:
+    """Closes in a row that rose (positive) or fell (negative); 0 after a close that did not move.
+
+    Formula: sign(C - C') times the number of changes of that sign up to this one.
+    Unit: bars.
+    NaN: never.
+    Source: Wald and Wolfowitz's runs, 1940.
+    """
+    if row.count < 2:
+        return NAN
+    direction = 1.0 * (int(row.change > 0.0) - int(row.change < 0.0))
+    state.run = direction if direction * state.run <= 0.0 else state.run + direction
+    return state.run
+
+
+def run() -> Feature:
+    """Length of the run of rising or falling closes, signed."""
+    return Feature(
+        name="run",
+        source=Source.BAR,
+        unit="bars",
+        warmup=1,
+        state=state_layout(Running),
+        step=run_step,
+        undefined=NEVER,
+        params=(),
+        reference="Wald-Wolfowitz 1940",
+    )
+
+
+@compiled
+def upper_wick_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG001 - every step has this shape
+    """Upper wick of the candle against its range: how much of a rise was taken back.
+
+    Formula: (H - max(O, C)) / (H - L).
+    Unit: fraction in [0, 1].
+    NaN: high equals low.
+    Source: own.
+    """
+    if row.per_range == 0.0:
+        return NAN
+    return min(1.0, (row.high - max(row.open, row.close)) * row.per_range)
+
+
+def upper_wick() -> Feature:
+    """Upper wick over candle range, 0-1."""
+    return Feature(
+        name="upper_wick",
+        source=Source.BAR,
+        unit="fraction",
+        warmup=0,
+        state=state_layout(Nothing),
+        step=upper_wick_step,
+        undefined=NO_RANGE,
+        params=(),
+        reference="own",
+        bounds=(0.0, 1.0),
     )
 
 
@@ -378,10 +491,9 @@ def body_ratio_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG001 
     NaN: high equals low.
     Source: own.
     """
-    width = row.high - row.low
-    if width <= 0.0:
+    if row.per_range == 0.0:
         return NAN
-    return (row.close - row.open) / width
+    return min(1.0, max(-1.0, (row.close - row.open) * row.per_range))
 
 
 def body_ratio() -> Feature:
@@ -409,10 +521,9 @@ def close_location_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG
     NaN: high equals low.
     Source: Chaikin's close location value.
     """
-    width = row.high - row.low
-    if width <= 0.0:
+    if row.per_range == 0.0:
         return NAN
-    return min(1.0, max(-1.0, ((row.close - row.low) - (row.high - row.close)) / width))
+    return min(1.0, max(-1.0, ((row.close - row.low) - (row.high - row.close)) * row.per_range))
 
 
 def close_location() -> Feature:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.bars import NAN, TO_BPS, PreparedBar
+from features.bars import NAN, TO_BPS, PreparedBar, log_ratio
 from features.fold import NEVER, Feature, Source
 from features.rules import still, unseen
 from features.windows import (
     Average,
     Ring,
+    Summed,
     TwoWindows,
     Window,
     half_life_weight,
@@ -35,20 +36,14 @@ BUCKETS = 48
 VOL_SEED = 20
 
 
-class Summed(Protocol):
-    """A sum over n bars."""
-
-    n: int
-    scale: float  # of the mean: a constant over n
-    window: Window
-
-
 class Gapped(Protocol):
     """What Yang-Zhang needs over n bars."""
 
     n: int
     k: float
     rogers_part: float  # (1 - k) (n - 1) / n
+    per_n: float
+    per_n_less_1: float
     means: TwoWindows  # of the gaps and of the bodies
     mixed: Window
 
@@ -204,6 +199,14 @@ def garman_klass_step(state: Summed, row: PreparedBar) -> float:
 
 
 @compiled
+def rogers_of(row: PreparedBar) -> float:
+    """Rogers and Satchell's term of one bar: ln(H/C) ln(H/O) + ln(L/C) ln(L/O)."""
+    above = log_ratio(row.high, row.close)
+    below = log_ratio(row.low, row.close)
+    return above * (above + row.log_body) + below * (below + row.log_body)
+
+
+@compiled
 def rogers_satchell_step(state: Summed, row: PreparedBar) -> float:
     """Rogers-Satchell volatility over n bars: free of drift.
 
@@ -212,7 +215,7 @@ def rogers_satchell_step(state: Summed, row: PreparedBar) -> float:
     NaN: never.
     Source: Rogers and Satchell, Estimating Variance from High, Low and Closing Prices, 1991.
     """
-    total = pushed(state.window, row.rogers, state.n)
+    total = pushed(state.window, rogers_of(row), state.n)
     if row.count < state.n:
         return NAN
     return TO_BPS * math.sqrt(total * state.scale)
@@ -234,13 +237,13 @@ def yang_zhang_step(state: Gapped, row: PreparedBar) -> float:
     k = state.k
     pushed_both(state.means, row.log_gap, row.log_body, n)
     # n - 1 times all three terms, before the means are taken out: one window for the three
-    mixed = row.log_gap * row.log_gap + k * (row.log_body * row.log_body) + state.rogers_part * row.rogers
+    mixed = row.log_gap * row.log_gap + k * (row.log_body * row.log_body) + state.rogers_part * rogers_of(row)
     gaps = state.means.first
     bodies = state.means.second
-    total = pushed(state.mixed, mixed, n) - (gaps * gaps + k * (bodies * bodies)) / n
+    total = pushed(state.mixed, mixed, n) - (gaps * gaps + k * (bodies * bodies)) * state.per_n
     if row.count <= n:
         return NAN
-    return TO_BPS * math.sqrt(max(0.0, total) / (n - 1))
+    return TO_BPS * math.sqrt(max(0.0, total) * state.per_n_less_1)
 
 
 def parkinson(n: int = 20) -> Feature:
@@ -302,7 +305,7 @@ def yang_zhang(n: int = 20) -> Feature:
         state=state_layout(Gapped, n),
         step=yang_zhang_step,
         undefined=NEVER,
-        params=(n, k, (1.0 - k) * (n - 1.0) / n),
+        params=(n, k, (1.0 - k) * (n - 1.0) / n, 1.0 / n, 1.0 / (n - 1.0)),
         reference="Yang-Zhang 2000",
         bounds=(0.0, math.inf),
     )
@@ -341,7 +344,7 @@ def atr_bps_step(state: Average, row: PreparedBar) -> float:
     state.value = smoothed(state.value, row.true_range, count, state.n, state.weight)
     if count < state.n:
         return NAN
-    return TO_BPS * state.value / row.close
+    return TO_BPS * state.value * row.per_close
 
 
 def atr(n: int = 14) -> Feature:

@@ -11,7 +11,7 @@ from typing import Protocol
 from features.bars import NAN, TO_BPS, Nothing, PreparedBar
 from features.fold import NEVER, Feature, Source
 from features.rules import few_volumes, idle, silent, still_before
-from features.windows import Spread, TwoWindows, moved, pushed_both, standing, state_layout
+from features.windows import Spread, Summed, TwoWindows, moved, pushed, pushed_both, standing, state_layout
 from utils.compiled import compiled
 
 
@@ -26,6 +26,8 @@ class Paired(Protocol):
     """Sums over n pairs of one return and the next."""
 
     n: int
+    per_n: float
+    per_n_less_1: float
     last: float
     windows: TwoWindows  # of the products, and of each return alone
 
@@ -47,7 +49,7 @@ def volume_zscore_step(state: Spread, row: PreparedBar) -> float:
         state.seen += 1
     if state.seen < state.n:
         return NAN
-    return standing(state.moments, log_volume, state.n, state.most)
+    return standing(state.moments, log_volume, state)
 
 
 def volume_zscore(n: int = 20) -> Feature:
@@ -61,9 +63,41 @@ def volume_zscore(n: int = 20) -> Feature:
         state=state_layout(Spread, n),
         step=volume_zscore_step,
         undefined=few_volumes(n),
-        params=(n, most),
+        params=(n, 1.0 / n, n - 1.0, most),
         reference="own",
         bounds=(-most, most),
+    )
+
+
+@compiled
+def volume_ratio_step(state: Summed, row: PreparedBar) -> float:
+    """Volume of the bar over the mean of the last n bars.
+
+    Formula: V / mean(V), this bar included.
+    Unit: ratio in [0, n]; 1 = as usual, 0 = nothing traded.
+    NaN: no volume in n bars.
+    Source: own.
+    """
+    total = pushed(state.window, row.volume, state.n)
+    if row.count < state.n or total == 0.0:
+        return NAN
+    return row.volume * state.scale / total
+
+
+def volume_ratio(n: int = 20) -> Feature:
+    """Volume over its mean of n bars."""
+    return Feature(
+        name=f"volume_ratio_{n}",
+        source=Source.BAR,
+        unit="ratio",
+        warmup=n - 1,
+        state=state_layout(Summed, n),
+        step=volume_ratio_step,
+        undefined=idle(n),
+        params=(n, float(n)),
+        reference="own",
+        # the sums round
+        bounds=(0.0, n * (1.0 + 1e-12)),
     )
 
 
@@ -111,7 +145,7 @@ def taker_flow_1_step(state: Nothing, row: PreparedBar) -> float:  # noqa: ARG00
     Source: Binance kline field 9 over field 5.
     """
     if row.volume > 0.0 and row.taker_buy >= 0.0:
-        return 2.0 * row.taker_buy / row.volume - 1.0
+        return min(1.0, max(-1.0, 2.0 * row.taker_buy * row.per_volume - 1.0))
     return NAN
 
 
@@ -160,7 +194,7 @@ def amihud_step(state: TwiceSummed, row: PreparedBar) -> float:
     if row.count < 2:
         return NAN
     traded = row.volume > 0.0
-    value = TO_BPS * abs(row.log_return) / (row.close * row.volume * 1e-6) if traded else 0.0
+    value = TO_BPS * 1e6 * abs(row.log_return) * row.per_close * row.per_volume
     windows = state.windows
     pushed_both(windows, value, 1.0 if traded else 0.0, state.n)
     if row.count <= state.n or windows.second == 0.0:
@@ -202,7 +236,7 @@ def roll_spread_step(state: Paired, row: PreparedBar) -> float:
     state.last = row.log_return
     if row.count <= n + 1:
         return NAN
-    covariance = (windows.first - windows.second * before / n) / (n - 1.0)
+    covariance = (windows.first - windows.second * before * state.per_n) * state.per_n_less_1
     return 2.0 * TO_BPS * math.sqrt(max(0.0, -covariance))
 
 
@@ -216,7 +250,7 @@ def roll_spread(n: int = 20) -> Feature:
         state=state_layout(Paired, n),
         step=roll_spread_step,
         undefined=NEVER,
-        params=(n,),
+        params=(n, 1.0 / n, 1.0 / (n - 1.0)),
         reference="Roll 1984",
         bounds=(0.0, math.inf),
     )
@@ -244,7 +278,7 @@ def autocorrelation_step(state: Paired, row: PreparedBar) -> float:
 
 
 def autocorrelation(n: int = 20) -> Feature:
-    """Lag-1 autocorrelation of returns over n pairs, -1 to 1."""
+    """Lag-1 autocorrelation of returns over n pairs (n >= 2), -1 to 1."""
     return Feature(
         name=f"autocorrelation_{n}",
         source=Source.BAR,
@@ -253,7 +287,7 @@ def autocorrelation(n: int = 20) -> Feature:
         state=state_layout(Paired, n),
         step=autocorrelation_step,
         undefined=still_before(n),
-        params=(n,),
+        params=(n, 1.0 / n, 1.0 / (n - 1.0)),
         reference="own",
         bounds=(-1.0, 1.0),
     )

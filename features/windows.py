@@ -69,6 +69,14 @@ class Window(Protocol):
     ring: Ring  # filled from the top down; above: values of this block, below: tail sums of the last
 
 
+class Summed(Protocol):
+    """A sum over n bars."""
+
+    n: int
+    scale: float  # of the mean: a constant over n
+    window: Window
+
+
 class TwoWindows(Protocol):
     """Sums of the last n values of two columns, which share one position."""
 
@@ -99,7 +107,9 @@ class Spread(Protocol):
     """Mean and variance over n values."""
 
     n: int
-    most: float  # (n - 1) / sqrt(n)
+    per_n: float
+    n_less_1: float
+    most: float  # (n - 1) / sqrt(n): no member of a sample is further out (Samuelson 1968)
     seen: int
     moments: Moments
 
@@ -206,21 +216,20 @@ def moved(moments: Moments, value: float, n: int) -> None:
 
 
 @inlined
-def standing(moments: Moments, value: float, n: int, most: float) -> float:
+def standing(moments: Moments, value: float, state: Spread) -> float:
     """z-score of `value`, the newest of n, by their sample deviation; NaN if all are equal.
 
     Args:
         moments: of the last n values.
         value: the newest of them.
-        n: how many.
-        most: (n - 1) / sqrt(n): no member of a sample is further out (Samuelson 1968).
+        state: n in the forms this needs, and the bound.
     """
-    offset = moments.total / n
+    offset = moments.total * state.per_n
     spread = moments.squares - moments.total * offset
     if spread <= 0.0:
         return math.nan
-    z = (value - moments.anchor - offset) / math.sqrt(spread / (n - 1))
-    return min(most, max(-most, z))
+    z = (value - moments.anchor - offset) * math.sqrt(state.n_less_1 / spread)
+    return min(state.most, max(-state.most, z))
 
 
 @inlined

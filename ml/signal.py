@@ -22,13 +22,14 @@ class StrategyRow(Protocol):
     trend_weight: float
     stretch_weight: float
     flow_weight: float
+    per_weight: float  # 1 / sum of the weights
     min_strength: float  # points
     adapt_quantile: float  # fraction
     adapt_step: float  # points a bar
     vol_tilt: float  # points per unit of fast over slow volatility above 1
     vol_low: float  # ratio
     vol_high: float  # ratio
-    min_volume_z: float  # standard deviations
+    min_volume_ratio: float  # of the mean of 20 bars
     max_roll_bps: float
     max_flow_against: float  # fraction
     edge_per_sigma: float  # expected move over volatility of the horizon, at strength 100
@@ -72,10 +73,16 @@ def flow_of(f: Any) -> float:
 
 
 @compiled
+def clipped(x: float) -> float:
+    """`x` within [-1, 1]: no single input decides alone."""
+    return min(1.0, max(-1.0, x))
+
+
+@compiled
 def score(par: StrategyRow, f: Any) -> float:
     """Direction and conviction: long a dip in an uptrend that flow supports, short its mirror image.
 
-    Formula: (w_t tanh(trend / 3) - w_s tanh(z / 2) + w_f tanh(3 flow)) / (w_t + w_s + w_f).
+    Formula: (w_t clip(trend / 4) - w_s clip(z / 2) + w_f clip(2 flow)) / (w_t + w_s + w_f), clip to [-1, 1].
 
     Args:
         par: weights.
@@ -85,10 +92,9 @@ def score(par: StrategyRow, f: Any) -> float:
         Fraction in [-1, 1]; NaN when an input is.
     """
     flow = flow_of(f)
-    supported = 0.0 if math.isnan(flow) else math.tanh(3.0 * flow)
-    pull: float = par.trend_weight * math.tanh(f.trend_12_48 / 3.0) - par.stretch_weight * math.tanh(f.zscore_20 / 2.0)
-    total = par.trend_weight + par.stretch_weight + par.flow_weight
-    return (pull + par.flow_weight * supported) / total
+    supported = 0.0 if math.isnan(flow) else clipped(2.0 * flow)
+    pull: float = par.trend_weight * clipped(0.25 * f.trend_12_48) - par.stretch_weight * clipped(0.5 * f.zscore_20)
+    return (pull + par.flow_weight * supported) * par.per_weight
 
 
 @compiled
@@ -136,7 +142,7 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
         return VOL_LOW
     if blocks(state, par, VOL_HIGH, f.vol_ratio_20_120, 0.0, par.vol_high):
         return VOL_HIGH
-    if blocks(state, par, THIN, f.volume_zscore_20, par.min_volume_z, math.inf):
+    if blocks(state, par, THIN, f.volume_ratio_20, par.min_volume_ratio, math.inf):
         return THIN
     if blocks(state, par, WIDE, f.roll_spread_20_bps, 0.0, par.max_roll_bps):
         return WIDE
@@ -148,30 +154,27 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
     signal.side = side
     signal.strength = strength
     signal.threshold = asked
+    signal.p_win = math.nan
     signal.expected_bps = par.edge_per_sigma * f.ewma_vol_20_bps * math.sqrt(par.horizon) * strength / 100.0
+    signal.take_bps = math.nan
+    signal.stop_bps = math.nan
+    signal.horizon = math.nan
+    signal.atr = f.atr_14
     return SIGNALLED
 
 
 @compiled
 def signal_step(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow) -> None:
-    """One closed bar in, one signal row out; a neutral bar has side NaN.
+    """One closed bar in, one signal row out; a neutral bar has side NaN, and its other fields say nothing.
 
     Args:
         state: STATE record of the symbol.
         par: STRATEGY record.
         bar: the bar.
         f: its feature record.
-        signal: SIGNAL record to write; `p_win` stays NaN (nothing here estimates it), barriers stay with the settings.
+        signal: SIGNAL record to write; `p_win` is NaN (nothing here estimates it), barriers stay with the settings.
     """
     signal.side = math.nan
-    signal.strength = math.nan
-    signal.threshold = math.nan
-    signal.p_win = math.nan
-    signal.expected_bps = math.nan
-    signal.take_bps = math.nan
-    signal.stop_bps = math.nan
-    signal.horizon = math.nan
-    signal.atr = f.atr_14
     state.ended[ends_at(state, par, bar, f, signal)] += 1
 
 

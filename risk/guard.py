@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from utils.compiled import compile_source, compiled
 from utils.costs import break_even_win_rate, round_trip_costs
-from utils.rows import MARKET, AccountRow, InstrumentRow, ParamsRow, SignalRow
+from utils.rows import BPS, MARKET, AccountRow, InstrumentRow, ParamsRow, SignalRow
 
 _break_even = compiled(break_even_win_rate)
 _costs = compiled(round_trip_costs)
@@ -19,7 +19,7 @@ _costs = compiled(round_trip_costs)
 
 @compiled
 def rule_equity(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, count: int, gross: float
+    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
 ) -> tuple[float, float, float]:
     """Nothing is risked that is not there: marked equity must be positive (quote)."""
     return (1.0 if acc.equity > 0.0 else 0.0), acc.equity, 0.0
@@ -27,7 +27,7 @@ def rule_equity(
 
 @compiled
 def rule_positions(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, count: int, gross: float
+    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
 ) -> tuple[float, float, float]:
     """Open positions and waiting entries stay under `risk.max_positions`."""
     return (1.0 if count < par.max_positions else 0.0), float(count), float(par.max_positions)
@@ -35,7 +35,7 @@ def rule_positions(
 
 @compiled
 def rule_leverage(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, count: int, gross: float
+    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
 ) -> tuple[float, float, float]:
     """Gross notional over equity stays under `risk.max_leverage`."""
     leverage = gross / acc.equity
@@ -44,21 +44,20 @@ def rule_leverage(
 
 @compiled
 def rule_break_even(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, count: int, gross: float
+    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
 ) -> tuple[float, float, float]:
     """The signal's win probability reaches break-even after costs; off unless `signal.veto_below_break_even`.
 
-    Without an estimate the rule is unavailable: it passes in bar simulations and refuses in live runs.
+    Without an estimate, or a stop, the rule is unavailable: it passes in bar simulations and refuses in live runs.
     """
     if par.veto_break_even == 0:
         return 1.0, math.nan, math.nan
     take = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
-    stop = par.stop_bps if math.isnan(sig.stop_bps) else sig.stop_bps
     cost_take, cost_stop = _costs(
         par.entry_kind != MARKET, ins.maker_bps, ins.taker_bps, par.half_spread_bps + par.slippage_bps
     )
-    needed = _break_even(take, stop, cost_take, cost_stop)
-    if math.isnan(sig.p_win):
+    needed = _break_even(take, stop / BPS, cost_take, cost_stop)
+    if math.isnan(sig.p_win) or math.isnan(needed):
         return (0.0 if par.nan_refuses == 1 else 1.0), sig.p_win, needed
     return (1.0 if sig.p_win >= needed else 0.0), sig.p_win, needed
 
@@ -77,15 +76,17 @@ def unrolled(
 ) -> Callable[..., tuple[float, int, float, float]]:
     """One compiled `guard` that asks `rules` in order, written out as straight calls.
 
-    The result takes (account, instrument, params, signal, count, gross): what counts against the limits, as `exposure`
-    tells; it answers (scale, 0, nan, nan) when all rules pass, else (0, code of the refusing rule, value, limit).
+    The result takes (account, instrument, params, signal, stop, count, gross): the stop's distance as a fraction of the
+    price, and what counts against the limits, as `exposure` tells. It answers (scale, 0, nan, nan) when all rules pass,
+    else (0, code of the refusing rule, value, limit).
     """
     asks = "".join(
-        f"    factor, value, limit = {rule.__name__}(acc, ins, par, sig, count, gross)\n"
+        f"    factor, value, limit = {rule.__name__}(acc, ins, par, sig, stop, count, gross)\n"
         f"    if factor <= 0.0:\n        return 0.0, {code}, value, limit\n    scale *= factor\n"
         for code, rule in enumerate(rules, 1)
     )
-    source = f"def guard(acc, ins, par, sig, count, gross):\n    scale = 1.0\n{asks}    return scale, 0, nan, nan\n"
+    head = "def guard(acc, ins, par, sig, stop, count, gross):\n    scale = 1.0\n"
+    source = f"{head}{asks}    return scale, 0, nan, nan\n"
     names = {rule.__name__: rule for rule in rules}
     return compile_source("guard", source, {**names, "nan": math.nan}, __file__)
 

@@ -14,12 +14,13 @@ from utils.rows import BAR, EXIT_NAMES, FUNDING, INSTRUMENT, MARKET, NS_PER_MINU
 
 TF = NS_PER_MINUTE
 NAN = math.nan
+CANDLE = ("open", "high", "low", "close", "volume")
 FLAT = (100.0, 100.0, 100.0, 100.0)
 #: Nothing trades in this bar, whatever its prices say.
 EMPTY = (100.0, 102.0, 98.0, 100.0, 0.0)
 
 
-def row(kind: Any, **values: Any) -> Rows:
+def row(kind: Any, /, **values: Any) -> Rows:
     """One row of zeros but for these fields."""
     rows = np.zeros(1, kind)
     for name, value in values.items():
@@ -54,9 +55,12 @@ def params(**values: Any) -> Rows:
 def bars(*candles: tuple[float, ...], sym: int = 0, first: int = 0, last: bool = False) -> Rows:
     """Bars number `first` on of candles (open, high, low, close) with plenty of volume, or a fifth number of it."""
     rows = np.zeros(len(candles), BAR)
-    for k, candle in enumerate(candles):
-        rows[k] = ((first + k + 1) * TF, sym, 0, 0, *candle[:4], *(candle[4:] or (1e6,)), NAN)
+    rows["ts"] = TF * np.arange(first + 1, first + len(candles) + 1)
+    rows["sym"] = sym
     rows["last"][-1] = last
+    rows["taker_buy"] = NAN
+    for k, candle in enumerate(candles):
+        rows[list(CANDLE)][k] = (*candle[:4], *(candle[4:] or (1e6,)))
     return rows
 
 
@@ -78,7 +82,9 @@ def signals(n: int, said: Mapping[int, float | dict[str, float]]) -> Rows:
 
 def settlements(*due: tuple[float, float], sym: int = 0) -> Rows:
     """Funding at (time in bars, rate)."""
-    return np.array([(round(at * TF), sym, rate) for at, rate in due], FUNDING)
+    rows = np.zeros(len(due), FUNDING)
+    rows["ts"], rows["sym"], rows["rate"] = [round(at * TF) for at, _ in due], sym, [rate for _, rate in due]
+    return rows
 
 
 def engine(ins: Rows | None = None, par: Rows | None = None, funding: Rows | None = None) -> Engine:
@@ -135,8 +141,11 @@ def wander(n: int, seed: int, sym: int = 0, start: int = 10_000, step: int = 30,
         path = [first, first + steps[1], first + steps[2], first + steps[3]]
         price = path[3]
         volume = 0.0 if next(rolled) % 20 == 0 else float(1 + next(rolled))
-        rows[i] = ((k + 1) * TF, sym, gap, 0, first / 10, max(path) / 10, min(path) / 10, price / 10, volume, NAN)
+        rows["ts"][i], rows["gap"][i] = (k + 1) * TF, gap
+        rows[list(CANDLE)][i] = (first / 10, max(path) / 10, min(path) / 10, price / 10, volume)
         k, gap = k + 1, 0
+    rows["sym"] = sym
+    rows["taker_buy"] = NAN
     rows["last"][-1] = 1
     return rows
 
@@ -148,7 +157,8 @@ def chatter(n: int, seed: int) -> Rows:
     for i in range(n):
         side = next(rolled) % 10
         if side < 3:
-            rows[i] = ((1.0, -1.0, 0.0)[side], 80.0, NAN, NAN, next(rolled) % 50 / 10, NAN, NAN, NAN, NAN)
+            rows["side"][i], rows["strength"][i] = (1.0, -1.0, 0.0)[side], 80.0
+            rows["expected_bps"][i] = next(rolled) % 50 / 10
             if next(rolled) % 3 == 0:
                 rows["take_bps"][i] = 20.0 + next(rolled) % 200
                 rows["horizon"][i] = 1.0 + next(rolled) % 9

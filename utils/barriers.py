@@ -19,19 +19,17 @@ ON_GRID = 1e-6
 @compiled
 def floor_to(x: float, step: float, per: float) -> float:
     """Largest multiple of `step` not above `x`; `per` = 1/step where whole (k / per is the exact decimal), else 0."""
-    k = math.floor(x / step + ON_GRID)
     if per > 0.0:
-        return k / per
-    return k * step
+        return math.floor(x * per + ON_GRID) / per
+    return math.floor(x / step + ON_GRID) * step
 
 
 @compiled
 def ceil_to(x: float, step: float, per: float) -> float:
     """Smallest multiple of `step` not below `x`; `per` as in `floor_to`."""
-    k = math.ceil(x / step - ON_GRID)
     if per > 0.0:
-        return k / per
-    return k * step
+        return math.ceil(x * per - ON_GRID) / per
+    return math.ceil(x / step - ON_GRID) * step
 
 
 @compiled
@@ -69,10 +67,10 @@ def levels(side: int, entry: float, take: float, stop: float, tick: float, per: 
     """
     if side > 0:
         take_price = ceil_to(entry * (1.0 + take), tick, per)
-        stop_price = min(ceil_to(entry * (1.0 - stop), tick, per), floor_to(entry - 0.5 * tick, tick, per))
+        stop_price = min(ceil_to(entry * (1.0 - stop), tick, per), floor_to(entry - tick, tick, per))
     else:
         take_price = floor_to(entry * (1.0 - take), tick, per)
-        stop_price = max(floor_to(entry * (1.0 + stop), tick, per), ceil_to(entry + 0.5 * tick, tick, per))
+        stop_price = max(floor_to(entry * (1.0 + stop), tick, per), ceil_to(entry + tick, tick, per))
     return take_price, stop_price
 
 

@@ -145,7 +145,7 @@ class SignalSettings(Section):
     flow_weight: float = setting(0.5, "Weight of the flow of 20 bars.", "none", ge=0, le=100)
     min_strength: float = setting(20.0, "Lowest strength that is acted upon.", "points", ge=0, le=100)
     adapt_quantile: float = setting(
-        0.90, "Share of recent bars whose strength must lie below the threshold.", "fraction", ge=0.5, le=0.999
+        0.97, "Share of recent bars whose strength must lie below the threshold.", "fraction", ge=0.5, le=0.999
     )
     adapt_halflife: float = setting(500.0, "Memory of that share.", "bars", gt=0, le=1_000_000)
     vol_tilt: float = setting(
@@ -153,8 +153,8 @@ class SignalSettings(Section):
     )
     vol_low: float = setting(0.5, "Lowest fast over slow volatility that is traded.", "ratio", ge=0, le=100)
     vol_high: float = setting(3.0, "Highest fast over slow volatility that is traded.", "ratio", gt=0, le=100)
-    min_volume_z: float = setting(
-        -2.0, "Thinnest volume that is traded, against 20 bars.", "standard deviations", ge=-100, le=100
+    min_volume_ratio: float = setting(
+        0.1, "Thinnest volume that is traded, over the mean of 20 bars; 0 = off.", "ratio", ge=0, le=20
     )
     max_roll_bps: float = setting(
         20.0, "Widest spread that is traded, as Roll estimates it from closes.", "bps", ge=0, le=10_000

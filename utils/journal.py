@@ -1,8 +1,8 @@
 """The record of a run: log files that are whole or not there, and never destroy an older run.
 
-A run is staged in a hidden directory beside its place. When it is whole, the directory is renamed to
-`runs/<UTC start>-<hash>/` and the files in the logs directory are replaced, each by an atomic rename. A crash, a full
-disk or Ctrl-C leaves the older files as they were.
+A run is staged in hidden directories beside its places. When it is whole, one of them is renamed to
+`runs/<UTC start>-<hash>/` and the files in the logs directory are replaced by the other's, each by an atomic rename. A
+crash, a full disk or Ctrl-C leaves the older files as they were.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,9 +91,10 @@ def storing(where: Path) -> Iterator[None]:
                 f"{where}: the disk is full, the logs of this run were not kept and older ones are untouched; "
                 "free some space or pass --logs-dir with another disk"
             ) from error
+        seen = "a file in its place" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
         raise StorageError(
-            f"{where}: expected a directory that this user may write to, saw '{error.strerror}'; "
-            "change its permissions or pass --logs-dir with another one"
+            f"{where}: expected a directory that this user may write to, saw '{seen}'; "
+            "change that or pass --logs-dir with another one"
         ) from error
 
 
@@ -111,10 +112,12 @@ class Journal:
     def __init__(self, logs: Path, name: str | None) -> None:
         self.logs = logs
         self._name = name
+        hidden = f".partial-{uuid.uuid4().hex[:12]}"
+        # what will replace the files in `logs`, and what will become the kept run
+        self._staged = [logs / hidden] if name is None else [logs / hidden, logs / "runs" / hidden]
         with storing(logs):
-            place = logs if name is None else logs / "runs"
-            place.mkdir(parents=True, exist_ok=True)
-            self._staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=place))
+            for folder in self._staged:
+                folder.mkdir(parents=True)
 
     def __enter__(self) -> Journal:
         return self
@@ -122,7 +125,8 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._staging, ignore_errors=True)
+        for folder in self._staged:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def write(self, table: str, text: str) -> None:
         """Stage one table, already CSV, as `<table>.csv`."""
@@ -130,31 +134,25 @@ class Journal:
             self._put(f"{table}.csv", text.encode())
 
     def _put(self, file: str, data: bytes) -> None:
-        with (self._staging / file).open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
+        for folder in self._staged:
+            with (folder / file).open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
 
     def finish(self, run: Mapping[str, Any]) -> dict[str, str]:
         """Write run.json and put everything in its place.
 
         Returns:
-            Path of each file in the logs directory, and of the kept run where there is one.
+            Path of each file in the logs directory, and as `kept` the run under `runs/` where there is one.
         """
         paths = {table: self.logs / f"{table}.csv" for table in TABLES} | {"run": self.logs / "run.json"}
         with storing(self.logs):
             self._put("run.json", (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode())
+            # everything that can fill the disk is behind us: what follows only renames
             kept = self._keep()
             for path in paths.values():
-                if kept is None:
-                    (self._staging / path.name).replace(path)
-                else:
-                    spare = self.logs / f".{path.name}.{os.getpid()}"
-                    try:
-                        shutil.copyfile(kept / path.name, spare)
-                        spare.replace(path)
-                    finally:
-                        spare.unlink(missing_ok=True)
+                (self._staged[0] / path.name).replace(path)
         if kept is not None:
             paths["kept"] = kept
         return {name: str(path) for name, path in paths.items()}
@@ -163,12 +161,15 @@ class Journal:
         """Rename the staged run to its place under `runs/`; a number follows the name if it is taken."""
         if self._name is None:
             return None
-        self._staging.chmod(0o755)
         for number in range(1, 10_000):
             place = self.logs / "runs" / (self._name if number == 1 else f"{self._name}-{number}")
-            if not place.exists():
-                self._staging.rename(place)
-                return place
+            if place.exists():
+                continue
+            try:
+                return self._staged[1].rename(place)
+            except OSError:
+                if not place.exists():  # else another process was quicker, and the next number is free
+                    raise
         raise StorageError(f"{self.logs / 'runs'}: 10,000 runs are named {self._name}; move some away")
 
 
@@ -192,8 +193,11 @@ class TradeLog:
                 self._file.flush()
 
     def write(self, trades: Sequence[Any]) -> None:
-        """Append trade records: objects whose attributes are the columns of trades.csv."""
-        columns = {name: np.array([getattr(trade, name) for trade in trades]) for name in TRADE_COLUMNS}
+        """Append trade records: objects whose attributes are the columns of trades.csv; None leaves a cell empty."""
+        if not trades:
+            return
+        rows = {name: [getattr(trade, name) for trade in trades] for name in TRADE_COLUMNS}
+        columns = {name: np.array([math.nan if cell is None else cell for cell in row]) for name, row in rows.items()}
         with storing(self.path):
             self._file.write(csv_text(columns).split("\n", 1)[1])
             self._file.flush()

@@ -178,7 +178,7 @@ class Bar(_Noun):
         """The values of its BAR record: symbol index, bars missing before it, known to be the last; None is NaN."""
         bought = math.nan if self.taker_buy_volume is None else self.taker_buy_volume
         prices = (self.open, self.high, self.low, self.close)
-        return self.ts, sym, gap, int(last), *prices, self.volume, bought
+        return self.ts, sym, int(last), gap, *prices, self.volume, bought
 
     @classmethod
     def of(cls, row: Any, symbol: str, tf: str, ts_recv: int | None = None) -> Bar:

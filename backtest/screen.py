@@ -1,0 +1,223 @@
+"""What a run prints while it goes: the first line, progress, signals and trades as they happen, then the result."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as ProgressTask
+from rich.text import Text
+
+from backtest.market import Market
+from backtest.sim_loop import SimulationResult, Watch
+from backtest.summary import WIDTH, last_words, one_line, summary
+from exec.engine import JournalRows
+from utils.rows import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, NS_PER_MINUTE, OPENED
+
+#: Signals and trades shown while they happen; the rest is in the log files.
+MOST_LINES = 12
+#: Least time between two lines of progress where there is no terminal, s; a short run prints none.
+PAUSE_S = 2.0
+
+
+class Rate(ProgressColumn):
+    """Bars a second."""
+
+    def render(self, task: ProgressTask) -> Text:
+        """The rate so far, e.g. `12,300 bars/s`."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} bars/s", style="progress.data.speed")
+
+
+class Meter:
+    """Progress on standard error: a live bar on a terminal, else a line at each tenth, never more than nine.
+
+    Args:
+        what: what is being done.
+        total: bars.
+        screen: the console of standard error.
+        pause_s: least time between two lines, s.
+    """
+
+    def __init__(self, what: str, total: int, screen: Console, pause_s: float) -> None:
+        self._what, self._total, self._screen, self._pause_s = what, total, screen, pause_s
+        self._began = self._spoke = time.monotonic()
+        self._tenth = 0
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        if screen.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=screen, transient=True)
+            self._task = self._bar.add_task(what, total=total)
+            self._bar.start()
+
+    def reach(self, done: int) -> None:
+        """`done` bars are behind us."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+            return
+        now, tenth = time.monotonic(), 10 * done // max(1, self._total)
+        if self._tenth < tenth < 10 and now - self._spoke >= self._pause_s:
+            self._tenth, self._spoke = tenth, now
+            rate = done / max(now - self._began, 1e-9)
+            self._screen.print(
+                f"{self._what}: {10 * tenth} %, {done:,} of {self._total:,} bars, {rate:,.0f} bars/s, "
+                f"{(self._total - done) / rate:.0f} s to go"
+            )
+
+    def stop(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class Screen:
+    """Everything a run prints: JSON alone, one line, or the whole show. Progress goes to standard error.
+
+    Args:
+        as_json: print one JSON object and nothing else.
+        quiet: print one line at the end.
+        pause_s: least time between two lines of progress where there is no terminal, s.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool, pause_s: float = PAUSE_S) -> None:
+        self._json = as_json
+        self._shown = not (as_json or quiet)
+        self._out = PlainConsole(sys.stdout)
+        self._err = PlainConsole(sys.stderr)
+        self._pause_s = pause_s
+        self._meter: Meter | None = None
+        self._lines = 0
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def announce(self, source: str, *, synthetic: bool) -> None:
+        """The first line: where the data comes from."""
+        if not self._shown:
+            return
+        self._out.print(first_line(source, synthetic=synthetic), soft_wrap=True)
+        # the line must be on screen before the work starts, also when standard output is a pipe
+        sys.stdout.flush()
+
+    def _start(self, what: str, total: int) -> None:
+        self._stop()
+        if self._shown:
+            self._meter = Meter(what, total, self._err, self._pause_s)
+
+    def _stop(self) -> None:
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
+
+    def making(self, done: int, total: int) -> None:
+        """Progress of the mock market: bars made so far, and in the end."""
+        if self._meter is None:
+            self._start("making the market", total)
+        if self._meter is not None:
+            self._meter.reach(done)
+
+    def watching(self, market: Market) -> Watch:
+        """A watcher that moves the bar and prints what happens, the first `MOST_LINES` lines of it."""
+        self._start("simulating", len(market.bars))
+
+        def watch(done: int, rows: JournalRows) -> None:
+            if self._meter is not None:
+                self._meter.reach(done)
+                self._tell(market, rows)
+
+        return watch
+
+    def _tell(self, market: Market, rows: JournalRows) -> None:
+        """Print signals acted upon and trades closed, by time."""
+        left = MOST_LINES - self._lines
+        if left <= 0:
+            return
+        acted = rows.decisions[rows.decisions["action"] != HELD]
+        said = [(int(row["ts"]), signal_line(market, row)) for row in acted[:left]]
+        said += [(int(row["exit_ts"]), trade_line(market, row)) for row in rows.trades[:left]]
+        said.sort(key=lambda one: one[0])
+        for _, line in said[:left]:
+            self._err.print(line, soft_wrap=True)
+        self._lines += min(left, len(said))
+        if self._lines == MOST_LINES:
+            self._err.print(Text("... the others stand in the log files", style="dim"))
+
+    def show(self, result: SimulationResult) -> None:
+        """Print the result in the form asked for."""
+        self._stop()
+        if self._json:
+            print(json.dumps(result.report, allow_nan=False))
+        elif not self._shown:
+            print(one_line(result))
+        else:
+            self._out.print(summary(result))
+            for line in last_words(result):
+                self._out.print(line, soft_wrap=True)
+
+
+class PlainConsole(Console):
+    """A console that prints texts as they are, and leaves a closed pipe to the entry point."""
+
+    def __init__(self, file: Any) -> None:
+        # as wide as the terminal, or WIDTH where there is none
+        super().__init__(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else WIDTH)
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich would turn into exit code 1."""
+        raise BrokenPipeError
+
+
+def first_line(source: str, *, synthetic: bool) -> Text:
+    """Where the data comes from, and whether it is real."""
+    if not synthetic:
+        return Text.assemble(("Recorded candles", "bold"), f": {source}")
+    return Text.assemble(
+        ("SYNTHETIC", "bold yellow"), f" mock market ({source}): no real data. Real candles: --data PATH"
+    )
+
+
+def minute(ts: int) -> str:
+    """A time in ns as people read it: `2024-01-01 05:10`, UTC."""
+    return str(np.datetime64(ts // NS_PER_MINUTE, "m")).replace("T", " ")
+
+
+def signal_line(market: Market, row: Any) -> Text:
+    """One signal that was acted upon, e.g. `2024-01-01 05:00  BTCUSDT long   signal  strength 34  OPENED`."""
+    side = ("close", "long ", "short")[int(row["side"])]
+    entry = int(row["action"]) in {OPENED, FLIPPED}
+    return Text.assemble(
+        (f"{minute(int(row['ts']))}  ", "dim"),
+        f"{market.symbols[row['sym']]} {side}  signal of strength {row['strength']:.0f}: "
+        f"{'entry order' if entry else ACTION_NAMES[row['action']].lower()}",
+    )
+
+
+def trade_line(market: Market, trade: Any) -> Text:
+    """One closed trade, e.g. `2024-01-01 05:10  BTCUSDT long   0.5012 -> 0.5024  TAKE_PROFIT  +3.21`."""
+    net = float(trade["net_pnl"])
+    return Text.assemble(
+        (f"{minute(int(trade['exit_ts']))}  ", "dim"),
+        f"{market.symbols[trade['sym']]} {'long ' if trade['side'] > 0 else 'short'}  "
+        f"{trade['entry_price']:g} -> {trade['exit_price']:g}  {EXIT_NAMES[trade['exit_reason']]}  ",
+        (f"{net:+.2f}", "green" if net > 0 else "red"),
+    )

@@ -1,0 +1,124 @@
+"""Many parameter sets over one history: features once, signals once per distinct signal parameters, engines many.
+
+A worker walks the history chunk by chunk and lets every parameter set see a chunk while it is in cache, so memory is
+flat in the number of sets. Workers are threads: the compiled loop holds no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from backtest.market import Market
+from backtest.sim_loop import chunks, params_of, strategy_params
+from exec.engine import Engine
+from features.fold import FeatureSet
+from features.registry import feature_set
+from ml.signal import Signaller
+from utils.config import Settings
+from utils.rows import SIGNAL, Rows
+
+#: Bars and signals of a chunk fit the second-level cache together with an engine's records.
+CHUNK = 4096
+#: Writes the signal rows of a chunk from its bars and feature records, and remembers what it needs.
+SignalMaker = Callable[[Rows, Rows, Rows], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Parameter sets that share one signal: how to begin the signal, and the PARAMS of each engine."""
+
+    begin: Callable[[], SignalMaker]
+    params: tuple[Rows, ...]
+    indices: tuple[int, ...]  # place of each set in the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a parameter set earned."""
+
+    trades: int
+    net_pnl: float  # quote, closed trades
+    equity: float  # quote, at the end
+
+
+def walk(market: Market, branches: Sequence[Branch], capital: float, features: FeatureSet | None) -> dict[int, Score]:
+    """Run the sets of some branches over the whole history, in one thread."""
+    makers = [branch.begin() for branch in branches]
+    engines = [
+        [Engine(market.instruments, params, capital, market.funding, keep=()) for params in branch.params]
+        for branch in branches
+    ]
+    for running in engines:
+        for engine in running:
+            engine.borrow(engines[0][0])
+    size = min(CHUNK, len(market.bars)) + len(market.symbols)
+    signals = np.full(size * len(SIGNAL.names or ()), np.nan).view(SIGNAL)
+    vectors = np.empty(size if features is not None else 0, np.float64 if features is None else features.dtype)
+    for lo, hi in chunks(market.bars, CHUNK):
+        bars = market.bars[lo:hi]
+        seen = vectors[: hi - lo]
+        if features is not None:
+            features.batch(bars, seen)
+        for maker, running in zip(makers, engines, strict=True):
+            maker(bars, seen, signals[: hi - lo])
+            for engine in running:
+                engine.run(bars, signals[: hi - lo])
+    return {
+        index: Score(int(account.entries), float(account.realised), float(account.equity))
+        for branch, running in zip(branches, engines, strict=True)
+        for index, account in zip(branch.indices, (engine.account[0] for engine in running), strict=True)
+    }
+
+
+def run_branches(
+    market: Market, branches: Sequence[Branch], capital: float, *, workers: int = 1, with_features: bool = True
+) -> list[Score]:
+    """Share the branches among threads; the scores come back in the order of the sets."""
+    shares = [branches[k::workers] for k in range(min(workers, len(branches)))]
+    sets = [feature_set(len(market.symbols)) if with_features else None for _ in shares]
+
+    def work(share: Sequence[Branch], features: FeatureSet | None) -> dict[int, Score]:
+        return walk(market, share, capital, features)
+
+    if len(shares) == 1:
+        parts = [work(shares[0], sets[0])]
+    else:
+        with ThreadPoolExecutor(len(shares)) as pool:
+            parts = list(pool.map(work, shares, sets))
+    scores = {index: score for part in parts for index, score in part.items()}
+    return [scores[index] for index in sorted(scores)]
+
+
+def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
+    """Score the default strategy under each of `settings`; capital is the first one's.
+
+    Each score is what `backtest.sim_loop.simulate` finds for the same settings.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for index, one in enumerate(settings):
+        groups.setdefault(strategy_params(one).tobytes(), []).append(index)
+
+    def begin(one: Settings) -> Callable[[], SignalMaker]:
+        def fresh() -> SignalMaker:
+            signaller = Signaller(strategy_params(one), market.starts)
+
+            def make(bars: Rows, seen: Rows, out: Rows) -> None:
+                signaller.batch(bars, seen, out)
+
+            return make
+
+        return fresh
+
+    branches = [
+        Branch(
+            begin(settings[indices[0]]),
+            tuple(params_of(settings[index], market.tf_ns) for index in indices),
+            tuple(indices),
+        )
+        for indices in groups.values()
+    ]
+    return run_branches(market, branches, settings[0].simulation.initial_capital, workers=workers)

@@ -1,0 +1,247 @@
+"""Measure what we claim: `python -m benchmarks [bars] [default] [sweep] [start]`, each beside its peer in the same run.
+
+Figures are medians of interleaved runs, after a warm-up run of each; machines are noisy, so the ratios are what counts.
+`pip install -r benchmarks/requirements.txt` brings the peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from backtest.market import Market
+from backtest.sim_loop import simulate
+from backtest.sweep import Branch, SignalMaker, run_branches
+from benchmarks import kernel as bare
+from benchmarks.inputs import SETTINGS, market_bars
+from benchmarks.peers import vectorbt_bars, vectorbt_sweep
+from benchmarks.rules import CAPITAL, engine_trades, fresh_rule, instrument_for, params_for, rule_signals
+from exec.columns import trade_columns
+from features.registry import feature_set
+from utils.config import Settings
+from utils.rows import FUNDING, NS_PER_MINUTE, Rows
+
+ROOT = Path(__file__).resolve().parent.parent
+ROUNDS = 7
+
+
+def interleaved(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each piece of work per round, all pieces in turn, after one warm-up of each."""
+    for run in work.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(rounds):
+        for name, run in work.items():
+            began = time.perf_counter()
+            own = run()
+            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - began)
+    return seconds
+
+
+def ratio(seconds: dict[str, list[float]], above: str, below: str) -> str:
+    """Median of the ratios of the same round, with their range."""
+    ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+
+
+def line(what: str, value: str, goal: str = "") -> None:
+    """One figure."""
+    print(f"{what:<62} {value:>22}  {goal}", flush=True)
+
+
+def per_bar(seconds: list[float], bars: int) -> str:
+    """Median nanoseconds a bar."""
+    return f"{statistics.median(seconds) / bars * 1e9:.1f} ns/bar"
+
+
+def market_of(bars: Rows, tick: float) -> Market:
+    """The benchmark's bars as a market of one symbol; decisions from the 61st bar on."""
+    rows = np.array(instrument_for(tick))
+    start = int(bars["ts"][60])
+    return Market(("BENCH",), ("bars",), "1m", NS_PER_MINUTE, bars, rows, np.zeros(0, FUNDING), (start,), (), ())
+
+
+def bench_bars() -> None:
+    """The benchmark rules: bare kernel, our engine, vectorbt's engines."""
+    bars, tick = market_bars()
+    arrays, room = bare.columns(bars), np.empty(len(bars), bare.TRADE)
+    theirs, ours = bare.run(bars, tick), engine_trades(bars, tick)
+    ours = ours[np.argsort(ours["entry_no"])]
+    for name, other in (("side", "side"), ("qty", "qty"), ("entry_price", "entry_price"), ("exit_price", "exit_price")):
+        if not np.array_equal(theirs[name], ours[other]):
+            raise SystemExit(f"engine and kernel differ in {name}: no speed is worth that")
+    seconds = interleaved(
+        {
+            "kernel": lambda: bare.kernel(*arrays, tick, room),
+            "engine": lambda: engine_trades(bars, tick),
+            "vectorbt rust": lambda: vectorbt_bars(bars, "rust")[0],
+            "vectorbt numba": lambda: vectorbt_bars(bars, "numba")[0],
+        },
+        ROUNDS,
+    )
+    print(
+        f"\nBenchmark rules, {len(bars):,} mock bars, {len(ours):,} trades, equal to the kernel's; SHA-256 "
+        f"{hashlib.sha256(ours.tobytes()).hexdigest()[:16]}"
+    )
+    for name, spent in seconds.items():
+        line(name, per_bar(spent, len(bars)))
+    fastest = min(("vectorbt rust", "vectorbt numba"), key=lambda name: statistics.median(seconds[name]))
+    line("engine / kernel", ratio(seconds, "engine", "kernel"), "goal: at most 2.5")
+    line(f"{fastest} / engine", ratio(seconds, fastest, "engine"), "goal: at least 2.5")
+    line(f"{fastest} / kernel", ratio(seconds, fastest, "kernel"), "goal: at least 5")
+
+
+def default_run(bars: Rows, tick: float) -> int:
+    """The default strategy over bars, to the table of trades; how many there are."""
+    market, settings = market_of(bars, tick), Settings()
+    trades = simulate(market, settings, keep=("trades",)).rows.trades
+    return len(trade_columns(trades, market.symbols, settings.simulation.initial_capital, market.sources)["net_pnl"])
+
+
+def bench_default() -> None:
+    """The default strategy: features, signal, engine, trades table; and its peak memory in a process of its own."""
+    bars, tick = market_bars()
+    arrays, room = bare.columns(bars), np.empty(len(bars), bare.TRADE)
+    features = feature_set()
+    out = np.empty(4096, features.dtype)
+
+    def vectors() -> None:
+        for lo in range(0, len(bars), 4096):
+            part = bars[lo : lo + 4096]
+            features.batch(part, out[: len(part)])
+
+    seconds = interleaved(
+        {
+            "kernel": lambda: bare.kernel(*arrays, tick, room),
+            "30 features": vectors,
+            "default strategy": lambda: default_run(bars, tick),
+        },
+        max(3, ROUNDS // 2),
+    )
+    print(f"\nDefault strategy, {len(bars):,} mock bars, one core: 30 features, signal, engine, trades table")
+    for name, spent in seconds.items():
+        line(name, per_bar(spent, len(bars)))
+    line("default strategy / kernel", ratio(seconds, "default strategy", "kernel"), "goal: at most 12")
+    child = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "memory"], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    line("peak memory of a process that does this", child.stdout.strip(), "goal: under 600 MB")
+
+
+def memory() -> None:
+    """Print the peak resident memory of this process after one default run."""
+    default_run(*market_bars())
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+def branches() -> list[Branch]:
+    """The sweep's 200 sets, grouped by the averages that make their signals."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, setting in enumerate(SETTINGS):
+        groups.setdefault((setting.fast, setting.slow), []).append(index)
+
+    def beginning(fast: int, slow: int) -> Callable[[], SignalMaker]:
+        def begin() -> SignalMaker:
+            state = fresh_rule(fast, slow)
+
+            def make(bars: Rows, _: Rows, out: Rows) -> None:
+                rule_signals(state, bars, out)
+
+            return make
+
+        return begin
+
+    return [
+        Branch(
+            beginning(*spans),
+            tuple(params_for(SETTINGS[index].take_bps, SETTINGS[index].stop_bps) for index in indices),
+            tuple(indices),
+        )
+        for spans, indices in groups.items()
+    ]
+
+
+def bench_sweep() -> None:
+    """200 parameter sets over 100,000 bars, one and two threads, beside vectorbt's best."""
+    bars, tick = market_bars()
+    bars = bars[:100_000].copy()
+    bars["last"][-1] = 1
+    market = market_of(bars, tick)
+    alone = [len(engine_trades(bars, tick, setting)) for setting in SETTINGS[::50]]
+    swept = run_branches(market, branches(), CAPITAL, with_features=False)
+    if alone != [score.trades for score in swept[::50]]:
+        raise SystemExit("sweep and single runs differ: no speed is worth that")
+    seconds = interleaved(
+        {
+            "one thread": lambda: run_branches(market, branches(), CAPITAL, with_features=False),
+            "two threads": lambda: run_branches(market, branches(), CAPITAL, workers=2, with_features=False),
+            "vectorbt rust, chunks of 10": lambda: vectorbt_sweep(bars, SETTINGS, 10, "rust")[0],
+        },
+        3,
+    )
+    print(f"\nSweep, {len(SETTINGS)} parameter sets x {len(bars):,} bars")
+    for name, spent in seconds.items():
+        line(name, f"{statistics.median(spent):.3f} s")
+    line(
+        "vectorbt / two threads", ratio(seconds, "vectorbt rust, chunks of 10", "two threads"), "goal: at least 10 (25)"
+    )
+    line("vectorbt / one thread", ratio(seconds, "vectorbt rust, chunks of 10", "one thread"))
+    line("one thread / two threads", ratio(seconds, "one thread", "two threads"), "goal: at least 1.7")
+
+
+def bench_start() -> None:
+    """`python run_simulation.py`: the first run ever on a machine, and later ones."""
+    print("\nStart: process start to summary, 500 mock bars of 5 minutes")
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(Path(folder) / "cache")}
+        command = [sys.executable, str(ROOT / "run_simulation.py"), "--json", "--logs-dir", str(Path(folder) / "logs")]
+        spent = []
+        for _ in range(6):
+            began = time.perf_counter()
+            child = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            spent.append(time.perf_counter() - began)
+        trades = json.loads(child.stdout)["trades"]
+    line("first run ever, compilation included", f"{spent[0]:.2f} s", "goal: under 25 s")
+    line(
+        f"later runs, median of {len(spent) - 1} ({trades} trades)",
+        f"{statistics.median(spent[1:]):.2f} s",
+        "goal: under 3 s",
+    )
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "bars": bench_bars,
+    "default": bench_default,
+    "sweep": bench_sweep,
+    "start": bench_start,
+}
+
+
+def main() -> None:
+    """Run the parts named, or all of them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "memory", []], help="default: all")
+    chosen = parser.parse_args().parts or list(PARTS)
+    if chosen == ["memory"]:
+        memory()
+        return
+    print(f"Python {platform.python_version()}, NumPy {np.__version__}, {os.cpu_count()} cores, {platform.machine()}")
+    for part in chosen:
+        PARTS[part]()
+
+
+if __name__ == "__main__":
+    main()

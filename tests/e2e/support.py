@@ -1,0 +1,64 @@
+"""Helpers of the end-to-end tests: how a command ended, settings, candle files, and where the recordings are."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from backtest.market import SyntheticFeed
+from utils.config import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+CANDLES = SHARED / "data" / "ohlcv"
+TOOL = SHARED / "tools" / "check_trades.py"
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The one JSON object of `--json`; NaN and Infinity are no JSON."""
+
+        def refuse(token: str) -> None:
+            raise ValueError(token)
+
+        return json.loads(self.out, parse_constant=refuse)
+
+
+def settings_of(**flags: Any) -> Settings:
+    """Settings of config.yaml with these on top; `risk__trail` stands for `risk.trail`."""
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    return load_settings(env={}, dotenv=Path(os.devnull), flags=given).settings
+
+
+def frame_of(bars: int, tf: str = "1m", seed: int = 3) -> pd.DataFrame:
+    """Candles of the mock market in the columns of a recorded file."""
+    candles = SyntheticFeed("BTCUSDT", tf, seed, "large-tick").candles(bars)
+    opens = pd.to_datetime(candles.rows["ts"] - candles.tf_ns)
+    frame = pd.DataFrame({name: candles.rows[name] for name in ("open", "high", "low", "close", "volume")})
+    frame.insert(0, "timestamp", opens.as_unit("ms"))
+    frame["taker_buy_volume"] = candles.rows["taker_buy"]
+    return frame
+
+
+def write(frame: pd.DataFrame, path: Path) -> Path:
+    """A candle file, folders and all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False)
+    return path
+
+
+def recordings() -> list[Path]:
+    """Every recorded candle file; none where the recordings are not beside this tree."""
+    return sorted(CANDLES.glob("*/*/*.parquet"))

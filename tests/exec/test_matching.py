@@ -1,0 +1,133 @@
+"""What one candle does to a waiting entry and to an open position."""
+
+import math
+
+import pytest
+
+from exec.matching import CROSSES, FILLS, WAITS, match_entry, match_exit
+from tests.market import FLAT, bars, instrument, params, row
+from utils.rows import (
+    EXIT_NAMES,
+    LIMIT,
+    LIQUIDATION,
+    MAKER,
+    MARKET,
+    POSITION,
+    POST_ONLY,
+    STOP_LOSS,
+    TAKE_PROFIT,
+    TAKER,
+    TRAILING_STOP,
+)
+
+BUY, SELL = 1, -1
+
+
+def entry(side, kind, candle, *, limit=math.nan, waited=0, **costs):
+    """(outcome, price, liquidity, inside) of a waiting entry for 1 base."""
+    p = row(POSITION, o_side=side, o_kind=kind, o_limit=limit, o_waited=waited, o_qty=1.0)[0]
+    outcome, price, _, liquidity, inside = match_entry(p, 1.0, bars(candle)[0], instrument()[0], params(**costs)[0])
+    return (outcome, price, liquidity, inside) if outcome == FILLS else outcome
+
+
+def leave(side, candle, *, qty=1.0, costs=None, **fields):
+    """(reason, price, liquidity) of an open position; long: stop 99.5, take 101, liquidation out of reach."""
+    known = {
+        "qty": side * qty,
+        "side": side,
+        "stop": 100.0 - side * 0.5,
+        "first_stop": 100.0 - side * 0.5,
+        "take_price": 100.0 + side,
+        "liq": 100.0 - side * 50.0,
+        "bankrupt": 100.0 - side * 50.5,
+        "bars": 2,  # the bar after the entry bar
+    }
+    p = row(POSITION, **{**known, **fields})[0]
+    reason, price, _, liquidity, _ = match_exit(p, bars(candle)[0], instrument()[0], params(**(costs or {}))[0])
+    return (EXIT_NAMES[reason], price, liquidity) if reason else ""
+
+
+def test_a_market_entry_fills_at_the_open_as_a_taker():
+    assert (FILLS, 100.0, TAKER, False) == entry(BUY, MARKET, (100.0, 105.0, 95.0, 101.0))
+    assert (FILLS, 100.1, TAKER, False) == entry(BUY, MARKET, FLAT, half_spread_bps=0.5)
+    assert (FILLS, 99.9, TAKER, False) == entry(SELL, MARKET, FLAT, half_spread_bps=0.5)
+
+
+@pytest.mark.parametrize("kind", [LIMIT, POST_ONLY])
+@pytest.mark.parametrize("waited", [0, 1])
+def test_a_limit_fills_at_its_price_only_when_traded_through_by_a_tick(kind, waited):
+    where = {"limit": 99.5, "waited": waited}
+    assert WAITS == entry(BUY, kind, (100.0, 100.0, 99.5, 100.0), **where)
+    assert (FILLS, 99.5, MAKER, True) == entry(BUY, kind, (100.0, 100.0, 99.4, 100.0), **where)
+    where["limit"] = 100.5
+    assert WAITS == entry(SELL, kind, (100.0, 100.5, 100.0, 100.0), **where)
+    assert (FILLS, 100.5, MAKER, True) == entry(SELL, kind, (100.0, 100.6, 100.0, 100.0), **where)
+
+
+@pytest.mark.parametrize(("side", "opened"), [(BUY, 99.0), (SELL, 101.0)])
+def test_an_open_beyond_the_limit_on_arrival_makes_a_taker_of_it_and_rejects_a_post_only(side, opened):
+    candle = (opened, 102.0, 98.0, 100.0)
+    limit = 100.0 - side * 0.5
+    assert (FILLS, opened, TAKER, False) == entry(side, LIMIT, candle, limit=limit)
+    assert CROSSES == entry(side, POST_ONLY, candle, limit=limit)
+
+
+@pytest.mark.parametrize("kind", [LIMIT, POST_ONLY])
+@pytest.mark.parametrize(("side", "opened"), [(BUY, 99.0), (SELL, 101.0)])
+def test_an_open_beyond_a_limit_that_rested_already_fills_it_there_as_a_maker(kind, side, opened):
+    candle = (opened, 102.0, 98.0, 100.0)
+    assert (FILLS, opened, MAKER, False) == entry(side, kind, candle, limit=100.0 - side * 0.5, waited=1)
+
+
+def test_an_open_at_the_limit_is_not_beyond_it():
+    assert WAITS == entry(BUY, POST_ONLY, (99.5, 100.0, 99.5, 100.0), limit=99.5)
+    assert (FILLS, 99.5, MAKER, True) == entry(BUY, POST_ONLY, (99.5, 100.0, 99.4, 100.0), limit=99.5)
+
+
+def test_a_stop_fills_at_the_worse_of_stop_and_open_less_slippage():
+    costs = {"slippage_bps": 10.0}
+    assert ("STOP_LOSS", 99.4, TAKER) == leave(BUY, (100.0, 100.0, 99.5, 100.0), costs=costs)
+    assert ("STOP_LOSS", 98.9, TAKER) == leave(BUY, (99.0, 100.0, 98.0, 100.0), costs=costs)
+    assert ("STOP_LOSS", 100.7, TAKER) == leave(SELL, (100.0, 100.5, 99.9, 100.0), costs=costs)
+    assert ("STOP_LOSS", 101.2, TAKER) == leave(SELL, (101.0, 102.0, 99.9, 100.0), costs=costs)
+
+
+def test_a_take_is_a_resting_limit_and_pays_no_slippage():
+    costs = {"slippage_bps": 10.0, "half_spread_bps": 5.0}
+    assert ("TAKE_PROFIT", 101.0, MAKER) == leave(BUY, (100.0, 101.1, 99.6, 100.0), costs=costs)
+    assert ("TAKE_PROFIT", 102.0, MAKER) == leave(BUY, (102.0, 102.0, 99.0, 100.0), costs=costs)
+    assert "" == leave(BUY, (100.0, 101.0, 99.6, 100.0))
+
+
+def test_a_protective_exit_pays_its_impact():
+    candle = (100.0, 100.0, 99.0, 100.0, 100.0)
+    reason, price, _ = leave(BUY, candle, qty=50.0, costs={"impact": 1.0})
+    sigma = math.log(100.0 / 99.0) / (2.0 * math.sqrt(math.log(2.0)))
+    assert (EXIT_NAMES[STOP_LOSS], math.floor(995.0 * (1.0 - sigma * math.sqrt(0.5))) / 10.0) == (reason, price)
+
+
+def test_an_exit_at_a_moved_stop_is_a_trailing_stop():
+    fields = {"stop": 100.2, "first_stop": 99.5}
+    assert (EXIT_NAMES[TRAILING_STOP], 100.2, TAKER) == leave(BUY, (100.5, 100.6, 100.2, 100.5), **fields)
+
+
+def test_liquidation_nearer_than_the_stop_is_touched_first_and_takes_the_whole_margin():
+    near = {"liq": 99.7, "bankrupt": 99.2}
+    assert (EXIT_NAMES[LIQUIDATION], 99.2, TAKER) == leave(BUY, (100.0, 100.5, 99.7, 100.0), **near)
+    assert "" == leave(BUY, (100.0, 100.5, 99.8, 100.0), **near)
+    near = {"liq": 100.3, "bankrupt": 100.8}
+    assert (EXIT_NAMES[LIQUIDATION], 100.8, TAKER) == leave(SELL, (100.0, 100.3, 99.8, 100.0), **near)
+
+
+def test_an_open_beyond_bankruptcy_is_not_filled_better_than_that_open():
+    assert ("LIQUIDATION", 98.0, TAKER) == leave(BUY, (98.0, 98.5, 97.0, 98.0), liq=99.7, bankrupt=99.2)
+    assert ("LIQUIDATION", 102.0, TAKER) == leave(SELL, (102.0, 103.0, 101.0, 102.0), liq=100.3, bankrupt=100.8)
+
+
+def test_a_stop_nearer_than_liquidation_comes_first():
+    assert ("STOP_LOSS", 99.5, TAKER) == leave(BUY, (100.0, 100.5, 90.0, 95.0), liq=99.4, bankrupt=98.9)
+
+
+def test_liquidation_comes_before_a_take_in_the_same_bar():
+    assert "LIQUIDATION" == leave(BUY, (100.0, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
+    assert EXIT_NAMES[TAKE_PROFIT] == leave(BUY, (101.1, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
