@@ -195,6 +195,7 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     from backtest.market import build_market, read_sources, synthetic_market
     from backtest.screen import Screen
     from backtest.sim_loop import run_simulation
+    from backtest.warm import finish, start
 
     settings = loaded.settings
     with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
@@ -208,12 +209,17 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
                 funding=[Path(path) for path in flags.funding or ()],
             )
             screen.announce(", ".join(market.sources), synthetic=False)
+            compiling = start()
+            screen.compiling(compiling is not None)
         else:
             screen.announce(f"seed {settings.simulation.seed}, {settings.simulation.preset}", synthetic=True)
+            compiling = start()
+            screen.compiling(compiling is not None)
             symbols = flags.symbol or settings.market.symbol
             market = synthetic_market(
                 settings, symbols, settings.market.timeframe, settings.simulation.steps, screen.making
             )
+        finish(compiling)
         event(
             logger, "run_started", source=",".join(market.sources), bars=len(market.bars), symbols=len(market.symbols)
         )

@@ -119,6 +119,11 @@ class Screen:
         # the line must be on screen before the work starts, also when standard output is a pipe
         sys.stdout.flush()
 
+    def compiling(self, cold: bool) -> None:
+        """Say why the first run on a machine takes its time."""
+        if cold and self._shown:
+            self._err.print("First run here: compiling the core, once, some 20 seconds ...", style="dim")
+
     def _start(self, what: str, total: int) -> None:
         self._stop()
         if self._shown:

@@ -64,10 +64,10 @@ BAR_SHARED = layout_of(SharedBar)
 
 @compiled
 def log_ratio(a: float, b: float) -> float:
-    """ln(a / b), exact to an ulp or two: 2 artanh(z), z = (a - b) / (a + b), by its series where z is small.
+    """ln(a / b) to three ulps: 2 artanh(z), z = (a - b) / (a + b), by its series where z is small.
 
     The prices of one bar are so close that the series needs five terms; it costs half of two logarithms, and
-    ln(a / b) = -ln(b / a) holds exactly.
+    ln(a / b) = -ln(b / a) holds exactly. Further apart it is as exact as the difference of two logarithms.
     """
     z = (a - b) / (a + b)
     if abs(z) > SERIES:

@@ -218,7 +218,8 @@ def rogers_satchell_step(state: Summed, row: PreparedBar) -> float:
     total = pushed(state.window, rogers_of(row), state.n)
     if row.count < state.n:
         return NAN
-    return TO_BPS * math.sqrt(total * state.scale)
+    # prices a rounding apart can make the sum as little less than 0
+    return TO_BPS * math.sqrt(max(0.0, total) * state.scale)
 
 
 @compiled

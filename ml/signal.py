@@ -54,11 +54,12 @@ FUNNEL = (
 WARMUP, FLAT, VOL_LOW, VOL_HIGH, THIN, WIDE, WEAK, AGAINST, SIGNALLED = range(len(FUNNEL))
 
 #: Memory of one symbol: the adaptive threshold (points), the close before which nothing is signalled (ns), where bars
-#: ended, and gates that had no input.
+#: ended, the gate being asked, and gates that had no input.
 STATE = layout(
     ("quantile", np.float64),
     ("start_ts", np.int64),
     ("started", np.int64),
+    ("gate", np.int64),
     ("ended", np.int64, (len(FUNNEL),)),
     ("unavailable", np.int64, (len(FUNNEL),)),
 )
@@ -74,8 +75,12 @@ def flow_of(f: Any) -> float:
 
 @compiled
 def clipped(x: float) -> float:
-    """`x` within [-1, 1]: no single input decides alone."""
-    return min(1.0, max(-1.0, x))
+    """`x` within [-1, 1], so that no single input decides alone; NaN stays NaN, which `min` and `max` would swallow."""
+    if x > 1.0:
+        return 1.0
+    if x < -1.0:
+        return -1.0
+    return x
 
 
 @compiled
@@ -116,10 +121,13 @@ def threshold_of(state: Any, par: StrategyRow, strength: float, vol_ratio: float
 
 
 @compiled
-def blocks(state: Any, par: StrategyRow, gate: int, value: float, low: float, high: float) -> bool:
-    """Does a gate stop this bar? Its value must lie in [low, high]; without a value it is counted as unavailable."""
+def blocks(state: Any, par: StrategyRow, value: float, low: float, high: float) -> bool:
+    """Does the gate that `state.gate` names stop this bar?
+
+    Its value must lie in [low, high]; without a value it is counted as unavailable.
+    """
     if math.isnan(value):
-        state.unavailable[gate] += 1
+        state.unavailable[state.gate] += 1
         return par.nan_refuses == 1
     return value < low or value > high
 
@@ -138,18 +146,23 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
     asked = threshold_of(state, par, strength, f.vol_ratio_20_120)
     if bar.ts < state.start_ts:
         return WARMUP
-    if blocks(state, par, VOL_LOW, f.vol_ratio_20_120, par.vol_low, math.inf):
+    state.gate = VOL_LOW
+    if blocks(state, par, f.vol_ratio_20_120, par.vol_low, math.inf):
         return VOL_LOW
-    if blocks(state, par, VOL_HIGH, f.vol_ratio_20_120, 0.0, par.vol_high):
+    state.gate = VOL_HIGH
+    if blocks(state, par, f.vol_ratio_20_120, 0.0, par.vol_high):
         return VOL_HIGH
-    if blocks(state, par, THIN, f.volume_ratio_20, par.min_volume_ratio, math.inf):
+    state.gate = THIN
+    if blocks(state, par, f.volume_ratio_20, par.min_volume_ratio, math.inf):
         return THIN
-    if blocks(state, par, WIDE, f.roll_spread_20_bps, 0.0, par.max_roll_bps):
+    state.gate = WIDE
+    if blocks(state, par, f.roll_spread_20_bps, 0.0, par.max_roll_bps):
         return WIDE
     if strength < asked:
         return WEAK
     side = 1.0 if leaning > 0.0 else -1.0
-    if blocks(state, par, AGAINST, side * flow_of(f), -par.max_flow_against, math.inf):
+    state.gate = AGAINST
+    if blocks(state, par, side * flow_of(f), -par.max_flow_against, math.inf):
         return AGAINST
     signal.side = side
     signal.strength = strength
@@ -202,7 +215,7 @@ class Signaller:
     def batch(self, bars: Rows, features: Rows, out: Rows | None = None) -> Rows:
         """Signal rows beside `bars`, from their feature records."""
         if out is None:
-            out = np.empty(len(bars), SIGNAL)
+            out = np.full(len(bars) * len(SIGNAL.names or ()), np.nan).view(SIGNAL)
         signal_rows(self.states, self.params, bars, features, out)
         return out
 

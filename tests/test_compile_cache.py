@@ -34,10 +34,11 @@ par = params[0]
 par.tf_ns, par.volume_cap, par.stop_bps, par.take_bps, par.horizon = 60, 1.0, 100.0, 1000.0, 5.0
 par.entry_kind, par.fixed_notional, par.leverage, par.max_positions = MARKET, 100.0, 1.0, 1
 bars = np.zeros(4, BAR)
-signals = np.zeros(4, SIGNAL)
-for i, price in enumerate((100.0, 100.0, 90.0, 80.0)):
-    bars[i] = (60 * (i + 1), 0, 0, i == 3, price, price, price - 9.0 * (i > 1), price - 9.0 * (i > 1), 1e6, np.nan)
-    signals[i] = (np.nan,) * len(SIGNAL.names)
+bars["ts"], bars["last"][-1] = (60, 120, 180, 240), 1
+bars["open"] = bars["high"] = (100.0, 100.0, 90.0, 80.0)
+bars["low"] = bars["close"] = (100.0, 100.0, 81.0, 71.0)
+bars["volume"], bars["taker_buy"] = 1e6, np.nan
+signals = np.full(4, np.nan, SIGNAL)
 signals[0].side, signals[0].strength = 1.0, 80.0
 engine = Engine(instruments, params, 1000.0)
 engine.run(bars, signals)

@@ -1,10 +1,28 @@
-"""Every registered feature passes the conformance check, and the registry is what models may rely on."""
+"""Every feature passes the conformance check, and the registry is what models may rely on."""
 
 import numpy as np
 import pytest
 
+from features import technical, volatility, volume
 from features.checks import check_feature, hard_inputs
+from features.fold import FeatureSet
 from features.registry import FEATURES, feature_set, fingerprint
+
+#: Every feature that can be made, as its defaults make it.
+MADE = tuple(
+    make()
+    for module in (technical, volatility, volume)
+    for make in vars(module).values()
+    if getattr(make, "__annotations__", {}).get("return") == "Feature"
+)
+#: Those the default vector does without: too dear for what they add, but there for a strategy of one's own.
+SPARE = tuple(feature for feature in MADE if feature.name not in {registered.name for registered in FEATURES})
+
+
+def test_features_outside_the_default_vector():
+    names = {"rogers_satchell_20_bps", "yang_zhang_20_bps", "volume_zscore_20", "atr_14_bps", "time_of_day_vol"}
+    assert names == {feature.name for feature in SPARE}
+    assert len(names) == len(SPARE)
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
@@ -12,12 +30,18 @@ def test_registered_feature_conforms(feature):
     check_feature(feature, among=FEATURES)
 
 
+@pytest.mark.parametrize("feature", SPARE, ids=lambda feature: feature.name)
+def test_feature_outside_the_default_vector_conforms(feature):
+    check_feature(feature, among=SPARE)
+
+
+@pytest.mark.parametrize("features", [FEATURES, SPARE], ids=["registered", "spare"])
 @pytest.mark.parametrize(
     ("name", "bars"), list(hard_inputs()), ids=lambda value: value if isinstance(value, str) else ""
 )
-def test_features_are_undefined_exactly_where_their_rule_says(name, bars):
-    out = feature_set().batch(bars)
-    for feature in FEATURES:
+def test_features_are_undefined_exactly_where_their_rule_says(name, bars, features):
+    out = FeatureSet(features).batch(bars)
+    for feature in features:
         expected = feature.undefined.allowed(bars)
         expected[: feature.warmup] = True
         assert np.flatnonzero(expected).tolist() == np.flatnonzero(np.isnan(out[feature.name])).tolist(), feature.name

@@ -2,8 +2,8 @@
 
 A record is one pointer to compiled code, has named fields, and reads the same uncompiled. `int` fields are int64,
 `float` fields float64; times are nanoseconds UTC unless a name says otherwise; prices are quote per base, quantities
-base, money quote, `_bps` basis points. NaN in a signal field means "the settings decide". Journal rows leave no byte
-between their fields, so equal rows are equal bytes.
+base, money quote, `_bps` basis points. NaN in a signal field means "the settings decide". Rows leave no byte between
+their fields, so equal rows are equal bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BarRow(Protocol):
 
     ts: int  # close time, ns
     sym: Short  # index of the symbol, in order of name
-    last: Byte  # 1 = known to be the symbol's last bar (END_OF_DATA)
+    last: Short  # 1 = known to be the symbol's last bar (END_OF_DATA)
     gap: Word  # bars missing in the file between the previous row of this symbol and this one
     open: float
     high: float

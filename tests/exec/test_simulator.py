@@ -9,6 +9,7 @@ import pytest
 from exec.engine import Engine
 from exec.simulator import PaperBroker, default_params
 from tests.fakes import FakeBroker, ListFeed, ListJournal
+from tests.market import row
 from utils.config import Settings
 from utils.ports import Broker, Feed
 from utils.rows import BAR, FUNDING, INSTRUMENT, LIMIT, SIGNAL, STATUS_NAMES
@@ -58,7 +59,9 @@ def market(seed, n=400):
             volume = 0.0 if rng.random() < 0.1 else float(rng.uniform(10.0, 5e3) * 100.0 / grid[3])
             gap = k - before.get(ins.symbol, k - 1) - 1
             before[ins.symbol] = k
-            bars.append((k * TF, s, gap, int(k == shown[ins.symbol][-1]), *grid, volume, math.nan))
+            prices = dict(zip(("open", "high", "low", "close"), grid, strict=True))
+            place = {"ts": k * TF, "sym": s, "gap": gap, "last": k == shown[ins.symbol][-1]}
+            bars.append(row(BAR, **place, **prices, volume=volume, taker_buy=math.nan))
             side = rng.choice([math.nan, 1.0, -1.0, 0.0], p=[0.7, 0.13, 0.13, 0.04])
             choice = [float(rng.uniform(10, 40)) if rng.random() < 0.5 else math.nan for _ in range(2)]
             horizon = float(rng.integers(1, 12)) if rng.random() < 0.5 else math.nan
@@ -66,7 +69,7 @@ def market(seed, n=400):
             signals.append((side, float(rng.uniform(50, 100)), math.nan, math.nan, rank, *choice, horizon, math.nan))
         if k % 7 == 0:
             funding += [(k * TF - int(rng.integers(0, 2)) * TF // 3, s, 1e-4 * (s - 1)) for s in range(3)]
-    return np.array(bars, BAR), np.array(signals, SIGNAL), np.array(funding, FUNDING)
+    return np.concatenate(bars, dtype=BAR), np.array(signals, SIGNAL), np.array(funding, FUNDING)
 
 
 def as_signal(row, ts, symbol):

@@ -145,10 +145,14 @@ def test_check_names_each_rule_a_feature_breaks():
 DIGEST = """
 import hashlib, sys
 import numba
+from features import volatility, volume
 from features.checks import hard_inputs
-from features.registry import feature_set
+from features.fold import FeatureSet
+from features.registry import FEATURES
 assert bool(numba.config.DISABLE_JIT) == (sys.argv[1] == "plain")
-print(hashlib.sha256(b"".join(feature_set().batch(bars[:240]).tobytes() for _, bars in hard_inputs())).hexdigest())
+spare = volatility.rogers_satchell(), volatility.yang_zhang(), volatility.atr_bps(), volatility.time_of_day_vol()
+features = (*FEATURES, *spare, volume.volume_zscore())
+print(hashlib.sha256(b"".join(FeatureSet(features).batch(b[:240]).tobytes() for _, b in hard_inputs())).hexdigest())
 """
 
 

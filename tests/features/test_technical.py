@@ -10,7 +10,7 @@ import pytest
 from features import technical, volatility, volume
 from features.checks import check_feature, hard_inputs, random_bars
 from features.fold import FeatureSet
-from features.registry import FEATURES, feature_set
+from features.registry import FEATURES
 from features.windows import half_life_weight
 from utils.rows import BAR, NS_PER_MINUTE
 
@@ -25,8 +25,22 @@ GOLDEN = (
     volatility.atr(3),
     volatility.atr_bps(3),
 )
+#: What the default vector does without.
+SPARE = (
+    volatility.rogers_satchell(),
+    volatility.yang_zhang(),
+    volatility.atr_bps(),
+    volatility.time_of_day_vol(),
+    volume.volume_zscore(),
+)
+ALL = FEATURES + SPARE
 SMALL = (
     technical.log_return(1),
+    technical.gap(),
+    technical.run(),
+    technical.upper_wick(),
+    technical.to_funding(),
+    volume.volume_ratio(3),
     technical.log_return(3),
     technical.efficiency(3),
     volume.taker_flow(1),
@@ -154,10 +168,59 @@ def test_amihud_leaves_out_bars_without_volume():
     assert out["amihud_2"][2] == pytest.approx(1e4 * math.log(1.01) / (101 * 2))
 
 
+def test_gap_is_the_jump_from_the_close_before_in_bps():
+    out = small(bars_of([100.0, 102.0, 102.0, 99.0], opened=[99.0, 101.0, 102.0, 100.0]))
+    assert math.isnan(out["gap_bps"][0])
+    expected = [1e4 * math.log(1.01), 0.0, 1e4 * math.log(100 / 102)]
+    assert pytest.approx(expected, rel=1e-12) == out["gap_bps"][1:].tolist()
+
+
+def test_run_counts_closes_one_way_and_begins_anew_at_a_turn():
+    out = small(bars_of([5.0, 6.0, 7.0, 8.0, 7.0, 6.0, 6.0, 6.0, 7.0, 6.0]))
+    assert math.isnan(out["run"][0])
+    assert [1.0, 2.0, 3.0, -1.0, -2.0, 0.0, 0.0, 1.0, -1.0] == out["run"][1:].tolist()
+
+
+def test_upper_wick_is_what_stands_over_the_body():
+    up, down = ({"opened": [o], "high": [14.0], "low": [10.0]} for o in (11.0, 13.0))
+    assert 0.25 == small(bars_of([13.0], **up))["upper_wick"][0]
+    assert 0.25 == small(bars_of([11.0], **down))["upper_wick"][0]
+    assert 1.0 == small(bars_of([10.0], opened=[10.0], high=[14.0], low=[10.0]))["upper_wick"][0]
+    assert math.isnan(small(bars_of([10.0]))["upper_wick"][0])
+
+
+@pytest.mark.parametrize(
+    ("clock", "minutes"),
+    [("00:00", 480), ("00:01", 479), ("07:59", 1), ("08:00", 480), ("12:30", 210), ("16:00", 480), ("23:59", 1)],
+)
+def test_minutes_to_the_next_of_three_settlements_a_day(clock, minutes):
+    bars = bars_of([1.0])
+    bars["ts"] = np.datetime64(f"2024-02-29T{clock}", "ns").astype(np.int64)
+    assert minutes == small(bars)["to_funding_min"][0]
+
+
+def test_volume_ratio_is_volume_over_its_mean():
+    out = small(bars_of([1.0] * 7, volume=[1.0, 2.0, 3.0, 7.0, 0.0, 0.0, 0.0]))["volume_ratio_3"]
+    assert [True, True, False, False, False, False, True] == np.isnan(out).tolist()
+    assert pytest.approx([1.5, 1.75, 0.0, 0.0]) == out[2:6].tolist()
+
+
+def test_volume_ratio_of_one_bar_alone_is_the_length_of_the_window():
+    assert 3.0 == small(bars_of([1.0] * 3, volume=[0.0, 0.0, 0.3]))["volume_ratio_3"][2]
+
+
+def test_rogers_satchell_of_prices_a_rounding_apart_is_zero():
+    # the high is the next float above the open, and the body lies across the end of the logarithm's series
+    start, high, close = 99.48768535793229, 99.4876853579323, 95.58620750075849
+    assert math.nextafter(start, math.inf) == high
+    one = FeatureSet((volatility.rogers_satchell(1),))
+    assert 0.0 == one.batch(bars_of([close], opened=[start], high=[high]))["rogers_satchell_1_bps"][0]
+
+
 @pytest.fixture(scope="module")
 def sample():
     bars = random_bars(5_000, seed=21)
-    return bars, feature_set().batch(bars)
+    return bars, FeatureSet(ALL).batch(bars)
 
 
 def seeded_ewm(values, seed, weight):
@@ -193,6 +256,8 @@ def by_pandas(bars):
     ema = {n: seeded_ewm(c, n, 2 / (n + 1)) for n in (12, 48)}
     lv = np.log(v)
     buy = pd.Series(bars["taker_buy"].copy())
+    way = np.sign(c.diff())
+    ts = pd.Series(pd.to_datetime(bars["ts"]))
     top, bottom = h.rolling(20).max(), low.rolling(20).min()
     above, below = (c - top.shift(1)).clip(lower=0), (c - bottom.shift(1)).clip(upper=0)
     return {
@@ -217,6 +282,11 @@ def by_pandas(bars):
         "breakout_20": (above + below) / atr,
         "body_ratio": (c - o) / (h - low),
         "close_location": (2 * c - h - low) / (h - low),
+        "gap_bps": 1e4 * np.log(o / c.shift(1)),
+        "run": way * (way.groupby((way != way.shift(1)).cumsum()).cumcount() + 1),
+        "upper_wick": (h - np.maximum(o, c)) / (h - low),
+        "to_funding_min": (ts.dt.floor("8h") + pd.Timedelta("8h") - ts) / pd.Timedelta("1min"),
+        "volume_ratio_20": v / v.rolling(20).mean(),
         "volume_zscore_20": (lv - lv.rolling(20).mean()) / lv.rolling(20).std(),
         "candle_flow_proxy_20": (np.sign(c - o) * v).rolling(20).sum() / v.rolling(20).sum(),
         "taker_flow_1": 2 * buy / v - 1,
@@ -231,8 +301,8 @@ def by_pandas(bars):
 def test_features_equal_pandas(sample):
     bars, out = sample
     said = by_pandas(bars)
-    assert {f.name for f in FEATURES} - set(said) == {"time_of_day_vol", "adjusted_vol_20_bps"}
-    for feature in FEATURES:
+    assert {f.name for f in ALL} - set(said) == {"time_of_day_vol", "adjusted_vol_20_bps"}
+    for feature in ALL:
         if feature.name not in said:
             continue
         ours = out[feature.name][feature.warmup :]
@@ -250,27 +320,28 @@ def test_features_are_the_same_at_any_level_of_price(sample):
     scaled = bars.copy()
     for field in ("open", "high", "low", "close"):
         scaled[field] *= 2.0**-20
-    again = feature_set().batch(scaled)
+    again = FeatureSet(ALL).batch(scaled)
     for name in set(out.dtype.names) - {"atr_14", "amihud_20"}:
         np.testing.assert_allclose(again[name], out[name], rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-WINDOWED = [f for f in FEATURES if f.name.endswith(("_20", "_20_bps")) and "vol" not in f.name] + [
-    f for f in FEATURES if f.name.startswith(("parkinson", "garman", "rogers", "yang"))
+#: All windows of 20 bars; exponential averages (volatilities, and the true range of a breakout) remember all.
+WINDOWED = [
+    feature
+    for feature in ALL
+    if feature.name.endswith(("_20", "_20_bps")) and not feature.name.startswith(("ewma", "adjusted", "breakout"))
 ]
 
 
 @pytest.mark.parametrize("feature", WINDOWED, ids=lambda feature: feature.name)
 def test_window_remembers_nothing_older_than_itself(sample, feature):
-    if feature.name == "breakout_20":
-        pytest.skip("its average true range is exponential and remembers all")
     bars, out = sample
     wild = bars[:1_000].copy()
     for field in ("open", "high", "low", "close"):
         wild[field] *= 1e3
     wild["volume"] *= 1e9
     wild["taker_buy"] *= 1e9
-    again = feature_set().batch(np.concatenate((wild, bars[1_000:2_000])))[feature.name]
+    again = FeatureSet(ALL).batch(np.concatenate((wild, bars[1_000:2_000])))[feature.name]
     later = slice(1_000 + feature.warmup + 1, 2_000)
     np.testing.assert_allclose(again[later], out[feature.name][later], rtol=1e-9, atol=1e-9)
 
@@ -279,7 +350,7 @@ def test_quiet_half_hours_of_the_day_have_a_ratio_below_one():
     minutes = np.arange(10 * 1440)
     quiet = (minutes + 1) % 1440 < 720
     close = 100.0 * np.exp(np.cumsum(np.where(minutes % 2, 1.0, -1.0) * np.where(quiet, 1e-4, 3e-4)))
-    out = feature_set().batch(bars_of(close))
+    out = FeatureSet((volatility.time_of_day_vol(), volatility.adjusted_vol())).batch(bars_of(close))
     last_day = slice(9 * 1440, None)
     assert {0.5, 1.5} == set(out["time_of_day_vol"][last_day].round(1))
     assert 2.0 == pytest.approx(float(np.median(out["adjusted_vol_20_bps"][last_day])), rel=0.05)
@@ -299,10 +370,10 @@ def test_recorded_file_gives_the_same_bytes_in_batch_and_stream(file):
     for field in ("open", "high", "low", "close", "volume"):
         bars[field] = frame[field]
     bars["taker_buy"] = frame.get("taker_buy_volume", math.nan)
-    whole = feature_set().batch(bars)
-    stream = feature_set()
+    whole = FeatureSet(ALL).batch(bars)
+    stream = FeatureSet(ALL)
     assert b"".join(stream.step(bars[i : i + 1]).tobytes() for i in range(len(bars))) == whole.tobytes()
-    for feature in FEATURES:
+    for feature in ALL:
         expected = feature.undefined.allowed(bars)
         expected[: feature.warmup] = True
         assert np.flatnonzero(expected).tolist() == np.flatnonzero(np.isnan(whole[feature.name])).tolist()

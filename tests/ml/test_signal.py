@@ -9,6 +9,7 @@ import pytest
 from features.registry import feature_set
 from ml.signal import STRATEGY, Signaller, score
 from tests.market import FLAT, NAN, TF, bars, dice, row
+from utils.rows import SIGNAL
 
 #: A strong dip in an uptrend, in a market with nothing to object to.
 DIP = {
@@ -17,14 +18,14 @@ DIP = {
     "taker_flow_20": 0.1,
     "candle_flow_proxy_20": -0.9,
     "vol_ratio_20_120": 1.0,
-    "volume_zscore_20": 0.0,
+    "volume_ratio_20": 1.0,
     "roll_spread_20_bps": 1.0,
     "ewma_vol_20_bps": 10.0,
     "atr_14": 0.7,
 }
 MIRROR = {**DIP, "trend_12_48": -3.0, "zscore_20": 2.0, "taker_flow_20": -0.1}
-TANH_1 = math.tanh(1.0)
-STRENGTH = 100.0 * (2.0 * TANH_1 + 0.5 * math.tanh(0.3)) / 2.5
+#: 100 (3 / 4 + 2 / 2 + 0.5 x 2 x 0.1) / 2.5
+STRENGTH = 74.0
 
 
 def settings(**values):
@@ -32,13 +33,14 @@ def settings(**values):
         "trend_weight": 1.0,
         "stretch_weight": 1.0,
         "flow_weight": 0.5,
+        "per_weight": 1.0 / 2.5,
         "min_strength": 20.0,
         "adapt_quantile": 0.9,
         "adapt_step": 1.0,
         "vol_tilt": 10.0,
         "vol_low": 0.5,
         "vol_high": 3.0,
-        "min_volume_z": -2.0,
+        "min_volume_ratio": 0.1,
         "max_roll_bps": 20.0,
         "max_flow_against": 0.3,
         "edge_per_sigma": 0.15,
@@ -73,6 +75,33 @@ def test_the_score_is_antisymmetric():
     assert -score(settings()[0], features[0]) == score(settings()[0], features[1])
 
 
+@pytest.mark.parametrize(
+    ("changes", "points"),
+    [
+        ({"trend_12_48": 4.0}, 84.0),
+        ({"trend_12_48": 400.0}, 84.0),
+        ({"zscore_20": -1.0}, 54.0),
+        ({"zscore_20": -200.0}, 74.0),
+        ({"taker_flow_20": 0.5}, 90.0),
+        ({"taker_flow_20": 0.9}, 90.0),
+    ],
+)
+def test_no_single_input_counts_for_more_than_its_weight(changes, points):
+    features = row(feature_set().dtype, **{**DIP, **changes})[0]
+    assert pytest.approx(points / 100.0) == score(settings()[0], features)
+
+
+def test_the_score_lies_between_minus_one_and_one():
+    for sign in (1.0, -1.0):
+        wild = {**DIP, "trend_12_48": 99.0 * sign, "zscore_20": -99.0 * sign, "taker_flow_20": sign}
+        assert pytest.approx(sign, abs=1e-15) == score(settings()[0], row(feature_set().dtype, **wild)[0])
+
+
+@pytest.mark.parametrize("name", ["trend_12_48", "zscore_20"])
+def test_the_score_is_nan_without_a_trend_or_a_stretch(name):
+    assert math.isnan(score(settings()[0], row(feature_set().dtype, **{**DIP, name: NAN})[0]))
+
+
 def test_without_taker_flow_the_candles_lend_theirs():
     proxy = {**DIP, "taker_flow_20": NAN, "candle_flow_proxy_20": 0.1}
     assert pytest.approx(STRENGTH / 100.0) == score(settings()[0], row(feature_set().dtype, **proxy)[0])
@@ -80,7 +109,7 @@ def test_without_taker_flow_the_candles_lend_theirs():
 
 def test_without_any_flow_the_rest_is_scored():
     blind = {**DIP, "taker_flow_20": NAN, "candle_flow_proxy_20": NAN}
-    assert pytest.approx(2.0 * TANH_1 / 2.5) == score(settings()[0], row(feature_set().dtype, **blind)[0])
+    assert pytest.approx(1.75 / 2.5) == score(settings()[0], row(feature_set().dtype, **blind)[0])
 
 
 def test_a_signal_says_side_strength_threshold_and_expectation_and_leaves_the_rest_to_the_settings():
@@ -94,10 +123,17 @@ def test_the_mirror_image_is_a_short():
     assert -1.0 == seen(MIRROR)[0][0].side
 
 
-def test_a_neutral_bar_has_no_side_but_its_true_range():
+def test_a_neutral_bar_says_that_it_has_no_side_and_nothing_else():
+    out = np.full(1, 5.0, SIGNAL)
+    calm = row(feature_set().dtype, **{**DIP, "vol_ratio_20_120": 9.0})
+    assert out is Signaller(settings(), [0]).batch(bars(FLAT), calm, out)
+    assert math.isnan(out[0].side)
+    assert {5.0} == {out[0][name] for name in SIGNAL.names if name != "side"}
+
+
+def test_fields_of_a_neutral_bar_are_nan_in_new_rows():
     signal = seen({**DIP, "vol_ratio_20_120": 9.0})[0][0]
-    assert math.isnan(signal.side)
-    assert 0.7 == signal.atr
+    assert all(math.isnan(signal[name]) for name in SIGNAL.names)
 
 
 @pytest.mark.parametrize(
@@ -107,14 +143,18 @@ def test_a_neutral_bar_has_no_side_but_its_true_range():
         ({"vol_ratio_20_120": 0.49}, "vol_low"),
         ({"vol_ratio_20_120": 0.5}, "signal"),
         ({"vol_ratio_20_120": 3.01}, "vol_high"),
-        ({"volume_zscore_20": -2.01}, "thin_volume"),
+        ({"volume_ratio_20": 0.09}, "thin_volume"),
+        ({"volume_ratio_20": 0.1}, "signal"),
+        ({"volume_ratio_20": 0.5, "min_volume_ratio": 0.6}, "thin_volume"),
         ({"roll_spread_20_bps": 20.1}, "wide_spread"),
         ({"trend_12_48": 0.2, "zscore_20": -0.1}, "strength"),
         ({"taker_flow_20": -0.31}, "flow_against"),
         ({"trend_12_48": NAN}, "flat_market"),
+        ({"zscore_20": NAN}, "flat_market"),
         ({"vol_ratio_20_120": NAN}, "flat_market"),
         ({"min_strength": 90.0}, "strength"),
-        ({"vol_ratio_20_120": 2.0, "min_strength": 60.0}, "strength"),  # ten points more per unit of volatility
+        ({"min_strength": 70.0}, "signal"),
+        ({"vol_ratio_20_120": 2.0, "min_strength": 70.0}, "strength"),  # ten points more per unit of volatility
     ],
 )
 def test_each_gate_stops_what_it_should(changes, gate):
@@ -122,7 +162,7 @@ def test_each_gate_stops_what_it_should(changes, gate):
 
 
 @pytest.mark.parametrize(
-    ("feature", "gate"), [("volume_zscore_20", "thin_volume"), ("roll_spread_20_bps", "wide_spread")]
+    ("feature", "gate"), [("volume_ratio_20", "thin_volume"), ("roll_spread_20_bps", "wide_spread")]
 )
 def test_a_gate_without_input_is_counted_and_passes_in_simulations_and_refuses_live(feature, gate):
     assert ("signal", {gate: 1}) == ended_at(**{feature: NAN})
@@ -143,10 +183,10 @@ def test_bars_before_the_start_are_warm_up_and_still_teach_the_threshold():
 
 
 def test_the_threshold_rises_over_strong_bars_and_falls_over_weak_ones_but_never_under_its_floor():
-    weak = {**DIP, "trend_12_48": 1.2, "zscore_20": -0.9}
+    weak = {**DIP, "trend_12_48": 0.2, "zscore_20": -0.1}
     signals, _ = seen(*[DIP] * 50, *[weak] * 2000, DIP, adapt_step=0.5)
     assert pytest.approx(20.0 + 49 * 0.45) == signals[49].threshold
-    assert 20.0 <= np.nanmin(signals["threshold"])
+    assert 20.0 == signals[-1].threshold
 
 
 def test_the_given_share_of_bars_lies_below_the_threshold():
