@@ -22,7 +22,7 @@ from utils.config import Settings
 from utils.rows import SIGNAL, Rows
 
 #: Bars and signals of a chunk fit the second-level cache together with an engine's records.
-CHUNK = 4096
+CHUNK = 2048
 #: Writes the signal rows of a chunk from its bars and feature records, and remembers what it needs.
 SignalMaker = Callable[[Rows, Rows, Rows], None]
 
@@ -52,9 +52,6 @@ def walk(market: Market, branches: Sequence[Branch], capital: float, features: F
         [Engine(market.instruments, params, capital, market.funding, keep=()) for params in branch.params]
         for branch in branches
     ]
-    for running in engines:
-        for engine in running:
-            engine.borrow(engines[0][0])
     size = min(CHUNK, len(market.bars)) + len(market.symbols)
     signals = np.full(size * len(SIGNAL.names or ()), np.nan).view(SIGNAL)
     vectors = np.empty(size if features is not None else 0, np.float64 if features is None else features.dtype)

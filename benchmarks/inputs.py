@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import ingest.synthetic
+import utils.rows
 from utils.rows import BAR, NS_PER_MINUTE, NS_PER_S, Rows
 
 CACHE = Path(__file__).parent / ".cache"
@@ -41,7 +42,7 @@ def market_bars(n: int = 1_000_000, seed: int = 1) -> tuple[Rows, float]:
     take twelve times as long. Their volumes are those of five seconds, so a run that caps entries at
     a share of the volume has to lift that cap to be compared with the kernel.
     """
-    source = Path(ingest.synthetic.__file__).read_bytes()
+    source = b"".join(Path(module.__file__).read_bytes() for module in (ingest.synthetic, utils.rows))
     path = CACHE / f"bars_{n}_{seed}_{hashlib.sha256(source).hexdigest()[:12]}.npy"
     if not path.exists():
         rows = ingest.synthetic.synthetic_bars(n, 5 * NS_PER_S, seed)

@@ -48,6 +48,30 @@ TRADES_PER_BAR, ORDERS_PER_BAR = 2, 4
 
 
 @compiled
+def full(acc: AccountRow, symbols: int, trades: int, orders: int, decisions: int, equity: int) -> bool:
+    """Might the bars of `symbols` symbols at one instant cause more rows than the arrays have room for?"""
+    return (
+        acc.n_trades + TRADES_PER_BAR * symbols > trades
+        or acc.n_orders + ORDERS_PER_BAR * symbols > orders
+        or acc.n_decisions + symbols > decisions
+        or acc.n_equity + 1 > equity
+    )
+
+
+@compiled
+def forget(acc: AccountRow) -> None:
+    """Begin anew in the tables that nobody keeps."""
+    if acc.keep_trades == 0:
+        acc.n_trades = 0
+    if acc.keep_orders == 0:
+        acc.n_orders = 0
+    if acc.keep_decisions == 0:
+        acc.n_decisions = 0
+    if acc.keep_equity == 0:
+        acc.n_equity = 0
+
+
+@compiled
 def outlive(acc: AccountRow, p: PositionRow) -> None:
     """A bar is over for the open position."""
     acc.held_bars += 1
@@ -174,13 +198,10 @@ def replay(
         hi = lo + 1
         while hi < n and bars[hi].ts == bars[lo].ts:
             hi += 1
-        if (
-            acc.n_trades + TRADES_PER_BAR * (hi - lo) > len(trades)
-            or acc.n_orders + ORDERS_PER_BAR * (hi - lo) > len(orders)
-            or acc.n_decisions + hi - lo > len(decisions)
-            or acc.n_equity + 1 > len(equity)
-        ):
-            return lo
+        if full(acc, hi - lo, len(trades), len(orders), len(decisions), len(equity)):
+            forget(acc)
+            if full(acc, hi - lo, len(trades), len(orders), len(decisions), len(equity)):
+                return lo
         for k in range(lo, hi):
             bar = bars[k]
             s = bar.sym
@@ -264,21 +285,19 @@ class Engine:
         self.positions = np.zeros(len(instruments), POSITION)
         # rows nobody keeps are written over and over: few, to stay in cache. Kept ones go to large empty arrays,
         # which NumPy asks the system for in huge pages; zeroed ones come page by page, ten times slower
-        least = 2 * ORDERS_PER_BAR * len(instruments)
-        self._rows = {name: max(least, buffer if name in keep else 8192) for name in TABLES}
+        least = 16 * ORDERS_PER_BAR * len(instruments)
+        self._rows = {name: max(least, buffer) if name in keep else least for name in TABLES}
         self._out = {name: np.empty(self._rows[name], kind) for name, (kind, _) in TABLES.items()}
         self._kept: dict[str, list[Rows]] = {name: [] for name in keep}
         self.funding = np.zeros(0, FUNDING) if funding is None else np.sort(funding, order=("sym", "ts"))
         self.reset(capital)
 
-    def borrow(self, other: Engine) -> None:
-        """Write the rows nobody keeps where `other` writes its own: one place for the many engines of a sweep."""
-        self._out |= {name: other._out[name] for name in TABLES if name not in self._kept and name not in other._kept}
-
     def reset(self, capital: float) -> None:
         """Begin anew with `capital` (quote), flat; funding starts over, journal rows are forgotten."""
         self.account[:] = 0
         self.account[0].initial = self.account[0].equity = self.account[0].peak = capital
+        for name in self._kept:
+            self.account[f"keep_{name}"] = 1
         self.positions[:] = 0
         for parts in self._kept.values():
             parts.clear()

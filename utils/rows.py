@@ -135,6 +135,10 @@ class AccountRow(Protocol):
     n_orders: int
     n_decisions: int
     n_equity: int
+    keep_trades: int  # 1 = a full array waits for the caller; 0 = nobody keeps these rows, write over them
+    keep_orders: int
+    keep_decisions: int
+    keep_equity: int
 
 
 class PositionRow(Protocol):
