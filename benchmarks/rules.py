@@ -123,5 +123,5 @@ def engine_trades(bars: Rows, tick: float, setting: Setting | None = None) -> Ro
     return engine.drain().trades
 
 
-#: Bars and signals of a chunk fit the second-level cache together.
+#: Rows at once: few enough to stay in cache between signal and engine.
 CHUNK = 16_384

@@ -296,12 +296,16 @@ class Engine:
         """Begin anew with `capital` (quote), flat; funding starts over, journal rows are forgotten."""
         self.account[:] = 0
         self.account[0].initial = self.account[0].equity = self.account[0].peak = capital
-        for name in self._kept:
-            self.account[f"keep_{name}"] = 1
+        self._mark_kept()
         self.positions[:] = 0
         for parts in self._kept.values():
             parts.clear()
         self._hand_out(0)
+
+    def _mark_kept(self) -> None:
+        """Tell the compiled loop which tables wait for us when they are full."""
+        for name in TABLES:
+            self.account[f"keep_{name}"] = int(name in self._kept)
 
     def set_funding(self, funding: Rows) -> None:
         """Replace the settlements of all symbols; those up to each symbol's last bar count as settled."""
@@ -373,6 +377,7 @@ class Engine:
         self._flush(full_only=False)
         cut = self.account.nbytes
         self.account[:] = np.frombuffer(state[:cut], ACCOUNT)
+        self._mark_kept()
         self.positions[:] = np.frombuffer(state[cut:], POSITION)
 
 
