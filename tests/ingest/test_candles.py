@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - expected stands first
 import dataclasses
 import hashlib
 import json

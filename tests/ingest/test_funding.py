@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - expected stands first
 from datetime import UTC, datetime
 from pathlib import Path
 
