@@ -105,7 +105,16 @@ class Console(logging.StreamHandler[Any]):
 
 
 class LogFile(logging.FileHandler):
-    """The JSON lines."""
+    """The JSON lines. A line that cannot be kept stops the run: a log with holes is worse than none."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Say why the line of `record` was lost."""
+        why = sys.exc_info()[1]
+        if isinstance(why, OSError):
+            raise StorageError(
+                f"{self.baseFilename}: the log could not be written ({why.strerror}); free space or name another file"
+            ) from why
+        super().handleError(record)
 
 
 def setup_logging(verbosity: int = 0, *, quiet: bool = False, log_file: Path | None = None) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,14 @@ def test_a_log_file_that_cannot_be_written_is_a_storage_error(tmp_path):
             setup_logging(0, log_file=path)
         assert caught.value.exit_code == 1
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_under_the_log_file_is_one_sentence_and_exit_1(tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, str(root / "run_simulation.py"), "--steps", "5", "--quiet"]
+    places = ["--logs-dir", str(tmp_path / "logs"), "--log-file", "/dev/full"]
+    run = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: /dev/full: the log could not be written")
+    assert "Traceback" not in run.stderr
