@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import io
 import json
 import logging
 import os
@@ -98,6 +99,8 @@ def with_hyphens(arguments: Sequence[str]) -> list[str]:
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         spelled.append(flag.replace("_", "-") + equals + value if flag.startswith("--") else argument)
+        if argument == "" or (argument.endswith("=") and argument.startswith("--")):
+            raise ConfigError("a flag was given an empty value; give it one or leave the flag out")
     return spelled
 
 
@@ -118,6 +121,7 @@ def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
         real: only real data will do (`python -m backtest.sim_loop`).
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    prepare_output()
     verbose = any(a == "--verbose" or (a.startswith("-v") and not a.startswith("--")) for a in arguments)
     try:
         code = run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real)
@@ -126,7 +130,7 @@ def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
     except ScalperError as error:
         return fail(str(error), error.exit_code, verbose=verbose)
     except KeyboardInterrupt:
-        return fail("stopped by Ctrl-C; the log files are as they were before", INTERRUPTED, verbose=False)
+        return fail("stopped by Ctrl-C; no log file is half-written", INTERRUPTED, verbose=False)
     except BrokenPipeError:
         drop_output()  # the reader has gone (`| head`), and has what it wanted
         return 0
@@ -145,6 +149,16 @@ def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
         )
     else:
         return code
+
+
+def prepare_output() -> None:
+    """Make sure that there is somewhere to print to, and that no character can fail there."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller, or a program without a console; stays open to the end
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def drop_output() -> None:

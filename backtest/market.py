@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from ingest.funding import load_funding, sibling_funding
 from ingest.synthetic import PRESETS, synthetic_bars
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, Rows
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows
 from utils.symbols import normalise_symbol, symbol_of_file
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Instrument
 
+#: Hours of mock market that a run may ask for: some twenty minutes of work.
+MOST_HOURS = 50_000
 #: Used, and said in the assumptions, where neither settings nor data tell.
 LOT, MAINTENANCE = 1e-3, 0.005
 
@@ -65,6 +68,11 @@ class Market:
     def synthetic(self) -> bool:
         """True when a symbol comes from the mock market."""
         return "synthetic" in self.sources
+
+    @property
+    def spot(self) -> bool:
+        """True when a symbol's candles come from a spot market."""
+        return any(str(one["market"]).endswith("_spot") for one in self.files)
 
     @property
     def decided(self) -> Rows:
@@ -141,6 +149,12 @@ def instrument_of(candles: Candles, settings: Settings, warmup: int) -> tuple[In
     if lot is None:
         lot = LOT
         notes.append(f"{candles.symbol}: lot {lot:g} assumed")
+    if known.maintenance_margin is None:
+        notes.append(f"{candles.symbol}: maintenance margin {100 * MAINTENANCE:g} % assumed")
+    if candles.market.endswith("_spot"):
+        notes.append(
+            f"{candles.symbol}: spot candles traded as if a perpetual: short and with leverage, borrowing free"
+        )
     instrument = Instrument(
         symbol=candles.symbol,
         tick_size=tick,
@@ -148,7 +162,7 @@ def instrument_of(candles: Candles, settings: Settings, warmup: int) -> tuple[In
         min_notional=known.min_notional or 0.0,
         maker_bps=known.maker_bps,
         taker_bps=known.taker_bps,
-        max_leverage=known.max_leverage or settings.risk.max_leverage,
+        max_leverage=known.max_leverage or math.inf,
         maintenance=MAINTENANCE if known.maintenance_margin is None else known.maintenance_margin,
     )
     return instrument, notes
@@ -285,6 +299,7 @@ def cost_notes(settings: Settings) -> tuple[str, ...]:
         f"bar fills: next open plus spread and slippage, latency not modelled ({arrival})",
         f"market orders pay half a {costs.spread_bps:g} bps spread, {costs.slippage_bps:g} bps slippage and {impact}",
         "limits fill only when traded through by a tick; stop first when a bar touches both barriers",
+        "a liquidation loses the margin, or more when the bar opens beyond the bankruptcy price",
         f"entries are capped at {100 * costs.volume_cap:g} % of a bar's volume",
     ]
     if entry.entry != "market":
@@ -305,6 +320,12 @@ def synthetic_market(
     warmup = settings.simulation.warmup_bars
     bars = steps + (feature_set().warmup if warmup is None else warmup)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
+    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / (3600 * NS_PER_S)
+    if hours > MOST_HOURS:
+        raise ConfigError(
+            f"the mock market simulates every order: expected at most {MOST_HOURS:,} hours of it, and {bars:,} bars of "
+            f"{tf} (warm-up included) are {hours:,.0f}; ask for fewer --steps or a shorter --timeframe"
+        )
     feeds = [
         SyntheticFeed(name, normalise_timeframe(tf), settings.simulation.seed + k, settings.simulation.preset)
         for k, name in enumerate(names)

@@ -288,11 +288,13 @@ def market_change(market: Market) -> float:
 def tables_of(market: Market, settings: Settings, outcome: Outcome) -> dict[str, Columns]:
     """The four log tables of an outcome."""
     names, sources, rows = market.symbols, market.sources, outcome.rows
+    # before the first decision nothing can happen: those flat bars would only thin out what the KPIs measure
+    equity = rows.equity[rows.equity["ts"] >= min(market.starts)]
     return {
         "trades": trade_columns(rows.trades, names, settings.simulation.initial_capital, sources),
         "signals": signal_columns(rows.decisions, names, sources),
         "orders": order_columns(rows.orders, names, settings.execution.entry_latency_ms, sources),
-        "equity": equity_columns(rows.equity),
+        "equity": equity_columns(equity),
     }
 
 
@@ -406,7 +408,7 @@ def conclude(
         log,
         period=(int(decided["ts"][0]), int(decided["ts"][-1])),
         market_change=market_change(market),
-        trading_mode="Paper, isolated futures",
+        trading_mode=f"Paper, {'spot as if' if market.spot else 'isolated'} futures",
         bars=len(decided),
         max_open_trades=settings.risk.max_positions,
         rejected_entry_signals=funnel["refused"],

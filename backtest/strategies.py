@@ -133,4 +133,6 @@ def checked(frame: pd.DataFrame, name: str, low: float, high: float) -> Any:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise DataError(f"strategy: {name} in row {row + 1} must lie from {low:g} to {high:g}, saw {values[row]:g}")
+    if name == "horizon" and (values % 1.0 > 0.0).any():
+        raise DataError(f"strategy: horizon must be whole bars, saw {values[values % 1.0 > 0.0][0]:g}")
     return values

@@ -68,7 +68,7 @@ RULES = (rule_equity, rule_positions, rule_leverage, rule_break_even)
 #: failed its limit.
 RULE_NAMES = ("", "equity", "max_positions", "max_leverage", "break_even", "stop_distance", "min_notional")
 RULE_SIGNS = ("", "<=", ">=", ">=", "<", "<=", "<")
-NO_STOP, TOO_SMALL = 5, 6
+NO_STOP, TOO_SMALL = len(RULES) + 1, len(RULES) + 2
 
 
 def unrolled(

@@ -100,7 +100,11 @@ class InstrumentEntry(Section):
         None, "Notional over equity that the venue allows; null = only risk.max_leverage.", "ratio", ge=1, le=200
     )
     maintenance_margin: float | None = setting(
-        None, "Share of notional below which the venue liquidates; null = unknown.", "fraction", ge=0, lt=1
+        None,
+        "Share of notional below which the venue liquidates; null = 0.005, said in the assumptions.",
+        "fraction",
+        ge=0,
+        lt=1,
     )
 
 
@@ -240,7 +244,7 @@ class LogSettings(Section):
 
 
 class RetrainSettings(Section):
-    """When the model is trained again."""
+    """When the model is trained again; nothing reads these until there is a model."""
 
     auto: Switch = setting(False, "Train daily, and at API start when artifacts are absent or old.", "switch")
     daily_hour: int = setting(3, "Local hour of the daily training.", "hour", ge=0, le=23)

@@ -13,9 +13,10 @@ import json
 import math
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -29,6 +30,9 @@ from utils.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS
 TABLES = ("trades", "signals", "orders", "equity")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
 DECISION_TABLES = ("signals", "orders", "trades")
+#: Age from which a staged run is taken for dead, and how patiently the lock is tried for, seconds.
+LEFTOVER_S = 86_400.0
+LOCK_TRIES, LOCK_PAUSE_S = 500, 0.01
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -98,6 +102,32 @@ def storing(where: Path) -> Iterator[None]:
         ) from error
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what runs that were killed more than a day ago had staged."""
+    for leftover in folder.glob(".partial-*"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_S:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file while the log files are replaced, so that two runs do not leave a mixed set."""
+    for _ in range(LOCK_TRIES):
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            break
+        except FileExistsError:
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime > LOCK_TRIES * LOCK_PAUSE_S:
+                    lock.unlink()  # its owner was killed: renaming takes no such time
+            time.sleep(LOCK_PAUSE_S)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
 class Journal:
     """The log files of one simulation.
 
@@ -118,6 +148,7 @@ class Journal:
         with storing(logs):
             for folder in self._staged:
                 folder.mkdir(parents=True)
+                remove_leftovers(folder.parent)
 
     def __enter__(self) -> Journal:
         return self
@@ -151,8 +182,9 @@ class Journal:
             self._put("run.json", (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode())
             # everything that can fill the disk is behind us: what follows only renames
             kept = self._keep()
-            for path in paths.values():
-                (self._staged[0] / path.name).replace(path)
+            with alone(self.logs / ".lock"):
+                for path in paths.values():
+                    (self._staged[0] / path.name).replace(path)
         if kept is not None:
             paths["kept"] = kept
         return {name: str(path) for name, path in paths.items()}

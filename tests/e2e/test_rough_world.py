@@ -1,0 +1,112 @@
+"""Terminals without UTF-8, closed pipes, killed neighbours, cautious settings: none of them is a bug of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backtest.market import synthetic_market
+from backtest.sim_loop import run_simulation
+from utils.config import Settings
+from utils.errors import ConfigError
+from utils.journal import LEFTOVER_S, Journal, alone
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(place: Path, *flags: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "run_simulation.py"), "--steps", "30", "--logs-dir", "logs", *flags]
+    if redirect:
+        command = ["sh", "-c", f'"$@" {redirect}', "sh", *command]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
+
+
+def test_a_terminal_without_utf8_gets_the_whole_summary(tmp_path):
+    seen = run(tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="0", LANG="C")
+    assert (seen.returncode, "error" in seen.stderr) == (0, False)
+    assert "Decision-log sha256" in seen.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_closed_standard_output_loses_no_log(tmp_path):
+    seen = run(tmp_path, "--quiet", redirect=">&-")
+    assert seen.returncode == 0, seen.stderr
+    assert json.loads((tmp_path / "logs" / "run.json").read_text(encoding="utf-8"))["bars"] == 30
+
+
+def test_a_leverage_below_one_is_a_cautious_setting_not_a_bug(tmp_path):
+    seen = run(tmp_path, "--json", SCALPER__RISK__MAX_LEVERAGE="0.5")
+    assert seen.returncode == 0, seen.stderr
+
+
+def test_an_empty_flag_value_is_refused(tmp_path):
+    seen = run(tmp_path, "--symbol", "")
+    assert (seen.returncode, seen.stdout) == (2, "")
+    assert "empty value" in seen.stderr
+
+
+def test_a_mock_market_of_centuries_is_refused_with_its_hours():
+    with pytest.raises(ConfigError, match="hours"):
+        synthetic_market(Settings(), "BTCUSDT", "1w", 5000)
+
+
+def test_what_the_figures_measure_begins_with_the_first_decision(tmp_path):
+    settings = Settings()
+    whole = synthetic_market(settings, "BTCUSDT", "5m", 1200)
+    start = int(whole.bars["ts"][-300])
+    late = type(whole)(**{name: getattr(whole, name) for name in whole.__slots__} | {"starts": (start,)})
+    result = run_simulation(data=late, settings=settings, logs_dir=tmp_path)
+    times = result.tables["equity"]["time"]
+    assert (int(times[0]), len(times)) == (start, 300)
+    assert result.report["bars"] == 300
+
+
+def test_what_a_killed_run_staged_is_removed_a_day_later(tmp_path):
+    old, fresh = tmp_path / ".partial-old", tmp_path / ".partial-fresh"
+    old.mkdir()
+    fresh.mkdir()
+    long_ago = old.stat().st_mtime - 2 * LEFTOVER_S
+    os.utime(old, (long_ago, long_ago))
+    with Journal(tmp_path, None):
+        pass
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
+def test_the_lock_lets_one_in_at_a_time(tmp_path):
+    inside, most = 0, 0
+    counting = threading.Lock()
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(20):
+            with alone(tmp_path / ".lock"):
+                with counting:
+                    inside += 1
+                    most = max(most, inside)
+                with counting:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, (tmp_path / ".lock").exists()) == (1, False)
+
+
+def test_a_lock_left_by_a_killed_run_is_broken_after_a_while(tmp_path):
+    lock = tmp_path / ".lock"
+    lock.touch()
+    long_ago = lock.stat().st_mtime - 3600
+    os.utime(lock, (long_ago, long_ago))
+    with alone(lock):
+        assert np.isfinite(lock.stat().st_mtime)
+    assert not lock.exists()
