@@ -34,7 +34,7 @@ from utils.config import Settings
 from utils.rows import FUNDING, NS_PER_MINUTE, Rows
 
 ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = 7
+ROUNDS = 11
 
 
 def interleaved(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
@@ -128,7 +128,7 @@ def bench_default() -> None:
             "30 features": vectors,
             "default strategy": lambda: default_run(bars, tick),
         },
-        max(3, ROUNDS // 2),
+        ROUNDS,
     )
     print(f"\nDefault strategy, {len(bars):,} mock bars, one core: 30 features, signal, engine, trades table")
     for name, spent in seconds.items():
