@@ -1,13 +1,15 @@
 """The engine: market rows and signal rows in; orders, fills and closed trades out.
 
 One compiled loop body serves the backtest and the live bot: `replay` turns it over any number of instants, the live
-shell hands it the rows of one. At one instant (all bars that closed together) the order of things is fixed:
+shell hands it the rows of one. At one instant (all bars that closed together) the order of things is fixed. Symbol by
+symbol, in order of name (no fill depends on another's):
 
-1. opens: funding due, market exits, waiting entries;   2. inside the bar: protective exits, time limits;
-3. closes: marks, trails, equity;                       4. signals: exits of all symbols, then entries by expected_bps.
+1. open: funding due, market exit, waiting entry;   2. inside: protective exit, time limit, trail;   3. the mark.
+
+Then for all together: 4. equity;   5. signals: exits of all symbols first, then entries by expected_bps.
 
 Matching (`exec.matching`), sizing, rules and ledger (`risk`) are called, never repeated. The quoting seam: a strategy
-that writes its own order intents runs where `decide` runs, with the same records.
+that writes its own order intents runs where signals are answered, with the same records.
 """
 
 from __future__ import annotations

@@ -122,6 +122,11 @@ def alone(lock: Path) -> Iterator[None]:
                 if time.time() - lock.stat().st_mtime > LOCK_TRIES * LOCK_PAUSE_S:
                     lock.unlink()  # its owner was killed: renaming takes no such time
             time.sleep(LOCK_PAUSE_S)
+    else:
+        raise StorageError(
+            f"{lock}: other runs have held the log files for {LOCK_TRIES * LOCK_PAUSE_S:g} seconds; "
+            "the run is kept under runs/ if it has a place there, else run again with another --logs-dir"
+        )
     try:
         yield
     finally:
