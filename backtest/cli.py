@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import difflib
-import io
 import json
 import logging
-import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from utils.cli import Parser, amount, guarded, whole, with_hyphens
 from utils.config import Loaded, load_settings, show_config
-from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.errors import ConfigError, DataUnavailable
 from utils.journal import plain
 from utils.log import event, setup_logging
 from utils.symbols import normalise_symbol
 from utils.version import version
 
-INTERRUPTED = 130
 #: Flags that set a setting, and which.
 SETTING_FLAGS = {
     "symbol": "market.symbol",
@@ -32,36 +27,6 @@ SETTING_FLAGS = {
     "initial_capital": "simulation.initial_capital",
 }
 logger = logging.getLogger("backtest")
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with one sentence for a wrong flag and the nearest known one."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of exiting, so that every mistake takes one way out."""
-        unknown = message.removeprefix("unrecognized arguments: ").split()
-        if unknown and message.startswith("unrecognized"):
-            known = [flag for action in self._actions for flag in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].split("=")[0], known, 1)
-            hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
-            raise ConfigError(f"unknown flag {unknown[0]}; {hint}")
-        raise ConfigError(f"{message.removeprefix('argument ')}; --help lists the flags")
-
-
-def whole(text: str) -> int:
-    """A whole number, or one sentence."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, saw {text!r}") from None
-
-
-def amount(text: str) -> float:
-    """A number, or one sentence."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, saw {text!r}") from None
 
 
 def build_parser(*, real: bool) -> Parser:
@@ -93,17 +58,6 @@ def build_parser(*, real: bool) -> Parser:
     return parser
 
 
-def with_hyphens(arguments: Sequence[str]) -> list[str]:
-    """`--logs_dir=x` is `--logs-dir=x`: both spellings of a flag are right."""
-    spelled = []
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        spelled.append(flag.replace("_", "-") + equals + value if flag.startswith("--") else argument)
-        if argument == "" or (argument.endswith("=") and argument.startswith("--")):
-            raise ConfigError("a flag was given an empty value; give it one or leave the flag out")
-    return spelled
-
-
 def settings_of(flags: argparse.Namespace) -> Loaded:
     """Settings with the flags on top; with a file, symbol and timeframe are its own and only checked."""
     given: dict[str, Any] = {key: getattr(flags, flag) for flag, key in SETTING_FLAGS.items()}
@@ -121,58 +75,7 @@ def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
         real: only real data will do (`python -m backtest.sim_loop`).
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    prepare_output()
-    verbose = any(a == "--verbose" or (a.startswith("-v") and not a.startswith("--")) for a in arguments)
-    try:
-        code = run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real)
-        # what is still in the buffer may fail too, and then it is not too late for a sentence
-        sys.stdout.flush()
-    except ScalperError as error:
-        return fail(str(error), error.exit_code, verbose=verbose)
-    except KeyboardInterrupt:
-        return fail("stopped by Ctrl-C; no log file is half-written", INTERRUPTED, verbose=False)
-    except BrokenPipeError:
-        drop_output()  # the reader has gone (`| head`), and has what it wanted
-        return 0
-    except OSError as error:
-        drop_output()
-        return fail(
-            f"expected to be able to write what was asked for, saw '{error}'; free some space or name another place",
-            1,
-            verbose=verbose,
-        )
-    except MemoryError:
-        return fail("the machine ran out of memory; use fewer bars with --steps", 1, verbose=verbose)
-    except Exception as error:  # noqa: BLE001 - the entry point's last word: a bug is one sentence, -v shows the rest
-        return fail(
-            f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it", 1, verbose=verbose
-        )
-    else:
-        return code
-
-
-def prepare_output() -> None:
-    """Make sure that there is somewhere to print to, and that no character can fail there."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by the caller, or a program without a console; stays open to the end
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def drop_output() -> None:
-    """Send what is left of standard output nowhere, or Python would complain about it once more at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def fail(sentence: str, code: int, *, verbose: bool) -> int:
-    """Print one sentence to standard error; with -v the traceback before it."""
-    if verbose:
-        traceback.print_exc()
-    print(f"error: {sentence}" if code != INTERRUPTED else sentence, file=sys.stderr)
-    return code
+    return guarded(lambda: run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real), arguments)
 
 
 def run(flags: argparse.Namespace, *, real: bool) -> int:

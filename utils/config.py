@@ -235,6 +235,59 @@ class SimulationSettings(Section):
     )
 
 
+def checked_address(address: str) -> str:
+    """The address without a slash at its end; plain http and ws only on this machine, as keys travel with requests."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    if not parts.hostname or parts.scheme not in ({"https", "wss", "http", "ws"} if local else {"https", "wss"}):
+        raise ValueError(f"no https or wss address: {address!r}")
+    if parts.username or parts.query or parts.fragment:
+        raise ValueError("an address holds no user, query or fragment")
+    return address.rstrip("/")
+
+
+Address: TypeAlias = Annotated[str, AfterValidator(checked_address)]
+_ADDRESS = ("address", "https:// or wss://; http:// and ws:// on this machine only")
+
+
+class EndpointSettings(Section):
+    """Where the exchanges and news live; point these at `python -m ingest.replay_server` to work without them."""
+
+    binance_rest: Address = setting("https://fapi.binance.com", "Binance USD-M futures, REST.", *_ADDRESS)
+    binance_ws: Address = setting("wss://fstream.binance.com", "Binance USD-M futures, streams.", *_ADDRESS)
+    binance_spot_rest: Address = setting("https://api.binance.com", "Binance spot, REST.", *_ADDRESS)
+    binance_spot_ws: Address = setting("wss://stream.binance.com:9443", "Binance spot, streams.", *_ADDRESS)
+    bybit_rest: Address = setting("https://api.bybit.com", "Bybit v5, REST.", *_ADDRESS)
+    bybit_ws: Address = setting("wss://stream.bybit.com", "Bybit v5, streams.", *_ADDRESS)
+    cryptopanic: Address = setting("https://cryptopanic.com", "CryptoPanic, headlines.", *_ADDRESS)
+    coingecko: Address = setting("https://api.coingecko.com", "CoinGecko with a demo key, or without.", *_ADDRESS)
+    coingecko_pro: Address = setting("https://pro-api.coingecko.com", "CoinGecko with a paid key.", *_ADDRESS)
+
+
+class IngestSettings(Section):
+    """How sources outside are asked, watched and retried."""
+
+    timeout_s: float = setting(10.0, "Longest wait for one answer.", "s", gt=0, le=300)
+    retries: int = setting(4, "Most attempts of one request that may succeed later.", "attempts", ge=1, le=20)
+    backoff_s: float = setting(0.5, "First wait before another attempt; it doubles, with jitter.", "s", gt=0, le=60)
+    backoff_max_s: float = setting(30.0, "Longest wait before another attempt.", "s", gt=0, le=3600)
+    cache_s: float = setting(15.0, "Life of a cached answer; the order path never uses the cache.", "s", ge=0, le=3600)
+    heartbeat_s: float = setting(20.0, "Time between two pings on a stream.", "s", gt=0, le=60)
+    stale_s: float = setting(
+        10.0, "Exchange time may stand still so long before a book counts as stale.", "s", gt=0, le=3600
+    )
+    book_depth: Literal[50, 200, 1000] = setting(50, "Levels a side of a streamed Bybit book.", "levels")
+    queue: int = setting(10_000, "Events a slow reader may lag; then books begin anew.", "events", ge=10, le=10_000_000)
+    max_frame_mib: float = setting(8.0, "Longest message of a stream that is read.", "MiB", gt=0, le=256)
+    max_skew_ms: float = setting(250.0, "Clock difference to the exchange that is warned of.", "ms", gt=0, le=60_000)
+    cryptopanic_path: str = setting(
+        "api/developer/v2", "Path of your CryptoPanic plan.", "path", "such as api/v1", pattern="^[a-z0-9/]+$"
+    )
+    coingecko_plan: Literal["demo", "pro"] = setting("demo", "Kind of CoinGecko key: it does not tell.", "name")
+
+
 class LogSettings(Section):
     """Where a run writes."""
 
@@ -275,6 +328,8 @@ class Settings(Section):
     risk: RiskSettings = Field(default_factory=RiskSettings)
     execution: ExecutionSettings = Field(default_factory=ExecutionSettings)
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
+    endpoints: EndpointSettings = Field(default_factory=EndpointSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     secrets: SecretSettings = Field(default_factory=SecretSettings)
@@ -424,7 +479,7 @@ def limits_of(field: FieldInfo) -> str:
     if kind is bool:
         return "true or false"
     if get_origin(kind) is Literal:
-        return ", ".join(get_args(kind))
+        return ", ".join(map(str, get_args(kind)))
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     limits = ((word, getattr(rule, name, None)) for name, word in words.items() for rule in field.metadata)
     return " and ".join(f"{word} {limit:.15g}" for word, limit in limits if limit is not None)

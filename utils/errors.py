@@ -7,6 +7,8 @@ Refusals (too small, too hot, too many) are values in a decision, never exceptio
 | `ConfigError` | yours: a flag or a setting | 2 |
 | `DataError` | yours: a file you named | 2 |
 | `DataUnavailable` | theirs: a source did not answer, or answered garbage | 3 |
+| `StaleData` | theirs: newer data was required than there is | 3 |
+| `ProtocolError` | theirs: a message is not what the exchange documents | 3 |
 | `StorageError` | the machine's: disk full, directory not writable | 1 |
 | `InvariantError` | ours: a bug | 1 |
 """
@@ -34,6 +36,16 @@ class DataError(ScalperError):
 
 class DataUnavailable(ScalperError):  # noqa: N818 - promised by the design under this name
     """A source outside this machine did not answer, or answered garbage."""
+
+    exit_code = 3
+
+
+class StaleData(DataUnavailable):
+    """Newer data was required than the source has given."""
+
+
+class ProtocolError(ScalperError):
+    """A message is not what the exchange documents; a live stream counts it and goes on."""
 
     exit_code = 3
 

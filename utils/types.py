@@ -54,6 +54,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("symbol", "rule", "reason"), _NAME),
     **dict.fromkeys(("ts", "ts_recv", "opened_ts", "signal_time", "entry_time", "exit_time"), _TIME),
     **dict.fromkeys(("open", "high", "low", "close", "price", "qty", "entry_price", "exit_price"), _POSITIVE),
+    **dict.fromkeys(("bid", "bid_qty", "ask", "ask_qty"), _POSITIVE),
     **dict.fromkeys(("stop", "take", "stop_price", "take_price", "decision_price", "atr"), _POSITIVE),
     **dict.fromkeys(("tick_size", "lot_size", "take_bps", "stop_bps", "horizon"), _POSITIVE),
     **dict.fromkeys(("volume", "taker_buy_volume", "min_notional"), _NOT_NEGATIVE),
@@ -266,6 +267,36 @@ class Trade(_Noun):
 
 
 @dataclass(frozen=True, slots=True)
+class Quote(_Noun):
+    """Best bid and ask as the venue's ticker states them; the order book is the better witness."""
+
+    symbol: str
+    ts: int
+    ts_recv: int
+    bid: float
+    bid_qty: float
+    ask: float
+    ask_qty: float
+
+    def _whole(self) -> None:
+        self._received(self.ts, self.ts_recv)
+        if self.bid >= self.ask:
+            self._refuse("bid", f"a price below the ask {self.ask}")
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation(_Noun):
+    """A position the venue closed by force."""
+
+    symbol: str
+    ts: int
+    ts_recv: int
+    price: float  # bankruptcy price, quote
+    qty: float
+    side: int  # of the forced order: -1 = a long was sold out
+
+
+@dataclass(frozen=True, slots=True)
 class Funding(_Noun):
     """One funding settlement."""
 
@@ -436,4 +467,5 @@ class Decision(_Noun):
     closed: tuple[TradeRecord, ...] = ()  # since the decision before
 
 
-Event = Bar | BookSnapshot | BookDelta | BookInvalid | Trade | Funding | MarkPrice | Fill | Reject
+MarketEvent = Bar | BookSnapshot | BookDelta | BookInvalid | Trade | Quote | Liquidation | Funding | MarkPrice
+Event = MarketEvent | Fill | Reject
