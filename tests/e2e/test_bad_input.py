@@ -257,7 +257,7 @@ def test_ctrl_c_while_a_run_goes_on_ends_it_with_130(cli, place):
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
     assert (130, "") == (child.returncode, out)
-    assert "stopped by Ctrl-C; no log file is half-written" == err.splitlines()[-1]
+    assert "stopped by Ctrl-C; no file is half-written" == err.splitlines()[-1]
     assert "Traceback" not in err
     assert before == contents(place)
 
