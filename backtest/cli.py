@@ -8,11 +8,11 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.cli import INTERRUPTED, Parser, amount, guarded, whole, with_hyphens
 from utils.config import Loaded, load_settings, show_config
-from utils.errors import ConfigError, DataUnavailable
+from utils.errors import ConfigError
 from utils.journal import plain
 from utils.log import event, setup_logging
 from utils.symbols import normalise_symbol
@@ -25,6 +25,8 @@ SETTING_FLAGS = {
     "seed": "simulation.seed",
     "steps": "simulation.steps",
     "initial_capital": "simulation.initial_capital",
+    "exchange": "market.exchange",
+    "market_type": "market.market_type",
 }
 logger = logging.getLogger("backtest")
 
@@ -44,7 +46,11 @@ def build_parser(*, real: bool) -> Parser:
     add("--data", action="append", metavar="PATH", help="candle file: Parquet, CSV, Feather or JSON; repeatable")
     add("--funding", action="append", metavar="PATH", help="funding file (default: the sibling of --data); repeatable")
     add("--slow", action="store_true", help="the last N closed bars from the exchange")
-    add("--live", action="store_true", help="go on bar by bar on the exchange's stream")
+    add("--live", action="store_true", help="decide bar by bar on the exchange's stream, N bars or until Ctrl-C")
+    add("--use-ws", action="store_true", help="append bars that close meanwhile, and the book, from the stream")
+    add("--exchange", metavar="NAME", help="where candles come from: bybit or binance (default: market.exchange)")
+    add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
+    add("--exchange-for-ob", metavar="NAME", help="where the live book comes from (default: where candles come from)")
     add("--seed", type=whole, metavar="N", help="seed of the mock market")
     add("--initial-capital", type=amount, metavar="X", help="equity at the start, quote")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
@@ -87,24 +93,48 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     if flags.show_config:
         return print_config(loaded, as_json=flags.json)
     setup_logging(flags.verbose, quiet=flags.quiet or flags.json or not flags.verbose, log_file=flags.log_file)
-    if flags.data and (flags.slow or flags.live):
-        raise ConfigError("--data: expected a file or the exchange, saw both; leave --slow and --live out")
-    if not flags.data and (real or flags.slow or flags.live):
-        refuse_real(flags, loaded)
+    streamed = flags.live or flags.use_ws
+    asks_exchange = not flags.data and (real or flags.slow or streamed)
+    if flags.data and (flags.slow or streamed):
+        raise ConfigError("--data: expected a file or the exchange, saw both; leave --slow, --live and --use-ws out")
+    if flags.exchange_for_ob and not streamed:
+        raise ConfigError("--exchange-for-ob: a book stands beside live bars only; add --use-ws or --live")
     if flags.data and flags.seed is not None:
         raise ConfigError("--seed: it belongs to the mock market, and --data names a file; leave one of them out")
+    if asks_exchange and flags.seed is not None:
+        raise ConfigError("--seed: it belongs to the mock market, and real data was asked for; leave it out")
     if flags.funding and not flags.data:
         raise ConfigError("--funding: it belongs to the candles of --data, and none are named; add --data")
-    return simulate_and_show(flags, loaded)
+    return run_and_show(flags, loaded) if asks_exchange else simulate_and_show(flags, loaded)
 
 
-def refuse_real(flags: argparse.Namespace, loaded: Loaded) -> NoReturn:
-    """Real data was asked for: let the driver say what it cannot reach."""
+def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
+    """Simulate on the exchange's candles, live if asked for, and print what came of it."""
+    from backtest.screen import Screen
     from backtest.sim_loop import run_simulation
+    from backtest.warm import finish, start
 
-    market = loaded.settings.market
-    run_simulation(flags.symbol, flags.timeframe, market.exchange, flags.steps, flags.live, settings=loaded.settings)
-    raise DataUnavailable("real data was asked for, and none came")
+    settings = loaded.settings
+    market = settings.market
+    with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
+        screen.announce_exchange(market.exchange, market.market_type, live=flags.live)
+        compiling = start()
+        screen.compiling(compiling is not None)
+        finish(compiling)
+        result = run_simulation(
+            flags.symbol or market.symbol,
+            market.timeframe,
+            flags.exchange_for_ob or market.exchange,
+            flags.steps,
+            flags.use_ws,
+            live=flags.live,
+            settings=settings,
+            logs_dir=flags.logs_dir,
+            tell=screen.tell_instant,
+        )
+        event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
+        screen.show(result)
+    return INTERRUPTED if result.interrupted else 0
 
 
 def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:

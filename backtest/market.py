@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,13 +17,39 @@ from ingest.funding import load_funding, sibling_funding
 from ingest.synthetic import PRESETS, synthetic_bars
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows, layout
 from utils.symbols import normalise_symbol, symbol_of_file
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
+#: The top of a live book beside a bar, frozen at its close: age of the latest update, and its measures. NaN = no valid
+#: book: a candle file has none, nor has a bar that closed before the first book came.
+BOOK_AT_CLOSE = layout(
+    ("book_age_ms", np.float64),
+    ("spread_bps", np.float64),
+    ("order_book_imbalance", np.float64),
+    ("weighted_mid", np.float64),
+)
+
+
+class Listing(Protocol):
+    """What an exchange says of one instrument; None = it does not say."""
+
+    @property
+    def tick_size(self) -> float | None:
+        """Quote."""
+
+    @property
+    def lot_size(self) -> float | None:
+        """Base."""
+
+    @property
+    def min_notional(self) -> float | None:
+        """Quote."""
+
+
 #: Used, and said in the assumptions, where neither settings nor data tell.
 LOT, MAINTENANCE = 1e-3, 0.005
 
@@ -63,6 +89,7 @@ class Market:
     starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
     files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
     assumptions: tuple[str, ...]
+    book: Rows | None = None  # BOOK_AT_CLOSE, beside bars; None = no live book
 
     @property
     def synthetic(self) -> bool:
@@ -135,11 +162,17 @@ def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> t
     return int(rows["ts"][warmup]), [note]
 
 
-def instrument_of(candles: Candles, settings: Settings, warmup: int) -> tuple[Instrument, list[str]]:
-    """The symbol's instrument from settings, else inferred from the warm-up bars; and what was assumed for it."""
+def instrument_of(
+    candles: Candles, settings: Settings, warmup: int, listing: Listing | None = None
+) -> tuple[Instrument, list[str]]:
+    """The symbol's instrument and what was assumed for it: as listed, else as configured, else as the warm-up shows."""
     known = settings.instrument(candles.market or "default", candles.symbol)
     notes = []
-    tick, lot = known.tick, known.lot
+    tick, lot, least = known.tick, known.lot, known.min_notional
+    if listing is not None:
+        tick, lot = listing.tick_size or tick, listing.lot_size or lot
+        least = least if listing.min_notional is None else listing.min_notional
+        notes.append(f"{candles.symbol}: tick {tick or 0:g}, lot {lot or 0:g} as {candles.source} lists them")
     if candles.market == "synthetic":
         preset = PRESETS[settings.simulation.preset]
         tick, lot = tick or preset.tick, lot or preset.lot
@@ -159,7 +192,7 @@ def instrument_of(candles: Candles, settings: Settings, warmup: int) -> tuple[In
         symbol=candles.symbol,
         tick_size=tick,
         lot_size=lot,
-        min_notional=known.min_notional or 0.0,
+        min_notional=least or 0.0,
         maker_bps=known.maker_bps,
         taker_bps=known.taker_bps,
         max_leverage=known.max_leverage or math.inf,
@@ -212,6 +245,7 @@ def build_market(
     steps: int | None = None,
     data: Any = None,
     funding: Sequence[Path] = (),
+    listings: Mapping[str, Listing] | None = None,
 ) -> Market:
     """Put sources on one clock.
 
@@ -221,6 +255,7 @@ def build_market(
         steps: bars that may be decided on, the last ones; None = all after the warm-up.
         data: where the candles came from, one entry each, to find funding beside it.
         funding: funding files named by the user, each called <SYMBOL>_... .
+        listings: what the exchange allows for each symbol, where it was asked.
 
     Raises:
         ConfigError: symbols repeated, timeframes mixed, `steps` below 1, a funding file for a symbol that is not
@@ -238,7 +273,7 @@ def build_market(
     starts, instruments, fundings, notes, parts = [], [], [], [], []
     for sym, one in enumerate(ordered):
         start, shortage = first_decision(one.rows, warmup, steps, one.source)
-        instrument, assumed = instrument_of(one, settings, max(1, warmup))
+        instrument, assumed = instrument_of(one, settings, max(1, warmup), (listings or {}).get(one.symbol))
         rows, paid = funding_of(one, sym, where.get(one.symbol), named)
         part = one.rows.copy() if len(ordered) > 1 else one.rows
         part["sym"] = sym

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -27,6 +27,9 @@ from backtest.sim_loop import SimulationResult, Watch
 from backtest.summary import WIDTH, last_words, one_line, summary
 from exec.engine import JournalRows
 from utils.rows import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, NS_PER_MINUTE, OPENED
+
+if TYPE_CHECKING:
+    from backtest.exchange import Instant
 
 #: Signals and trades shown while they happen; the rest is in the log files.
 MOST_LINES = 12
@@ -119,6 +122,23 @@ class Screen:
         # the line must be on screen before the work starts, also when standard output is a pipe
         sys.stdout.flush()
 
+    def announce_exchange(self, exchange: str, market_type: str, *, live: bool) -> None:
+        """The first line of a run on real data."""
+        if self._shown:
+            how = "bar by bar as they close; Ctrl-C ends it" if live else "the last closed ones"
+            self._out.print(Text.assemble((f"Real candles from {exchange} {market_type}", "bold"), f": {how}"))
+            sys.stdout.flush()
+
+    def tell_instant(self, instant: Instant) -> None:
+        """One close of a live run: price, book, signal, and what the engine did."""
+        if not self._shown:
+            return
+        for i, bar in enumerate(instant.bars):
+            self._out.print(bar_line(instant, i, bar), soft_wrap=True)
+        self._tell(instant.market, instant.rows)
+        self._lines = 0
+        sys.stdout.flush()
+
     def compiling(self, cold: bool) -> None:
         """Say why the first run on a machine takes its time."""
         if cold and self._shown:
@@ -204,6 +224,19 @@ def first_line(source: str, *, synthetic: bool) -> Text:
 def minute(ts: int) -> str:
     """A time in ns as people read it: `2024-01-01 05:10`, UTC."""
     return str(np.datetime64(ts // NS_PER_MINUTE, "m")).replace("T", " ")
+
+
+def bar_line(instant: Instant, i: int, bar: Any) -> Text:
+    """One bar of a live run, e.g. `2024-01-01 05:10  BTCUSDT  close 65140.5  spread 0.15 bps  imbalance +0.32`."""
+    top = instant.book[i]
+    book = "no valid book"
+    if not np.isnan(top["spread_bps"]):
+        book = f"spread {top['spread_bps']:.2f} bps  imbalance {top['order_book_imbalance']:+.2f}"
+    late = "  (came late: not decided on)" if instant.late else ""
+    return Text.assemble(
+        (f"{minute(int(bar['ts']))}  ", "dim"),
+        f"{instant.market.symbols[bar['sym']]}  close {bar['close']:g}  {book}{late}",
+    )
 
 
 def signal_line(market: Market, row: Any) -> Text:

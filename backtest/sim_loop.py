@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.market import Market, build_market, read_sources
+from backtest.market import BOOK_AT_CLOSE, Market, build_market, read_sources
 from backtest.strategies import Strategy, ask
 from exec.columns import Columns, equity_columns, order_columns, signal_columns, trade_columns
 from exec.engine import TABLES, Engine, JournalRows, joined
@@ -26,7 +26,7 @@ from features.registry import feature_set
 from ml.signal import STRATEGY, Signaller
 from utils.config import Settings, load_settings
 from utils.costs import break_even_win_rate, round_trip_costs
-from utils.errors import DataUnavailable
+from utils.errors import ConfigError
 from utils.journal import Journal, csv_text, decision_hash, plain
 from utils.kpi_summary import summarise
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
@@ -44,6 +44,7 @@ from utils.rows import (
     POST_ONLY,
     REFUSED,
     REJECTED,
+    SIGNAL,
     STATUS_NAMES,
     Rows,
 )
@@ -128,6 +129,30 @@ def chunks(bars: Rows, size: int) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
+class Decider:
+    """The default strategy's signal rows for the bars it is fed: any number of instants at a time, to the same bytes.
+
+    Args:
+        market: its symbols, and the closes from which they may be decided on.
+        settings: the strategy's parameters.
+        live: gates without input refuse.
+    """
+
+    def __init__(self, market: Market, settings: Settings, *, live: bool = False) -> None:
+        self.features = feature_set(len(market.symbols))
+        self.signaller = Signaller(strategy_params(settings, live=live), market.starts)
+        self.vectors = np.empty(0, self.features.dtype)
+        self._signals = np.empty(0, SIGNAL)
+
+    def __call__(self, bars: Rows) -> Rows:
+        """Signal rows beside `bars`; the next call writes over them."""
+        if len(self.vectors) < len(bars):
+            self.vectors = np.empty(len(bars), self.features.dtype)
+            self._signals = np.empty(len(bars), SIGNAL)
+        vectors = self.features.batch(bars, self.vectors[: len(bars)])
+        return self.signaller.batch(bars, vectors, self._signals[: len(bars)])
+
+
 def simulate(
     market: Market,
     settings: Settings,
@@ -135,6 +160,9 @@ def simulate(
     watch: Watch | None = None,
     chunk: int = CHUNK,
     keep: Collection[str] = tuple(TABLES),
+    signals: Rows | None = None,
+    *,
+    live: bool = False,
 ) -> Outcome:
     """Run a strategy over a market in memory; the default strategy if none is given.
 
@@ -145,26 +173,16 @@ def simulate(
         watch: told after each chunk.
         chunk: rows at once; the result does not depend on it.
         keep: tables to keep; the others come back empty.
+        signals: what was decided beside `market.bars` already; then no strategy is asked.
+        live: gates without input refuse.
     """
-    capital, params = settings.simulation.initial_capital, params_of(settings, market.tf_ns)
-    engine = Engine(market.instruments, params, capital, market.funding, keep)
-    signaller = Signaller(strategy_params(settings), market.starts)
-    features = feature_set(len(market.symbols))
-    asked = None if strategy is None else ask(strategy, market)
-    vectors = np.empty(0, features.dtype)
-    signals = np.empty(0, signaller.batch(market.bars[:0], vectors).dtype)
+    engine = engine_of(market, settings, keep, live=live)
+    decide = Decider(market, settings, live=live)
+    asked = ask(strategy, market) if signals is None and strategy is not None else signals
     parts = []
     for lo, hi in chunks(market.bars, chunk):
         bars = market.bars[lo:hi]
-        if asked is not None:
-            engine.run(bars, asked[lo:hi])
-        else:
-            if len(vectors) < len(bars):
-                vectors = np.empty(len(bars), features.dtype)
-                signals = np.empty(len(bars), signals.dtype)
-            features.batch(bars, vectors[: len(bars)])
-            signaller.batch(bars, vectors[: len(bars)], signals[: len(bars)])
-            engine.run(bars, signals[: len(bars)])
+        engine.run(bars, decide(bars) if asked is None else asked[lo:hi])
         if watch is not None:
             parts.append(engine.drain())
             watch(hi, parts[-1])
@@ -177,9 +195,15 @@ def simulate(
         equity=float(account.equity),
         held_bars=int(account.held_bars),
         ambiguous=int(account.ambiguous),
-        funnel={} if asked is not None else signaller.funnel(),
-        unavailable={} if asked is not None else signaller.unavailable(),
+        funnel={} if asked is not None else decide.signaller.funnel(),
+        unavailable={} if asked is not None else decide.signaller.unavailable(),
     )
+
+
+def engine_of(market: Market, settings: Settings, keep: Collection[str] = tuple(TABLES), *, live: bool) -> Engine:
+    """An engine for a market's symbols, with the settings' capital."""
+    params = params_of(settings, market.tf_ns, live=live)
+    return Engine(market.instruments, params, settings.simulation.initial_capital, market.funding, keep)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,6 +217,7 @@ class SimulationResult:
     report: Mapping[str, Any]  # what `--json` prints, paths and timing included
     funnel: Mapping[str, int]
     unavailable: Mapping[str, int]
+    interrupted: bool = False  # a live run that Ctrl-C ended
     _frames: dict[str, Any] = field(default_factory=dict)
 
     def frame(self, table: str) -> pd.DataFrame:
@@ -226,6 +251,19 @@ class SimulationResult:
     def equity(self) -> pd.DataFrame:
         """The account at closes."""
         return self.frame("equity")
+
+    @property
+    def book(self) -> pd.DataFrame:
+        """The live book at each close; no rows where there was none."""
+        import pandas as pd
+
+        if self.market.book is None:
+            return pd.DataFrame(columns=["time", "symbol", *(BOOK_AT_CLOSE.names or ())])
+        bars = self.market.bars
+        frame = pd.DataFrame({name: self.market.book[name] for name in BOOK_AT_CLOSE.names or ()})
+        frame.insert(0, "time", pd.to_datetime(bars["ts"], utc=True))
+        frame.insert(1, "symbol", np.array(self.market.symbols)[bars["sym"]])
+        return frame[frame["book_age_ms"].notna()]
 
     @property
     def kpis(self) -> Mapping[str, Any]:
@@ -337,21 +375,28 @@ def run_simulation(
     steps: int | None = None,
     use_ws: bool = False,
     *,
+    live: bool = False,
     data: Any = None,
     funding: str | Path | Sequence[str | Path] = (),
     settings: Settings | None = None,
     logs_dir: str | Path | None = None,
     strategy: Strategy | None = None,
     watch: Watch | None = None,
+    tell: Callable[[Any], None] | None = None,
 ) -> SimulationResult:
     """Simulate on paper, write the log files, and return everything.
+
+    Without `data` the candles come from the exchange of the settings (`market.exchange`) or the run ends with an error.
 
     Args:
         symbol: exchange id, or several with commas; with `data` only to check against it.
         tf: timeframe, ccxt name; with `data` only to check against it.
-        exchange_for_ob: exchange of the order book, for real data.
-        steps: bars that may be decided on, the last ones; None = all after the warm-up.
-        use_ws: append bars that close meanwhile from the stream, for real data.
+        exchange_for_ob: exchange of the order book beside live bars: bybit and binance by their streams, others by
+            REST. A book is never joined to a bar that closed before it came.
+        steps: bars that may be decided on. With `data` the last ones, None = all after the warm-up; from the exchange
+            the last closed ones, None = `simulation.steps`; live as many as are to come, None = until Ctrl-C.
+        use_ws: append bars that close meanwhile, and the book beside them, from the stream.
+        live: begin to decide with the first bar of the stream, and go on bar by bar.
         data: a path, several paths, a DataFrame, `Candles`, or a `Market` (taken as it is: symbol, tf, steps and
             funding are its own); None asks the exchange.
         funding: funding files; without one the sibling of the candle file is used.
@@ -359,9 +404,10 @@ def run_simulation(
         logs_dir: write straight to this directory; None keeps the run under `logs/runs/` and refreshes `logs/`.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
+        tell: told of each instant of the stream (`backtest.exchange.Instant`) when it has been decided.
 
     Raises:
-        DataUnavailable: no `data`: real data has to come from the exchange, and no exchange is connected.
+        DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.
         DataError: a file is missing or wrong.
         ConfigError: arguments contradict the data.
         StorageError: the log files cannot be written.
@@ -369,21 +415,31 @@ def run_simulation(
     began = time.perf_counter()
     settings = load_settings().settings if settings is None else settings
     if data is None:
-        raise DataUnavailable(
-            f"real candles of {symbol or settings.market.symbol} would have to come from {exchange_for_ob}"
-            f"{' and its stream' if use_ws else ''}, and this version has no exchange connection; "
-            "name a candle file with --data, or run `python run_simulation.py` for the mock market"
-        )
+        from backtest.exchange import run_on_exchange
+
+        asked = settings.market
+        names, length = symbol or asked.symbol, tf or asked.timeframe
+        return run_on_exchange(
+            names, length, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
+            strategy=strategy, watch=watch, tell=tell,
+        )  # fmt: skip
+    if live or use_ws:
+        raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws and live out")
     if isinstance(data, Market):
         market = data
     else:
         paths = [Path(path) for path in ([funding] if isinstance(funding, (str, Path)) else funding)]
         market = build_market(read_sources(data, symbol, tf), settings, steps=steps, data=data, funding=paths)
     started = datetime.now(tz=UTC)
-    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
-    with Journal(Path(settings.logs.dir if logs_dir is None else logs_dir), name) as journal:
+    with journal_of(market, settings, logs_dir, started) as journal:
         outcome = simulate(market, settings, strategy, watch)
         return conclude(market, settings, outcome, journal, started, began)
+
+
+def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> Journal:
+    """Where a run on this market is written."""
+    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
+    return Journal(Path(settings.logs.dir if logs_dir is None else logs_dir), name)
 
 
 def run_hash(market: Market, settings: Settings) -> str:

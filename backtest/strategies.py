@@ -31,7 +31,7 @@ RANGES = {
 
 
 def market_frame(market: Market, features: Rows) -> pd.DataFrame:
-    """Market rows as a frame: `ts` (close, UTC), symbol, candle columns, then every feature; one row a bar.
+    """Market rows as a frame: `ts` (close, UTC), symbol, candle columns, every feature, and the live book if any.
 
     Only what was known at the close stands in a row: column j of row i never depends on a row after i.
     """
@@ -43,6 +43,8 @@ def market_frame(market: Market, features: Rows) -> pd.DataFrame:
     }
     columns |= {name: market.bars[name] for name in ("open", "high", "low", "close", "volume", "taker_buy")}
     columns |= {name: features[name] for name in features.dtype.names or ()}
+    if market.book is not None:
+        columns |= {name: market.book[name] for name in market.book.dtype.names or ()}
     return pd.DataFrame(columns)
 
 

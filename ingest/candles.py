@@ -98,7 +98,6 @@ def load_candles(
     taker = next((column for column in TAKER_NAMES if column in table.columns), None)
     rows["taker_buy"] = np.nan if taker is None else numbers(table, taker)[:kept]
     _check(table, rows, taker)
-    holes = np.flatnonzero(rows["gap"])
     return Candles(
         symbol=name,
         tf=frame,
@@ -107,10 +106,16 @@ def load_candles(
         source=table.name,
         sha256=table.sha256 or hashlib.sha256(rows.tobytes()).hexdigest(),
         rows=rows,
-        gaps=tuple(Gap(int(rows["ts"][i - 1]), int(rows["ts"][i]), int(rows["gap"][i])) for i in holes),
+        gaps=gaps_of(rows),
         dropped_unfinished=kept < table.size,
         zero_volume=int(np.count_nonzero(rows["volume"] == 0.0)),
     )
+
+
+def gaps_of(rows: Rows) -> tuple[Gap, ...]:
+    """The gaps that `utils.rows.BAR` rows of one symbol say they have."""
+    holes = np.flatnonzero(rows["gap"])
+    return tuple(Gap(int(rows["ts"][i - 1]), int(rows["ts"][i]), int(rows["gap"][i])) for i in holes)
 
 
 def infer_tick(rows: Rows, n_warmup: int) -> float:

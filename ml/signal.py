@@ -31,6 +31,7 @@ class StrategyRow(Protocol):
     vol_high: float  # ratio
     min_volume_ratio: float  # of the mean of 20 bars
     max_roll_bps: float
+    max_book_spread_bps: float
     max_flow_against: float  # fraction
     edge_per_sigma: float  # expected move over volatility of the horizon, at strength 100
     horizon: float  # bars
@@ -47,16 +48,20 @@ FUNNEL = (
     "vol_high",
     "thin_volume",
     "wide_spread",
+    "wide_book",
     "strength",
     "flow_against",
     "signal",
 )
-WARMUP, FLAT, VOL_LOW, VOL_HIGH, THIN, WIDE, WEAK, AGAINST, SIGNALLED = range(len(FUNNEL))
+WARMUP, FLAT, VOL_LOW, VOL_HIGH, THIN, WIDE, WIDE_BOOK, WEAK, AGAINST, SIGNALLED = range(len(FUNNEL))
 
-#: Memory of one symbol: the adaptive threshold (points), the close before which nothing is signalled (ns), where bars
+#: Memory of one symbol: the adaptive threshold (points), the spread of the book as frozen at the close (bps; NaN = no
+#: valid book) and whether there is to be a book at all, the close before which nothing is signalled (ns), where bars
 #: ended, the gate being asked, and gates that had no input.
 STATE = layout(
     ("quantile", np.float64),
+    ("book_spread_bps", np.float64),
+    ("has_book", np.int64),
     ("start_ts", np.int64),
     ("started", np.int64),
     ("gate", np.int64),
@@ -158,6 +163,10 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
     state.gate = WIDE
     if blocks(state, par, f.roll_spread_20_bps, 0.0, par.max_roll_bps):
         return WIDE
+    if state.has_book == 1:
+        state.gate = WIDE_BOOK
+        if blocks(state, par, state.book_spread_bps, 0.0, par.max_book_spread_bps):
+            return WIDE_BOOK
     if strength < asked:
         return WEAK
     side = 1.0 if leaning > 0.0 else -1.0
@@ -218,6 +227,14 @@ class Signaller:
             out = np.full(len(bars) * len(SIGNAL.names or ()), np.nan).view(SIGNAL)
         signal_rows(self.states, self.params, bars, features, out)
         return out
+
+    def see_book(self, sym: int, spread_bps: float) -> None:
+        """The spread of a symbol's live book at the close of its next bar; NaN = there is no valid book.
+
+        Before the first call the gate of the book is not asked: simulations on candles have none.
+        """
+        self.states["has_book"][sym] = 1
+        self.states["book_spread_bps"][sym] = spread_bps
 
     def reset(self) -> None:
         """Forget every bar."""

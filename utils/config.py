@@ -163,6 +163,9 @@ class SignalSettings(Section):
     max_roll_bps: float = setting(
         20.0, "Widest spread that is traded, as Roll estimates it from closes.", "bps", ge=0, le=10_000
     )
+    max_book_spread_bps: float = setting(
+        5.0, "Widest spread of a live order book that is traded; simulations on candles have none.", "bps", gt=0, le=1000
+    )
     max_flow_against: float = setting(
         0.3, "Most flow of 20 bars against the side that is still traded.", "fraction", ge=0, le=1
     )

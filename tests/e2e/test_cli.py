@@ -213,27 +213,6 @@ def test_the_funding_of_a_named_file_is_paid(cli, mock_file, mock_frame, place):
     assert report["funding"] == pd.read_csv(place / "out" / "trades.csv").funding.sum() != 0.0
 
 
-@pytest.mark.parametrize("flags", [("--slow",), ("--live",), ("--slow", "--steps", "20"), ("--slow", "--live")])
-@pytest.mark.parametrize("real", [False, True])
-def test_real_data_is_had_or_refused_and_never_made_up(cli, place, flags, real):
-    ran = cli(*flags, real=real)
-    assert (3, "") == (ran.code, ran.out)
-    assert ran.err.startswith("error: real candles of BTCUSDT would have to come from bybit")
-    assert not (place / "logs").exists()
-
-
-def test_the_simulation_module_wants_real_data(place):
-    ran = subprocess.run(
-        [sys.executable, "-m", "backtest.sim_loop"],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (3, "", 1) == (ran.returncode, ran.stdout, ran.stderr.count("\n"))
-
-
 def test_the_simulation_module_takes_a_file(cli, mock_file):
     assert mock_file.name == cli("--json", "--data", mock_file, real=True).report["source"]
 

@@ -213,3 +213,19 @@ def test_reset_forgets_every_bar():
     one.reset()
     assert first.tobytes() == one.batch(bars(FLAT), vectors).tobytes()
     assert 1 == one.funnel()["signal"]
+
+
+@pytest.mark.parametrize(
+    ("spread_bps", "refuses", "gate"),
+    [(5.0, 1, "signal"), (5.1, 1, "wide_book"), (NAN, 1, "wide_book"), (NAN, 0, "signal")],
+)
+def test_a_live_book_that_is_wide_or_not_valid_stops_entries(spread_bps, refuses, gate):
+    one = Signaller(settings(max_book_spread_bps=5.0, nan_refuses=refuses), [0])
+    one.see_book(0, spread_bps)
+    one.batch(bars(FLAT), row(feature_set().dtype, **DIP))
+    assert [gate] == [name for name, count in one.funnel().items() if count]
+    assert ({"wide_book": 1} if math.isnan(spread_bps) else {}) == one.unavailable()
+
+
+def test_without_a_book_its_gate_is_not_asked():
+    assert ("signal", {}) == ended_at(nan_refuses=1)

@@ -1,0 +1,203 @@
+"""Simulations on an exchange: the one in the box, through the same REST, streams and settings as any other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from backtest.sim_loop import run_simulation
+from ingest.replay_server import ReplayServer
+from tests.e2e.support import ROOT
+from utils.config import load_settings
+
+
+@pytest.fixture(scope="module")
+def still():
+    """An exchange at the pace of the world."""
+    with ReplayServer.thread(symbols=("BTCUSDT", "ETHUSDT"), history_hours=12.0, seed=5) as box:
+        yield box
+
+
+@pytest.fixture(scope="module")
+def fast():
+    """An exchange on which a minute takes a second."""
+    with ReplayServer.thread(symbols=("BTCUSDT", "ETHUSDT"), history_hours=12.0, seed=5, speed=60.0) as box:
+        yield box
+
+
+def names(endpoints) -> dict[str, str]:
+    """The environment that points the product at these addresses, and makes it impatient."""
+    found = {f"SCALPER__ENDPOINTS__{name.upper()}": value for name, value in endpoints}
+    return found | {
+        "SCALPER__INGEST__RETRIES": "2",
+        "SCALPER__INGEST__BACKOFF_S": "0.01",
+        "SCALPER__INGEST__TIMEOUT_S": "5",
+    }
+
+
+@pytest.fixture
+def at(cli, monkeypatch):
+    """Points the command line at a box."""
+
+    def point(endpoints):
+        for name, value in names(endpoints).items():
+            monkeypatch.setenv(name, value)
+        return cli
+
+    return point
+
+
+@pytest.fixture
+def closed_port():
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.mark.parametrize("exchange", ["bybit", "binance"])
+def test_slow_simulates_the_last_closed_bars_of_the_exchange(at, still, exchange):
+    ran = at(still.endpoints)("--slow", "--exchange", exchange, "--timeframe", "1m", "--steps", 50, "--json")
+    assert (0, "") == (ran.code, ran.err)
+    report = json.loads(ran.out)
+    assert (exchange, 50, "BTCUSDT", "1m") == tuple(report[k] for k in ("source", "bars", "symbol", "timeframe"))
+
+
+def test_the_driver_takes_several_symbols_and_the_venues_own_fees(at, still, place):
+    ran = at(still.endpoints)("--symbol", "ETHUSDT,BTC/USDT:USDT", "--tf", "1m", "--steps", 30, "--json", real=True)
+    assert 0 == ran.code
+    run = json.loads((place / "logs" / "run.json").read_text())
+    assert ["bybit_linear", "bybit_linear"] == [one["market"] for one in run["data"]]
+    assert "BTCUSDT,ETHUSDT" == run["symbol"]
+
+
+def test_use_ws_joins_the_book_to_no_older_bar(still, place):
+    settings = load_settings(env=names(still.endpoints)).settings
+    result = run_simulation("BTCUSDT", "1m", "bybit", 40, True, settings=settings, logs_dir=place / "logs")
+    history = result.market.bars[:-40]
+    assert result.market.book[: len(history)]["spread_bps"].tolist() == pytest.approx(
+        [float("nan")] * len(history), nan_ok=True
+    )
+    assert "bybit" == result.report["source"]
+
+
+@pytest.mark.parametrize("exchange_for_ob", ["bybit", "binance"])
+def test_live_decides_bar_by_bar_with_the_book_beside_them(fast, place, exchange_for_ob):
+    settings = load_settings(env=names(fast.endpoints)).settings
+    told = []
+    result = run_simulation(
+        "BTCUSDT,ETHUSDT",
+        "1m",
+        exchange_for_ob,
+        3,
+        live=True,
+        settings=settings,
+        logs_dir=place / "logs",
+        tell=told.append,
+    )
+    assert [2, 2, 2] == [len(instant.bars) for instant in told if not instant.late]
+    assert 6 == result.report["bars"]
+    spreads = [float(top) for instant in told[1:] if not instant.late for top in instant.book["spread_bps"]]
+    assert all(0.0 < spread < 100.0 for spread in spreads)
+    assert len(result.book) >= 4
+
+
+def test_live_bars_are_the_candles_of_the_exchange(fast, place):
+    settings = load_settings(env=names(fast.endpoints)).settings
+    result = run_simulation("BTCUSDT", "1m", "bybit", 3, live=True, settings=settings, logs_dir=place / "logs")
+    served = {one.open_ms: one for one in fast.candles("BTCUSDT", "1m")}
+    for bar in result.market.bars[-3:]:
+        candle = served[int(bar["ts"]) // 1_000_000 - 60_000]
+        assert (candle.open, candle.close, candle.volume) == (bar["open"], bar["close"], bar["volume"])
+
+
+@pytest.mark.parametrize("flags", [("--slow",), ("--live", "--steps", "2"), ("--use-ws",)])
+def test_an_exchange_that_does_not_answer_ends_the_run_with_three(at, still, closed_port, monkeypatch, flags):
+    cli = at(still.endpoints)
+    monkeypatch.setenv("SCALPER__ENDPOINTS__BYBIT_REST", f"http://127.0.0.1:{closed_port}")
+    ran = cli(*flags, "--timeframe", "1m")
+    assert 3 == ran.code
+    assert "bybit" in ran.err
+    assert 1 == len(ran.err.strip().splitlines())
+
+
+def test_the_simulation_module_wants_real_data_and_never_makes_it_up(closed_port, place):
+    ran = subprocess.run(
+        [sys.executable, "-m", "backtest.sim_loop"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SCALPER__INGEST__RETRIES": "1"}
+        | {"SCALPER__ENDPOINTS__BYBIT_REST": f"http://127.0.0.1:{closed_port}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (3, 1) == (ran.returncode, ran.stderr.count("\n"))
+    assert not (place / "logs").exists()
+
+
+def test_a_stream_that_does_not_answer_ends_the_run_with_three(at, still, closed_port, monkeypatch):
+    cli = at(still.endpoints)
+    monkeypatch.setenv("SCALPER__ENDPOINTS__BYBIT_WS", f"ws://127.0.0.1:{closed_port}")
+    ran = cli("--live", "--timeframe", "1m", "--steps", 2, "--quiet")
+    assert 3 == ran.code
+    assert "bybit" in ran.err
+
+
+def test_ctrl_c_ends_a_live_run_with_whole_log_files(fast, place):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "backtest.sim_loop", "--live", "--tf", "1m", "--symbol", "BTCUSDT"],
+        cwd=place,
+        env={**os.environ, **names(fast.endpoints), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seen = 0
+    while seen < 3:
+        seen += "close" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert 130 == process.returncode, err
+    run = json.loads((place / "logs" / "run.json").read_text())
+    assert run["bars"] >= 3
+    assert "logs" in out
+
+
+def test_a_killed_live_run_leaves_the_log_files_of_the_run_before(at, fast, place):
+    assert 0 == at(fast.endpoints)("--slow", "--timeframe", "1m", "--steps", 20, "--json").code
+    before = (place / "logs" / "run.json").read_bytes()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "backtest.sim_loop", "--live", "--tf", "1m"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while "close" not in process.stdout.readline():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert before == (place / "logs" / "run.json").read_bytes()
+    assert 0 == at(fast.endpoints)("--slow", "--timeframe", "1m", "--steps", 20, "--json").code
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--slow", "--seed", "3"), "--seed: it belongs to the mock market"),
+        (("--exchange-for-ob", "bybit"), "--exchange-for-ob: a book stands beside live bars only"),
+        (("--slow", "--exchange", "nowhere"), "one of binance, bybit"),
+        (("--slow", "--symbol", "NOSUCHUSDT"), "NOSUCHUSDT"),
+    ],
+)
+def test_flags_that_make_no_sense_on_an_exchange_are_two(at, still, flags, sentence):
+    ran = at(still.endpoints)(*flags)
+    assert (2, True) == (ran.code, sentence in ran.err), ran.err
