@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from ingest.live import LiveFeed
@@ -49,8 +50,8 @@ class MarketStream:
         self._polled = None if exchange_for_ob in STREAMED else exchange_for_ob
         self._queue: queue.Queue[MarketEvent] = queue.Queue(settings.ingest.queue)
         self._failure: ScalperError | None = None
-        self._loop = asyncio.new_event_loop()
-        self._work: asyncio.Task[None] | None = None
+        self._begun = threading.Event()
+        self._stop: Callable[[], object] = lambda: None
         self._thread = threading.Thread(target=self._serve, name="market-stream", daemon=True)
 
     def __enter__(self) -> MarketStream:
@@ -60,8 +61,10 @@ class MarketStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop)
+        self._begun.wait()
+        # the loop may have ended by itself meanwhile
+        with contextlib.suppress(RuntimeError):
+            self._stop()
         self._thread.join()
 
     def get(self, timeout_s: float) -> MarketEvent | None:
@@ -79,25 +82,20 @@ class MarketStream:
 
     def _serve(self) -> None:
         """The thread: feeds until they end or are stopped."""
-        asyncio.set_event_loop(self._loop)
-        self._work = self._loop.create_task(self._all())
         try:
-            self._loop.run_until_complete(self._work)
+            asyncio.run(self._all())
         except asyncio.CancelledError:
             pass
         except ScalperError as error:
             self._failure = error
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
-
-    def _stop(self) -> None:
-        if self._work is not None:
-            self._work.cancel()
+            self._begun.set()
 
     async def _all(self) -> None:
         """Every feed side by side; the first error ends them all."""
+        loop, work = asyncio.get_running_loop(), asyncio.current_task()
+        self._stop = lambda: loop.call_soon_threadsafe(work.cancel) if work else None
+        self._begun.set()
         tasks = [asyncio.create_task(self._feed(name, streams)) for name, streams in self._feeds.items()]
         if self._polled is not None:
             tasks += [asyncio.create_task(self._poll(self._polled, symbol)) for symbol in self._symbols]

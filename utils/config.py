@@ -314,7 +314,7 @@ class SecretSettings(Section):
     """Keys of others' services: from the environment or `.env` only, never shown."""
 
     cryptopanic_token: SecretStr | None = setting(None, "Key of CryptoPanic, for headlines.", "secret", "text")
-    coingecko_api_key: SecretStr | None = setting(None, "Key of CoinGecko, for headlines.", "secret", "text")
+    coingecko_api_key: SecretStr | None = setting(None, "Key of CoinGecko: prices, and headlines with a paid plan.", "secret", "text")
 
 
 class Settings(Section):
