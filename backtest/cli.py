@@ -110,6 +110,7 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
 
 def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     """Simulate on the exchange's candles, live if asked for, and print what came of it."""
+    from backtest.exchange import source_of
     from backtest.screen import Screen
     from backtest.sim_loop import run_simulation
     from backtest.warm import finish, start
@@ -117,7 +118,7 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     settings = loaded.settings
     market = settings.market
     with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
-        screen.announce_exchange(market.exchange, market.market_type, live=flags.live)
+        screen.announce_exchange(source_of(settings), market.market_type, live=flags.live)
         compiling = start()
         screen.compiling(compiling is not None)
         finish(compiling)

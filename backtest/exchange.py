@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -35,9 +36,9 @@ from features.orderflow import measures
 from features.registry import feature_set
 from ingest.candles import Candles, gaps_of, load_candles
 from ingest.prices import get_ohlcv
-from ingest.venue import instrument
+from ingest.venue import base_of, instrument
 from utils.book import change, new_books
-from utils.config import Settings
+from utils.config import EndpointSettings, Settings
 from utils.rows import BAR, NS_PER_MS, SIGNAL, Rows
 from utils.symbols import normalise_symbol
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
@@ -79,7 +80,15 @@ def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candle
         fresh=True,
     )
     candles = load_candles(frame, symbol=symbol, tf=tf)
-    return dataclasses.replace(candles, market=market.venue, source=market.exchange)
+    return dataclasses.replace(candles, market=market.venue, source=source_of(settings))
+
+
+def source_of(settings: Settings) -> str:
+    """What the data calls itself: the exchange, and where it was asked if that is not the exchange's own address."""
+    name = settings.market.exchange
+    asked = base_of(name, settings.market.market_type, settings.endpoints)
+    own = base_of(name, settings.market.market_type, EndpointSettings())
+    return name if asked == own else f"{name}@{urlsplit(asked).netloc}"
 
 
 def rest_backfill(tf: str, settings: Settings) -> Backfill:

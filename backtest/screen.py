@@ -122,11 +122,17 @@ class Screen:
         # the line must be on screen before the work starts, also when standard output is a pipe
         sys.stdout.flush()
 
-    def announce_exchange(self, exchange: str, market_type: str, *, live: bool) -> None:
+    def announce_exchange(self, source: str, market_type: str, *, live: bool) -> None:
         """The first line of a run on real data."""
         if self._shown:
+            exchange, _, address = source.partition("@")
+            real = (
+                f"NOT the exchange itself but {address}: candles of {exchange}"
+                if address
+                else f"Real candles from {exchange}"
+            )
             how = "bar by bar as they close; Ctrl-C ends it" if live else "the last closed ones"
-            self._out.print(Text.assemble((f"Real candles from {exchange} {market_type}", "bold"), f": {how}"))
+            self._out.print(Text.assemble((f"{real} {market_type}", "bold yellow" if address else "bold"), f": {how}"))
             sys.stdout.flush()
 
     def tell_instant(self, instant: Instant) -> None:

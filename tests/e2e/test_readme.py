@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from backtest.sim_loop import run_simulation
+from ingest.replay_server import ReplayServer
 from ingest.synthetic import synthetic_bars
 from utils.rows import NS_PER_MINUTE
 
@@ -25,6 +28,8 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("python ") and not line.startswith("python -m venv")
 ] + [["python", "examples/breakout.py"]]
+#: Commands that run until they are stopped.
+SERVERS = [command for command in COMMANDS if "ingest.replay_server" in command]
 
 
 def candles(seed: int) -> pd.DataFrame:
@@ -47,19 +52,33 @@ def test_the_readme_names_commands() -> None:
     assert len(COMMANDS) >= 6
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_command_of_the_readme_runs(command: list[str], folder: Path) -> None:
-    program = [sys.executable, str(ROOT / command[1]), *command[2:]]
-    run = subprocess.run(
-        program,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def world(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of a reader whose exchange is the one in the box; a minute takes three seconds there."""
+    with ReplayServer.thread(symbols=("BTCUSDT",), history_hours=24.0, speed=20.0) as box:
+        names = {f"SCALPER__ENDPOINTS__{name.upper()}": value for name, value in box.endpoints}
+        yield {**os.environ, **names, "PYTHONPATH": str(ROOT)}
+
+
+def program(command: list[str]) -> list[str]:
+    return [sys.executable, *(command[1:] if command[1] == "-m" else [str(ROOT / command[1]), *command[2:]])]
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in SERVERS], ids=" ".join)
+def test_a_command_of_the_readme_runs(command: list[str], folder: Path, world: dict[str, str]) -> None:
+    run = subprocess.run(program(command), cwd=folder, env=world, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip()
+
+
+@pytest.mark.parametrize("command", SERVERS, ids=" ".join)
+def test_a_server_of_the_readme_serves_until_ctrl_c(command: list[str], folder: Path, world: dict[str, str]) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program(command), cwd=folder, env=world, **pipes) as server:
+        assert server.stdout.readline().strip()
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+    assert 130 == server.returncode
 
 
 def test_the_strategy_of_the_readme_trades(folder: Path) -> None:
