@@ -20,13 +20,12 @@ from features.windows import (
     TwoWindows,
     Window,
     half_life_weight,
-    inlined,
     pushed,
     pushed_both,
     smoothed,
     state_layout,
 )
-from utils.compiled import compiled
+from utils.compiled import compiled, inlined
 
 PARKINSON = 1.0 / (4.0 * math.log(2.0))
 GARMAN = 2.0 * math.log(2.0) - 1.0

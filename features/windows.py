@@ -9,26 +9,12 @@ Source: M. van Herk, A fast algorithm for local minimum and maximum filters, 199
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
-import numba
 import numpy as np
 
+from utils.compiled import inlined
 from utils.rows import layout
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-if TYPE_CHECKING:
-
-    def inlined(function: Callable[P, R]) -> Callable[P, R]:
-        """Compile `function` into its callers; strict typing sees it unchanged."""
-        return function
-else:
-    # as utils.compiled.compiled, but swallowed by its callers, which alone are cached: some sixty calls a row took a
-    # third of the time of thirty features
-    inlined = numba.njit(nogil=True, error_model="numpy", boundscheck=True, forceinline=True)
 
 #: Capacities are rounded up to a power of two, so that windows of 2 to 32 rows share one compilation.
 SMALLEST_RING = 32

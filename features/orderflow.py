@@ -1,0 +1,132 @@
+"""Top-of-book measures: how wide the book is, which side is heavier, and where the price leans.
+
+Each is one compiled function over a TOP record (`utils.book`), and beside it the same number for what users hold: a
+ccxt order book, our BookSnapshot or BookView, or a pair of arrays. An empty side gives NaN, a crossed book an error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.book import TOP, TopRow
+from utils.compiled import compiled
+from utils.errors import DataError
+from utils.rows import BPS, Rows
+
+#: What the public functions accept: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such
+#: attributes, or (bids, asks); best first, further columns ignored.
+Book = Any
+
+
+@compiled
+def spread_of(top: TopRow) -> float:
+    """Quoted spread over the mid.
+
+    Formula: 1e4 (a - b) / ((a + b) / 2), b and a the best bid and ask.
+    Unit: bps.
+    NaN: a side is empty.
+    Source: Huang and Stoll 1996.
+    """
+    return (top.ask - top.bid) / (0.5 * (top.bid + top.ask)) / BPS
+
+
+@compiled
+def imbalance_of(top: TopRow) -> float:
+    """Which side is heavier.
+
+    Formula: (q_b - q_a) / (q_b + q_a), quantities at the best bid and ask.
+    Unit: fraction in [-1, 1]; above 0 = more to buy.
+    NaN: a side is empty.
+    Source: Gould and Bonart 2015, arXiv 1512.03492.
+    """
+    return (top.bid_qty - top.ask_qty) / (top.bid_qty + top.ask_qty)
+
+
+@compiled
+def weighted_mid_of(top: TopRow) -> float:
+    """Mid that leans towards the lighter side.
+
+    Formula: (b q_a + a q_b) / (q_b + q_a).
+    Unit: quote.
+    NaN: a side is empty.
+    Source: own; at one tick of spread a worse forecast than the mid (Stoikov 2018 mends it).
+    """
+    return (top.bid * top.ask_qty + top.ask * top.bid_qty) / (top.bid_qty + top.ask_qty)
+
+
+@compiled
+def measures(tops: Rows) -> tuple[float, float, float]:
+    """(spread in bps, imbalance, weighted mid in quote) of the first TOP record."""
+    top = tops[0]
+    return spread_of(top), imbalance_of(top), weighted_mid_of(top)
+
+
+def spread_bps(book: Book) -> float:
+    """Quoted spread over the mid: 1e4 (a - b) / ((a + b) / 2), bps; NaN when a side is empty.
+
+    Raises:
+        DataError: the book is crossed, not sorted best first, or holds what is no number.
+    """
+    return measures(top_of(book))[0]
+
+
+def order_book_imbalance(book: Book, levels: int = 1) -> float:
+    """Bid less ask quantity over their sum, over the best `levels` of each side: a fraction in [-1, 1].
+
+    NaN when a side is empty. A side with fewer levels counts those it has.
+
+    Raises:
+        DataError: the book is crossed, not sorted best first, or holds what is no number; or no levels are asked for.
+    """
+    if levels < 1:
+        raise DataError(f"levels: expected at least 1, saw {levels}")
+    return measures(top_of(book, levels))[1]
+
+
+def weighted_mid(book: Book) -> float:
+    """(b q_a + a q_b) / (q_b + q_a) of the best bid b and ask a, quote; NaN when a side is empty.
+
+    Raises:
+        DataError: the book is crossed, not sorted best first, or holds what is no number.
+    """
+    return measures(top_of(book))[2]
+
+
+def top_of(book: Book, levels: int = 1) -> Rows:
+    """One TOP record of what users hold: best prices, and the quantities of the best `levels` of each side together.
+
+    Raises:
+        DataError: the book is crossed, not sorted best first, or holds what is no number.
+    """
+    bids, asks = (_side(book, number, name) for number, name in enumerate(("bids", "asks")))
+    if (np.diff(bids[:, 0]) >= 0.0).any() or (np.diff(asks[:, 0]) <= 0.0).any():
+        raise DataError("book: expected levels best first and each price once, saw others; sort them")
+    if len(bids) and len(asks) and bids[0, 0] >= asks[0, 0]:
+        raise DataError(
+            f"book: expected the best bid below the best ask, saw bid {bids[0, 0]:g} and ask {asks[0, 0]:g};"
+            " a crossed book is not a market, wait for the next"
+        )
+    top = np.full(1, math.nan, TOP)
+    if len(bids):
+        top["bid"], top["bid_qty"] = bids[0, 0], sum(bids[:levels, 1].tolist())
+    if len(asks):
+        top["ask"], top["ask_qty"] = asks[0, 0], sum(asks[:levels, 1].tolist())
+    return top
+
+
+def _side(book: Book, number: int, name: str) -> NDArray[np.float64]:
+    """Rows of (price, qty) of one side, checked."""
+    try:
+        side: Any = book[name] if isinstance(book, Mapping) else getattr(book, name, None)
+        side = book[number] if side is None else side
+        rows = np.array([(level[0], level[1]) for level in side], np.float64).reshape(-1, 2)
+    except (TypeError, ValueError, LookupError) as error:
+        raise DataError(f"{name}: expected rows of price and quantity, saw {str(book)[:80]}") from error
+    if not (np.isfinite(rows).all() and (rows > 0.0).all()):
+        raise DataError(f"{name}: expected finite prices and quantities above 0, saw others")
+    return rows

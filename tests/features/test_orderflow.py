@@ -1,0 +1,114 @@
+"""Top-of-book measures: golden values, what users hold, and what is refused."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.orderflow import measures, order_book_imbalance, spread_bps, top_of, weighted_mid
+from ingest.streams import BookView
+from tests.wire import R0, bybit_book, bybit_protocol
+from utils.book import TOP
+from utils.errors import DataError
+from utils.types import BookSnapshot
+
+BIDS = [[99.0, 3.0], [98.0, 5.0], [97.0, 1.0]]
+ASKS = [[101.0, 1.0], [102.0, 2.0]]
+CCXT = {"symbol": "BTC/USDT:USDT", "bids": BIDS, "asks": ASKS, "timestamp": None, "nonce": 7}
+LEVELS = tuple((price, qty) for price, qty in BIDS), tuple((price, qty) for price, qty in ASKS)
+FORMS = {
+    "ccxt": CCXT,
+    "ccxt with counts": {"bids": [[*level, 4] for level in BIDS], "asks": [[*level, 4] for level in ASKS]},
+    "snapshot": BookSnapshot("BTCUSDT", 1, 1, *LEVELS),
+    "view": BookView("BTCUSDT", "live", "", 1, 1, 7, *LEVELS),
+    "arrays": (np.array(BIDS), np.array(ASKS)),
+    "text": {"bids": [["99.0", "3"]], "asks": [["101", "1.0"]]},
+}
+
+
+@pytest.mark.parametrize("book", FORMS.values(), ids=FORMS)
+def test_each_form_of_a_book_gives_the_same_measures(book):
+    assert (200.0, 0.5, 100.5) == (spread_bps(book), order_book_imbalance(book), weighted_mid(book))
+
+
+def test_measures_agree_with_the_nouns_bit_for_bit():
+    book = BookSnapshot("BTCUSDT", 1, 1, ((64999.9, 1.234),), ((65000.3, 0.377),))
+    assert (book.spread_bps, book.weighted_mid) == (spread_bps(book), weighted_mid(book))
+
+
+def test_imbalance_over_several_levels_takes_their_sums():
+    assert (8.0 - 3.0) / 11.0 == order_book_imbalance(CCXT, 2)
+
+
+def test_a_side_with_fewer_levels_counts_those_it_has():
+    assert (9.0 - 3.0) / 12.0 == order_book_imbalance(CCXT, 50)
+
+
+@pytest.mark.parametrize("empty", [("bids",), ("asks",), ("bids", "asks")])
+def test_an_empty_side_gives_nan(empty):
+    book = CCXT | {side: [] for side in empty}
+    assert all(math.isnan(measure(book)) for measure in (spread_bps, order_book_imbalance, weighted_mid))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"bids": [[101.0, 1.0]]}, "crossed"),
+        ({"bids": [[101.5, 1.0]]}, "crossed"),
+        ({"bids": [[98.0, 1.0], [99.0, 1.0]]}, "best first"),
+        ({"asks": [[101.0, 1.0], [101.0, 1.0]]}, "best first"),
+        ({"bids": [[math.nan, 1.0]]}, "finite"),
+        ({"bids": [[math.inf, 1.0]]}, "finite"),
+        ({"bids": [[99.0, 0.0]]}, "above 0"),
+        ({"bids": [[-99.0, 1.0]]}, "above 0"),
+        ({"bids": None}, "price and quantity"),
+        ({"bids": [[99.0]]}, "price and quantity"),
+        ({"bids": [["x", "y"]]}, "price and quantity"),
+        ({"bids": [99.0, 1.0]}, "price and quantity"),
+    ],
+)
+def test_a_book_that_is_none_is_refused_in_a_sentence(change, sentence):
+    with pytest.raises(DataError, match=sentence):
+        spread_bps(CCXT | change)
+
+
+@pytest.mark.parametrize("book", [None, 5, "book", {}, {"bids": []}, ()])
+def test_what_is_no_book_at_all_is_refused(book):
+    with pytest.raises(DataError, match="price and quantity"):
+        spread_bps(book)
+
+
+def test_no_levels_are_no_imbalance():
+    with pytest.raises(DataError, match="levels"):
+        order_book_imbalance(CCXT, 0)
+
+
+def test_a_live_book_has_the_measures_of_its_view_and_none_once_it_is_invalid():
+    protocol = bybit_protocol()
+    protocol.receive(bybit_book(100, "64999.9 1.2, 64999.8 3", "65000.3 0.3", "snapshot"), R0)
+    protocol.advance(bybit_book(101, "64999.9 0.7"), R0)
+    top, view = protocol.top("BTCUSDT"), protocol.book("BTCUSDT")
+    assert (spread_bps(view), order_book_imbalance(view), weighted_mid(view)) == measures(top)
+    protocol.receive(bybit_book(103), R0)
+    assert all(math.isnan(value) for value in measures(top))
+
+
+SIZE = st.floats(0.001, 1e6)
+
+
+@given(bid=st.floats(1.0, 1e6), width=st.floats(1e-4, 0.5), bid_qty=SIZE, ask_qty=SIZE)
+def test_swapping_the_sides_mirrors_the_measures_and_they_stay_in_their_bounds(bid, width, bid_qty, ask_qty):
+    ask = bid * (1.0 + width)
+    top, mirrored = np.zeros(1, TOP), np.zeros(1, TOP)
+    top[0], mirrored[0] = (bid, bid_qty, ask, ask_qty), (bid, ask_qty, ask, bid_qty)
+    (spread, imbalance, leaning), (same, other, opposite) = measures(top), measures(mirrored)
+    assert spread == same > 0.0
+    assert -1.0 <= imbalance == -other <= 1.0
+    assert bid * (1.0 - 1e-12) <= leaning <= ask * (1.0 + 1e-12)
+    assert bid + ask == pytest.approx(leaning + opposite, rel=1e-12)
+
+
+def test_the_top_of_a_book_holds_prices_of_the_best_and_quantities_of_the_levels_asked_for():
+    assert (99.0, 8.0, 101.0, 3.0) == tuple(top_of(CCXT, 2)[0].item())
