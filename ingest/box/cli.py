@@ -1,0 +1,138 @@
+"""The box's command line: start it, print where it is, serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.box.faults import REST_FAULTS, WS_FAULTS, Fault, read_script
+from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
+from ingest.synthetic import PRESETS
+from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.config import environment_name
+from utils.errors import ConfigError
+from utils.symbols import normalise_symbol
+
+if TYPE_CHECKING:
+    from ingest.replay_server import ReplayServer
+
+
+def speed(text: str) -> float:
+    """`max`, or a number."""
+    return math.inf if text == "max" else amount(text)
+
+
+def build_parser() -> Parser:
+    """The flags of `python -m ingest.replay_server`."""
+    parser = Parser(
+        prog="python -m ingest.replay_server",
+        description="An exchange in a box on loopback: Binance USD-M and Bybit v5, REST and streams, from one market.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--tape", type=Path, metavar="FILE", help="play a recording (.jsonl.zst)")
+    add("--synthetic", action="store_true", help="the mock market (default)")
+    add("--speed", type=speed, default=1.0, metavar="1..1000|max", help="exchange seconds a second (default: 1)")
+    add("--faults", type=Path, metavar="SCRIPT", help="JSON or YAML list of faults")
+    add("--port", type=whole, default=0, metavar="N", help="port on 127.0.0.1 (default: any free one)")
+    add("--symbols", metavar="A,B", help="exchange ids (default: BTCUSDT,ETHUSDT, or all of the tape)")
+    add("--seed", type=whole, metavar="N", help="seed of the mock market and of the faults (default: 7)")
+    add("--preset", metavar="NAME", help=f"of the mock market: {', '.join(PRESETS)} (default: large-tick)")
+    add("--history-hours", type=amount, metavar="H", help="candles before the start (default: 24)")
+    add("--json", action="store_true", help="print the addresses as one JSON object")
+    add("--list-faults", action="store_true", help="print what can go wrong, and exit")
+    add("-v", "--verbose", action="store_true", help="with an error, its traceback")
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line says; returns the exit code."""
+    return guarded(lambda: _run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+
+
+def _run(flags: argparse.Namespace) -> int:
+    if flags.list_faults:
+        print(json.dumps({"ws": dict(WS_FAULTS), "rest": dict(REST_FAULTS)}) if flags.json else _fault_list())
+        return 0
+    if flags.tape and flags.synthetic:
+        raise ConfigError("--tape: expected a recording or the mock market, saw both; leave one of them out")
+    mock = {"--seed": flags.seed, "--preset": flags.preset, "--history-hours": flags.history_hours}
+    given = [name for name, value in mock.items() if value is not None and name != "--seed"]
+    if flags.tape and given:
+        raise ConfigError(f"{given[0]}: it belongs to the mock market, and --tape names a recording; leave it out")
+    if not (math.isinf(flags.speed) or 1 <= flags.speed <= 1000):
+        raise ConfigError(f"--speed: expected 1 to 1000, or max, saw {flags.speed:g}; 1 is the pace of the world")
+    if not 0 <= flags.port <= 65_535:
+        raise ConfigError(f"--port: expected 0 to 65535, saw {flags.port}; 0 takes any free one")
+    faults = read_script(flags.faults) if flags.faults else []
+    asyncio.run(_serve(flags, faults))
+    return 0
+
+
+def _fault_list() -> str:
+    groups = (("On streams", WS_FAULTS), ("On requests", REST_FAULTS))
+    lines = [
+        f"{title}:\n" + "\n".join(f"  {kind:22} {text}" for kind, text in group.items()) for title, group in groups
+    ]
+    return "\n".join(lines)
+
+
+async def _serve(flags: argparse.Namespace, faults: list[Fault]) -> None:
+    from ingest.replay_server import ReplayServer
+
+    symbols = [normalise_symbol(name) for name in flags.symbols.split(",")] if flags.symbols else None
+    box = ReplayServer(
+        symbols,
+        tape=flags.tape,
+        seed=7 if flags.seed is None else flags.seed,
+        preset=flags.preset or "large-tick",
+        speed=flags.speed,
+        faults=faults,
+        port=flags.port,
+        history_hours=24.0 if flags.history_hours is None else flags.history_hours,
+    )
+    try:
+        await box.start()
+    except OSError as error:
+        raise ConfigError(f"--port: expected a free port, saw {flags.port} ({error.strerror}); name another") from None
+    try:
+        print(_as_json(box) if flags.json else _greeting(box, flags), flush=True)
+        await asyncio.Event().wait()
+    finally:
+        await box.stop()
+
+
+def _environment(box: ReplayServer) -> dict[str, str]:
+    """Environment lines that point the product here."""
+    addresses = box.endpoints.model_dump()
+    return {environment_name(f"endpoints.{name}"): str(value) for name, value in addresses.items()}
+
+
+def _as_json(box: ReplayServer) -> str:
+    found = {
+        "http": box.http,
+        "ws": box.ws,
+        "port": box.port,
+        "symbols": list(box.exchange.symbols),
+        "environment": _environment(box),
+    }
+    return json.dumps(found)
+
+
+def _greeting(box: ReplayServer, flags: argparse.Namespace) -> str:
+    source = f"the recording {flags.tape.name}" if flags.tape else "the mock market"
+    pace = "as fast as it is read" if math.isinf(flags.speed) else f"{flags.speed:g} times real time"
+    head = [
+        f"An exchange in a box: {', '.join(box.exchange.symbols)} from {source}, {pace}. Ctrl-C ends it.",
+        f"  Binance USD-M  {box.http}/fapi/v1/...   {box.ws}/public/ws, /market/ws, /stream?streams=...",
+        f"  Bybit v5       {box.http}/v5/market/...  {box.ws}/v5/public/linear",
+        f"  News           {box.http}/api/developer/v2/posts/, /api/v1/posts/, /api/v3/...",
+        f"  Placeholder keys: {CRYPTOPANIC_TOKEN}, {COINGECKO_DEMO_KEY}, {COINGECKO_PRO_KEY}",
+        "",
+    ]
+    return "\n".join(head + [f"export {name}={value}" for name, value in _environment(box).items()])

@@ -1,0 +1,589 @@
+"""An exchange in a box, on loopback: Binance USD-M and Bybit v5 linear, CryptoPanic and CoinGecko, one market.
+
+    python -m ingest.replay_server --synthetic --symbols BTCUSDT,ETHUSDT
+
+prints its addresses, and the environment lines that point the product at it. In a test:
+
+    async with ReplayServer(symbols=("BTCUSDT",), history_hours=2, seed=7) as box:   # blocking: ReplayServer.thread()
+        box.http, box.ws            # "http://127.0.0.1:PORT", "ws://127.0.0.1:PORT"
+        box.endpoints               # utils.config.EndpointSettings with every address here
+        box.freeze()                # time stands still, everything made so far is sent
+        bids, asks = box.truth("BTCUSDT")   # ((price, qty), ...) best first: what every view shows now
+        box.candles("BTCUSDT", "1m")        # all candles, the last is being formed
+        box.step(1.5); box.resume()
+        box.inject(Fault("gap", match="orderbook.50.BTCUSDT", after=20))    # kinds: FAULT_KINDS, or --list-faults
+        box.requests, box.frames, box.connections, box.unknown      # what the clients did
+        box.struck                  # (kind, subject) of every fault so far
+
+With `tape=` it plays a recording: topics that the tape holds are sent as they were recorded, others are made of its
+book and trades; time begins with the first subscription. `?clock=tape` on a stream's address puts `{"clock": <ns>}`
+before each message, the receive time to stamp it with. Placeholder keys of the news services: `ingest.box.news`.
+
+All methods may be called from any thread. What is recorded grows with use; it is meant for tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import re
+import ssl as tls
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from aiohttp import WSMsgType, web
+
+from ingest.box import binance_ws, bybit_ws
+from ingest.box.connection import Connection, Session
+from ingest.box.exchange import Exchange
+from ingest.box.faults import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Desk, Fault
+from ingest.box.front import Front
+from ingest.box.limits import Limits
+from ingest.box.line import Ping
+from ingest.box.market import LENGTHS, Grid, Side
+from ingest.box.sources import SyntheticFlow
+from ingest.box.tape_flow import Tape
+from ingest.box.wire import Asked, Reply, Topics
+from utils.config import EndpointSettings
+from utils.errors import ConfigError
+from utils.rows import NS_PER_S
+from utils.types import Level
+
+__all__ = ["FAULT_KINDS", "REST_FAULTS", "WS_FAULTS", "Fault", "Limits", "ReplayServer", "main"]
+
+T = TypeVar("T")
+HOST = "127.0.0.1"
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+#: Longest nap of the pump, s; with no listener the clock is only looked at so often.
+NAP_S = 0.05
+#: Longest work in one go, s, and how far the clock may be behind before it is set anew.
+MOMENT_S, BEHIND_S = 0.02, 10.0
+#: At full speed, messages that may wait for the slowest reader.
+MOST_WAITING = 64
+#: A look at all connections for pongs that are due, s; Binance pings so often and waits so long; Bybit wants a word.
+LOOK_S, PING_EVERY_S, PONG_WITHIN_S, SILENCE_S = 0.1, 180.0, 600.0, 600.0
+_STREAMS = re.compile(r"^/v5/public/linear$|^(/public|/market)?/(ws|stream)(/.*)?$")
+
+
+class RequestSeen(NamedTuple):
+    """A request a client made."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    status: int
+    at: float  # s, time.monotonic
+
+
+class FrameSeen(NamedTuple):
+    """A frame a client sent; PING, PONG and CLOSE stand for the protocol's own."""
+
+    connection: str
+    venue: str
+    text: str
+    at: float  # s, time.monotonic
+
+
+class CandleSeen(NamedTuple):
+    """A candle as every view shows it; prices quote, volumes base."""
+
+    open_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    taker_buy_volume: float
+    trades: int
+
+
+@dataclass(slots=True)
+class Connections:
+    """How many sockets there are and were."""
+
+    open: int = 0
+    total: int = 0  # whose handshake was answered
+    refused: int = 0
+    by_venue: dict[str, int] = field(default_factory=dict)
+
+
+class ReplayServer:
+    """The box: an HTTP and WebSocket server with a venue behind it.
+
+    Args:
+        symbols: exchange ids; default BTCUSDT and ETHUSDT, or all of the tape.
+        tape: a recording to play; None = the seeded mock market.
+        seed: of the mock market, of the faults and of the headlines.
+        preset: of the mock market.
+        speed: exchange seconds a second; math.inf = as fast as the readers take it.
+        faults: what goes wrong, from the start.
+        port: to listen on; 0 = any free one.
+        history_hours: candles and trades before the start.
+        ssl: for TLS, with a certificate of the names it is to be known by.
+        start_ns: exchange time at the start; default the present, or the tape's.
+        limits: how often the venues let themselves be asked.
+
+    Raises:
+        ConfigError: a value out of range.
+        DataError: the tape cannot be read, or does not hold the symbols.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str] | None = None,
+        *,
+        tape: Path | None = None,
+        seed: int = 7,
+        preset: str = "large-tick",
+        speed: float = 1.0,
+        faults: Iterable[Fault] = (),
+        port: int = 0,
+        history_hours: float = 24.0,
+        ssl: tls.SSLContext | None = None,
+        start_ns: int | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        if not speed > 0:
+            raise ConfigError(f"speed: expected a number above 0 or max, saw {speed}; 1 is the pace of the world")
+        if not 0 <= history_hours <= 24 * 365:
+            raise ConfigError(f"history_hours: expected 0 to 8760, saw {history_hours}; name fewer")
+        self.tape = Tape(tape, symbols) if tape else None
+        if self.tape:
+            self.exchange = Exchange(self.tape.symbols, self.tape.flow, self.tape.begin_ns, self.tape.lag_ns)
+        else:
+            begin = time.time_ns() if start_ns is None else start_ns
+
+            def flow(symbol: str) -> SyntheticFlow:
+                return SyntheticFlow(symbol, preset, seed, begin, history_hours)
+
+            self.exchange = Exchange(tuple(symbols or SYMBOLS), flow, begin)
+        self.speed = speed
+        self.requests: list[RequestSeen] = []
+        self.frames: list[FrameSeen] = []
+        self.connections = Connections()
+        self._desk = Desk(seed)
+        for fault in faults:
+            self._desk.inject(fault, self.exchange.now)
+        self._bybit = Topics(self.exchange, "bybit", self._desk, lambda name: bybit_ws.build(self.exchange, name))
+        self._binance = Topics(self.exchange, "binance", self._desk, lambda name: binance_ws.build(self.exchange, name))
+        if self.tape:
+            self._bybit.recorded = self._binance.recorded = partial(self.tape.topic, self.exchange)
+        self.exchange.listeners += [self._bybit, self._binance]
+        self._front = Front(self.exchange, self._bybit, self._desk, limits or Limits(), seed)
+        self._port = port
+        self._ssl = ssl
+        self._open: dict[Connection, float] = {}  # last frame of the client, monotonic s
+        self._thread_id = 0
+        self._frozen = False
+        self._waits = self.tape is not None  # for the first subscription
+        self._origin = (0.0, self.exchange.now)  # monotonic s, exchange ns
+
+    # --- life
+
+    async def __aenter__(self) -> ReplayServer:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen on loopback, and begin to make the markets.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._thread_id = threading.get_ident()
+        app = web.Application(client_max_size=2**16)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, HOST, self._port, ssl_context=self._ssl)
+        await site.start()
+        self.port: int = self._runner.addresses[0][1]
+        self._origin = (time.monotonic(), self.exchange.now)
+        self._tasks = [asyncio.create_task(work()) for work in (self._pump, self._make_all, self._look_after)]
+
+    async def stop(self) -> None:
+        """Hang up and close."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in tuple(self._open):
+            connection.cut(reset=False)
+        await self._runner.cleanup()
+
+    @classmethod
+    @contextlib.contextmanager
+    def thread(cls, *args: object, **kwargs: object) -> Iterator[ReplayServer]:
+        """The same box in a thread with a loop of its own, for callers that block."""
+        box = cls(*args, **kwargs)  # type: ignore[arg-type]
+        up: Future[asyncio.Event] = Future()
+
+        async def live() -> None:
+            try:
+                async with box:
+                    end = asyncio.Event()
+                    up.set_result(end)
+                    await end.wait()
+            except OSError as error:
+                up.set_exception(error)
+
+        runner = threading.Thread(target=asyncio.run, args=(live(),), name="exchange in a box", daemon=True)
+        runner.start()
+        end = up.result()
+        try:
+            yield box
+        finally:
+            box._loop.call_soon_threadsafe(end.set)
+            runner.join()
+
+    # --- addresses
+
+    @property
+    def http(self) -> str:
+        """Root of the REST addresses."""
+        return f"{'https' if self._ssl else 'http'}://{HOST}:{self.port}"
+
+    @property
+    def ws(self) -> str:
+        """Root of the stream addresses."""
+        return f"{'wss' if self._ssl else 'ws'}://{HOST}:{self.port}"
+
+    @property
+    def endpoints(self) -> EndpointSettings:
+        """Settings that point the product at this box."""
+        addresses = {name: self.ws if name.endswith("_ws") else self.http for name in EndpointSettings.model_fields}
+        return EndpointSettings(**addresses | {"coingecko_pro": f"{self.http}/pro"})
+
+    # --- control
+
+    def _in_loop(self, work: Callable[[], T]) -> T:
+        """Do `work` in the loop's thread, and wait for it."""
+        if threading.get_ident() == self._thread_id:
+            return work()
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - it is the caller's, and raised there
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result()
+
+    def inject(self, *faults: Fault) -> None:
+        """Let something go wrong."""
+
+        def work() -> None:
+            for fault in faults:
+                self._desk.inject(fault, self.exchange.now)
+
+        self._in_loop(work)
+
+    def clear_faults(self) -> None:
+        """Let nothing more go wrong; what was done to a connection stays done."""
+        self._in_loop(self._desk.clear)
+
+    def freeze(self) -> None:
+        """Let time stand still, after everything that has happened was sent."""
+
+        def work() -> None:
+            self._catch_up()
+            self._frozen = True
+            self.exchange.flush()
+
+        self._in_loop(work)
+
+    def resume(self) -> None:
+        """Let time go on from where it stands."""
+
+        def work() -> None:
+            self._frozen = self._waits = False
+            self._origin = (time.monotonic(), self.exchange.now)
+
+        self._in_loop(work)
+
+    def step(self, seconds: float) -> None:
+        """Move a frozen box on by so much exchange time, and send everything that happened."""
+
+        def work() -> None:
+            if not self._frozen:
+                raise ConfigError("step: expected a frozen box, saw one that runs; freeze() it first")
+            until = self.exchange.now + round(seconds * NS_PER_S)
+            while not self.exchange.advance(until):
+                pass
+            self.exchange.flush()
+
+        self._in_loop(work)
+
+    def truth(self, symbol: str, levels: int = 1000) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+        """Bids and asks, (price, qty) best first, as the market stands; frozen: as every view shows it."""
+
+        def work() -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+            market = self.exchange.market(symbol)
+            return _levels(market.grid, market.bids, levels), _levels(market.grid, market.asks, levels)
+
+        return self._in_loop(work)
+
+    def candles(self, symbol: str, tf: str) -> list[CandleSeen]:
+        """All candles, oldest first; the last is being formed."""
+        if tf not in LENGTHS:
+            raise ConfigError(f"timeframe: expected one of {', '.join(LENGTHS)}, saw {tf!r}; choose one of these")
+
+        def work() -> list[CandleSeen]:
+            market = self.exchange.market(symbol)
+            price, qty = market.grid.price, market.grid.qty
+            return [
+                CandleSeen(
+                    open_ms=row.open_ms,
+                    open=float(price(row.open)),
+                    high=float(price(row.high)),
+                    low=float(price(row.low)),
+                    close=float(price(row.close)),
+                    volume=float(qty(row.lots)),
+                    taker_buy_volume=float(qty(row.bought)),
+                    trades=row.trades,
+                )
+                for row in market.candles_of(tf, 0, 2**62)
+            ]
+
+        return self._in_loop(work)
+
+    @property
+    def now_ns(self) -> int:
+        """The exchange's clock, ns."""
+        return self.exchange.now
+
+    @property
+    def ended(self) -> bool:
+        """Whether the tape has been played to its end; the mock market has none."""
+        return self.tape is not None and self.tape.ended
+
+    @property
+    def unknown(self) -> list[str]:
+        """Paths, parameters and stream addresses that clients asked for and no venue knows."""
+        return self._front.unknown
+
+    @property
+    def struck(self) -> list[tuple[str, str]]:
+        """(kind, subject) of every fault so far."""
+        return self._desk.log
+
+    # --- time
+
+    def _target(self) -> int:
+        """Where the clock should stand, ns."""
+        since, begin = self._origin
+        if self._frozen or self._waits or math.isinf(self.speed):
+            return self.exchange.now
+        return begin + round((time.monotonic() - since) * self.speed * NS_PER_S)
+
+    def _catch_up(self) -> None:
+        """Move on to the present, or as far as a moment allows."""
+        target, end = self._target(), time.monotonic() + MOMENT_S
+        while not self.exchange.advance(target) and time.monotonic() < end:
+            pass
+
+    async def _pump(self) -> None:
+        """Move the clock on and send what falls due, at the pace asked for."""
+        while True:
+            due = self.exchange.next_moment()
+            if due is not None and self._waits:
+                self._waits = False
+                self._origin = (time.monotonic(), self.exchange.now)
+            if self._frozen or self._waits:
+                await asyncio.sleep(0.005)
+            elif math.isinf(self.speed):
+                await self._rush(due)
+            else:
+                target = self._target()
+                done = self.exchange.advance(target)
+                if target - self.exchange.now > BEHIND_S * self.speed * NS_PER_S:
+                    self._origin = (time.monotonic(), self.exchange.now)  # faster than this machine: the clock slips
+                await asyncio.sleep(self._nap() if done else 0)
+
+    def _nap(self) -> float:
+        """Seconds until something is due."""
+        due = self.exchange.next_moment()
+        if due is None:
+            return NAP_S
+        return min(max((due - self._target()) / NS_PER_S / self.speed, 0.0), NAP_S)
+
+    async def _rush(self, due: int | None) -> None:
+        """As fast as the readers take it; time stands still while nobody listens, and after the end of a tape."""
+        if due is None or self.ended or any(connection.lag > MOST_WAITING for connection in self._open):
+            await asyncio.sleep(0.001)
+            return
+        self.exchange.advance(due)
+        await asyncio.sleep(0)
+
+    async def _make_all(self) -> None:
+        """Make every market, one after the other, in the background."""
+        for symbol in self.exchange.symbols:
+            await self._ready(symbol)
+
+    async def _ready(self, text: str) -> None:
+        """Wait for the markets that a request or frame names; for all of them if it names none."""
+        named = [symbol for symbol in self.exchange.symbols if symbol in text.upper()]
+        for symbol in named or self.exchange.symbols:
+            if not self.exchange.made(symbol):
+                await asyncio.to_thread(self.exchange.make, symbol)
+
+    async def _look_after(self) -> None:
+        """The venues' own heartbeats: Binance pings, Bybit hangs up on the silent."""
+        pinged: dict[Connection, float] = {}
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = time.monotonic()
+            pinged = {connection: pinged.get(connection, now) for connection in self._open}
+            for connection, heard in tuple(self._open.items()):
+                if connection.overdue or (connection.venue == "bybit" and now - heard > SILENCE_S):
+                    connection.cut(reset=False)
+                elif connection.venue == "binance" and now - pinged[connection] > PING_EVERY_S:
+                    pinged[connection] = now
+                    connection.put(Ping(PONG_WITHIN_S))
+
+    # --- requests
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._talk(request)
+        if not request.path.endswith(("/time", "/ping")):
+            await self._ready(request.query_string)
+        self._catch_up()
+        asked = Asked(request.path, request.query, request.headers)
+        root = f"{request.scheme}://{request.host}"
+        reply = self._front.reply(request.method, asked, root)
+        self.requests.append(
+            RequestSeen(request.method, request.path, dict(request.query), reply.status, time.monotonic())
+        )
+        return await _deliver(request, reply)
+
+    # --- streams
+
+    async def _talk(self, request: web.Request) -> web.StreamResponse:
+        if not _STREAMS.match(request.path):
+            self.unknown.append(f"WS {request.path}")
+            return web.Response(status=404)
+        self._catch_up()
+        venue = "bybit" if request.path.startswith("/v5") else "binance"
+        subject = f"{venue} handshake {request.path_qs}"
+        fault = self._desk.strike(("handshake_refused", "handshake_hang"), subject, self.exchange.now)
+        if fault:
+            self.connections.refused += 1
+            if fault.kind == "handshake_hang":
+                await asyncio.sleep(fault.length)
+                _hang_up(request)
+            wait = {} if fault.wait is None else {"Retry-After": f"{fault.wait:g}"}
+            return web.Response(status=fault.status, headers=wait, text="not now")
+        await self._ready(request.path_qs)
+        ws = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=2**20)
+        await ws.prepare(request)
+        self.connections.total += 1
+        self.connections.by_venue[venue] = self.connections.by_venue.get(venue, 0) + 1
+        connection = Connection(f"box-{self.connections.total}", venue, ws, request)
+        await self._converse(connection, ws, request)
+        return ws
+
+    async def _converse(self, connection: Connection, ws: web.WebSocketResponse, request: web.Request) -> None:
+        """Everything from the handshake to the end."""
+        self._catch_up()
+        session: Session
+        if connection.venue == "bybit":
+            session = bybit_ws.BybitSession(self._bybit, connection)
+            connection.arm(self._desk, self.exchange, session)
+        else:
+            session = binance = binance_ws.BinanceSession(self._binance, connection)
+            connection.arm(self._desk, self.exchange, session)
+            binance.from_address(request.path, request.query)
+        self.connections.open += 1
+        self._open[connection] = time.monotonic()
+        writer = asyncio.create_task(connection.write())
+        try:
+            await self._listen(connection, ws)
+        finally:
+            session.close()
+            del self._open[connection]
+            self.connections.open -= 1
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    async def _listen(self, connection: Connection, ws: web.WebSocketResponse) -> None:
+        """Take the client's frames, until the end."""
+        while True:
+            message = await ws.receive()
+            if message.type in {WSMsgType.CLOSED, WSMsgType.CLOSING, WSMsgType.ERROR}:
+                return
+            text = str(message.data) if message.type is WSMsgType.TEXT else message.type.name
+            now = time.monotonic()
+            self.frames.append(FrameSeen(connection.name, connection.venue, text, now))
+            self._open[connection] = now
+            if message.type is WSMsgType.CLOSE:
+                if not connection.dead:
+                    await ws.close()
+                return
+            if message.type is WSMsgType.PING:
+                await connection.ping(message.data)
+            elif message.type is WSMsgType.PONG:
+                connection.pong()
+            elif not connection.dead:
+                await self._ready(text)
+                self._catch_up()
+                connection.session.receive(text)
+
+
+def _hang_up(request: web.Request) -> None:
+    """Let go of a request without an answer."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
+    """Send an answer, in the way it is to arrive."""
+    await asyncio.sleep(reply.delay_s)
+    if reply.sent <= 0.0:
+        _hang_up(request)
+    if reply.sent == 1.0 and not reply.byte_s:
+        return web.Response(body=reply.body, status=reply.status, headers=reply.headers, content_type=reply.kind)
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_type, response.content_length = reply.kind, len(reply.body)
+    with contextlib.suppress(ConnectionError):
+        await response.prepare(request)
+        if reply.byte_s:
+            for at in range(len(reply.body)):
+                await response.write(reply.body[at : at + 1])
+                await asyncio.sleep(reply.byte_s)
+        else:
+            await response.write(reply.body[: int(len(reply.body) * reply.sent)])
+            await asyncio.sleep(0.05)  # or the reset overtakes what was sent
+            _hang_up(request)
+    return response
+
+
+def _levels(grid: Grid, side: Side, levels: int) -> tuple[Level, ...]:
+    """The best levels of a side as prices and quantities."""
+    return tuple(
+        (float(grid.price(side.sign * tick)), float(grid.qty(lots))) for tick, lots in side.top(levels).items()
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 130 Ctrl-C)."""
+    from ingest.box.cli import run
+
+    return run(sys.argv[1:] if arguments is None else arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
