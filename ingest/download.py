@@ -1,0 +1,398 @@
+"""History into Parquet: `python -m ingest.download --symbol BTCUSDT --tf 5m --since 2025-01-01`.
+
+Stopped at any moment, it goes on where it was when started again; run twice, it changes nothing. What the exchange does
+not have is listed as a gap, never filled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ingest import venue_checks as check
+from ingest.prices import CandleSource, when_ms
+from ingest.retry import BadVenueData, IncompleteCandles, at_ms
+from ingest.store import Covered, Entry, Series, Store, missing, now_text, touching
+from ingest.venue import Listing, Venue, venue
+from ingest.venue_checks import Matrix, Span
+from utils.cli import Parser, guarded, with_hyphens
+from utils.config import IngestSettings, load_settings
+from utils.errors import ConfigError, DataUnavailable
+from utils.log import setup_logging
+from utils.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.version import version
+
+HOUR_MS = 3_600_000
+#: Settlements of one request, where it is limited; no exchange settles more often than hourly.
+FUNDING_PAGE = {"binance": 1000}
+LEAST_FUNDING_PAGE = 100
+#: Least time between two lines of progress where there is no terminal, s.
+PAUSE_S = 10.0
+
+#: Told how many rows are there, of how many.
+Watch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What one symbol's download left behind."""
+
+    entry: Entry
+    root: Path
+    fetched: int  # pages asked for; 0 = all was there
+
+
+class Rows(Protocol):
+    """A source of rows in pages."""
+
+    call: str
+    page_ms: int
+
+    def fetch(self, period: Covered) -> Any:
+        """An Arrow table of the rows of a period, at most a page."""
+        ...
+
+    def gaps(self, table: Any, period: Covered) -> tuple[dict[str, Any], ...]:
+        """What a period's rows lack."""
+        ...
+
+
+class CandleRows:
+    """Candles as the files have them."""
+
+    call = "fetch_ohlcv"
+
+    def __init__(self, where: Venue, listing: Listing, tf: str, settings: IngestSettings) -> None:
+        self._source = CandleSource(where, listing, tf, settings)
+        self._tf_ms = TIMEFRAMES[tf] // 1_000_000
+        self.page_ms = self._source.page * self._tf_ms
+        self._taker = where.exchange == "binance"
+
+    def period(self, since: int, until: int | None, now_ms: float) -> Covered:
+        """The closed candles from `since` to `until` (ms, opens, both included), from the symbol's first on.
+
+        Raises:
+            DataUnavailable: there are none.
+        """
+        end = check.floor_to_grid(now_ms, self._tf_ms)
+        if until is not None:
+            end = min(end, check.floor_to_grid(until, self._tf_ms) + self._tf_ms)
+        span = self._source.clip(Span(check.ceil_to_grid(since, self._tf_ms), end, self._tf_ms))
+        return Covered(span.start, span.end)
+
+    def fetch(self, period: Covered) -> Any:
+        """The candles of a page; some may be missing, after the exchange was asked as often as the settings allow.
+
+        Raises:
+            DataUnavailable: there are none at all, or what came cannot be believed.
+        """
+        try:
+            rows, _ = self._source.fetch(Span(period.start, period.end, self._tf_ms))
+        except DataUnavailable as error:
+            lost = error.__cause__
+            if not isinstance(lost, IncompleteCandles) or not len(lost.rows):
+                raise
+            rows = lost.rows
+        return self._table(rows)
+
+    def _table(self, rows: Matrix) -> Any:
+        import pyarrow as pa
+
+        opens = pa.array(rows[:, check.TIME].astype("int64")).cast(pa.timestamp("ms"))
+        width = check.TAKER_BUY + int(self._taker)
+        columns = {check.NAMES[i]: pa.array(rows[:, i]) for i in range(check.OPEN, width)}
+        return pa.table({"timestamp": opens} | columns)
+
+    def gaps(self, table: Any, period: Covered) -> tuple[dict[str, Any], ...]:
+        """Runs of missing candles: the first one's open, and how many."""
+        opens = table.column("timestamp").cast("int64").to_numpy()
+        runs = check.runs_missing(opens, Span(period.start, period.end, self._tf_ms))
+        return tuple({"first": at_ms(first), "candles": candles} for first, candles in runs)
+
+
+class FundingRows:
+    """Funding settlements as the files have them: time to the second, rate as a fraction."""
+
+    call = "fetch_funding_rate_history"
+
+    def __init__(self, where: Venue, listing: Listing, settings: IngestSettings) -> None:
+        if not where.client.has["fetchFundingRateHistory"]:
+            raise ConfigError(f"{where.exchange} tells no history of funding; leave --funding out")
+        self._where, self._listing, self._settings = where, listing, settings
+        self._most = 200 if where.exchange == "bybit" else FUNDING_PAGE.get(where.exchange, LEAST_FUNDING_PAGE)
+        self.page_ms = self._most * HOUR_MS
+
+    def fetch(self, period: Covered) -> Any:
+        """The settlements of a page.
+
+        Raises:
+            DataUnavailable: the exchange did not answer, or what came cannot be believed.
+        """
+        import pyarrow as pa
+
+        start, end = period
+        name = self._listing.unified
+
+        def ask(client: Any) -> list[tuple[int, float]]:
+            rows = client.fetch_funding_rate_history(name, start, self._most, {"until": end - 1})
+            found = check.funding(rows, start, end, name)
+            if not found and end - start > check.FUNDING_MS:
+                raise BadVenueData("expected a settlement every 8 hours at least, saw none")
+            return found
+
+        what = f"{self.call} {self._listing.symbol} ({at_ms(start)} to {at_ms(end)})"
+        found = self._where.call(what, ask, self._settings)
+        stamps = [round(stamp / 1000.0) * 1000 for stamp, _ in found]
+        rates = pa.array([rate for _, rate in found], pa.float64())
+        return pa.table({"timestamp": pa.array(stamps, pa.int64()).cast(pa.timestamp("ms")), "funding_rate": rates})
+
+    def gaps(self, table: Any, period: Covered) -> tuple[dict[str, Any], ...]:
+        """Stretches between two settlements longer than any exchange's interval."""
+        stamps = [period.start, *table.column("timestamp").cast("int64").to_pylist(), period.end]
+        long = [(a, b) for a, b in pairwise(stamps) if b - a > check.FUNDING_MS + check.FUNDING_SLACK_MS]
+        return tuple({"after": at_ms(a), "before": at_ms(b)} for a, b in long)
+
+
+def download(
+    store: Store, place: str, where: Venue, listing: Listing, rows: Rows, wanted: Covered, watch: Watch, *, one: bool
+) -> Download | None:
+    """Bring a period of one symbol into a store; what is there already is not asked for again.
+
+    None: the exchange answered, and there is nothing in the period.
+
+    Args:
+        store: an open store.
+        place: folder below its root.
+        where: the exchange.
+        listing: the symbol.
+        rows: asks for pages.
+        wanted: the period, on the grid of the rows.
+        watch: told how many ms of how many are there.
+        one: keep a single file of a symbol: what lies between the period and older files is asked for, too.
+
+    Raises:
+        DataUnavailable: the exchange did not answer, or does not have it; pages that came are kept.
+    """
+    series = Series(store, place, listing.symbol)
+    entries, pages = series.entries(), series.covered()
+    if one and entries:
+        ends = [wanted, *(Covered(*entry.covers) for entry in entries)]
+        wanted = Covered(min(each.start for each in ends), max(each.end for each in ends))
+    if wanted.end <= wanted.start:
+        return None
+    period, replaced = touching(wanted, entries, pages)
+    holes = missing(period, [*(Covered(*entry.covers) for entry in replaced), *pages])
+    if not holes and len(replaced) == 1:
+        return Download(replaced[0], store.root, 0)
+    todo = [
+        Covered(start, min(start + rows.page_ms, hole.end))
+        for hole in holes
+        for start in range(hole.start, hole.end, rows.page_ms)
+    ]
+    total = period.end - period.start
+    done = total - sum(page.end - page.start for page in todo)
+    for page in todo:
+        watch(done, total)
+        series.keep(page, rows.fetch(page))
+        done += page.end - page.start
+    watch(done, total)
+    table = series.rows(period, replaced)
+    if table.num_rows == 0:
+        return None
+    source = {"exchange": where.exchange, "call": rows.call, "address": where.base or where.exchange}
+    blank = Entry("", listing.symbol, (0, 0), 0, "", "", "", rows.gaps(table, period), source, now_text())
+    return Download(series.finish(period, replaced, blank), store.root, len(todo))
+
+
+def funding_period(candles: Covered, until: int | None, now_ms: float) -> Covered:
+    """The hours of candles, ms, the one at which they begin and the one at which they end included.
+
+    Each hour counts from a minute before it to a minute after: stamps are some ms off, and published a little late.
+    """
+    slack = check.FUNDING_SLACK_MS
+    latest = now_ms - slack if until is None else min(until, now_ms - slack)
+    start = check.floor_to_grid(candles.start, HOUR_MS) - slack
+    return Covered(start, max(start, check.floor_to_grid(latest, HOUR_MS) + slack))
+
+
+# --- what is shown meanwhile
+
+
+class Meter:
+    """Progress on standard error: a bar with rate and time left on a terminal, else a line now and then.
+
+    Args:
+        what: is being downloaded.
+        row_ms: length of a row.
+        unit: what a row is called.
+        shown: False = say nothing.
+        pause_s: least time between two lines, s.
+    """
+
+    def __init__(self, what: str, row_ms: int, unit: str, *, shown: bool, pause_s: float = PAUSE_S) -> None:
+        self._what, self._row_ms, self._unit, self._shown, self._pause_s = what, row_ms, unit, shown, pause_s
+        self._console = Console(stderr=True)
+        self._began = self._spoke = time.monotonic()
+        self._first: int | None = None
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Meter:
+        if self._shown and self._console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(self._unit))
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
+            self._task = self._bar.add_task(self._what, total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done_ms: int, total_ms: int) -> None:
+        """So much of the period is there."""
+        done, total = done_ms // self._row_ms, total_ms // self._row_ms
+        if self._first is None:
+            self._first = done
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+            return
+        now = time.monotonic()
+        if self._shown and now - self._spoke >= self._pause_s and done > self._first:
+            self._spoke = now
+            rate = (done - self._first) / (now - self._began)
+            print(
+                f"{self._what}: {done:,} of {total:,} {self._unit}, {rate:,.0f} a second,"
+                f" {(total - done) / rate:.0f} s to go",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class Rate(ProgressColumn):
+    """Rows a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """The rate so far, e.g. `4,300 candles/s`."""
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s", style="progress.data.speed")
+
+
+# --- the command line
+
+
+def build_parser() -> Parser:
+    """The flags of `python -m ingest.download`."""
+    parser = Parser(
+        prog="python -m ingest.download",
+        description="Download closed candles, and with --funding settlements, into Parquet files with a manifest.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol)")
+    add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe)")
+    add("--since", metavar="2025-01-01", help="first day, or time (UTC), or ms since 1970")
+    add("--until", metavar="2025-01-31", help="last day or time, included (default: now)")
+    add("--exchange", metavar="bybit", help="any that ccxt knows (default: market.exchange)")
+    add("--market-type", metavar="futures", help="futures or spot (default: market.market_type)")
+    add("--out", type=Path, default=Path("data/ohlcv"), metavar="DIR", help="folder (default: data/ohlcv)")
+    add("--funding", action="store_true", help="funding too, into the folder `funding` beside --out")
+    add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
+    add("--version", action="store_true", help="print the version")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Do what the flags say."""
+    if flags.version:
+        print(f"hybrid-scalper {version()}")
+        return 0
+    if flags.since is None:
+        raise ConfigError("--since: expected the first day to download, such as 2025-01-01, saw none")
+    settings = load_settings(flags.config).settings
+    setup_logging(flags.verbose, quiet=flags.json)
+    tf = normalise_timeframe(flags.timeframe or settings.market.timeframe)
+    market_type = flags.market_type or settings.market.market_type
+    if flags.funding and market_type != "futures":
+        raise ConfigError("--funding: expected --market-type futures, saw spot; leave one of them out")
+    since = when_ms(flags.since, "--since")
+    until = None if flags.until is None else when_ms(flags.until, "--until", end=True)
+    where = venue(flags.exchange or settings.market.exchange, market_type, settings.endpoints)
+    names = [name for name in (flags.symbol or settings.market.symbol).split(",") if name.strip()]
+    done: list[Download | None] = []
+    try:
+        for listing in [where.listing(name, settings.ingest, trading=False) for name in names]:
+            done += fetch_all(where, listing, tf, since, until, flags, settings.ingest)
+    except DataUnavailable as error:
+        raise DataUnavailable(f"{error}; what came is kept, and the same command goes on from there") from error
+    if flags.json:
+        print(
+            json.dumps({"files": [asdict(each.entry) | {"fetched": each.fetched} for each in done if each is not None]})
+        )
+    return 0
+
+
+def fetch_all(
+    where: Venue,
+    listing: Listing,
+    tf: str,
+    since: int,
+    until: int | None,
+    flags: argparse.Namespace,
+    settings: IngestSettings,
+) -> list[Download | None]:
+    """One symbol's candles, and its funding where it was asked for."""
+    now_ms, tf_ms = where.now_ms(settings), TIMEFRAMES[tf] // 1_000_000
+    candles = CandleRows(where, listing, tf, settings)
+    period = candles.period(since, until, now_ms)
+    name = f"{listing.symbol} {tf}"
+    with Store(flags.out) as store, Meter(name, tf_ms, "candles", shown=not flags.json) as meter:
+        done = [download(store, f"{where.folder}/{tf}", where, listing, candles, period, meter, one=False)]
+    if flags.funding:
+        funding = FundingRows(where, listing, settings)
+        hours = funding_period(period, until, now_ms)
+        # where `ingest.funding.sibling_funding` looks for it
+        root = flags.out.absolute().parent / "funding"
+        with Store(root) as store, Meter(f"{name} funding", HOUR_MS, "hours", shown=not flags.json) as meter:
+            done.append(download(store, where.folder, where, listing, funding, hours, meter, one=True))
+    if not flags.json:
+        for each in done:
+            print(f"{name}: there is nothing yet in this period" if each is None else sentence(each))
+    return done
+
+
+def sentence(done: Download) -> str:
+    """What was done, in one line."""
+    entry = done.entry
+    gaps = f"{len(entry.gaps)} gaps, listed in manifest.json" if entry.gaps else "no gaps"
+    new = "downloaded" if done.fetched else "nothing new"
+    return f"{done.root / entry.path}: {entry.rows:,} rows, {entry.first} to {entry.last}, {gaps}; {new}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
