@@ -1,0 +1,592 @@
+"""The live feed: one thin socket shell around any protocol core.
+
+The core knows the exchange; the shell dials, stamps, sends what the core wants sent, tells it that time passes, and
+hands its events on. A reader too slow for the market is never silently wrong: what waits is dropped and counted, and
+its books begin anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from ssl import SSLContext
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from ingest.dial import Backoff, Dialler, Refused, said
+from ingest.streams import BookView, Connection, Counts, ReceiveClock, Stream, WireProtocol
+from ingest.wire import advance, new_feeds
+from utils.book import change
+from utils.compiled import is_cached
+from utils.config import EndpointSettings, IngestSettings
+from utils.errors import ConfigError, DataUnavailable, InvariantError, ProtocolError
+from utils.log import event
+from utils.symbols import normalise_symbol
+from utils.types import BookInvalid, BookSnapshot, MarketEvent
+
+#: Time between two looks at the watch, s.
+TICK_S = 0.25
+#: Exchanges cut a socket after 24 h; ours are renewed before, not all at once. In seconds.
+RENEW_S = 23 * 3600.0
+#: Shortest time between two log lines of the same kind, s.
+LOG_EVERY_S = 10.0
+#: Events whose time from socket to reader is remembered.
+REMEMBERED = 10_000
+#: Kinds of streams that speak soon after they were asked for; the others may be silent because nothing happens.
+PROMPT = {"book", "quote", "mark"}
+#: More levels than any book has.
+ALL_LEVELS = 1_000_000
+
+logger = logging.getLogger("ingest")
+
+
+class _Clock(msgspec.Struct):
+    """What a loopback exchange says before a message when it is asked for its tape's time."""
+
+    clock: int
+
+
+_CLOCK = msgspec.json.Decoder(_Clock)
+
+
+class Tap(Protocol):
+    """Is told of everything that passes the sockets, before it is understood.
+
+    `event` is "" for a message of a stream, else `connect`, `send`, `http` (a REST answer), `tick` (time passed, and
+    that alone changed a book) or `disconnect` (the text is the reason).
+    """
+
+    def __call__(self, recv_ns: int, url: str, text: str | bytes, event: str = "", /) -> None:
+        """Keep it; must not block."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStats:
+    """How a feed is doing, since it began."""
+
+    connects: int  # sockets that were opened
+    reconnects: int  # those of them that replaced one that was lost, refused later or renewed
+    messages: int
+    refused_messages: int  # not what the exchange documents, and of no symbol of ours
+    dropped: int  # events a slow reader never saw
+    resubscriptions: int  # books that became invalid on a live socket and were asked for anew
+    snapshots: int  # books fetched by REST
+    waited_s: float  # waits on purpose that are over: backoff, and what exchanges asked for
+    queued: int  # events that wait for the reader
+    latency_p50_us: float  # from receipt to the reader, of the last 10,000 events; NaN before the first
+    latency_p99_us: float
+    latency_max_us: float
+    errors: Mapping[str, str]  # by address: the last thing that went wrong
+
+
+class _Venue(NamedTuple):
+    """Where an exchange lives, and who speaks its language."""
+
+    market: str
+    ws: str
+    rest: str
+    protocol: Callable[..., WireProtocol]
+    connections: Callable[[Sequence[Stream], str, str], Sequence[Connection]]
+
+
+class _Link:
+    """One socket's place in a feed; the protocol outlives the sockets that fill it."""
+
+    def __init__(self, connection: Connection, protocol: WireProtocol, url: str, settings: IngestSettings) -> None:
+        self.streams, self.protocol, self.url = connection.streams, protocol, url
+        self.name = urlsplit(url).netloc + urlsplit(url).path  # for people: the query may name hundreds of streams
+        self.backoff = Backoff(settings.backoff_s, settings.backoff_max_s)
+        self.fetching: set[str] = set()  # symbols whose book is being fetched by REST
+        self.wait_s = 0.0  # before the next socket
+        self.connects = self.messages = 0
+        self.tape_ns = 0  # what a loopback exchange said last of its tape's time
+        self.error = ""  # the last thing that went wrong
+        self.reason = ""  # why we ended the socket ourselves
+        self.socket: ClientConnection | None = None
+        self.successor: ClientConnection | None = None  # a renewed socket, open and not yet used
+        self.tasks: set[asyncio.Task[None]] = set()  # that end with the socket
+
+    @property
+    def books(self) -> Iterator[str]:
+        """Symbols whose book this socket brings."""
+        return (stream.symbol for stream in self.streams if stream.kind == "book")
+
+    def judge_refusals(self) -> str:
+        """Why the socket should be dialled again, as a topic that was once accepted is refused now; "" = none is.
+
+        Raises:
+            DataUnavailable: the exchange refuses a symbol of which it has never said anything.
+        """
+        refused: Mapping[str, str] = getattr(self.protocol, "refused", {})
+        for topic, why in refused.items():
+            heard = {symbol for (symbol, _), seen in self.protocol.counts().items() if symbol and seen.messages}
+            if not any(symbol in topic.upper() for symbol in heard):
+                raise DataUnavailable(
+                    f"{self.protocol.market}: expected {topic}, and the exchange refused it ({why}); check the symbol"
+                )
+            return f"{topic} was refused: {why}"
+        return ""
+
+    @property
+    def spoken(self) -> bool:
+        """Has the exchange sent anything of what was asked for, or at least answered where it may be silent?"""
+        prompt = [stream for stream in self.streams if stream.kind in PROMPT]
+        if not prompt:
+            return self.messages > 0
+        counts = self.protocol.counts()
+        return any(key in counts and counts[key].messages for key in ((s.symbol, s.kind) for s in prompt))
+
+
+class LiveFeed:
+    """Market events of an exchange as they come: `async with LiveFeed(...) as feed: async for event in feed: ...`.
+
+    Sockets that are lost are dialled again for ever, with exponential backoff and jitter; what cannot be repaired (a
+    ban, a refused topic, no data at all within `settings.timeout_s` of the start) ends the iteration with an error.
+
+    Args:
+        exchange: bybit or binance.
+        streams: what to subscribe to.
+        market_type: futures (linear perpetuals) or spot.
+        endpoints: where the exchange lives.
+        settings: timeouts, backoff, heartbeat, staleness, length of the queue.
+        stamp: the receive clock, ns.
+        clock_query: ask a loopback exchange for its tape's time before each message, and stamp by it.
+        on_raw: told of everything that passes the sockets.
+        ssl: trust for wss and https; None = the system's.
+        events: False = no event is made of a plain book update; read `book` instead.
+        renew_s: age at which a socket is replaced, s.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        streams: Sequence[Stream],
+        *,
+        market_type: str = "futures",
+        endpoints: EndpointSettings | None = None,
+        settings: IngestSettings | None = None,
+        stamp: Callable[[], int] = time.time_ns,
+        clock_query: bool = False,
+        on_raw: Tap | None = None,
+        ssl: SSLContext | None = None,
+        events: bool = True,
+        renew_s: float = RENEW_S,
+    ) -> None:
+        if not streams:
+            raise ConfigError("streams: expected at least one, saw none; name what to subscribe to")
+        self.exchange = exchange
+        self._settings = settings or IngestSettings()
+        self._stamp, self._tap, self._events, self._renew_s = stamp, on_raw, events, renew_s
+        self._clock_query = clock_query
+        self._dialler = Dialler(exchange, self._settings, ssl)
+        venue = _venue(exchange, market_type, endpoints or EndpointSettings())
+        self.market = venue.market  # its data folder's name: bybit_linear
+        self.market = venue.market  # bybit_linear, binance_usdm, ...
+        self._rest = venue.rest
+        self._links = []
+        clock = ReceiveClock()
+        for connection in venue.connections(streams, venue.ws, venue.market):
+            protocol = venue.protocol(
+                connection.streams,
+                market=venue.market,
+                clock=clock,
+                heartbeat_s=self._settings.heartbeat_s,
+                stale_s=self._settings.stale_s,
+            )
+            mark = "&" if "?" in connection.url else "?"
+            url = f"{connection.url}{mark}clock=tape" if clock_query else connection.url
+            self._links.append(_Link(connection, protocol, url, self._settings))
+        self._books = {symbol: link.protocol for link in self._links for symbol in link.books}
+        # a queue too short for the books' new beginning would drop for ever
+        self._room = max(self._settings.queue, 4 * len(self._books))
+        self._queue: deque[tuple[int, MarketEvent]] = deque()
+        self._latency: deque[int] = deque(maxlen=REMEMBERED)
+        self._news = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+        self._entered = self._closed = False
+        self._waited_s = 0.0
+        self._dropped = self._refused = self._resubscribed = self._fetched = 0
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    async def __aenter__(self) -> LiveFeed:
+        self._entered = True
+        await asyncio.to_thread(load_code)
+        for link in self._links:
+            self._spawn(self._serve(link), self._tasks)
+        self._spawn(self._expect_data(), self._tasks)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closed = True
+        await _ended(self._tasks)
+        await self._dialler.aclose()
+        self._news.set()
+
+    def __aiter__(self) -> AsyncIterator[MarketEvent]:
+        if not self._entered:
+            raise InvariantError("a live feed is read inside its `async with`; enter it first")
+        return self
+
+    async def __anext__(self) -> MarketEvent:
+        while not self._queue:
+            if not await self._arrival():
+                raise StopAsyncIteration
+        return self._taken()
+
+    async def batch(self) -> list[MarketEvent]:
+        """All events that wait, at least one; none = the feed was closed.
+
+        Raises:
+            DataUnavailable: it ended for a cause that cannot be repaired.
+        """
+        while not self._queue:
+            if not await self._arrival():
+                break
+        return [self._taken() for _ in range(len(self._queue))]
+
+    def book(self, symbol: str, levels: int = 50) -> BookView:
+        """The book as it stands.
+
+        Raises:
+            ConfigError: no book of this symbol was asked for.
+            DataUnavailable: the feed ended for a cause that cannot be repaired.
+        """
+        if self._error:
+            raise self._error
+        protocol = self._books.get(symbol) or self._books.get(normalise_symbol(symbol))
+        if protocol is None:
+            raise ConfigError(f"book: expected one of {', '.join(self._books) or 'no symbol'}, saw {symbol!r}")
+        return protocol.book(normalise_symbol(symbol), levels)
+
+    def counts(self) -> dict[tuple[str, str], Counts]:
+        """What was seen, by symbol and kind of stream; ("", "") holds what concerned no known symbol."""
+        total: dict[tuple[str, str], Counts] = {}
+        for link in self._links:
+            for key, counts in link.protocol.counts().items():
+                total[key] = _sum(total[key], counts) if key in total else counts
+        return total
+
+    def stats(self) -> LiveStats:
+        """How the feed is doing."""
+        spent = sorted(self._latency)
+
+        def quantile(share: float) -> float:
+            return spent[min(len(spent) - 1, int(share * len(spent)))] / 1e3 if spent else float("nan")
+
+        connects = sum(link.connects for link in self._links)
+        return LiveStats(
+            connects=connects,
+            reconnects=sum(max(0, link.connects - 1) for link in self._links),
+            messages=sum(link.messages for link in self._links),
+            refused_messages=self._refused,
+            dropped=self._dropped,
+            resubscriptions=self._resubscribed,
+            snapshots=self._fetched,
+            waited_s=self._waited_s,
+            queued=len(self._queue),
+            latency_p50_us=quantile(0.5),
+            latency_p99_us=quantile(0.99),
+            latency_max_us=quantile(1.0),
+            errors={link.name: link.error for link in self._links if link.error},
+        )
+
+    # the reader's end
+
+    async def _arrival(self) -> bool:
+        """Wait for something to come; False = nothing ever will."""
+        if self._error:
+            raise self._error
+        if not self._closed:
+            self._news.clear()
+            await self._news.wait()
+        return not self._closed
+
+    def _taken(self) -> MarketEvent:
+        received, noun = self._queue.popleft()
+        self._latency.append(time.perf_counter_ns() - received)
+        return noun
+
+    def _deliver(self, nouns: Sequence[MarketEvent], received: int) -> None:
+        """Hand events to the reader; `received` is when their message was, ns of the process's clock."""
+        for noun in nouns:
+            if isinstance(noun, BookInvalid):
+                self._log("book_invalid", noun.symbol, noun.reason, severity=logging.WARNING)
+        if len(self._queue) + len(nouns) > self._room:
+            self._begin_anew(nouns, received)
+        else:
+            self._queue.extend((received, noun) for noun in nouns)
+        if nouns:
+            self._news.set()
+
+    def _begin_anew(self, nouns: Sequence[MarketEvent], received: int) -> None:
+        """Drop what waits and what comes; say so of each book, and give the live ones as they stand."""
+        lost = [noun for _, noun in self._queue] + [*nouns]
+        invalid = {noun.symbol: noun for noun in lost if isinstance(noun, BookInvalid)}
+        self._queue.clear()
+        for symbol, protocol in self._books.items():
+            view = protocol.book(symbol, ALL_LEVELS)
+            if view.state == "live":
+                reason = f"reader too slow: {len(lost)} events dropped"
+                self._queue.append((received, BookInvalid(symbol, view.ts, view.ts_recv, reason)))
+                self._queue.append(
+                    (received, BookSnapshot(symbol, view.ts, view.ts_recv, view.bids, view.asks)),
+                )
+            elif symbol in invalid:
+                self._queue.append((received, invalid[symbol]))
+        self._dropped += len(lost)
+        self._log("reader_slow", "", "events were dropped, books begin anew", severity=logging.WARNING, lost=len(lost))
+
+    # the sockets' end
+
+    async def _serve(self, link: _Link) -> None:
+        """Keep one place filled with a socket, for ever."""
+        try:
+            while True:
+                link.socket = link.successor or await self._dial(link)
+                link.successor = None
+                await self._converse(link, link.socket)
+        finally:
+            if link.successor:
+                await link.successor.close()
+
+    async def _dial(self, link: _Link) -> ClientConnection:
+        while True:
+            await self._wait(link.wait_s)
+            answer = await self._dialler.open(link.url)
+            if isinstance(answer, ClientConnection):
+                return answer
+            link.error = answer.reason
+            link.wait_s = max(answer.wait_s, link.backoff.wait_s())
+            self._say_reconnecting(link)
+
+    async def _converse(self, link: _Link, socket: ClientConnection) -> None:
+        """Read a socket to its end."""
+        opened, protocol = time.monotonic(), link.protocol
+        link.connects += 1
+        link.reason = ""
+        self._log("connected", link.name, exchange=self.exchange, streams=len(link.streams))
+        try:
+            now = self._now(link)
+            self._note(now, link, "", "connect")
+            self._deliver(protocol.connected(now), time.perf_counter_ns())
+            await self._flush(link, socket)
+            self._spawn(self._watch(link, socket), link.tasks)
+            self._spawn(self._renew(link, socket), link.tasks)
+            while True:
+                self._hear(link, await socket.recv(decode=False))
+                await self._flush(link, socket)
+        except ConnectionClosed as closed:
+            link.error = link.reason or said(closed)
+        finally:
+            await _ended(link.tasks)
+            await socket.close()
+        now = self._now(link)
+        self._note(now, link, link.error, "disconnect")
+        self._deliver(protocol.disconnected(now, link.error), time.perf_counter_ns())
+        if link.spoken and time.monotonic() - opened >= self._settings.backoff_max_s:
+            link.backoff.reset()  # it has proved good
+        link.wait_s = 0.0 if link.successor else link.backoff.wait_s()
+        self._say_reconnecting(link)
+
+    def _hear(self, link: _Link, message: bytes) -> None:
+        received, recv_ns = time.perf_counter_ns(), self._now(link)
+        if self._clock_query and message.startswith(b'{"clock"'):
+            with contextlib.suppress(msgspec.MsgspecError):
+                link.tape_ns = _CLOCK.decode(message).clock
+                return
+        link.messages += 1
+        if self._tap:
+            self._tap(recv_ns, link.url, message)
+        if not self._events and link.protocol.advance(message, recv_ns):
+            self._latency.append(time.perf_counter_ns() - received)
+            return
+        try:
+            nouns = link.protocol.receive(message, recv_ns)
+        except ProtocolError as error:
+            self._refused += 1
+            link.error = str(error)
+            self._log("message_refused", link.name, str(error), severity=logging.WARNING)
+        else:
+            self._resubscribed += sum(isinstance(noun, BookInvalid) for noun in nouns)
+            self._deliver(nouns, received)
+
+    async def _flush(self, link: _Link, socket: ClientConnection) -> None:
+        """Do what the protocol wants done: frames to send, books to fetch."""
+        for frame in link.protocol.outgoing():
+            self._note(self._now(link), link, frame, "send")
+            await socket.send(frame)
+        for symbol in link.protocol.snapshots_wanted():
+            if symbol not in link.fetching:  # a second answer would be no fresher
+                link.fetching.add(symbol)
+                self._spawn(self._fetch(link, socket, symbol), link.tasks)
+
+    async def _watch(self, link: _Link, socket: ClientConnection) -> None:
+        """Tell the protocol that time passes, and end a socket it has given up."""
+        with contextlib.suppress(ConnectionClosed):  # the one that reads it sees that too
+            while True:
+                await asyncio.sleep(TICK_S)
+                now = self._now(link)
+                nouns = link.protocol.tick(now)
+                if nouns:
+                    self._note(now, link, "", "tick")
+                    self._deliver(nouns, time.perf_counter_ns())
+                await self._flush(link, socket)
+                link.reason = link.protocol.failure or link.judge_refusals()
+                if link.reason:
+                    socket.transport.abort()  # no goodbye: whoever is silent does not answer one
+                    return
+
+    async def _renew(self, link: _Link, socket: ClientConnection) -> None:
+        """Open the next socket before the exchange ends this one, and only then let go."""
+        wait = self._renew_s * random.uniform(0.9, 1.0)
+        backoff = Backoff(self._settings.backoff_s, self._settings.backoff_max_s)
+        while True:
+            await asyncio.sleep(wait)
+            answer = await self._dialler.open(link.url)
+            if not isinstance(answer, Refused):
+                break
+            wait = max(answer.wait_s, backoff.wait_s())
+        link.successor, link.reason = answer, "renewed before the exchange ends it"
+        await socket.close()
+
+    async def _fetch(self, link: _Link, socket: ClientConnection, symbol: str) -> None:
+        """Fetch a book by REST until there is an answer, and let the protocol judge it."""
+        path = link.protocol.snapshot_path(symbol)
+        backoff = Backoff(self._settings.backoff_s, self._settings.backoff_max_s)
+        try:
+            while isinstance(answer := await self._dialler.get(self._rest + path), Refused):
+                link.error = f"{path}: {answer.reason}"
+                wait = max(answer.wait_s, backoff.wait_s())
+                self._log("snapshot_refused", symbol, answer.reason, severity=logging.WARNING, wait_s=wait)
+                await self._wait(wait)
+        finally:
+            link.fetching.discard(symbol)
+        self._fetched += 1
+        now = self._now(link)
+        self._note(now, link, answer, "http", self._rest + path)
+        self._deliver(link.protocol.snapshot(symbol, answer, now), time.perf_counter_ns())
+        with contextlib.suppress(ConnectionClosed):
+            await self._flush(link, socket)
+
+    async def _expect_data(self) -> None:
+        """A feed that never begins is an error, not a wait."""
+        await asyncio.sleep(self._settings.timeout_s)
+        for link in self._links:
+            if not link.spoken:
+                names = list(dict.fromkeys(stream.symbol for stream in link.streams))
+                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+                why = link.error or ("it keeps silent" if link.connects else "its handshake is not answered")
+                raise DataUnavailable(
+                    f"{self.exchange}: expected data of {', '.join(names[:5])}{more} from {link.name}"
+                    f" within {self._settings.timeout_s:g} s, saw none ({why}); check the connection and the symbols"
+                )
+
+    # what all share
+
+    def _now(self, link: _Link) -> int:
+        # each socket has its own: messages of another may come between a clock and what it stamps
+        return link.tape_ns if self._clock_query else self._stamp()
+
+    def _note(self, now: int, link: _Link, text: str | bytes, name: str, url: str = "") -> None:
+        if self._tap:
+            self._tap(now, url or link.url, text, name)
+
+    async def _wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._waited_s += seconds
+
+    def _spawn(self, work: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]) -> None:
+        """Start a task whose failure ends the feed."""
+        task = asyncio.create_task(work)
+        among.add(task)
+
+        def finished(done: asyncio.Task[None]) -> None:
+            among.discard(done)
+            error = None if done.cancelled() else done.exception()
+            if error and not self._error:
+                self._error = error
+                self._news.set()
+                for other in self._tasks:
+                    other.cancel()
+
+        task.add_done_callback(finished)
+
+    def _say_reconnecting(self, link: _Link) -> None:
+        self._log(
+            "reconnecting",
+            link.name,
+            link.error,
+            severity=logging.WARNING,
+            exchange=self.exchange,
+            wait_s=link.wait_s,
+            failures=link.backoff.failures,
+        )
+
+    def _log(self, name: str, what: str, text: str = "", *, severity: int = logging.INFO, **more: object) -> None:
+        """Log an event, the same one at most once in a while; the next line says how many were left out."""
+        last, muted = self._said.get((name, what), (-LOG_EVERY_S, 0))
+        now = time.monotonic()
+        if now - last < LOG_EVERY_S:
+            self._said[name, what] = (last, muted + 1)
+            return
+        self._said[name, what] = (now, 0)
+        about = {"about": what} if what else {}
+        left_out = {"left_out": muted} if muted else {}
+        event(logger, name, text, severity=severity, **about, **more, **left_out)
+
+
+def _venue(exchange: str, market_type: str, at: EndpointSettings) -> _Venue:
+    places = {
+        ("bybit", "futures"): ("bybit_linear", at.bybit_ws, at.bybit_rest),
+        ("bybit", "spot"): ("bybit_spot", at.bybit_ws, at.bybit_rest),
+        ("binance", "futures"): ("binance_usdm", at.binance_ws, at.binance_rest),
+        ("binance", "spot"): ("binance_spot", at.binance_spot_ws, at.binance_spot_rest),
+    }
+    place = places.get((exchange, market_type))
+    if place is None:
+        known = ", ".join(" ".join(names) for names in places)
+        raise ConfigError(f"live streams: expected one of {known}, saw {exchange} {market_type}; choose one of these")
+    # only the one that is needed is loaded
+    if exchange == "bybit":
+        from ingest import bybit_protocol
+
+        return _Venue(*place, bybit_protocol.BybitProtocol, bybit_protocol.connections)
+    from ingest import binance_protocol
+
+    return _Venue(*place, binance_protocol.BinanceProtocol, binance_protocol.connections)
+
+
+def load_code() -> None:
+    """Load the machine code of books before a message, or a time limit, would have to wait for it."""
+    if not is_cached(advance):
+        event(logger, "compiling", "making the machine code of books, once after an update; this takes some seconds")
+    nothing, feeds = np.zeros((0, 2)), new_feeds(1)
+    change(feeds["book"], 0, nothing, nothing, True)
+    advance(b"{}", 0, 0, feeds)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    """Both together; only what concerns no symbol comes by several sockets, and it has no times."""
+    names = (field.name for field in fields(Counts))
+    return Counts(**{name: getattr(one, name) + getattr(other, name) for name in names})
+
+
+async def _ended(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel these tasks and see them end; what went wrong in one has been kept already."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
