@@ -1,0 +1,170 @@
+"""Tapes: record what an exchange sends, play it back, see whether it is whole, make candles of it.
+
+    python -m ingest.tape check FILE... [--json]
+    python -m ingest.tape bars FILE... --tf 1m [--symbol BTCUSDT] [--out DIR]
+
+`scripts/record.py` records; `ingest.tape_file` says what stands in a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ingest.streams import KINDS
+from ingest.tape_check import KIND_OF, WIDTH, Meter, check, recordings, report_of, show
+from ingest.tape_file import Line, TapeReader
+from ingest.tape_play import Player, recognise
+from ingest.tape_record import Recorded, Recorder, record
+from utils.cli import Parser, guarded, with_hyphens
+from utils.errors import ConfigError
+from utils.log import event as log
+from utils.symbols import normalise_symbol
+from utils.types import Event, MarketEvent
+
+__all__ = ["Line", "Recorded", "Recorder", "TapeFeed", "lines", "main", "record", "replay"]
+
+logger = logging.getLogger("ingest")
+
+Source = str | Path | Sequence[str | Path]
+
+
+def lines(path: str | Path) -> Iterator[Line]:
+    """The lines of a tape file, in order; one that a crash cut short is read as far as it is whole, and that is logged.
+
+    Raises:
+        DataError: missing, not a tape, or damaged before its end; names the line.
+    """
+    reader = TapeReader(path)
+    yield from reader
+    if reader.cut:
+        log(logger, "tape_cut", reader.cut, severity=logging.WARNING, file=reader.path.name)
+
+
+def replay(path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = ()) -> Iterator[MarketEvent]:
+    """The market events of a recording, through the protocol cores, in the order they were received.
+
+    What a live feed made of the same messages, its clock correction included. Only what the shell did is left out: a
+    reader that was too slow then has its dropped events here.
+
+    Args:
+        path: a tape file, or several in order of time; files that the recorder turned over are one recording.
+        symbols: only these, in any spelling; none = all.
+        kinds: of `ingest.streams.KINDS`: only these; none = all.
+
+    Raises:
+        ConfigError: an unknown kind or symbol.
+        DataError: a file is missing, no tape, or damaged before its end; names the line.
+    """
+    wanted = {normalise_symbol(symbol) for symbol in symbols}
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ConfigError(f"kinds: expected some of {', '.join(KINDS)}, saw {unknown[0]!r}; choose of these")
+    paths = [path] if isinstance(path, str | Path) else path
+    for together in recordings([Path(each) for each in paths]):
+        player = Player(recognise(TapeReader(together[0])))
+        for line in chain.from_iterable(lines(each) for each in together):
+            for noun in player.play(line):
+                if (not wanted or noun.symbol in wanted) and (not kinds or KIND_OF[type(noun)] in kinds):
+                    yield noun
+
+
+@dataclass(frozen=True, slots=True)
+class TapeFeed:
+    """A recording as a `utils.ports.Feed`: each iteration begins anew."""
+
+    path: Source
+    symbols: tuple[str, ...] = ()  # none = all
+    kinds: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Event]:
+        return replay(self.path, symbols=self.symbols, kinds=self.kinds)
+
+
+def build_parser(command: str) -> Parser:
+    """The flags of one command."""
+    about = {
+        "check": "Is a recording whole? Counts what is missing, repeated, crossed or unreadable.",
+        "bars": "Candles of a recording's trades, for backtests: --data takes them.",
+    }
+    parser = Parser(prog=f"python -m ingest.tape {command}", description=about[command], allow_abbrev=False)
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="recordings, in order of time")
+    if command == "bars":
+        add("--tf", "--timeframe", default="1m", metavar="1m", help="length of a candle")
+        add("--symbol", metavar="BTCUSDT", help="only these, several with commas (default: all)")
+        add("--out", type=Path, default=Path("data/candles"), metavar="PATH", help="a folder, or a .parquet file")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 130 Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _run(with_hyphens(arguments)), arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    commands: dict[str, Callable[[Any], int]] = {"check": _check, "bars": _bars}
+    command = arguments[0] if arguments else ""
+    if command in {"-h", "--help"}:
+        print(__doc__)
+        return 0
+    if command not in commands:
+        near = difflib.get_close_matches(command, commands, 1)
+        hint = f"did you mean {near[0]}?" if near else "python -m ingest.tape --help shows how"
+        raise ConfigError(f"expected a command, {' or '.join(commands)}, saw {command!r}; {hint}")
+    return commands[command](build_parser(command).parse_args(arguments[1:]))
+
+
+def _meter(what: str, flags: Any) -> Meter:
+    total = sum(TapeReader(path).size for path in flags.files)
+    return Meter(what, total, Console(stderr=True, quiet=flags.json))
+
+
+def _check(flags: Any) -> int:
+    with _meter("checking", flags) as meter:
+        found = check(flags.files, meter.reach)
+    if flags.json:
+        print(json.dumps(report_of(found), allow_nan=False))
+    else:
+        show(found, Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False))
+    return 0
+
+
+def _bars(flags: Any) -> int:
+    from ingest.tape_bars import bars_of, save_bars
+
+    symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
+    with _meter("reading", flags) as meter:
+        found = bars_of(flags.files, flags.tf, symbols, meter.reach)
+    if flags.out.suffix == ".parquet" and len(found) > 1:
+        names = ", ".join(bars.symbol for bars in found)
+        raise ConfigError(f"--out: expected a folder for the candles of {names}, saw one file; name one --symbol")
+    written = []
+    for bars in found:
+        path = save_bars(bars, flags.out)
+        about = {"symbol": bars.symbol, "bars": len(bars.rows), "missing": bars.missing, "empty": bars.empty}
+        written.append({**about, "tf": bars.tf, "market": bars.market, "path": path.as_posix()})
+        if not flags.json:
+            print(
+                f"{bars.symbol}: {len(bars.rows):,} bars of {bars.tf}, {bars.missing:,} missing between them,"
+                f" {bars.empty:,} without a trade: {path}"
+            )
+    if flags.json:
+        print(json.dumps({"written": written}, allow_nan=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

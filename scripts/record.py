@@ -1,0 +1,130 @@
+"""Record what an exchange sends, as it sends it: `python scripts/record.py --exchange bybit --symbols BTCUSDT,ETHUSDT`.
+
+Files are `<market>_<symbols>_<UTC start>.jsonl.zst`; `python -m ingest.tape check FILE` says whether one is whole,
+`python -m ingest.tape bars FILE` makes candles of it. Ctrl-C ends the recording with its file whole; a crash or
+kill -9 costs at most its last second. `--news` keeps what headlines were visible when, beside the tapes. To record a
+loopback exchange, set the addresses that it prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ingest.streams import KINDS, Stream
+from ingest.tape import record
+from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.config import Settings, load_settings
+from utils.errors import ConfigError, ScalperError
+from utils.log import setup_logging
+
+#: Time in which a wrong key for news shows, s.
+FIRST_LOOK_S = 0.3
+
+
+def build_parser() -> Parser:
+    """The flags."""
+    parser = Parser(prog="python scripts/record.py", description="Record an exchange's streams.", allow_abbrev=False)
+    add = parser.add_argument
+    add("--exchange", metavar="bybit", help="bybit or binance (default: market.exchange)")
+    add("--market-type", metavar="futures", help="futures or spot (default: market.market_type)")
+    add("--symbols", metavar="A,B", help="exchange ids or pairs (default: market.symbol)")
+    add("--streams", default="book,trades", metavar="A,B", help=f"of {','.join(KINDS)} (default: book,trades)")
+    add("--depth", type=whole, metavar="N", help="levels a side of a Bybit book (default: ingest.book_depth)")
+    add("--tf", "--timeframe", default="1m", metavar="1m", help="length of the bars (default: 1m)")
+    add("--out", type=Path, default=Path("data/tapes"), metavar="DIR", help="where the files go (default: data/tapes)")
+    add("--rotate-minutes", type=amount, default=60.0, metavar="N", help="a new file after so long (default: 60)")
+    add("--rotate-mib", type=amount, default=0.0, metavar="N", help="a new file at this size (default: no limit)")
+    add("--news", action="store_true", help="keep snapshots of the headlines too (needs CRYPTOPANIC_TOKEN)")
+    add("--news-minutes", type=amount, default=5.0, metavar="N", help="time between two of them (default: 5)")
+    add("--seconds", type=amount, metavar="N", help="how long (default: until Ctrl-C)")
+    add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
+    return parser
+
+
+@contextlib.contextmanager
+def headlines(flags: argparse.Namespace, symbols: Sequence[str], settings: Settings) -> Iterator[Callable[[], None]]:
+    """Record headlines meanwhile; yields what raises when that failed for good."""
+    from ingest.news import record_news
+
+    stop, errors = threading.Event(), []
+
+    def work() -> None:
+        try:
+            record_news(
+                flags.out,
+                symbols,
+                endpoints=settings.endpoints,
+                settings=settings.ingest,
+                secrets=settings.secrets,
+                stop=stop,
+                every_s=60.0 * flags.news_minutes,
+            )
+        except ScalperError as error:
+            errors.append(error)
+
+    def watch() -> None:
+        if errors:
+            raise errors[0]
+
+    thread = threading.Thread(target=work, name="news", daemon=True)
+    thread.start()
+    thread.join(FIRST_LOOK_S)
+    watch()
+    try:
+        yield watch
+    finally:
+        stop.set()
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Do what the flags say."""
+    for name in ("seconds", "rotate_minutes", "rotate_mib", "news_minutes"):
+        value = getattr(flags, name) or 0.0
+        if not 0.0 <= value < math.inf:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected a number of at least 0, saw {value}; give one")
+    setup_logging(flags.verbose, quiet=not flags.verbose)
+    settings = load_settings(flags.config).settings
+    symbols = (flags.symbols or settings.market.symbol).split(",")
+    streams = [
+        Stream(kind, symbol, tf=flags.tf if kind == "bars" else "", depth=flags.depth or settings.ingest.book_depth)
+        for symbol in symbols
+        for kind in flags.streams.split(",")
+    ]
+    # an orderly end for whoever stops services by SIGTERM
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    with headlines(flags, symbols, settings) if flags.news else contextlib.nullcontext(lambda: None) as watch:
+        done = record(
+            flags.exchange or settings.market.exchange,
+            streams,
+            out=flags.out,
+            market_type=flags.market_type or settings.market.market_type,
+            endpoints=settings.endpoints,
+            settings=settings.ingest,
+            seconds=flags.seconds,
+            rotate_minutes=flags.rotate_minutes,
+            rotate_mib=flags.rotate_mib,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+            watch=watch,
+        )
+    for path in done.paths:
+        print(f"written {path}")
+    print(f"{done.messages:,} messages, {done.size / 1e6:,.1f} MB, {done.dropped:,} dropped")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
