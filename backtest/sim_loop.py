@@ -375,11 +375,11 @@ def run_simulation(
     steps: int | None = None,
     use_ws: bool = False,
     *,
-    live: bool = False,
     data: Any = None,
     funding: str | Path | Sequence[str | Path] = (),
     settings: Settings | None = None,
     logs_dir: str | Path | None = None,
+    live: bool = False,
     strategy: Strategy | None = None,
     watch: Watch | None = None,
     tell: Callable[[Any], None] | None = None,
@@ -396,12 +396,12 @@ def run_simulation(
         steps: bars that may be decided on. With `data` the last ones, None = all after the warm-up; from the exchange
             the last closed ones, None = `simulation.steps`; live as many as are to come, None = until Ctrl-C.
         use_ws: append bars that close meanwhile, and the book beside them, from the stream.
-        live: begin to decide with the first bar of the stream, and go on bar by bar.
         data: a path, several paths, a DataFrame, `Candles`, or a `Market` (taken as it is: symbol, tf, steps and
             funding are its own); None asks the exchange.
         funding: funding files; without one the sibling of the candle file is used.
         settings: parameters; None loads config.yaml, .env and the environment.
         logs_dir: write straight to this directory; None keeps the run under `logs/runs/` and refreshes `logs/`.
+        live: begin to decide with the first bar of the stream, and go on bar by bar.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
         tell: told of each instant of the stream (`backtest.exchange.Instant`) when it has been decided.

@@ -10,7 +10,7 @@ import ccxt  # noqa: F401 - now, as what it silences would be heard if the box's
 
 from ingest.prices import get_ohlcv
 from ingest.replay_server import ReplayServer
-from ingest.venue import close_venues
+from ingest.venue import close_venues, venue
 from tests.boxes import box_in_thread
 from utils.config import IngestSettings
 
@@ -30,6 +30,13 @@ def rest_box(**settings: Any) -> Iterator[ReplayServer]:
             yield box
         finally:
             close_venues()
+
+
+def unthrottled(box: ReplayServer) -> ReplayServer:
+    """The box, which may be asked faster than ccxt asks an exchange."""
+    for exchange in VENUES:
+        venue(exchange, "futures", box.endpoints).client.enableRateLimit = False
+    return box
 
 
 def paths(box: ReplayServer, part: str) -> list[str]:

@@ -133,6 +133,7 @@ def test_changes_kept_while_a_snapshot_is_awaited_are_bounded():
         rest_book(105, "NaN 1"),
         rest_book(105)[:-9],
         rest_book("105"),
+        rest_book(10**4299),
         rest_book(105, E=T0 + 60_000),
     ],
     ids=lambda body: repr(body[:30]),
@@ -598,6 +599,12 @@ def test_on_a_tape_a_snapshot_without_a_name_belongs_to_its_only_book():
     assert ["BookSnapshot"] == names(protocol.receive(rest_book(105), R0))
     protocol.receive(diff(1, 2, 0, symbol="ETHUSDT"), R0)
     assert "saw 2" in answer(protocol, rest_book(105))
+
+
+def test_on_a_tape_a_snapshot_may_come_before_the_first_change():
+    protocol = BinanceProtocol([], anything=True)
+    assert [] == protocol.snapshot("BTCUSDT", rest_book(105), R0)
+    assert ["BookSnapshot"] == names(protocol.receive(diff(101, 110, 100), R0))
 
 
 def test_on_a_tape_the_changes_say_whether_they_are_spots():

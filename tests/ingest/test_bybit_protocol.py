@@ -257,7 +257,11 @@ def test_another_symbol_in_the_data_refuses_the_message_and_touches_no_other_boo
     assert ["BookDelta"] == names(protocol.receive(bybit_book(8, "3000 5", symbol="ETHUSDT"), R0))
 
 
-@pytest.mark.parametrize("ts", [0, T0 // 1000, T0 * 1000, T0 * MS, -5, 2**70], ids=str)
+@pytest.mark.parametrize(
+    "ts",
+    [0, T0 // 1000, T0 * 1000, T0 * MS, -5, 2**70, 10**4299],
+    ids=lambda ts: f"{ts:.3e}"[:9] if ts < 10**300 else "huge",
+)
 def test_a_time_that_is_not_milliseconds_refuses_the_message(ts):
     assert ["BookInvalid"] == names(live().receive(bybit_book(101, ts=ts), R0))
 
@@ -744,6 +748,15 @@ def test_on_a_tape_whatever_comes_is_known_at_sight_and_nothing_is_sent():
     assert {("", ""), ("XUSDT", "book"), ("BTCUSDT", "trades")} == set(protocol.counts())
 
 
+@pytest.mark.parametrize(
+    "topic", ["orderbook.50.btc", "orderbook.0.BTCUSDT", "kline.7.BTCUSDT", "greeks.BTC", "tickers", ""]
+)
+def test_a_topic_on_a_tape_that_is_none_of_ours_is_ignored(topic):
+    protocol = BybitProtocol([], anything=True)
+    assert [] == protocol.receive(text({"topic": topic, "data": {}}), R0)
+    assert {("", "")} == set(protocol.counts())
+
+
 def test_of_two_depths_of_one_symbol_on_a_tape_the_first_makes_the_events():
     protocol = BybitProtocol([], anything=True)
     protocol.connected(R0)
@@ -782,6 +795,13 @@ def test_the_stream_brings_its_snapshots():
     protocol = live()
     protocol.receive(bybit_book(102), R0)
     assert ([], []) == (protocol.snapshots_wanted(), protocol.snapshot("BTCUSDT", b"{}", R0))
+    with pytest.raises(ConfigError, match="Bybit's stream brings it"):
+        protocol.snapshot_path("BTCUSDT")
+
+
+def test_very_many_streams_are_spread_over_several_connections():
+    streams = [Stream("trades", f"COIN{i}USDT") for i in range(900)]
+    assert [400, 400, 100] == [len(connection.streams) for connection in connections(streams, "wss://x", "bybit_spot")]
 
 
 def test_all_streams_share_one_address():

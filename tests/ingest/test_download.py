@@ -14,7 +14,7 @@ from ingest.download import main
 from ingest.funding import load_funding, sibling_funding
 from ingest.replay_server import Fault
 from ingest.retry import at_ms
-from tests.ingest.rest import VENUES, paths, rest_box
+from tests.ingest.rest import VENUES, paths, rest_box, unthrottled
 from utils.config import environment_name
 
 both = pytest.mark.parametrize("exchange", VENUES)
@@ -37,7 +37,7 @@ def standing():
 def box(standing, monkeypatch):
     for name, value in world(standing).items():
         monkeypatch.setenv(name, value)
-    yield standing
+    yield unthrottled(standing)
     standing.clear_faults()
 
 

@@ -6,7 +6,7 @@ from ingest.cache import TimedCache
 from ingest.orderbook_ccxt import get_orderbook, get_trades
 from ingest.replay_server import Fault
 from ingest.venue import close_venues
-from tests.ingest.rest import QUICK, VENUES, paths, rest_box
+from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
 from utils.errors import ConfigError, DataUnavailable
 
 both = pytest.mark.parametrize("exchange", VENUES)
@@ -22,7 +22,7 @@ def standing():
 
 @pytest.fixture
 def box(standing):
-    yield standing
+    yield unthrottled(standing)
     standing.clear_faults()
 
 

@@ -12,7 +12,7 @@ from ingest.prices import Period, get_ohlcv, when_ms
 from ingest.replay_server import Fault
 from ingest.venue import close_venues
 from ingest.venue_checks import Span
-from tests.ingest.rest import QUICK, VENUES, paths, rest_box
+from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
 from utils.errors import ConfigError, DataUnavailable
 
 both = pytest.mark.parametrize("exchange", VENUES)
@@ -28,7 +28,7 @@ def standing():
 
 @pytest.fixture
 def box(standing):
-    yield standing
+    yield unthrottled(standing)
     standing.clear_faults()
 
 

@@ -6,7 +6,7 @@ from ingest.replay_server import Fault
 from ingest.smart_money import Positioning, fetch_positioning
 from ingest.venue import close_venues, venue
 from ingest.venue_client import moved
-from tests.ingest.rest import QUICK, VENUES, rest_box
+from tests.ingest.rest import QUICK, VENUES, rest_box, unthrottled
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
@@ -27,7 +27,7 @@ def standing():
 
 @pytest.fixture
 def box(standing):
-    yield standing
+    yield unthrottled(standing)
     standing.clear_faults()
 
 

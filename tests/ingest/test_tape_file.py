@@ -25,7 +25,7 @@ NAME = partial(file_name, "bybit_linear", ["BTCUSDT"])
 
 def written(folder, records):
     """The files of these records."""
-    writer = TapeWriter(folder, NAME)
+    writer = TapeWriter(folder, NAME, queue_bytes=1 << 30)
     for record in records:
         assert writer.put(record)
     writer.close()

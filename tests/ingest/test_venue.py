@@ -13,7 +13,7 @@ from ingest.prices import get_ohlcv
 from ingest.replay_server import Fault
 from ingest.retry import Door
 from ingest.venue import Venue, clock_offset, close_venues, instrument, server_time_ns, venue
-from tests.ingest.rest import QUICK, VENUES, paths, rest_box
+from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
@@ -30,7 +30,7 @@ def standing():
 
 @pytest.fixture
 def box(standing):
-    yield standing
+    yield unthrottled(standing)
     standing.clear_faults()
 
 
@@ -42,7 +42,7 @@ def ask(box, exchange, **more):
 def anew(box):
     """Venues that have asked nothing yet, and take their bans with them."""
     close_venues()
-    yield box
+    yield unthrottled(box)
     close_venues()
 
 

@@ -66,11 +66,15 @@ def test_every_kind_of_fault_is_listed(capsys):
         (["--speed", "fast"], "--speed: expected a number, saw 'fast'; --help lists the flags"),
         (["--port", "70000"], "--port: expected 0 to 65535, saw 70000; 0 takes any free one"),
         (["--tape", "x", "--synthetic"], "--tape: expected a recording or the mock market, saw both;"),
-        (["--tape", "x", "--preset", "btc-like"], "--preset: it belongs to the mock market, and --tape names a recording"),
+        (
+            ["--tape", "x", "--preset", "btc-like"],
+            "--preset: it belongs to the mock market, and --tape names a recording",
+        ),
         (["--tape", "/nowhere/x.jsonl.zst"], "tape: expected a file at /nowhere/x.jsonl.zst, saw none"),
         (["--faults", "/nowhere/x.json"], "/nowhere/x.json: expected a readable fault script"),
-        (["--preset", "none"], "the synthetic market knows the presets large-tick, btc-like, and not none"),
-        (["--history_hours", "-1"], "history_hours: expected 0 to 8760, saw -1.0; name fewer"),
+        (["--preset", "none"], "preset: expected one of large-tick, btc-like, saw 'none'; choose one of these"),
+        (["--history_hours", "-1"], "history_hours: expected 0 to 8760, saw -1; name fewer"),
+        (["--seed", "-1"], "seed: expected a whole number from 0 to 2^64 - 1, saw -1; name another"),
         (["--symbols", "BTC_260626"], "symbol: expected an exchange id such as BTCUSDT"),
     ],
 )
