@@ -38,6 +38,8 @@ from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote
 MARKETS = {"bybit_linear": "linear", "bybit_inverse": "inverse", "bybit_spot": "spot"}
 #: Topics of one request: spot takes no more.
 ARGS = 10
+#: Streams of one connection, whose topics may have 21,000 characters together.
+MOST_STREAMS = 400
 #: Topics a tape may hold.
 MOST_TOPICS = 2000
 #: A subscription may stay unanswered for so many times `stale_s`.
@@ -45,8 +47,11 @@ PATIENCE = 3
 
 
 def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Connection]:
-    """The sockets to open: one for all streams."""
-    return [Connection(f"{base_ws}/v5/public/{MARKETS[market]}", tuple(streams))] if streams else []
+    """The sockets to open: one, until there are very many streams."""
+    url = f"{base_ws}/v5/public/{MARKETS[market]}"
+    return [
+        Connection(url, tuple(streams[first : first + MOST_STREAMS])) for first in range(0, len(streams), MOST_STREAMS)
+    ]
 
 
 class BybitProtocol(ProtocolCore):

@@ -122,7 +122,7 @@ def examine(loaded: Loaded, timeout_s: float, *, ask: bool = True, root: Path = 
         ]
     checks += [
         look.check_disk("logs", settings.logs.dir),
-        look.check_disk("data", root / "data"),
+        look.check_disk("data", Path("data")),
         look.check_compiled(),
         look.check_time_zone(settings.retrain, now),
         look.check_model(root / "model" / "artifacts", settings.retrain, now),

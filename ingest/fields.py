@@ -40,6 +40,8 @@ def decode(text: str | bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any]) 
 def shown(value: object) -> str:
     """The beginning of a value, for a sentence."""
     plain = bytes(value) if isinstance(value, msgspec.Raw) else value
+    if isinstance(plain, int) and plain.bit_length() > 64:  # Python refuses to print very long ones
+        return f"a number of {plain.bit_length()} bits"
     return repr(plain[:_SHOWN] if isinstance(plain, str | bytes) else plain)[:_SHOWN]
 
 

@@ -52,6 +52,7 @@ from ingest.box.market import LENGTHS, Grid, Side
 from ingest.box.sources import SyntheticFlow
 from ingest.box.tape_flow import Tape
 from ingest.box.wire import Asked, Reply, Topics
+from ingest.synthetic import PRESETS
 from utils.config import EndpointSettings
 from utils.errors import ConfigError
 from utils.rows import NS_PER_S
@@ -154,7 +155,11 @@ class ReplayServer:
         if not speed > 0:
             raise ConfigError(f"speed: expected a number above 0 or max, saw {speed}; 1 is the pace of the world")
         if not 0 <= history_hours <= 24 * 365:
-            raise ConfigError(f"history_hours: expected 0 to 8760, saw {history_hours}; name fewer")
+            raise ConfigError(f"history_hours: expected 0 to 8760, saw {history_hours:g}; name fewer")
+        if preset not in PRESETS:
+            raise ConfigError(f"preset: expected one of {', '.join(PRESETS)}, saw {preset!r}; choose one of these")
+        if not 0 <= seed < 2**64:
+            raise ConfigError(f"seed: expected a whole number from 0 to 2^64 - 1, saw {seed}; name another")
         self.tape = Tape(tape, symbols) if tape else None
         if self.tape:
             self.exchange = Exchange(self.tape.symbols, self.tape.flow, self.tape.begin_ns, self.tape.lag_ns)
@@ -214,13 +219,24 @@ class ReplayServer:
         self._tasks = [asyncio.create_task(work()) for work in (self._pump, self._make_all, self._look_after)]
 
     async def stop(self) -> None:
-        """Hang up and close."""
+        """Hang up and close; raises what went wrong in the background."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in tuple(self._open):
             connection.cut(reset=False)
         await self._runner.cleanup()
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+
+    async def serve(self) -> None:
+        """Serve for ever.
+
+        Raises:
+            ConfigError: the mock market cannot be made as it was asked for.
+        """
+        await asyncio.gather(*self._tasks)
 
     @classmethod
     @contextlib.contextmanager

@@ -102,7 +102,7 @@ async def _serve(flags: argparse.Namespace, faults: list[Fault]) -> None:
         raise ConfigError(f"--port: expected a free port, saw {flags.port} ({error.strerror}); name another") from None
     try:
         print(_as_json(box) if flags.json else _greeting(box, flags), flush=True)
-        await asyncio.Event().wait()
+        await box.serve()
     finally:
         await box.stop()
 

@@ -148,7 +148,16 @@ def print_of(ms: int, price: str, kind: str = "MARKET") -> dict[str, Any]:
 BINANCE = (
     (10, diff(9, 90, 95, 89, [["100.0", "1"]])),
     (20, diff(19, 99, 105, 95, [["99.0", "2"]])),
-    (25, {"lastUpdateId": 103, "E": MIDNIGHT + 22, "T": MIDNIGHT + 22, "bids": [["100.0", "5"]], "asks": [["101.0", "4"]]}),
+    (
+        25,
+        {
+            "lastUpdateId": 103,
+            "E": MIDNIGHT + 22,
+            "T": MIDNIGHT + 22,
+            "bids": [["100.0", "5"]],
+            "asks": [["101.0", "4"]],
+        },
+    ),
     (30, diff(29, 110, 112, 105, [["100.0", "0"]])),
     (40, print_of(39, "99.0")),
     (50, print_of(49, "90.0", "INSURANCE_FUND")),
@@ -255,7 +264,9 @@ def test_a_recordings_book_is_the_markets(path, symbol):
     while not played.tape.ended:
         played.exchange._pass(played.exchange.now + 10_000 * MS)
     bids, asks = rebuilt(path, symbol)
-    assert bids == {float(market.grid.price(tick)): float(market.grid.qty(lots)) for tick, lots in market.bids.lots.items()}
+    assert bids == {
+        float(market.grid.price(tick)): float(market.grid.qty(lots)) for tick, lots in market.bids.lots.items()
+    }
     assert asks == {
         float(market.grid.price(-tick)): float(market.grid.qty(lots)) for tick, lots in market.asks.lots.items()
     }
