@@ -164,7 +164,7 @@ class SignalSettings(Section):
         20.0, "Widest spread that is traded, as Roll estimates it from closes.", "bps", ge=0, le=10_000
     )
     max_book_spread_bps: float = setting(
-        5.0, "Widest spread of a live order book that is traded; simulations on candles have none.", "bps", gt=0, le=1000
+        5.0, "Widest spread of a live order book that is traded; candles alone have none.", "bps", gt=0, le=1000
     )
     max_flow_against: float = setting(
         0.3, "Most flow of 20 bars against the side that is still traded.", "fraction", ge=0, le=1
@@ -314,7 +314,9 @@ class SecretSettings(Section):
     """Keys of others' services: from the environment or `.env` only, never shown."""
 
     cryptopanic_token: SecretStr | None = setting(None, "Key of CryptoPanic, for headlines.", "secret", "text")
-    coingecko_api_key: SecretStr | None = setting(None, "Key of CoinGecko: prices, and headlines with a paid plan.", "secret", "text")
+    coingecko_api_key: SecretStr | None = setting(
+        None, "Key of CoinGecko; paid plans bring headlines.", "secret", "text"
+    )
 
 
 class Settings(Section):
