@@ -36,16 +36,20 @@ from features.orderflow import measures
 from features.registry import feature_set
 from ingest.candles import Candles, gaps_of, load_candles
 from ingest.prices import get_ohlcv
-from ingest.venue import base_of, instrument
+from ingest.venue import instrument
+from ingest.venue_client import base_of
 from utils.book import change, new_books
 from utils.config import EndpointSettings, Settings
-from utils.rows import BAR, NS_PER_MS, SIGNAL, Rows
+from utils.errors import DataUnavailable
+from utils.rows import BAR, NS_PER_MS, NS_PER_S, SIGNAL, Rows
 from utils.symbols import normalise_symbol
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent
 
 #: Bars of one close may arrive so far apart; then the missing ones are asked for by REST, s.
 GRACE_S = 5.0
+#: A bar so long after it should have closed is asked for by REST, s; if the exchange is gone, that says so.
+OVERDUE_S = 30.0
 #: Longest wait for an event before the clock is looked at, s.
 PATIENCE_S = 0.5
 
@@ -224,6 +228,7 @@ class LiveRun:
         self._freezers = [Freezer(last + market.tf_ns, market.tf_ns) for last in self._last]
         self._pending: dict[int, dict[int, Bar]] = {}
         self._since: dict[int, float] = {}
+        self._heard_s: float | None = None  # when the last instant was decided, or the first event was waited for
         self._books: list[Rows] = [np.full(len(market.bars), np.nan, BOOK_AT_CLOSE)]
         self._bars: list[Rows] = [self.market.bars]
         self._signals: list[Rows] = [self._decided(self.market.bars)]
@@ -250,20 +255,25 @@ class LiveRun:
             self._freezers[sym].see(event.ts, self._tops[sym].see(event))
         return self.due(now_s)
 
-    def due(self, now_s: float, *, all_of_them: bool = False) -> list[Instant]:
+    def due(self, now_s: float) -> list[Instant]:
         """Decide instants that are complete, or whose missing bars had time enough to come."""
         done = []
         for ts in sorted(self._pending):
             waited = now_s - self._since[ts] > GRACE_S
-            if not (all_of_them or waited or len(self._pending[ts]) == len(self._index)):
+            if not (waited or len(self._pending[ts]) == len(self._index)):
                 break
             done += self._close(ts)
+        if done or self._heard_s is None:
+            self._heard_s = now_s
+        elif not self._pending and now_s - self._heard_s > self.market.tf_ns / NS_PER_S + OVERDUE_S:
+            self._heard_s = now_s
+            done = self._close(min(self._last) + self.market.tf_ns, late=True)
         return done
 
-    def _close(self, ts: int) -> list[Instant]:
-        """Decide the instant `ts`, and before it what the stream missed."""
-        bars, step = self._pending.pop(ts), self.market.tf_ns
-        del self._since[ts]
+    def _close(self, ts: int, *, late: bool = False) -> list[Instant]:
+        """Decide the instant `ts`, and before it what the stream missed; `late` = it is not to be acted on either."""
+        bars, step = self._pending.pop(ts, {}), self.market.tf_ns
+        self._since.pop(ts, None)
         parts = []
         for symbol, sym in self._index.items():
             bar, missed = bars.get(sym), self._last[sym] + step
@@ -278,9 +288,11 @@ class LiveRun:
                 rows["gap"] = np.diff(rows["ts"], prepend=self._last[sym]) // step - 1
                 self._last[sym] = int(rows["ts"][-1])
                 parts.append(rows)
+        if not parts:
+            return []
         merged = np.concatenate(parts).astype(BAR)
         merged = merged[np.lexsort((merged["sym"], merged["ts"]))]
-        return [self._instant(merged[merged["ts"] == at], late=bool(at < ts)) for at in np.unique(merged["ts"])]
+        return [self._instant(merged[merged["ts"] == at], late=late or at < ts) for at in np.unique(merged["ts"])]
 
     def _instant(self, bars: Rows, *, late: bool) -> Instant:
         """Bars of one close through features, signal and engine."""
@@ -381,9 +393,18 @@ def run_on_exchange(
             run = LiveRun(candles, market, settings, strategy, backfill=rest_backfill(tf, settings))
             if watch is not None:
                 watch(len(market.bars), run.first_rows())
-            interrupted = follow(run, stream, steps if live else None, live=live, tell=tell)
+            lost: DataUnavailable | None = None
+            interrupted = False
+            try:
+                interrupted = follow(run, stream, steps if live else None, live=live, tell=tell)
+            except DataUnavailable as error:
+                lost = error
             whole, outcome = run.finish()
+            if len(whole.decided) == 0:  # ended before the first bar closed: there is nothing to keep
+                raise lost or KeyboardInterrupt
             result = conclude(whole, settings, outcome, journal, started, began)
+            if lost is not None:
+                raise DataUnavailable(f"{lost}; what was decided until then stands in {result.report['logs']['run']}")
             return dataclasses.replace(result, interrupted=interrupted)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ingest import binance_messages as wire
+from ingest import binance_messages as messages
 from ingest.binance_messages import own_symbol, wire_symbol
 from ingest.depth_sync import Base, DepthSync, Diff
 from ingest.fields import (
@@ -31,7 +31,7 @@ from ingest.fields import (
     signed,
     within,
 )
-from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore
+from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.streams import Connection, Counts, ReceiveClock, Stream
 from ingest.wire import LIVE
 from utils.errors import ConfigError, ProtocolError
@@ -72,19 +72,24 @@ class _Numbered:
 
 
 def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Connection]:
-    """The sockets to open: futures have one address for book, quotes and trades, another for the rest."""
+    """The sockets to open: futures have one address for book, quotes and trades, another for the rest.
+
+    Raises:
+        ConfigError: no market of Binance.
+    """
+    known_market(market, messages.SNAPSHOTS)
     if market == "binance_spot":
         groups = {"": list(streams)}
     else:
         groups = {
-            "/public": [stream for stream in streams if stream.kind in wire.PUBLIC],
-            "/market": [stream for stream in streams if stream.kind not in wire.PUBLIC],
+            "/public": [stream for stream in streams if stream.kind in messages.PUBLIC],
+            "/market": [stream for stream in streams if stream.kind not in messages.PUBLIC],
         }
     found = []
     for path, group in groups.items():
         for first in range(0, len(group), MOST_STREAMS):
             part = tuple(group[first : first + MOST_STREAMS])
-            names = "/".join(wire.stream_name(stream, market) for stream in part)
+            names = "/".join(messages.stream_name(stream, market) for stream in part)
             found.append(Connection(f"{base_ws}{path}/stream?streams={names}", part))
     return found
 
@@ -116,9 +121,7 @@ class BinanceProtocol(ProtocolCore):
         stale_s: float = 10.0,
         anything: bool = False,
     ) -> None:
-        if market not in wire.SNAPSHOTS:
-            known = ", ".join(wire.SNAPSHOTS)
-            raise ConfigError(f"market: expected one of {known}, saw {market!r}; choose one of these")
+        known_market(market, messages.SNAPSHOTS)
         super().__init__(streams, market, clock, heartbeat_s, stale_s, anything)
         self._syncs: dict[str, DepthSync] = {}
         self._numbered: dict[str, _Numbered] = {}
@@ -129,7 +132,7 @@ class BinanceProtocol(ProtocolCore):
         self._funding: dict[str, tuple[int, float]] = {}  # next settlement, ns, and the rate last said
         self._wanted: dict[str, None] = {}
         for stream in streams:
-            if market == "binance_spot" and stream.kind in wire.FUTURES_ONLY:
+            if market == "binance_spot" and stream.kind in messages.FUTURES_ONLY:
                 raise ConfigError(f"{stream.kind} of {stream.symbol}: spot has none; choose a futures market")
             self._add(stream.symbol, stream.kind)
             if stream.tf:
@@ -161,7 +164,7 @@ class BinanceProtocol(ProtocolCore):
         """
         self._heard = recv_ns
         try:
-            message: wire.Message = decode(text, wire.MESSAGE)
+            message: messages.Message = decode(text, messages.MESSAGE)
             if message.lastUpdateId and message.stream is None:
                 return self._unnamed_snapshot(text, recv_ns)
             about, kind, body = _addressed(message, text)
@@ -170,21 +173,27 @@ class BinanceProtocol(ProtocolCore):
             raise
         return self._routed(about, kind, body, recv_ns)
 
+    def advance(self, text: bytes, recv_ns: int) -> bool:  # noqa: ARG002 - there is no such door
+        """False: Binance's changes all go through `receive`."""
+        return False
+
     def _routed(self, about: str, kind: str, body: Body, recv_ns: int) -> list[MarketEvent]:
         """Hand a message to its stream."""
         symbol = own_symbol(about, self.market)
-        if (symbol, kind) not in self._counts:
-            room = len(self._counts) < MOST_SYMBOLS * len(wire.NAMES)
-            if not (self._anything and kind and room and wire.SYMBOL.fullmatch(symbol)):
-                self._counts[UNKNOWN].messages += 1
-                return []
-            self._add(symbol, kind)
-        elif not kind:  # ("", "") itself
+        if not kind or not ((symbol, kind) in self._counts or self._at_sight(symbol, kind)):
             self._counts[UNKNOWN].messages += 1
             return []
         counts, handle = self._counts[symbol, kind], self._handlers[kind]
         feed = self._books[symbol] if kind == "book" else None
         return self._guarded(counts, feed, recv_ns, lambda: handle(symbol, counts, body, recv_ns))
+
+    def _at_sight(self, symbol: str, kind: str) -> bool:
+        """On a tape, a symbol is known once it is seen."""
+        room = len(self._counts) < MOST_SYMBOLS * len(messages.NAMES)
+        known = self._anything and room and messages.SYMBOL.fullmatch(symbol) is not None
+        if known:
+            self._add(symbol, kind)
+        return known
 
     def _same_symbol(self, seen: str, symbol: str) -> None:
         same_symbol(own_symbol(seen, self.market), symbol)
@@ -194,7 +203,7 @@ class BinanceProtocol(ProtocolCore):
     def _on_book(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
         feed, sync = self._books[symbol], self._syncs[symbol]
         sync.came = recv_ns
-        data: wire.Depth = decode(body, wire.DEPTH)
+        data: messages.Depth = decode(body, messages.DEPTH)
         self._same_symbol(data.s, symbol)
         pushed = milliseconds(data.E, "E")
         diff = self._diff(data, pushed)
@@ -222,7 +231,7 @@ class BinanceProtocol(ProtocolCore):
             self._want(feed, recv_ns)
         return events + self._meet(feed, recv_ns)
 
-    def _diff(self, data: wire.Depth, pushed: int) -> Diff:
+    def _diff(self, data: messages.Depth, pushed: int) -> Diff:
         """Checked changes.
 
         Raises:
@@ -300,7 +309,7 @@ class BinanceProtocol(ProtocolCore):
 
     def snapshot_path(self, symbol: str) -> str:
         """Path and query of that REST request, from the slash on."""
-        return wire.SNAPSHOTS[self.market].format(wire_symbol(symbol, self.market))
+        return messages.SNAPSHOTS[self.market].format(wire_symbol(symbol, self.market))
 
     def snapshot(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
         """The answer to it. A body that is no book is counted and asks again; a live book goes on by its stream.
@@ -309,10 +318,8 @@ class BinanceProtocol(ProtocolCore):
             ProtocolError: no book of that symbol is subscribed to.
         """
         name = own_symbol(symbol, self.market)
-        if name not in self._books:
-            if not (self._anything and wire.SYMBOL.fullmatch(name) and len(self._books) < MOST_SYMBOLS):
-                raise ProtocolError(f"snapshot: expected a symbol that is subscribed to, saw {shown(symbol)}")
-            self._add(name, "book")
+        if name not in self._books and not self._at_sight(name, "book"):
+            raise ProtocolError(f"snapshot: expected a symbol that is subscribed to, saw {shown(symbol)}")
         feed = self._books[name]
         feed.counts.messages += 1
         try:
@@ -327,7 +334,7 @@ class BinanceProtocol(ProtocolCore):
         return self._meet(feed, recv_ns)
 
     def _checked_snapshot(self, counts: Counts, body: str | bytes, recv_ns: int) -> Base:
-        data: wire.Snapshot = decode(body, wire.SNAPSHOT)
+        data: messages.Snapshot = decode(body, messages.SNAPSHOT)
         last = identity(data.lastUpdateId, "lastUpdateId")
         bids, asks = changes(data.bids, "bid"), changes(data.asks, "ask")
         if not bids and not asks:
@@ -349,7 +356,7 @@ class BinanceProtocol(ProtocolCore):
     # the other streams
 
     def _on_trade(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
-        data: wire.Trade = decode(body, wire.TRADE)
+        data: messages.Trade = decode(body, messages.TRADE)
         self._same_symbol(data.s, symbol)
         name, trade = ("trade", data.t) if data.t is not None else ("aggTrade", data.a)
         if trade is None:
@@ -369,7 +376,7 @@ class BinanceProtocol(ProtocolCore):
         return [Trade(symbol, ts, max(ts_recv, ts), price, qty, -1 if data.m else 1)]
 
     def _on_bar(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
-        data: wire.Kline = decode(body, wire.KLINE)
+        data: messages.Kline = decode(body, messages.KLINE)
         self._same_symbol(data.s, symbol)
         k, pushed = data.k, milliseconds(data.E, "E")
         start = milliseconds(k.t, "t")
@@ -395,7 +402,7 @@ class BinanceProtocol(ProtocolCore):
         return [bar]
 
     def _on_quote(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
-        data: wire.BookTicker = decode(body, wire.BOOK_TICKER)
+        data: messages.BookTicker = decode(body, messages.BOOK_TICKER)
         self._same_symbol(data.s, symbol)
         update = identity(data.u, "u")
         quote = (above_zero(data.b, "b"), number(data.B, "B"), above_zero(data.a, "a"), number(data.A, "A"))
@@ -417,7 +424,7 @@ class BinanceProtocol(ProtocolCore):
         return [Quote(symbol, ts, max(ts_recv, ts), *quote)]
 
     def _on_mark(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
-        data: wire.Mark = decode(body, wire.MARK)
+        data: messages.Mark = decode(body, messages.MARK)
         self._same_symbol(data.s, symbol)
         ts, price = milliseconds(data.E, "E"), above_zero(data.p, "p")
         following = (milliseconds(data.T, "T"), signed(data.r, "r")) if data.T and data.r else None
@@ -436,7 +443,7 @@ class BinanceProtocol(ProtocolCore):
         return events
 
     def _on_liquidation(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
-        data: wire.ForceOrder = decode(body, wire.FORCE_ORDER)
+        data: messages.ForceOrder = decode(body, messages.FORCE_ORDER)
         order, pushed = data.o, milliseconds(data.E, "E")
         self._same_symbol(order.s, symbol)
         ts, price, qty = within(order.T, "T", pushed), above_zero(order.p, "p"), above_zero(order.q, "q")
@@ -447,15 +454,15 @@ class BinanceProtocol(ProtocolCore):
         return [Liquidation(symbol, ts, max(ts_recv, ts), price, qty, 1 if order.S == "BUY" else -1)]
 
 
-def _addressed(message: wire.Message, text: str | bytes) -> tuple[str, str, Body]:
+def _addressed(message: messages.Message, text: str | bytes) -> tuple[str, str, Body]:
     """Binance's symbol, the kind of stream ("" = none of ours), and the message without its envelope.
 
     Raises:
         Refused: it looks like nothing that Binance sends.
     """
     if isinstance(message.stream, str):
-        return *wire.stream_named(message.stream), message.data
+        return *messages.stream_named(message.stream), message.data
     if message.kind is None:
         raise Refused(f"message: expected a stream's event or an answer, saw {shown(text)}")
-    about = decode(message.o, wire.ABOUT).s if message.kind == "liquidations" else message.s
+    about = decode(message.o, messages.ABOUT).s if message.kind == "liquidations" else message.s
     return about if isinstance(about, str) else "", message.kind, text

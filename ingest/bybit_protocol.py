@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ingest import bybit_messages as wire
+from ingest import bybit_messages as messages
 from ingest.bybit_messages import Message, Topic
 from ingest.fields import (
     Refused,
@@ -26,7 +26,7 @@ from ingest.fields import (
     signed,
     within,
 )
-from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore
+from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.streams import Connection, ReceiveClock, Stream
 from ingest.wire import EMPTY, LIVE
 from utils.errors import ConfigError, ProtocolError
@@ -47,7 +47,12 @@ PATIENCE = 3
 
 
 def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Connection]:
-    """The sockets to open: one, until there are very many streams."""
+    """The sockets to open: one, until there are very many streams.
+
+    Raises:
+        ConfigError: no market of Bybit.
+    """
+    known_market(market, MARKETS)
     url = f"{base_ws}/v5/public/{MARKETS[market]}"
     return [
         Connection(url, tuple(streams[first : first + MOST_STREAMS])) for first in range(0, len(streams), MOST_STREAMS)
@@ -81,13 +86,12 @@ class BybitProtocol(ProtocolCore):
         stale_s: float = 10.0,
         anything: bool = False,
     ) -> None:
-        if market not in MARKETS:
-            raise ConfigError(f"market: expected one of {', '.join(MARKETS)}, saw {market!r}; choose one of these")
+        known_market(market, MARKETS)
         super().__init__(streams, market, clock, heartbeat_s, stale_s, anything)
         self.refused: dict[str, str] = {}
         self._topics: dict[str, Topic] = {}
         for stream in streams:
-            topic = wire.topic_of(stream)
+            topic = messages.topic_of(stream)
             self._add_topic(self._topics.get(topic.name, topic), stream.kind)
             self._count(stream.symbol, stream.kind)
         self._requests = 0
@@ -150,8 +154,9 @@ class BybitProtocol(ProtocolCore):
         return []
 
     def _acknowledged(self, message: Message, now_ns: int) -> None:
-        # Bybit answers in order, and may leave the id away
-        request = str(message.req_id) if str(message.req_id) in self._pending else next(iter(self._pending), "")
+        request = message.req_id if isinstance(message.req_id, str) else ""
+        if request not in self._pending:  # Bybit answers in order, and may leave the id away
+            request = next(iter(self._pending), "")
         _, names = self._pending.pop(request, (0, []))
         if message.success:
             return
@@ -160,7 +165,7 @@ class BybitProtocol(ProtocolCore):
                 self._subscribe([name], now_ns)
         for name in names if len(names) == 1 else ():
             topic = self._topics[name]
-            self.refused[name] = str(message.ret_msg)[:200]
+            self.refused[name] = message.ret_msg[:200] if isinstance(message.ret_msg, str) else "no reason given"
             self._count(topic.symbol, _main_kind(topic)).bad_messages += 1
 
     def tick(self, now_ns: int) -> list[MarketEvent]:
@@ -206,7 +211,7 @@ class BybitProtocol(ProtocolCore):
             self._unanswered = 0
             return []
         try:
-            message: Message = decode(text, wire.MESSAGE)
+            message: Message = decode(text, messages.MESSAGE)
             if not isinstance(message.topic, str):
                 events = self._answer(message, recv_ns)
                 unknown.messages += 1
@@ -226,20 +231,20 @@ class BybitProtocol(ProtocolCore):
 
     def _at_sight(self, name: str) -> Topic | None:
         """On a tape, a topic is known once it is seen."""
-        topic = wire.topic_named(name) if self._anything and len(self._topics) < MOST_TOPICS else None
+        topic = messages.topic_named(name) if self._anything and len(self._topics) < MOST_TOPICS else None
         if topic:
             self._add_topic(topic, *(("quote", "mark") if topic.kind == "quote" else (topic.kind,)))
         return topic
 
     def _times(self, message: Message, recv_ns: int) -> tuple[int, int]:
         """Exchange time (of matching, where that is said) and corrected receive time of a message."""
-        pushed = milliseconds(decode(message.ts, wire.WHOLE), "ts")
-        matched = milliseconds(decode(message.cts, wire.WHOLE), "cts") if message.cts else pushed
+        pushed = milliseconds(decode(message.ts, messages.WHOLE), "ts")
+        matched = milliseconds(decode(message.cts, messages.WHOLE), "cts") if message.cts else pushed
         return matched, self._stamp(max(pushed, matched), recv_ns)
 
     def _on_book(self, topic: Topic, message: Message, recv_ns: int) -> list[MarketEvent]:
         feed = self._feeds[topic.name]
-        data: wire.Book = decode(message.data, wire.BOOK)
+        data: messages.Book = decode(message.data, messages.BOOK)
         if message.type not in ("snapshot", "delta"):
             raise Refused(f"type: expected snapshot or delta, saw {shown(message.type)}")
         same_symbol(data.s, topic.symbol)
@@ -272,7 +277,7 @@ class BybitProtocol(ProtocolCore):
 
     def _on_trades(self, topic: Topic, message: Message, recv_ns: int) -> list[MarketEvent]:
         counts = self._count(topic.symbol, "trades")
-        rows: list[wire.Trade] = decode(message.data, wire.TRADES)
+        rows: list[messages.Trade] = decode(message.data, messages.TRADES)
         pushed, ts_recv = self._times(message, recv_ns)
         self._seen(counts, pushed)
         trades = []
@@ -290,12 +295,12 @@ class BybitProtocol(ProtocolCore):
 
     def _on_bars(self, topic: Topic, message: Message, recv_ns: int) -> list[MarketEvent]:
         counts = self._count(topic.symbol, "bars")
-        rows: list[wire.Kline] = decode(message.data, wire.KLINES)
+        rows: list[messages.Kline] = decode(message.data, messages.KLINES)
         pushed, ts_recv = self._times(message, recv_ns)
         self._seen(counts, pushed)
         bars = []
         for row in rows:
-            if wire.TF_OF.get(row.interval) != topic.tf:
+            if messages.TF_OF.get(row.interval) != topic.tf:
                 raise Refused(f"interval: expected that of {topic.name}, saw {shown(row.interval)}")
             start = milliseconds(row.start, "start")
             opened, high, low = above_zero(row.open, "open"), above_zero(row.high, "high"), above_zero(row.low, "low")
@@ -313,7 +318,7 @@ class BybitProtocol(ProtocolCore):
         return events
 
     def _on_ticker(self, topic: Topic, message: Message, recv_ns: int) -> list[MarketEvent]:
-        data: wire.Ticker = decode(message.data, wire.TICKER)
+        data: messages.Ticker = decode(message.data, messages.TICKER)
         same_symbol(data.symbol, topic.symbol)
         ts, ts_recv = self._times(message, recv_ns)
         self._seen(self._count(topic.symbol, _main_kind(topic)), ts)
@@ -344,7 +349,7 @@ class BybitProtocol(ProtocolCore):
 
     def _on_liquidations(self, topic: Topic, message: Message, recv_ns: int) -> list[MarketEvent]:
         counts = self._count(topic.symbol, "liquidations")
-        rows: list[wire.Liquidation] = decode(message.data, wire.LIQUIDATIONS)
+        rows: list[messages.Liquidation] = decode(message.data, messages.LIQUIDATIONS)
         pushed, ts_recv = self._times(message, recv_ns)
         self._seen(counts, pushed)
         events: list[MarketEvent] = []
@@ -384,8 +389,7 @@ def _quote(ticker: dict[str, str]) -> tuple[float, ...]:
 def _settled(symbol: str, before: dict[str, str], now: dict[str, str], ts: int) -> list[Funding]:
     """The settlement that lies between two states of the ticker, at the rate last seen before it."""
     due, following = (int(number(state.get("nextFundingTime") or "0", "nextFundingTime")) for state in (before, now))
-    old, new = (signed(state.get("fundingRate") or "0", "fundingRate") for state in (before, now))
-    del new  # only checked
+    rates = [signed(state.get("fundingRate") or "0", "fundingRate") for state in (before, now)]
     if before.get("fundingRate") and 0 < due < following and ts >= due * NS_PER_MS:
-        return [Funding(symbol, milliseconds(due, "nextFundingTime"), old)]
+        return [Funding(symbol, milliseconds(due, "nextFundingTime"), rates[0])]
     return []

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from ingest import venue_checks as check
-from ingest.prices import CandleSource, when_ms
+from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.retry import BadVenueData, IncompleteCandles, at_ms
 from ingest.store import Covered, Entry, Series, Store, missing, now_text, touching
 from ingest.venue import Listing, Venue, venue
@@ -77,6 +77,7 @@ class CandleRows:
     def __init__(self, where: Venue, listing: Listing, tf: str, settings: IngestSettings) -> None:
         self._source = CandleSource(where, listing, tf, settings)
         self._tf_ms = TIMEFRAMES[tf] // 1_000_000
+        self._listed_ms = listing.listed_ms
         self.page_ms = self._source.page * self._tf_ms
         self._taker = where.exchange == "binance"
 
@@ -116,9 +117,10 @@ class CandleRows:
         return pa.table({"timestamp": opens} | columns)
 
     def gaps(self, table: Any, period: Covered) -> tuple[dict[str, Any], ...]:
-        """Runs of missing candles: the first one's open, and how many."""
+        """Runs of missing candles: the first one's open, and how many. What lies before the first trade is no gap."""
         opens = table.column("timestamp").cast("int64").to_numpy()
-        runs = check.runs_missing(opens, Span(period.start, period.end, self._tf_ms))
+        young = self._listed_ms is not None and opens[0] < self._listed_ms + LISTING_MS
+        runs = check.runs_missing(opens, Span(int(opens[0]) if young else period.start, period.end, self._tf_ms))
         return tuple({"first": at_ms(first), "candles": candles} for first, candles in runs)
 
 
@@ -187,14 +189,14 @@ def download(
     """
     series = Series(store, place, listing.symbol)
     entries, pages = series.entries(), series.covered()
+    if wanted.end <= wanted.start:
+        return None
     if one and entries:
         ends = [wanted, *(Covered(*entry.covers) for entry in entries)]
         wanted = Covered(min(each.start for each in ends), max(each.end for each in ends))
-    if wanted.end <= wanted.start:
-        return None
     period, replaced = touching(wanted, entries, pages)
     holes = missing(period, [*(Covered(*entry.covers) for entry in replaced), *pages])
-    if not holes and len(replaced) == 1:
+    if len(replaced) == 1 and period == Covered(*replaced[0].covers):
         return Download(replaced[0], store.root, 0)
     todo = [
         Covered(start, min(start + rows.page_ms, hole.end))
@@ -344,9 +346,10 @@ def run(flags: argparse.Namespace) -> int:
     until = None if flags.until is None else when_ms(flags.until, "--until", end=True)
     where = venue(flags.exchange or settings.market.exchange, market_type, settings.endpoints)
     names = [name for name in (flags.symbol or settings.market.symbol).split(",") if name.strip()]
+    listings = [where.listing(name, settings.ingest, trading=False) for name in names]
     done: list[Download | None] = []
     try:
-        for listing in [where.listing(name, settings.ingest, trading=False) for name in names]:
+        for listing in listings:
             done += fetch_all(where, listing, tf, since, until, flags, settings.ingest)
     except DataUnavailable as error:
         raise DataUnavailable(f"{error}; what came is kept, and the same command goes on from there") from error
@@ -382,14 +385,15 @@ def fetch_all(
             done.append(download(store, where.folder, where, listing, funding, hours, meter, one=True))
     if not flags.json:
         for each in done:
-            print(f"{name}: there is nothing yet in this period" if each is None else sentence(each))
+            print(f"{listing.symbol}: no funding was settled in this period" if each is None else sentence(each))
     return done
 
 
 def sentence(done: Download) -> str:
     """What was done, in one line."""
     entry = done.entry
-    gaps = f"{len(entry.gaps)} gaps, listed in manifest.json" if entry.gaps else "no gaps"
+    count = len(entry.gaps)
+    gaps = f"{count} gap{'s' * (count > 1)}, listed in manifest.json" if count else "no gaps"
     new = "downloaded" if done.fetched else "nothing new"
     return f"{done.root / entry.path}: {entry.rows:,} rows, {entry.first} to {entry.last}, {gaps}; {new}"
 

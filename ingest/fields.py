@@ -38,10 +38,12 @@ def decode(text: str | bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any]) 
 
 
 def shown(value: object) -> str:
-    """The beginning of a value, for a sentence."""
+    """The beginning of a value, for a sentence; Python refuses to print very long numbers and very deep lists."""
     plain = bytes(value) if isinstance(value, msgspec.Raw) else value
-    if isinstance(plain, int) and plain.bit_length() > 64:  # Python refuses to print very long ones
+    if isinstance(plain, int) and plain.bit_length() > 64:
         return f"a number of {plain.bit_length()} bits"
+    if isinstance(plain, list | dict):
+        return f"a {type(plain).__name__}"
     return repr(plain[:_SHOWN] if isinstance(plain, str | bytes) else plain)[:_SHOWN]
 
 

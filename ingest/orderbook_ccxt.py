@@ -113,11 +113,12 @@ def _fetch_book(where: Venue, symbol: str, depth: int, settings: IngestSettings)
         book: dict[str, Any] = client.fetch_order_book(listing.unified, depth)
         _check_wire(where, listing)
         check.book(book["bids"], book["asks"])
-        tells_time = where.folder in DEPTHS and where.folder != "binance_spot"
-        if tells_time or book["timestamp"] is not None:
-            check.recent(book["timestamp"], where.seen_ms(), settings.stale_s, "book time")
         if where.exchange == "binance":
             check.number(book["nonce"], "book's last update id")
+        tells_time = where.folder in DEPTHS and where.folder != "binance_spot"
+        if tells_time or book["timestamp"] is not None:
+            stamp = book["timestamp"]
+            where.at_present(client, lambda now_ms: check.recent(stamp, now_ms, settings.stale_s, "book time"))
         return book
 
     return where.call(f"fetch_order_book {listing.symbol}", ask, settings)
@@ -142,7 +143,7 @@ def _fetch_trades(where: Venue, symbol: str, limit: int, settings: IngestSetting
 
     def ask(client: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = client.fetch_trades(listing.unified, None, limit)
-        check.trades(found, listing.unified, where.seen_ms(), settings.stale_s)
+        where.at_present(client, lambda now_ms: check.trades(found, listing.unified, now_ms, settings.stale_s))
         return found
 
     return where.call(f"fetch_trades {listing.symbol}", ask, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -114,9 +114,7 @@ class ProtocolCore(ABC):
         self._failure = ""
         self._heard = 0  # when the last message came, ns
         self._ahead: tuple[int, int] | None = None  # receive and exchange time of the first stamp that was ahead
-        # compiled here if it must be, not while a socket waits
-        self._change(0, (), (), anew=True)
-        advance(b"", 0, 0, self._records)
+        self._change(0, (), (), anew=True)  # compiled here if it must be, not while a socket waits
 
     @abstractmethod
     def _ask(self, feed: BookFeed, now_ns: int) -> None:
@@ -358,6 +356,16 @@ class ProtocolCore(ABC):
             if feed.invalid_since:
                 seen.invalid_ns += max(seen.last_ts - feed.invalid_since, 0)
         return counts
+
+
+def known_market(market: str, markets: Collection[str]) -> None:
+    """A venue has this market.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if market not in markets:
+        raise ConfigError(f"market: expected one of {', '.join(markets)}, saw {market!r}; choose one of these")
 
 
 def _array(levels: tuple[Level, ...]) -> Changes:

@@ -63,6 +63,8 @@ __all__ = ["FAULT_KINDS", "REST_FAULTS", "WS_FAULTS", "Fault", "Limits", "Replay
 T = TypeVar("T")
 HOST = "127.0.0.1"
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
+#: Requests that are still being answered when the box stops may take so long, s.
+STOP_WITHIN_S = 0.2
 #: Longest nap of the pump, s; with no listener the clock is only looked at so often.
 NAP_S = 0.05
 #: Longest work in one go, s, and how far the clock may be behind before it is set anew.
@@ -210,7 +212,7 @@ class ReplayServer:
         self._thread_id = threading.get_ident()
         app = web.Application(client_max_size=2**16)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=STOP_WITHIN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, HOST, self._port, ssl_context=self._ssl)
         await site.start()
@@ -229,6 +231,10 @@ class ReplayServer:
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+    async def ready(self) -> None:
+        """Wait until the first market is made; the others follow in the background."""
+        await self._ready(self.exchange.symbols[0])
 
     async def serve(self) -> None:
         """Serve for ever.
@@ -310,6 +316,16 @@ class ReplayServer:
     def clear_faults(self) -> None:
         """Let nothing more go wrong; what was done to a connection stays done."""
         self._in_loop(self._desk.clear)
+
+    def push(self, text: str, venue: str = "") -> None:
+        """Send a frame of your own to every connection, or to those of one venue."""
+
+        def work() -> None:
+            for connection in self._open:
+                if venue in {"", connection.venue}:
+                    connection.say(text)
+
+        self._in_loop(work)
 
     def freeze(self) -> None:
         """Let time stand still, after everything that has happened was sent."""
@@ -503,9 +519,12 @@ class ReplayServer:
                 _hang_up(request)
             wait = {} if fault.wait is None else {"Retry-After": f"{fault.wait:g}"}
             return web.Response(status=fault.status, headers=wait, text="not now")
-        await self._ready(request.path_qs)
         ws = web.WebSocketResponse(autoping=False, autoclose=False, compress=False, max_msg_size=2**20)
-        await ws.prepare(request)
+        try:
+            await ws.prepare(request)
+        except ConnectionError:
+            return ws  # the client did not wait
+        await self._ready(request.path_qs)
         self.connections.total += 1
         self.connections.by_venue[venue] = self.connections.by_venue.get(venue, 0) + 1
         connection = Connection(f"box-{self.connections.total}", venue, ws, request)

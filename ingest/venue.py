@@ -291,6 +291,18 @@ class Venue:
         """Exchange time when the last answer came; only inside `call`, and after `reading`."""
         return (self.answer.wall_ns + self._offset_ns()) / NS_PER_MS
 
+    def at_present(self, client: Any, look: Callable[[float], T]) -> T:
+        """What `look` says of the last answer at the present time (ms), and if it refuses, of the time asked for anew.
+
+        Only inside `call`, and after `reading`: an exchange in a box may run faster than the world.
+        """
+        try:
+            return look(self.seen_ms())
+        except BadVenueData:
+            if not client.has["fetchTime"]:
+                raise
+            return look(float(check.time_ms(client.fetch_time(), "exchange time")))
+
     # --- instruments
 
     def markets(self, settings: IngestSettings) -> Mapping[str, Mapping[str, Any]]:

@@ -34,7 +34,7 @@ ODD = 2**63 - 1
 TOPIC_BYTES = 64
 MOST_CHANGES = 512
 
-QUOTE, COMMA, MINUS, POINT, COLON = 34, 44, 45, 46, 58
+QUOTE, COMMA, POINT, COLON = 34, 44, 46, 58
 ZERO, NINE, OPEN_LIST, BACKSLASH, CLOSE_LIST, OPEN, CLOSE = 48, 57, 91, 92, 93, 123, 125
 #: Keys and words of a message as numbers, see `word`.
 TOPIC, TYPE, TS, CTS, DATA, SYMBOL, BID_LIST, ASK_LIST, UPDATE, DELTA = (
@@ -187,6 +187,15 @@ def word(text: bytes, at: int) -> tuple[int, int]:
 
 
 @inlined
+def quoted(text: bytes, at: int) -> tuple[int, int]:
+    """(start, end) of what stands between quotes at `at`; end -1 = it is not plain, or nothing."""
+    if at >= len(text) or text[at] != QUOTE:
+        return -1, -1
+    end = text_end(text, at + 1)
+    return (at + 1, end) if end > at + 1 else (-1, -1)
+
+
+@inlined
 def skip(text: bytes, at: int) -> int:
     """Where a text or whole number that is not looked at ends; -1 = it is neither."""
     if at < len(text) and text[at] == QUOTE:
@@ -211,48 +220,43 @@ def find_feed(feeds: Rows, text: bytes, start: int, end: int) -> int:
     return -1
 
 
-@compiled
-def advance(text: bytes, recv_ns: int, lag: int, feeds: Rows) -> int:
-    """Check a plain delta whole, then apply it to its live book.
+#: What `scan` answers to a message that is no plain delta.
+NOT_PLAIN = (-1, -1, -1, -1, -1, -1, -1, -1, -1)
 
-    Args:
-        text: the message.
-        recv_ns: when it was received, ns, not corrected.
-        lag: of the receive clock, see `ingest.streams.ReceiveClock`.
-        feeds: FEED records.
+
+@inlined
+def scan(text: bytes, changes: NDArray[np.float64]) -> tuple[int, int, int, int, int, int, int, int, int]:
+    """Read a plain delta; its levels go to `changes`.
 
     Returns:
-        Receive time less exchange time, ns; ODD = the message is for `receive`. A book that this message crosses holds
-        its levels then, and nothing else is changed: they are absolute, so `receive` writes the same once more.
+        Where topic and symbol begin and end; ts and cts, ms, -1 = not there; update id; levels of each side.
     """
-    if len(feeds) == 0 or len(text) == 0 or text[0] != OPEN:
-        return ODD
-    changes = feeds[0].changes
-    topic_start = topic_end = symbol_start = symbol_end = 0
-    ts = matched = update = bids = asks = -1
+    if len(text) == 0 or text[0] != OPEN:
+        return NOT_PLAIN
+    topic_start = topic_end = symbol_start = symbol_end = ts = matched = update = bids = asks = -1
     delta = inside = False
     at = 1
     while True:
         at, key = word(text, at)
         if at < 0 or at >= len(text) or text[at] != COLON:
-            return ODD
+            return NOT_PLAIN
         at += 1
         if inside:
-            if key == SYMBOL and symbol_end == 0 and at < len(text) and text[at] == QUOTE:
-                symbol_start, symbol_end = at + 1, text_end(text, at + 1)
+            if key == SYMBOL and symbol_end < 0:
+                symbol_start, symbol_end = quoted(text, at)
                 at = symbol_end + 1 if symbol_end > 0 else -1
-            elif key == BID_LIST and bids < 0:
-                at, bids = level_list(text, at, changes, BIDS)
-            elif key == ASK_LIST and asks < 0:
-                at, asks = level_list(text, at, changes, ASKS)
+            elif (key == BID_LIST and bids < 0) or (key == ASK_LIST and asks < 0):
+                side = BIDS if key == BID_LIST else ASKS
+                at, count = level_list(text, at, changes, side)
+                bids, asks = (count, asks) if side == BIDS else (bids, count)
             elif key == UPDATE and update < 0:
                 at, update = whole(text, at)
-            elif key in (SYMBOL, BID_LIST, ASK_LIST, UPDATE):
-                return ODD
+            elif key in (SYMBOL, BID_LIST, ASK_LIST, UPDATE):  # twice
+                return NOT_PLAIN
             else:
                 at = skip(text, at)
-        elif key == TOPIC and topic_end == 0 and at < len(text) and text[at] == QUOTE:
-            topic_start, topic_end = at + 1, text_end(text, at + 1)
+        elif key == TOPIC and topic_end < 0:
+            topic_start, topic_end = quoted(text, at)
             at = topic_end + 1 if topic_end > 0 else -1
         elif key == TYPE and not delta:
             at, kind = word(text, at)
@@ -266,41 +270,63 @@ def advance(text: bytes, recv_ns: int, lag: int, feeds: Rows) -> int:
             at += 1
             continue
         elif key in (TOPIC, TYPE, TS, CTS, DATA):
-            return ODD
+            return NOT_PLAIN
         else:
             at = skip(text, at)
-        if at < 0 or at >= len(text):
-            return ODD
-        if inside and text[at] == CLOSE:
+        if inside and 0 <= at < len(text) and text[at] == CLOSE:
             inside = False
             at += 1
-            if at >= len(text):
-                return ODD
+        if at < 0 or at >= len(text):
+            return NOT_PLAIN
         if text[at] == COMMA:
             at += 1
-        elif not inside and text[at] == CLOSE and at == len(text) - 1:
-            break
+        elif text[at] == CLOSE and not inside and at == len(text) - 1 and delta and bids >= 0 and asks >= 0:
+            return topic_start, topic_end, symbol_start, symbol_end, ts, matched, update, bids, asks
         else:
-            return ODD
+            return NOT_PLAIN
 
+
+@inlined
+def names_symbol(text: bytes, topic_start: int, topic_end: int, symbol_start: int, symbol_end: int) -> bool:
+    """Is the symbol the last part of the topic?"""
+    offset = topic_end - symbol_end
+    if symbol_end < 0 or symbol_start + offset <= topic_start or text[symbol_start + offset - 1] != POINT:
+        return False
+    same = symbol_start
+    while same < symbol_end and text[same] == text[same + offset]:
+        same += 1
+    return same == symbol_end
+
+
+@compiled
+def advance(text: bytes, recv_ns: int, lag: int, feeds: Rows) -> int:
+    """Check a plain delta whole, then apply it to its live book.
+
+    Args:
+        text: the message.
+        recv_ns: when it was received, ns, not corrected.
+        lag: of the receive clock, see `ingest.streams.ReceiveClock`.
+        feeds: FEED records, at least one.
+
+    Returns:
+        Receive time less exchange time, ns; ODD = the message is for `receive`. A book that this message crosses holds
+        its levels then, and nothing else is changed: they are absolute, so `receive` writes the same once more.
+    """
+    changes = feeds[0].changes
+    topic_start, topic_end, symbol_start, symbol_end, ts, matched, update, bids, asks = scan(text, changes)
+    if topic_end < 0 or not names_symbol(text, topic_start, topic_end, symbol_start, symbol_end):
+        return ODD
     index = find_feed(feeds, text, topic_start, topic_end)
-    if index < 0 or not delta or bids < 0 or asks < 0:
+    if index < 0:
         return ODD
     feed = feeds[index]
     if feed.state != LIVE or update == 1 or update != feed.update_id + 1:
         return ODD
-    offset = topic_end - symbol_end  # the symbol is the topic's last part
-    if symbol_end == 0 or symbol_start + offset <= topic_start or text[symbol_start + offset - 1] != POINT:
-        return ODD
-    for i in range(symbol_start, symbol_end):
-        if text[i] != text[i + offset]:
-            return ODD
     if matched < 0:
         matched = ts
-    first, last = min(ts, matched), max(ts, matched)
-    if first < ERA_START_MS or last >= ERA_END_MS:
+    if min(ts, matched) < ERA_START_MS or max(ts, matched) >= ERA_END_MS:
         return ODD
-    behind = recv_ns - last * NS_PER_MS
+    behind = recv_ns - max(ts, matched) * NS_PER_MS
     if behind - min(lag, 0) < -AHEAD_NS:
         return ODD
 
@@ -311,11 +337,12 @@ def advance(text: bytes, recv_ns: int, lag: int, feeds: Rows) -> int:
         put(book, ASKS, changes[ASKS, i, 0], changes[ASKS, i, 1])
     if settle(book):
         return ODD
-    if matched * NS_PER_MS > feed.ts:
+    at = matched * NS_PER_MS
+    if at > feed.ts:
         feed.moved = recv_ns
     feed.update_id = update
-    feed.ts = matched * NS_PER_MS
+    feed.ts = at
     feed.ts_recv = recv_ns - min(lag, behind, 0)
-    feed.latest = max(feed.latest, feed.ts)
+    feed.latest = max(feed.latest, at)
     feed.applied += 1
     return behind

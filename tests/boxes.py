@@ -206,7 +206,7 @@ class ListPeer:
         self.said: list[dict[str, Any]] = []
         self.times: list[int] = []
 
-    def hear(self, topic: str, text: str, at_ns: int) -> None:
+    def hear(self, _topic: str, text: str, at_ns: int) -> None:
         self.heard.append(json.loads(text))
         self.times.append(at_ns)
 

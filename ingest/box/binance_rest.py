@@ -192,7 +192,7 @@ class BinanceRest:
             raise refusal(-1127, "More than 1 hours between startTime and endTime.")
         if start < self._ms - 48 * _HOUR_MS and start:
             start = self._ms - 48 * _HOUR_MS
-        trades = [t for t in market.trades if t.id >= first_id and start <= t.ts // MS <= end]
+        trades = [t for t in market.trades if t.aggregate >= first_id and start <= t.ts // MS <= end]
         groups = aggregated(trades)
         groups = groups[:limit] if start or first_id else groups[-limit:]
         return [aggregate_row(market, group) for group in groups]

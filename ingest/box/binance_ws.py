@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from ingest.box.exchange import Exchange
-from ingest.box.market import LENGTHS, MS, Candle, Deed, Market, Print, bucket, bucket_end
+from ingest.box.market import AGGREGATE_NS, LENGTHS, MS, Candle, Deed, Market, Print, bucket, bucket_end
 from ingest.box.wire import Peer, Topic, Topics, text_of
 
 #: Speeds of the order book stream, ns; 0 = every change at once.
@@ -120,23 +122,16 @@ class TradeTopic(Topic):
         ]
 
 
-def aggregated(prints: list[Print]) -> list[list[Print]]:
-    """Trades grouped as Binance aggregates them: one taker, one price, one instant."""
-    groups: list[list[Print]] = []
-    for trade in prints:
-        last = groups[-1][-1] if groups else None
-        if last and (last.ts, last.side, last.tick) == (trade.ts, trade.side, trade.tick):
-            groups[-1].append(trade)
-        else:
-            groups.append([trade])
-    return groups
+def aggregated(prints: Iterable[Print]) -> list[list[Print]]:
+    """Trades grouped as Binance aggregates them: one side and one price within 100 ms."""
+    return [list(group) for _, group in groupby(prints, attrgetter("aggregate"))]
 
 
 def aggregate_row(market: Market, group: list[Print]) -> dict[str, Any]:
-    """An aggregate trade; its id is that of its first trade."""
+    """An aggregate trade."""
     first = group[0]
     return {
-        "a": first.id,
+        "a": first.aggregate,
         "p": market.grid.price(first.tick),
         "q": market.grid.qty(sum(trade.lots for trade in group)),
         "f": first.id,
@@ -150,7 +145,7 @@ class AggTradeTopic(Topic):
     """`<s>@aggTrade`: trades of one taker at one price, every 100 ms."""
 
     path = MARKET
-    cadence = 100 * MS
+    cadence = AGGREGATE_NS
 
     def __init__(self, name: str, exchange: Exchange, symbol: str) -> None:
         super().__init__(name, exchange, symbol)

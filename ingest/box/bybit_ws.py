@@ -176,7 +176,8 @@ class KlineTopic(Topic):
 
     def first(self) -> list[str]:
         """The candle as it stands."""
-        self._open_ms = bucket(self.now // MS, self.tf)
+        if not self.peers:
+            self._open_ms = bucket(self.now // MS, self.tf)
         return [self._message(confirm=False)]
 
     def due(self) -> list[str]:

@@ -101,6 +101,7 @@ async def _serve(flags: argparse.Namespace, faults: list[Fault]) -> None:
     except OSError as error:
         raise ConfigError(f"--port: expected a free port, saw {flags.port} ({error.strerror}); name another") from None
     try:
+        await box.ready()
         print(_as_json(box) if flags.json else _greeting(box, flags), flush=True)
         await box.serve()
     finally:

@@ -99,6 +99,8 @@ class Exchange:
         """Send what waits for its moment, so that every view shows the market as it stands."""
         for listener in self.listeners:
             listener.moment(self.now, all_due=True)
+        for flow in self._flows.values():
+            flow.market.close_aggregate()
 
     def _pass(self, until_ns: int) -> None:
         """Let everything happen up to an instant, symbols mixed in order of time."""

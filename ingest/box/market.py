@@ -11,7 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 MS = 1_000_000  # ns
 MINUTE_MS = 60_000
@@ -19,6 +22,8 @@ DAY_MS = 24 * 60 * MINUTE_MS
 FUNDING_MS = 8 * 60 * MINUTE_MS
 #: Trades that stay to be asked for; half of them go when there are twice as many.
 KEPT_TRADES = 100_000
+#: Binance aggregates trades so long.
+AGGREGATE_NS = 100 * MS
 #: A market order through so many levels is taken to be, in its last part, a liquidation.
 LIQUIDATION_LEVELS = 3
 #: Lengths of the venues' candles in ms; a month is the calendar's.
@@ -39,6 +44,8 @@ LENGTHS = {
     "1w": 7 * DAY_MS,
     "1M": 0,
 }
+#: One instant, or an array of them.
+Number = TypeVar("Number", int, NDArray[np.int64])
 _FIRST_MONDAY_MS = 4 * DAY_MS  # 1970-01-05
 
 
@@ -67,6 +74,7 @@ class Print(NamedTuple):
     tick: int
     lots: int
     seq: int
+    aggregate: int  # number of Binance's aggregate trade it is part of
 
 
 class Liquidation(NamedTuple):
@@ -145,6 +153,11 @@ def merged(candles: Sequence[Candle], open_ms: int) -> Candle:
     for name in ("lots", "bought", "trades", "value", "bought_value"):
         setattr(whole, name, sum(getattr(candle, name) for candle in candles))
     return whole
+
+
+def aggregate_window(at_ns: Number) -> Number:
+    """Number of the 100 ms in which trades of one side at one price are one aggregate; their last instant is in it."""
+    return (at_ns - 1) // AGGREGATE_NS
 
 
 def bucket(ms: int, tf: str) -> int:
@@ -261,6 +274,8 @@ class Market:
         self.candles: list[Candle] = []  # of a minute; the last is being formed
         self.liquidations: list[Liquidation] = []
         self.last_trade_id = dice % 1_000_000
+        self.last_aggregate = dice % 500_000
+        self._aggregate_key: tuple[int, int, int] | None = None  # window, side and tick of the one that may grow
         self._closed_day: tuple[int, Candle] | None = None
 
     # --- forward
@@ -287,9 +302,7 @@ class Market:
 
     def _trade(self, arrival: Arrival) -> list[Print]:
         self.roll(arrival.ts)
-        first = self.last_trade_id + 1
-        prints = [Print(first + i, arrival.ts, *fill, self.seq) for i, fill in enumerate(arrival.fills)]
-        self.last_trade_id += len(prints)
+        prints = [self._print(arrival, fill) for fill in arrival.fills]
         if not self.candles:
             tick = prints[0].tick
             self.candles.append(Candle(bucket(arrival.ts // MS, "1m"), tick, tick, tick, tick))
@@ -302,6 +315,18 @@ class Market:
         if len({trade.tick for trade in prints}) >= LIQUIDATION_LEVELS:
             self.liquidations.append(Liquidation(last.ts, last.side, last.tick, last.lots))
         return prints
+
+    def _print(self, arrival: Arrival, fill: Fill) -> Print:
+        key = (aggregate_window(arrival.at), fill.side, fill.tick)
+        if key != self._aggregate_key:
+            self.last_aggregate += 1
+            self._aggregate_key = key
+        self.last_trade_id += 1
+        return Print(self.last_trade_id, arrival.ts, *fill, self.seq, self.last_aggregate)
+
+    def close_aggregate(self) -> None:
+        """The aggregate trade that might still grow has been published."""
+        self._aggregate_key = None
 
     def roll(self, now_ns: int) -> None:
         """Begin the candles that are due: flat ones where nothing trades."""

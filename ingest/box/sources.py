@@ -9,7 +9,19 @@ from decimal import Decimal
 
 import numpy as np
 
-from ingest.box.market import KEPT_TRADES, MINUTE_MS, MS, Arrival, Candle, Change, Fill, Grid, Market, Print
+from ingest.box.market import (
+    KEPT_TRADES,
+    MINUTE_MS,
+    MS,
+    Arrival,
+    Candle,
+    Change,
+    Fill,
+    Grid,
+    Market,
+    Print,
+    aggregate_window,
+)
 from ingest.synthetic import BLOCK, BOOK, EVENT, GRID, LEVELS, MASK, TRADE, Ints, SyntheticMarket, open_market
 from utils.rows import BAR, NS_PER_S, Rows
 
@@ -64,12 +76,14 @@ class SyntheticFlow:
         first_id = market.last_trade_id + 1
         market.last_trade_id += len(rows)
         kept = slice(max(0, len(rows) - KEPT_TRADES), None)
-        columns = (rows["ts"], rows["side"], ticks, lots)
+        aggregates = market.last_aggregate + _aggregates(rows["ts"], rows["side"], ticks)
+        columns = (rows["ts"], rows["side"], ticks, lots, aggregates)
         prints = zip(*(_listed(column[kept]) for column in columns), strict=True)
         market.trades = [
-            Print(first_id + kept.start + i, ts, side, tick, size, market.seq)
-            for i, (ts, side, tick, size) in enumerate(prints)
+            Print(first_id + kept.start + i, ts, side, tick, size, market.seq, aggregate)
+            for i, (ts, side, tick, size, aggregate) in enumerate(prints)
         ]
+        market.last_aggregate = market.trades[-1].aggregate if market.trades else market.last_aggregate
         market.apply(Arrival(self.symbol, start_ns, start_ns, _book(self._market), whole=True))
         first = int(ticks[0]) if len(ticks) else market.bids.best
         market.candles = [Candle(market.begin_ms, first, first, first, first)]
@@ -128,6 +142,13 @@ def _candles(ts: Ints, side: Ints, ticks: Ints, lots: Ints, first_id: int) -> It
     columns = (opens[first], ticks[first], *edges, ticks[last - 1], *sums, last - first, first_id + first)
     for at, o, h, l, c, size, bought, quote, bought_quote, n, trade_id in zip(*map(_listed, columns), strict=True):  # noqa: E741
         yield Candle(at, o, h, l, c, size, bought, n, quote, bought_quote, trade_id)
+
+
+def _aggregates(ts: Ints, side: Ints, ticks: Ints) -> Ints:
+    """Numbers from 1 of the aggregate trades that trades are part of."""
+    keys = np.stack((aggregate_window(ts), side, ticks))
+    begins = np.any(np.diff(keys, axis=1, prepend=-1) != 0, axis=0)
+    return np.cumsum(begins)
 
 
 def _listed(column: Ints) -> list[int]:

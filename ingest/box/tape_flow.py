@@ -331,15 +331,19 @@ class Recorded:
                 else:
                     side.pop(price, None)
 
-    def snapshot(self) -> list[str]:
-        """Everything said so far as one message; none where nothing was, or where topics have no snapshots."""
+    def snapshot(self, **instead: int) -> list[str]:
+        """Everything said so far as one message; none where nothing was, or where topics have no snapshots.
+
+        Args:
+            instead: of what the latest message of a book said, such as `u=1`.
+        """
         if not self.message:
             return []
         data = self.fields
         if not data:
             bids = sorted(self.bids.items(), key=lambda level: -float(level[0]))
             asks = sorted(self.asks.items(), key=lambda level: float(level[0]))
-            data = self.message["data"] | {"b": bids, "a": asks}
+            data = self.message["data"] | {"b": bids, "a": asks} | instead
         return [text_of(self.message | {"type": "snapshot", "data": data})]
 
 
@@ -358,3 +362,7 @@ class RecordedTopic(Topic):
         """The recorded message."""
         topic, text = deed.arrival.raw
         return [text] if topic == self.name else []
+
+    def again(self, restart: bool, /) -> list[str]:
+        """The whole book in place of a recorded message."""
+        return self._state.snapshot(u=1) if restart else self._state.snapshot()

@@ -193,16 +193,16 @@ class Topics:
     def arrival(self, deed: Deed) -> None:
         """An order did something."""
         for topic in self._of_symbol.get(deed.arrival.symbol, ()):
-            self._tell(topic, topic.arrival(deed), deed.arrival.at)
+            self._tell(topic, self._struck(topic, topic.arrival(deed)), deed.arrival.at)
 
     def moment(self, now_ns: int, *, all_due: bool = False) -> None:
         """The clock stands at a multiple of a cadence; or everything that waits is to go out."""
         for topic in self._live.values():
             if topic.cadence and (all_due or now_ns % topic.cadence == 0):
-                self._tell(topic, self._due(topic), now_ns)
+                self._tell(topic, self._struck(topic, topic.due()), now_ns)
 
-    def _due(self, topic: Topic) -> list[str]:
-        texts = topic.due()
+    def _struck(self, topic: Topic, texts: list[str]) -> list[str]:
+        """What is sent, or a snapshot in its place, where such a fault strikes."""
         if texts and self._desk.faults:
             fault = self._desk.strike(("restart", "snapshot"), f"{self._venue} {topic.name}", self.exchange.now)
             if fault:

@@ -12,6 +12,7 @@ from backtest.exchange import Freezer, LiveRun, TopOfBook, follow
 from backtest.market import SyntheticFeed, build_market
 from backtest.sim_loop import simulate
 from utils.config import Settings
+from utils.errors import DataUnavailable
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, Trade
 
 MINUTE = 60_000_000_000
@@ -158,7 +159,7 @@ def test_a_bar_that_nobody_has_is_a_gap_and_never_made_up(sources):
 def test_a_bar_that_the_history_has_is_passed_over(sources):
     run = live_run(sources)
     assert [] == run.see(Bar.of(sources[0].rows[HISTORY - 1], "BTCUSDT", "1m"), 0.0)
-    assert [] == run.due(math.inf)
+    assert [] == run.due(50.0)
 
 
 def test_ctrl_c_ends_a_live_run_with_everything_decided_so_far(sources):
@@ -231,3 +232,29 @@ def test_the_top_of_a_book_follows_its_events_and_waits_for_a_snapshot_after_a_g
 def test_trades_of_the_stream_are_passed_over(sources):
     run = live_run(sources)
     assert [] == run.see(Trade("BTCUSDT", 1, 1, 1.0, 1.0, 1), 0.0)
+
+
+def test_a_stream_that_has_gone_silent_is_asked_for_by_rest(sources):
+    asked = []
+
+    def backfill(symbol, first, last):
+        asked.append(symbol)
+        (one,) = [one for one in sources if one.symbol == symbol]
+        return one.rows[(one.rows["ts"] >= first) & (one.rows["ts"] <= last)]
+
+    run = live_run(sources, backfill)
+    assert [] == run.due(1000.0)
+    assert [] == run.due(1090.0)
+    (instant,) = run.due(1090.1)
+    assert (["BTCUSDT", "ETHUSDT"], 2, True) == (asked, len(instant.bars), instant.late)
+    assert np.isnan(instant.signals["side"]).all()
+
+
+def test_an_exchange_that_is_gone_ends_a_live_run(sources):
+    def backfill(*_):
+        raise DataUnavailable("gone")
+
+    run = live_run(sources, backfill)
+    run.due(0.0)
+    with pytest.raises(DataUnavailable, match="gone"):
+        run.due(91.0)

@@ -655,3 +655,5 @@ def test_spot_has_no_marks_and_no_liquidations(kind):
 def test_an_unknown_market_is_refused():
     with pytest.raises(ConfigError, match="market"):
         BinanceProtocol([], market="binance_options")
+    with pytest.raises(ConfigError, match="market"):
+        connections([], "wss://x", "bybit_linear")

@@ -810,3 +810,5 @@ def test_all_streams_share_one_address():
     assert [Connection(url + "linear", streams)] == connections(streams, "wss://stream.bybit.com", "bybit_linear")
     assert [Connection(url + "spot", streams)] == connections(streams, "wss://stream.bybit.com", "bybit_spot")
     assert [] == connections([], "wss://stream.bybit.com", "bybit_spot")
+    with pytest.raises(ConfigError, match="market"):
+        connections(streams, "wss://stream.bybit.com", "binance_usdm")

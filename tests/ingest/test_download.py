@@ -1,19 +1,23 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from ingest.candles import load_candles
-from ingest.download import main
+from ingest.download import Meter, main
 from ingest.funding import load_funding, sibling_funding
 from ingest.replay_server import Fault
 from ingest.retry import at_ms
+from ingest.store import Covered, Series, Store
 from tests.ingest.rest import VENUES, paths, rest_box, unthrottled
 from utils.config import environment_name
 
@@ -129,7 +133,14 @@ def test_missing_candles_are_listed_and_never_filled(box, tmp_path, capsys):
     candles = load_candles(only(tmp_path))
     assert (2999, 1, 1) == (entry["rows"], len(entry["gaps"]), entry["gaps"][0]["candles"])
     assert entry["gaps"][0]["first"] == at_ms(candles.gaps[0].after_ts / 1e6)
-    assert "1 gaps, listed in manifest.json" in capsys.readouterr().out
+    assert "1 gap, listed in manifest.json" in capsys.readouterr().out
+
+
+@both
+def test_what_lies_before_the_first_trade_is_no_gap(box, exchange, tmp_path, capsys):
+    assert 0 == main(flags(box, exchange, tmp_path, since="2025-01-01"))
+    assert truth(box) == rows(load_candles(only(tmp_path)))
+    assert ", no gaps; downloaded" in capsys.readouterr().out
 
 
 def test_a_page_without_any_candle_is_an_error_and_what_came_is_kept(box, tmp_path, capsys):
@@ -187,6 +198,23 @@ def test_a_wrong_flag_is_one_sentence_and_exit_code_2(box, tmp_path, capsys, mor
     assert (True, 1) == (told in said, said.count("\n"))
 
 
+def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
+    with Meter("BTCUSDT 1m", 60_000, "candles", shown=True, pause_s=0.0) as meter:
+        for done in (0, 1000, 3000):
+            meter(done * 60_000, 4000 * 60_000)
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert ("", 2, True) == (out, len(lines), lines[0].startswith("BTCUSDT 1m: 1,000 of 4,000 candles, "))
+    assert re.search(r"3,000 of 4,000 candles, [\d,]+ a second, \d+ s to go$", lines[1])
+
+
+def test_where_nothing_is_to_be_shown_progress_is_silent(capsys):
+    with Meter("BTCUSDT 1m", 60_000, "candles", shown=False, pause_s=0.0) as meter:
+        meter(0, 1000)
+        meter(500, 1000)
+    assert ("", "") == capsys.readouterr()
+
+
 def test_without_a_beginning_nothing_is_downloaded(capsys):
     assert 2 == main([])
     assert (
@@ -235,6 +263,20 @@ def pages(box) -> list:
 def hashed(out: Path) -> dict[str, str]:
     """Hashes of the data files; a manifest holds the time of the download."""
     return {name: digest for name, digest in files(out).items() if "/BTCUSDT_" in name}
+
+
+def test_pages_that_a_killed_run_had_all_are_made_a_file_without_asking(box, tmp_path):
+    opens = [row[0] for row in truth(box)]
+    main(flags(box, "bybit", tmp_path, until=opens[999]))
+    whole = tmp_path / "whole"
+    main(flags(box, "bybit", whole))
+    rest = pq.ParquetFile(only(whole)).read().slice(1000)
+    with Store(tmp_path) as store:
+        Series(store, "bybit_linear/1m", "BTCUSDT").keep(Covered(opens[1000], opens[2999] + 60_000), rest)
+    shutil.rmtree(whole)
+    before = len(pages(box))
+    assert 0 == main(flags(box, "bybit", tmp_path))
+    assert (before, truth(box)) == (len(pages(box)), rows(load_candles(only(tmp_path))))
 
 
 @pytest.mark.slow

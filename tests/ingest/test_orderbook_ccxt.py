@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -101,6 +102,14 @@ def test_a_book_of_another_time_is_refused(box, exchange, skew_s):
     box.inject(Fault("clock_skew", match=BOOK[exchange], seconds=skew_s, times=0))
     with pytest.raises(DataUnavailable, match=r"book time: expected one of the last 10 s"):
         ask(box, exchange)
+
+
+@both
+def test_an_exchange_whose_clock_runs_faster_than_ours_is_asked_for_its_time_again(exchange):
+    with rest_box(speed=60.0) as hasty:
+        for _ in range(3):
+            assert 5 == len(ask(hasty, exchange, 5)["bids"])
+            time.sleep(0.5)
 
 
 def test_fifty_callers_at_once_cause_one_request(box):

@@ -18,7 +18,7 @@ from ingest.streams import Stream
 from tests.wire import MS, R0, T0, answer, bybit, bybit_book, bybit_trade, diff, enveloped, rest_book, text
 from utils.types import BookDelta, BookInvalid, BookSnapshot
 
-INPUTS = 4
+INPUTS = 8
 EXAMPLES = 20_000 // INPUTS // 2
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 STREAMS = [Stream(kind, symbol) for symbol in SYMBOLS for kind in ("book", "trades", "quote", "mark", "liquidations")]
@@ -223,6 +223,26 @@ def test_binance_raises_nothing_but_protocol_errors(actions):
         witness.check(witness.protocol.snapshot(symbol, book, R0))
     for step, action in enumerate(actions, 1):
         act(witness, binance_stream, step, action)
+
+
+@pytest.mark.parametrize(
+    "key", ["topic", "type", "ts", "op", "req_id", "ret_msg", "success", "stream", "e", "s", "lastUpdateId"]
+)
+def test_lists_of_any_depth_and_numbers_of_any_length_are_at_most_a_protocol_error(key):
+    heads = [
+        b'{"topic":"orderbook.50.BTCUSDT","data":{}',
+        b'{"op":"subscribe","success":false',
+        b'{"e":"trade"',
+        b'{"id":1',
+    ]
+    values = [b"[" * depth + b"]" * depth for depth in range(900, 1000)] + [
+        b"9" * length for length in range(4290, 4310)
+    ]
+    cores = [core(STREAMS) for core in (BybitProtocol, BinanceProtocol)]
+    for core in cores:
+        core.connected(R0)
+        seen = [answer(core, head + b',"' + key.encode() + b'":' + value + b"}") for head in heads for value in values]
+        assert {list, str} >= {type(one) for one in seen}
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: repr(junk[:20]))

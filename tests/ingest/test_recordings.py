@@ -106,4 +106,4 @@ def test_a_line_lost_doubled_or_swapped_is_caught(path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", recordings())
 def test_any_line_lost_doubled_or_swapped_is_caught(path):
-    assert [] == unnoticed(path, 400, 120)
+    assert [] == unnoticed(path, 200, 40)

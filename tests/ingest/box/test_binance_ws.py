@@ -85,13 +85,28 @@ def test_m_says_that_the_taker_sold():
     assert peer.heard[0]["t"] + 1 == peer.heard[1]["t"]
 
 
-def test_trades_of_one_taker_at_one_price_are_one_aggregate():
-    exchange = scripted(deed(1, fills=[(1, 101, 1), (1, 101, 2), (1, 102, 4)]), deed(2, fills=[(1, 102, 8)]))
+def test_trades_of_one_side_at_one_price_within_100_ms_are_one_aggregate():
+    exchange = scripted(
+        deed(1, fills=[(1, 101, 1), (1, 101, 2), (1, 102, 4)]),
+        deed(100, fills=[(1, 102, 8)]),
+        deed(101, fills=[(1, 102, 16)]),
+        deed(102, fills=[(-1, 102, 32)]),
+    )
     peer = listening(exchange, "btcusdt@aggTrade")
-    advance(exchange, 100)
-    assert [("10.10", "0.003", 1), ("10.20", "0.004", 0), ("10.20", "0.008", 0)] == [
+    advance(exchange, 200)
+    assert [("10.10", "0.003", 1), ("10.20", "0.012", 1), ("10.20", "0.016", 0), ("10.20", "0.032", 0)] == [
         (event["p"], event["q"], event["l"] - event["f"]) for event in peer.heard
     ]
+    assert [0, 1, 2, 3] == [event["a"] - peer.heard[0]["a"] for event in peer.heard]
+
+
+def test_an_aggregate_that_was_sent_does_not_grow():
+    exchange = scripted(deed(1, fills=[(1, 101, 1)]), deed(60, fills=[(1, 101, 2)]))
+    peer = listening(exchange, "btcusdt@aggTrade")
+    advance(exchange, 50)
+    exchange.flush()
+    advance(exchange, 100)
+    assert [("0.001", 0), ("0.002", 1)] == [(event["q"], event["a"] - peer.heard[0]["a"]) for event in peer.heard]
 
 
 def test_a_candle_is_closed_once_and_tells_what_takers_bought():

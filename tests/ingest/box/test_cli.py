@@ -34,7 +34,7 @@ def test_it_says_where_it_is_and_serves_until_ctrl_c(tmp_path):
             with urllib.request.urlopen(f"{found['http']}/fapi/v1/time", timeout=10) as reply:  # noqa: S310
                 bodies.append(json.load(reply))
         box.send_signal(signal.SIGINT)
-        _, errors = box.communicate(timeout=10)
+        _, errors = box.communicate(timeout=30)
     assert ([], ["serverTime"]) == (bodies[0], list(bodies[1]))
     assert (130, "stopped by Ctrl-C; no file is half-written\n") == (box.returncode, errors)
 
@@ -43,7 +43,7 @@ def test_it_prints_lines_for_the_environment():
     with started() as box:
         lines = [box.stdout.readline().strip() for _ in range(15)]
         box.send_signal(signal.SIGINT)
-        box.communicate(timeout=10)
+        box.communicate(timeout=30)
     exports = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
     assert 9 == len(exports)
     assert exports["SCALPER__ENDPOINTS__BYBIT_WS"].startswith("ws://127.0.0.1:")

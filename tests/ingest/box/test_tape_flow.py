@@ -14,7 +14,7 @@ import websockets
 
 from ingest.box import binance_ws, bybit_ws
 from ingest.box.exchange import Exchange
-from ingest.box.faults import Desk
+from ingest.box.faults import Desk, Fault
 from ingest.box.market import MS
 from ingest.box.tape_flow import Tape
 from ingest.box.wire import Topics
@@ -75,9 +75,10 @@ class Played:
     def __init__(self, path: Path, symbols: tuple[str, ...] | None = None) -> None:
         self.tape = Tape(path, symbols)
         self.exchange = Exchange(self.tape.symbols, self.tape.flow, self.tape.begin_ns, self.tape.lag_ns)
+        self.desk = Desk(1)
         views = {"bybit": bybit_ws.build, "binance": binance_ws.build}
         self.topics = {
-            venue: Topics(self.exchange, venue, Desk(1), lambda name, view=view: view(self.exchange, name))
+            venue: Topics(self.exchange, venue, self.desk, lambda name, view=view: view(self.exchange, name))
             for venue, view in views.items()
         }
         for topics in self.topics.values():
@@ -121,6 +122,15 @@ def test_who_comes_late_is_sent_the_book_so_far(tmp_path):
     snapshot, delta = heard.heard
     data = {"s": "BTCUSDT", "b": [["99.90", "2"]], "a": [["100.30", "0.5"]], "u": 8, "seq": 80}
     assert ("snapshot", data, BYBIT[4][1]) == (snapshot["type"], snapshot["data"], delta)
+
+
+def test_a_restart_of_a_recorded_stream_is_its_whole_book_with_u_1(tmp_path):
+    played = Played(written(tmp_path, *BYBIT))
+    played.desk.inject(Fault("restart", after=1), MIDNIGHT_NS)
+    heard = played.hear("orderbook.200.BTCUSDT")
+    played.until(200)
+    data = {"s": "BTCUSDT", "b": [["99.90", "2"]], "a": [["100.30", "0.5"]], "u": 1, "seq": 80}
+    assert [BYBIT[0][1]["data"], data, BYBIT[4][1]["data"]] == [message["data"] for message in heard.heard]
 
 
 def test_topics_that_the_tape_does_not_hold_are_made_of_its_book_and_trades(tmp_path):
@@ -281,15 +291,17 @@ def lines_of(path: Path, topic: str) -> Iterator[tuple[int, bytes]]:
 async def test_a_live_run_on_a_recording_hears_what_was_recorded_stamped_as_it_was():
     path = recorded(LINEAR)
     topics = ["orderbook.200.BTCUSDT", "publicTrade.BTCUSDT", "tickers.BTCUSDT"]
-    async with ReplayServer(tape=path, speed=math.inf) as box:
-        async with websockets.connect(f"{box.ws}/v5/public/linear?clock=tape", max_size=2**23) as ws:
-            await ws.send(json.dumps({"op": "subscribe", "args": topics}))
-            assert json.loads(await ws.recv())["success"]
-            heard = []
-            wanted = sorted(pair for topic in topics for pair in lines_of(path, topic))
-            while len(heard) < len(wanted):
-                clock = json.loads(await ws.recv())["clock"]
-                heard.append((clock, (await ws.recv()).encode()))
+    async with (
+        ReplayServer(tape=path, speed=math.inf) as box,
+        websockets.connect(f"{box.ws}/v5/public/linear?clock=tape", max_size=2**23) as ws,
+    ):
+        await ws.send(json.dumps({"op": "subscribe", "args": topics}))
+        assert json.loads(await ws.recv())["success"]
+        heard = []
+        wanted = sorted(pair for topic in topics for pair in lines_of(path, topic))
+        while len(heard) < len(wanted):
+            clock = json.loads(await ws.recv())["clock"]
+            heard.append((clock, (await ws.recv()).encode()))
     assert wanted == sorted(heard)
     assert [at for at, _ in heard] == sorted(at for at, _ in heard)
 
