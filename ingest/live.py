@@ -36,7 +36,7 @@ from utils.symbols import normalise_symbol
 from utils.types import BookInvalid, BookSnapshot, MarketEvent
 
 #: Time between two looks at the watch, s.
-TICK_S = 0.25
+TICK_S = 0.1
 #: Exchanges cut a socket after 24 h; ours are renewed before, not all at once. In seconds.
 RENEW_S = 23 * 3600.0
 #: Shortest time between two log lines of the same kind, s.

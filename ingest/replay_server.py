@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import re
 import ssl as tls
 import sys
@@ -34,10 +33,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from aiohttp import WSMsgType, web
 
@@ -48,7 +46,9 @@ from ingest.box.faults import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Desk, Fault
 from ingest.box.front import Front
 from ingest.box.limits import Limits
 from ingest.box.line import Ping
-from ingest.box.market import LENGTHS, Grid, Side
+from ingest.box.market import LENGTHS
+from ingest.box.pace import Pace
+from ingest.box.seen import CandleSeen, Connections, FrameSeen, RequestSeen, candle_seen, levels_seen
 from ingest.box.sources import SyntheticFlow
 from ingest.box.tape_flow import Tape
 from ingest.box.wire import Asked, Reply, Topics
@@ -65,57 +65,9 @@ HOST = "127.0.0.1"
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 #: Requests that are still being answered when the box stops may take so long, s.
 STOP_WITHIN_S = 0.2
-#: Longest nap of the pump, s; with no listener the clock is only looked at so often.
-NAP_S = 0.05
-#: Longest work in one go, s, and how far the clock may be behind before it is set anew.
-MOMENT_S, BEHIND_S = 0.02, 10.0
-#: At full speed, messages that may wait for the slowest reader.
-MOST_WAITING = 64
 #: A look at all connections for pongs that are due, s; Binance pings so often and waits so long; Bybit wants a word.
 LOOK_S, PING_EVERY_S, PONG_WITHIN_S, SILENCE_S = 0.1, 180.0, 600.0, 600.0
 _STREAMS = re.compile(r"^/v5/public/linear$|^(/public|/market)?/(ws|stream)(/.*)?$")
-
-
-class RequestSeen(NamedTuple):
-    """A request a client made."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    status: int
-    at: float  # s, time.monotonic
-
-
-class FrameSeen(NamedTuple):
-    """A frame a client sent; PING, PONG and CLOSE stand for the protocol's own."""
-
-    connection: str
-    venue: str
-    text: str
-    at: float  # s, time.monotonic
-
-
-class CandleSeen(NamedTuple):
-    """A candle as every view shows it; prices quote, volumes base."""
-
-    open_ms: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    taker_buy_volume: float
-    trades: int
-
-
-@dataclass(slots=True)
-class Connections:
-    """How many sockets there are and were."""
-
-    open: int = 0
-    total: int = 0  # whose handshake was answered
-    refused: int = 0
-    by_venue: dict[str, int] = field(default_factory=dict)
 
 
 class ReplayServer:
@@ -172,7 +124,6 @@ class ReplayServer:
                 return SyntheticFlow(symbol, preset, seed, begin, history_hours)
 
             self.exchange = Exchange(tuple(symbols or SYMBOLS), flow, begin)
-        self.speed = speed
         self.requests: list[RequestSeen] = []
         self.frames: list[FrameSeen] = []
         self.connections = Connections()
@@ -189,9 +140,13 @@ class ReplayServer:
         self._ssl = ssl
         self._open: dict[Connection, float] = {}  # last frame of the client, monotonic s
         self._thread_id = 0
-        self._frozen = False
-        self._waits = self.tape is not None  # for the first subscription
-        self._origin = (0.0, self.exchange.now)  # monotonic s, exchange ns
+        self._pace = Pace(
+            self.exchange,
+            speed,
+            waits=self.tape is not None,
+            lag=lambda: max((connection.lag for connection in self._open), default=0),
+            ended=lambda: self.ended,
+        )
 
     # --- life
 
@@ -217,8 +172,8 @@ class ReplayServer:
         site = web.TCPSite(self._runner, HOST, self._port, ssl_context=self._ssl)
         await site.start()
         self.port: int = self._runner.addresses[0][1]
-        self._origin = (time.monotonic(), self.exchange.now)
-        self._tasks = [asyncio.create_task(work()) for work in (self._pump, self._make_all, self._look_after)]
+        self._pace.start()
+        self._tasks = [asyncio.create_task(work()) for work in (self._pace.run, self._make_all, self._look_after)]
 
     async def stop(self) -> None:
         """Hang up and close; raises what went wrong in the background."""
@@ -331,26 +286,20 @@ class ReplayServer:
         """Let time stand still, after everything that has happened was sent."""
 
         def work() -> None:
-            self._catch_up()
-            self._frozen = True
+            self._pace.freeze()
             self.exchange.flush()
 
         self._in_loop(work)
 
     def resume(self) -> None:
         """Let time go on from where it stands."""
-
-        def work() -> None:
-            self._frozen = self._waits = False
-            self._origin = (time.monotonic(), self.exchange.now)
-
-        self._in_loop(work)
+        self._in_loop(self._pace.resume)
 
     def step(self, seconds: float) -> None:
         """Move a frozen box on by so much exchange time, and send everything that happened."""
 
         def work() -> None:
-            if not self._frozen:
+            if not self._pace.frozen:
                 raise ConfigError("step: expected a frozen box, saw one that runs; freeze() it first")
             until = self.exchange.now + round(seconds * NS_PER_S)
             while not self.exchange.advance(until):
@@ -364,7 +313,7 @@ class ReplayServer:
 
         def work() -> tuple[tuple[Level, ...], tuple[Level, ...]]:
             market = self.exchange.market(symbol)
-            return _levels(market.grid, market.bids, levels), _levels(market.grid, market.asks, levels)
+            return levels_seen(market, market.bids, levels), levels_seen(market, market.asks, levels)
 
         return self._in_loop(work)
 
@@ -375,20 +324,7 @@ class ReplayServer:
 
         def work() -> list[CandleSeen]:
             market = self.exchange.market(symbol)
-            price, qty = market.grid.price, market.grid.qty
-            return [
-                CandleSeen(
-                    open_ms=row.open_ms,
-                    open=float(price(row.open)),
-                    high=float(price(row.high)),
-                    low=float(price(row.low)),
-                    close=float(price(row.close)),
-                    volume=float(qty(row.lots)),
-                    taker_buy_volume=float(qty(row.bought)),
-                    trades=row.trades,
-                )
-                for row in market.candles_of(tf, 0, 2**62)
-            ]
+            return [candle_seen(market, row) for row in market.candles_of(tf, 0, 2**62)]
 
         return self._in_loop(work)
 
@@ -412,53 +348,7 @@ class ReplayServer:
         """(kind, subject) of every fault so far."""
         return self._desk.log
 
-    # --- time
-
-    def _target(self) -> int:
-        """Where the clock should stand, ns."""
-        since, begin = self._origin
-        if self._frozen or self._waits or math.isinf(self.speed):
-            return self.exchange.now
-        return begin + round((time.monotonic() - since) * self.speed * NS_PER_S)
-
-    def _catch_up(self) -> None:
-        """Move on to the present, or as far as a moment allows."""
-        target, end = self._target(), time.monotonic() + MOMENT_S
-        while not self.exchange.advance(target) and time.monotonic() < end:
-            pass
-
-    async def _pump(self) -> None:
-        """Move the clock on and send what falls due, at the pace asked for."""
-        while True:
-            due = self.exchange.next_moment()
-            if due is not None and self._waits:
-                self._waits = False
-                self._origin = (time.monotonic(), self.exchange.now)
-            if self._frozen or self._waits:
-                await asyncio.sleep(0.005)
-            elif math.isinf(self.speed):
-                await self._rush(due)
-            else:
-                target = self._target()
-                done = self.exchange.advance(target)
-                if target - self.exchange.now > BEHIND_S * self.speed * NS_PER_S:
-                    self._origin = (time.monotonic(), self.exchange.now)  # faster than this machine: the clock slips
-                await asyncio.sleep(self._nap() if done else 0)
-
-    def _nap(self) -> float:
-        """Seconds until something is due."""
-        due = self.exchange.next_moment()
-        if due is None:
-            return NAP_S
-        return min(max((due - self._target()) / NS_PER_S / self.speed, 0.0), NAP_S)
-
-    async def _rush(self, due: int | None) -> None:
-        """As fast as the readers take it; time stands still while nobody listens, and after the end of a tape."""
-        if due is None or self.ended or any(connection.lag > MOST_WAITING for connection in self._open):
-            await asyncio.sleep(0.001)
-            return
-        self.exchange.advance(due)
-        await asyncio.sleep(0)
+    # --- markets and heartbeats
 
     async def _make_all(self) -> None:
         """Make every market, one after the other, in the background."""
@@ -493,7 +383,7 @@ class ReplayServer:
             return await self._talk(request)
         if not request.path.endswith(("/time", "/ping")):
             await self._ready(request.query_string)
-        self._catch_up()
+        self._pace.catch_up()
         asked = Asked(request.path, request.query, request.headers)
         root = f"{request.scheme}://{request.host}"
         reply = self._front.reply(request.method, asked, root)
@@ -508,7 +398,7 @@ class ReplayServer:
         if not _STREAMS.match(request.path):
             self.unknown.append(f"WS {request.path}")
             return web.Response(status=404)
-        self._catch_up()
+        self._pace.catch_up()
         venue = "bybit" if request.path.startswith("/v5") else "binance"
         subject = f"{venue} handshake {request.path_qs}"
         fault = self._desk.strike(("handshake_refused", "handshake_hang"), subject, self.exchange.now)
@@ -533,7 +423,7 @@ class ReplayServer:
 
     async def _converse(self, connection: Connection, ws: web.WebSocketResponse, request: web.Request) -> None:
         """Everything from the handshake to the end."""
-        self._catch_up()
+        self._pace.catch_up()
         session: Session
         if connection.venue == "bybit":
             session = bybit_ws.BybitSession(self._bybit, connection)
@@ -574,7 +464,7 @@ class ReplayServer:
                 connection.pong()
             elif not connection.dead:
                 await self._ready(text)
-                self._catch_up()
+                self._pace.catch_up()
                 connection.session.receive(text)
 
 
@@ -604,13 +494,6 @@ async def _deliver(request: web.Request, reply: Reply) -> web.StreamResponse:
             await asyncio.sleep(0.05)  # or the reset overtakes what was sent
             _hang_up(request)
     return response
-
-
-def _levels(grid: Grid, side: Side, levels: int) -> tuple[Level, ...]:
-    """The best levels of a side as prices and quantities."""
-    return tuple(
-        (float(grid.price(side.sign * tick)), float(grid.qty(lots))) for tick, lots in side.top(levels).items()
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -41,7 +41,7 @@ import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ingest.box.exchange import Exchange
-from ingest.box.market import MS, Arrival, Candle, Change, Fill, Grid, Market
+from ingest.box.market import MS, Arrival, Change, Fill, Grid, Market
 from ingest.replay_server import ReplayServer
 
 #: The real names of the venues' hosts.
@@ -172,9 +172,9 @@ class ListFlow:
 
     def __init__(self, symbol: str = "BTCUSDT", arrivals: Sequence[Arrival] = ()) -> None:
         self.market = Market(symbol, Grid(Decimal("0.1"), Decimal("0.001")), MIDNIGHT_NS // MS, 0)
+        self.market.begin(100)
         book = [Change(1, 100 - i, 1) for i in range(5)] + [Change(-1, 101 + i, 1) for i in range(5)]
         self.market.apply(Arrival(symbol, MIDNIGHT_NS, MIDNIGHT_NS, book, whole=True))
-        self.market.candles = [Candle(MIDNIGHT_NS // MS, 100, 100, 100, 100)]
         self._arrivals = list(arrivals)
 
     def take(self, until_ns: int) -> Iterator[Arrival]:

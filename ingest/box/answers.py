@@ -8,7 +8,7 @@ from dataclasses import replace
 from ingest.box.faults import REST_FAULTS, Desk, Fault
 from ingest.box.market import MS, Market
 from ingest.box.spoil import ANSWER, skewed
-from ingest.box.wire import Asked, Reply, json_reply, text_of
+from ingest.box.wire import JSON, Asked, Reply, json_reply, text_of
 from utils.rows import NS_PER_S
 
 HTML = b"<!DOCTYPE html><html><head><title>One moment</title></head><body><h1>Please wait</h1></body></html>"
@@ -19,7 +19,7 @@ _KINDS = frozenset(REST_FAULTS) - {"clock_skew", "clock_drift"}
 
 def delivered(desk: Desk, venue: str, asked: Asked, reply: Reply, market: Market | None, now_ns: int) -> Reply:
     """The answer as it leaves the box."""
-    if not desk.faults:
+    if not desk.faults or reply.kind != JSON:
         return reply
     query = "&".join(f"{name}={value}" for name, value in asked.query.items())
     subject = f"{venue} {asked.path}?{query}"

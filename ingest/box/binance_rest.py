@@ -8,7 +8,7 @@ from typing import Any
 from ingest.box.binance_ws import aggregate_row, aggregated, best_prices
 from ingest.box.exchange import Exchange
 from ingest.box.market import DAY_MS, LENGTHS, MINUTE_MS, MS, Candle, Market, Print, bucket_end
-from ingest.box.wire import Asked, Refused, Reply, json_reply
+from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
 
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 #: Requests a minute, in units of weight.
@@ -21,7 +21,7 @@ _HOUR_MS = 60 * MINUTE_MS
 
 def weight(path: str, limit: str, symbol: str) -> int:
     """What a request costs of the minute's budget; a limit that is no number costs the least."""
-    size = int(limit) if limit.isdigit() else 0
+    size = whole_number(limit) or 0
     if path.endswith("/klines"):
         return 1 if 0 < size < 100 else 2 if size < 500 else 5 if size <= 1000 else 10
     if path.endswith("/depth"):
@@ -349,10 +349,10 @@ def refusal(code: int, message: str, status: int = 400) -> Refused:
 
 def whole(asked: Asked, name: str, default: int, least: int, most: int) -> int:
     """A whole number among the parameters, within its bounds."""
-    text = asked.text(name, str(default))
-    if not text.isdigit() or not least <= int(text) <= most:
+    number = whole_number(asked.text(name, str(default)))
+    if number is None or not least <= number <= most:
         raise refusal(-1130, f"Data sent for parameter '{name}' is not valid.")
-    return int(text)
+    return number
 
 
 def span(asked: Asked) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from ingest.box.bybit_ws import DEPTHS, INTERVALS, DepthTopic, ticker, trade_id
 from ingest.box.exchange import Exchange
 from ingest.box.market import DAY_MS, MINUTE_MS, MS, Market, bucket, trimmed
-from ingest.box.wire import Asked, Refused, Reply, Topics, json_reply
+from ingest.box.wire import Asked, Refused, Reply, Topics, json_reply, whole_number
 
 CATEGORIES = ("linear", "spot", "inverse", "option")
 #: Periods of the positioning statistics, ms.
@@ -81,10 +81,10 @@ class BybitRest:
         return self._exchange.market(symbol)
 
     def _whole(self, asked: Asked, name: str, default: int, least: int, most: int) -> int:
-        text = asked.text(name, str(default)) or str(default)
-        if not text.lstrip("-").isdigit() or int(text) < least or int(text) > most:
+        number = whole_number(asked.text(name, str(default)) or str(default))
+        if number is None or not least <= number <= most:
             raise self.refusal(f"params error: {name} invalid")
-        return int(text)
+        return number
 
     def _clipped(self, asked: Asked, default: int, most: int) -> int:
         """A limit that the venue cuts rather than refuses."""
@@ -105,16 +105,13 @@ class BybitRest:
     def _instruments(self, asked: Asked) -> dict[str, Any]:
         category, symbol, status = self._category(asked), asked.text("symbol"), asked.text("status", "Trading")
         asked.text("baseCoin")
-        limit, cursor = self._clipped(asked, 500, 1000), asked.text("cursor")
-        if not cursor.isdigit() and cursor:
-            raise self.refusal("params error: cursor invalid")
+        limit, begin = self._clipped(asked, 500, 1000), self._whole(asked, "cursor", 0, 0, 10**9)
         names = list(self._exchange.symbols) if category == "linear" and status == "Trading" else []
         if symbol and symbol not in names:
             if category == "linear":
                 raise self.refusal("params error: symbol invalid")
             names = []
         chosen = [symbol] if symbol and names else names
-        begin = int(cursor or 0)
         page = chosen[begin : begin + limit]
         onward = str(begin + limit) if begin + limit < len(chosen) else ""
         rows = [self._instrument(self._exchange.market(name)) for name in page]
@@ -241,8 +238,8 @@ class BybitRest:
             raise self.refusal(f"params error: {period_name} invalid")
         limit, length = self._clipped(asked, 50, 500 if period_name == "period" else 200), PERIODS[period]
         start, end = self._span(asked, "startTime", "endTime")
-        cursor = asked.text("cursor")
-        newest = min(self._ms, end, int(cursor) if cursor.isdigit() else end) // length * length
+        cursor = self._whole(asked, "cursor", 2**53, 0, 2**53)
+        newest = min(self._ms, end, cursor) // length * length
         oldest = max(-(-market.begin_ms // length) * length, start)
         stamps = list(range(newest, oldest - 1, -length))
         return stamps[:limit], str(stamps[limit]) if len(stamps) > limit else ""
@@ -272,9 +269,9 @@ class BybitRest:
         return {"list": rows, "nextPageCursor": onward}
 
     def _risk(self, asked: Asked) -> dict[str, Any]:
-        category, symbol, cursor = self._category(asked), asked.text("symbol"), asked.text("cursor")
+        category, symbol = self._category(asked), asked.text("symbol")
+        begin = self._whole(asked, "cursor", 0, 0, 10**9)
         names = [self._market(asked).symbol] if symbol else list(self._exchange.symbols)
-        begin = int(cursor) if cursor.isdigit() else 0
         rows = [
             {
                 "id": 15 * index + step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from ingest.box.answers import delivered
@@ -56,13 +57,11 @@ class Front:
 
     def _answer(self, venue: str, asked: Asked, root: str, now_ns: int) -> Reply:
         if venue == "binance":
-            refused = self._binance_budget.refusal(asked, now_ns)
-            reply = refused or self._binance.reply(asked)
-            return replace(reply, headers=reply.headers | self._binance_budget.headers())
+            refused, headers = self._binance_budget.refusal(asked, now_ns), self._binance_budget.headers()
+            return _with(headers, refused, asked, self._binance.reply)
         if venue == "bybit":
-            refused = self._bybit_budget.refusal(now_ns)
-            reply = refused or self._bybit.reply(asked)
-            return replace(reply, headers=reply.headers | self._bybit_budget.headers())
+            refused, headers = self._bybit_budget.refusal(now_ns), self._bybit_budget.headers()
+            return _with(headers, refused, asked, self._bybit.reply)
         if venue == "cryptopanic":
             return self._panic.reply(asked, root)
         paid = asked.path.startswith(f"{PRO_PATH}/") or asked.headers.get("host", "").startswith(PRO_HOST)
@@ -73,3 +72,11 @@ class Front:
         """The market that a request names."""
         symbol = asked.query.get("symbol", "")
         return self._exchange.market(symbol) if symbol in self._exchange.symbols else None
+
+
+def _with(headers: dict[str, str], refused: Reply | None, asked: Asked, answer: Callable[[Asked], Reply]) -> Reply:
+    """The refusal or the answer, with what the venue says about its budget."""
+    if refused is not None:
+        asked.refused()
+    reply = refused or answer(asked)
+    return replace(reply, headers=reply.headers | headers)

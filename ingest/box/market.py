@@ -280,6 +280,10 @@ class Market:
 
     # --- forward
 
+    def begin(self, tick: int) -> None:
+        """Open the first candle, flat at a price until something trades."""
+        self.candles = [Candle(bucket(self.begin_ms, "1m"), tick, tick, tick, tick)]
+
     def apply(self, arrival: Arrival) -> Deed:
         """Take in what an order did."""
         self.ts = arrival.ts
@@ -303,9 +307,6 @@ class Market:
     def _trade(self, arrival: Arrival) -> list[Print]:
         self.roll(arrival.ts)
         prints = [self._print(arrival, fill) for fill in arrival.fills]
-        if not self.candles:
-            tick = prints[0].tick
-            self.candles.append(Candle(bucket(arrival.ts // MS, "1m"), tick, tick, tick, tick))
         for trade in prints:
             self.candles[-1].add(trade)
         self.trades += prints
@@ -332,7 +333,7 @@ class Market:
         """Begin the candles that are due: flat ones where nothing trades."""
         now_ms = now_ns // MS
         candles = self.candles
-        while candles and candles[-1].open_ms + MINUTE_MS <= now_ms:
+        while candles[-1].open_ms + MINUTE_MS <= now_ms:
             close = candles[-1].close
             candles.append(Candle(candles[-1].open_ms + MINUTE_MS, close, close, close, close))
 
@@ -340,13 +341,11 @@ class Market:
 
     @property
     def last_tick(self) -> int:
-        """Price of the last trade; the best bid before there was one."""
-        return self.candles[-1].close if self.candles else self.bids.best
+        """Price of the last trade."""
+        return self.candles[-1].close
 
     def candles_of(self, tf: str, start_ms: int, end_ms: int) -> list[Candle]:
         """Candles with open times in [start, end], oldest first; the newest may be unfinished."""
-        if not self.candles:
-            return []
         minutes = self.candles
         zero = minutes[0].open_ms
         first = bucket(max(start_ms, zero), tf)

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from ingest.box.exchange import Exchange
 from ingest.box.market import MS, Market
-from ingest.box.wire import Asked, Refused, Reply, json_reply
+from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
 from utils.rows import NS_PER_S
 
 CRYPTOPANIC_TOKEN = "placeholder-cryptopanic"  # noqa: S105 - opens only this box
@@ -89,11 +89,10 @@ class CryptoPanic:
         for name in ("public", "regions", "following", "format"):
             asked.text(name)
         coins = {coin for coin in asked.text("currencies").upper().split(",") if coin}
-        page = asked.text("page", "1")
-        if not page.isdigit() or not 1 <= int(page) <= MOST_PAGES:
+        number = whole_number(asked.text("page", "1")) or 0
+        if not 1 <= number <= MOST_PAGES:
             raise _panic(404, "Invalid page")
         v1 = asked.path.startswith("/api/v1/")
-        number = int(page)
         numbers = self._numbers(coins, number * PAGE + 1)
         found = [self._post(i, v1=v1) for i in numbers[(number - 1) * PAGE : number * PAGE]]
         onward = number + 1 if len(numbers) > number * PAGE and number < MOST_PAGES else 0
@@ -267,25 +266,25 @@ class CoinGecko:
         self._dollars(asked, "vs_currency")
         asked.text("interval")
         asked.text("precision")
-        days = asked.text("days")
-        if not days.isdigit():
+        days = whole_number(asked.text("days")) or 0
+        if not 1 <= days <= 365:
             raise _gecko(422, 422, "Missing parameter days")
         markets = self._of(name)
         if not markets:
             raise _gecko(404, 404, "coin not found")
         market, now_ms = markets[0], self._exchange.now // MS
-        rows = market.candles_of("5m" if int(days) <= 1 else "1h", now_ms - int(days) * 86_400_000, now_ms)
+        rows = market.candles_of("5m" if days <= 1 else "1h", now_ms - days * 86_400_000, now_ms)
         prices = [[row.open_ms, float(market.grid.price(row.open))] for row in rows]
         volumes = [[row.open_ms, float(market.grid.value(row.value))] for row in rows]
         return {"prices": prices, "market_caps": [], "total_volumes": volumes}
 
     def _news(self, asked: Asked) -> list[dict[str, Any]]:
-        page, size = asked.text("page", "1"), asked.text("per_page", "10")
+        page, size = (whole_number(asked.text(name, usual)) or 0 for name, usual in (("page", "1"), ("per_page", "10")))
         for name in ("coin_id", "language", "type"):
             asked.text(name)
-        if not (page.isdigit() and size.isdigit() and 1 <= int(page) <= 20 and 1 <= int(size) <= 20):
+        if not (1 <= page <= 20 and 1 <= size <= 20):
             raise _gecko(422, 422, "page is 1 to 20, per_page is 1 to 20")
-        newest = self._exchange.now // EVERY_NS - (int(page) - 1) * int(size)
+        newest = self._exchange.now // EVERY_NS - (page - 1) * size
         return [
             {
                 "title": f"Market note {i}",
@@ -297,7 +296,7 @@ class CoinGecko:
                 "source_name": "The Daily Box",
                 "related_coin_ids": [coin_id(self._exchange.symbols[i % len(self._exchange.symbols)])],
             }
-            for i in range(newest, newest - int(size), -1)
+            for i in range(newest, newest - size, -1)
         ]
 
 

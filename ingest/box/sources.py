@@ -85,8 +85,7 @@ class SyntheticFlow:
         ]
         market.last_aggregate = market.trades[-1].aggregate if market.trades else market.last_aggregate
         market.apply(Arrival(self.symbol, start_ns, start_ns, _book(self._market), whole=True))
-        first = int(ticks[0]) if len(ticks) else market.bids.best
-        market.candles = [Candle(market.begin_ms, first, first, first, first)]
+        market.begin(int(ticks[0]) if len(ticks) else market.bids.best)
         for candle in _candles(rows["ts"], rows["side"], ticks, lots, first_id):
             market.roll(candle.open_ms * MS)
             market.candles[-1] = candle

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from ingest.box.exchange import Exchange
-from ingest.box.market import MINUTE_MS, MS, Arrival, Candle, Change, Deed, Fill, Grid, Market
+from ingest.box.market import MINUTE_MS, MS, Arrival, Change, Deed, Fill, Grid, Market
 from ingest.box.wire import Topic, text_of
 from ingest.tape_file import Line, TapeReader
 from utils.errors import DataError
@@ -34,6 +34,8 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
+#: Binance's names of streams by their events, where a message comes without.
+_NAMES = {"depthUpdate": "depth", "markPriceUpdate": "markPrice"}
 _envelope = msgspec.json.Decoder(_Envelope)
 
 
@@ -99,7 +101,9 @@ def _binance(stream: str, message: dict[str, Any], text: str, url: str) -> Heard
     event = message.get("e")
     if event is None:
         return None
-    found = Heard(stream, message.get("s", ""), text, int(message.get("T", message["E"])))
+    symbol = message.get("s", "")
+    topic = stream or f"{symbol.lower()}@{_NAMES.get(event, event)}"
+    found = Heard(topic, symbol, text, int(message.get("T", message["E"])))
     if event == "depthUpdate":
         found.bids, found.asks, found.ids = _pairs(message["b"]), _pairs(message["a"]), (message["U"], message["u"])
     elif event == "aggTrade" or (event == "trade" and message.get("X", "MARKET") == "MARKET"):
@@ -161,6 +165,7 @@ class Tape:
     def __init__(self, path: Path, symbols: Sequence[str] | None) -> None:
         self.path = path
         self.ended = False
+        self._only = ""  # symbol of what names none: the first that is named
         self._learned: dict[str, _Learned] = {}
         self._topics: dict[str, Recorded] = {}
         self._learn()
@@ -195,14 +200,13 @@ class Tape:
     def _learn(self) -> None:
         """Read it all once."""
         lag, first = 2**62, 0
-        only = ""
         for line in TapeReader(self.path):
             said = heard(line)
             if said is None:
                 continue
             first = first or line.recv_ns
-            said.symbol = said.symbol or only
-            only = said.symbol
+            self._only = self._only or said.symbol
+            said.symbol = said.symbol or self._only
             if not said.symbol:
                 continue  # a book before anything tells whose it is
             if said.ts_ms and said.topic:
@@ -232,7 +236,7 @@ class Tape:
         said = heard(line)
         if said is None:
             return
-        said.symbol = said.symbol or next(iter(self._learned))
+        said.symbol = said.symbol or self._only
         if said.symbol not in self._queues:
             return
         if said.topic in self._topics:
@@ -267,8 +271,7 @@ class TapeFlow:
             # the first whole book is there from the start: who buffers the stream meanwhile waits for its update id
             self._book_id = known.first.ids[1]
             self.market.apply(self._whole(known.first, tape.begin_ns))
-        first = self._tick(known.first_fill) if known.first_fill else self.market.bids.best or 1
-        self.market.candles = [Candle(begin_ms, first, first, first, first)]
+        self.market.begin(self._tick(known.first_fill) if known.first_fill else self.market.bids.best)
 
     def take(self, until_ns: int) -> Iterator[Arrival]:
         """The arrivals up to an instant (ns, included), once each."""

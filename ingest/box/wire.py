@@ -14,12 +14,18 @@ from ingest.box.market import MS, Deed
 
 #: Topics that send at once are looked after so often, ns.
 AT_ONCE_NS = 10 * MS
+JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 
 
 def text_of(value: object) -> str:
     """JSON text."""
     return _encoder.encode(value).decode()
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that a parameter is; None = it is none."""
+    return int(text) if text.isascii() and text.removeprefix("-").isdecimal() and len(text) < 20 else None
 
 
 @dataclass(slots=True)
@@ -29,7 +35,7 @@ class Reply:
     body: bytes
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    kind: str = "application/json"
+    kind: str = JSON
     delay_s: float = 0.0
     byte_s: float = 0.0  # from one byte to the next
     sent: float = 1.0  # part of the body after which the connection is reset; 0 = not even a status

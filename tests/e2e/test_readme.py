@@ -75,9 +75,12 @@ def test_a_command_of_the_readme_runs(command: list[str], folder: Path, world: d
 def test_a_server_of_the_readme_serves_until_ctrl_c(command: list[str], folder: Path, world: dict[str, str]) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(program(command), cwd=folder, env=world, **pipes) as server:
-        assert server.stdout.readline().strip()
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=30)
+        try:
+            assert server.stdout.readline().strip()
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=30)
+        finally:
+            server.kill()
     assert 130 == server.returncode
 
 

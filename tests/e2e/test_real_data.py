@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -150,6 +149,15 @@ def test_a_stream_that_does_not_answer_ends_the_run_with_three(at, still, closed
     assert "bybit" in ran.err
 
 
+def after_closes(process, bars):
+    """Returns when a live run has told of so many bars; a run that ends before is a failure, with what it said."""
+    for line in process.stdout:
+        bars -= "  close " in line
+        if bars == 0:
+            return
+    pytest.fail(process.stderr.read())
+
+
 def test_ctrl_c_ends_a_live_run_with_whole_log_files(fast, place):
     process = subprocess.Popen(
         [sys.executable, "-m", "backtest.sim_loop", "--live", "--tf", "1m", "--symbol", "BTCUSDT"],
@@ -159,9 +167,7 @@ def test_ctrl_c_ends_a_live_run_with_whole_log_files(fast, place):
         stderr=subprocess.PIPE,
         text=True,
     )
-    seen = 0
-    while seen < 3:
-        seen += "close" in process.stdout.readline()
+    after_closes(process, 3)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert 130 == process.returncode, err
@@ -181,8 +187,7 @@ def test_a_killed_live_run_leaves_the_log_files_of_the_run_before(at, fast, plac
         stderr=subprocess.PIPE,
         text=True,
     )
-    while "close" not in process.stdout.readline():
-        time.sleep(0.01)
+    after_closes(process, 1)
     process.kill()
     process.communicate()
     assert before == (place / "logs" / "run.json").read_bytes()
