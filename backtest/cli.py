@@ -190,5 +190,5 @@ def print_config(loaded: Loaded, *, as_json: bool) -> int:
     table = Table("setting", "value", "unit", "range", "source", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.key, json.dumps(plain(row.value)), row.unit, row.range, row.source)
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
     return 0

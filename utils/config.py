@@ -252,7 +252,7 @@ def checked_address(address: str) -> str:
 
 
 Address: TypeAlias = Annotated[str, AfterValidator(checked_address)]
-_ADDRESS = ("address", "https:// or wss://; http:// and ws:// on this machine only")
+_ADDRESS = ("address", "https or wss; http, ws on this machine only")
 
 
 class EndpointSettings(Section):

@@ -18,7 +18,7 @@ from ingest.candles import load_candles
 from tests.e2e.support import ROOT, frame_of, settings_of, write
 from utils import kpis
 from utils.config import load_settings, show_config
-from utils.errors import ConfigError, DataUnavailable
+from utils.errors import ConfigError
 from utils.kpi_summary import SUMMARY_ROWS
 
 FILES = ("trades.csv", "signals.csv", "orders.csv", "equity.csv", "run.json")
@@ -215,11 +215,6 @@ def test_the_funding_of_a_named_file_is_paid(cli, mock_file, mock_frame, place):
 
 def test_the_simulation_module_takes_a_file(cli, mock_file):
     assert mock_file.name == cli("--json", "--data", mock_file, real=True).report["source"]
-
-
-def test_run_simulation_without_data_is_refused(place):
-    with pytest.raises(DataUnavailable, match="real candles of BTCUSDT would have to come from binance and its stream"):
-        run_simulation("BTCUSDT", "1m", "binance", 500, True)
 
 
 def test_every_form_of_data_gives_the_same_trades(place, mock_file, mock_frame):

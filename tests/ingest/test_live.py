@@ -153,6 +153,14 @@ async def test_a_reader_too_slow_is_told_and_its_books_begin_anew():
         assert feed.stats().queued <= 10
 
 
+def test_a_slow_reader_is_still_told_of_a_book_that_is_not_live():
+    feed = LiveFeed("bybit", BOOKS, settings=QUICK.model_copy(update={"queue": 10}))
+    invalid, trade = BookInvalid("BTCUSDT", 1, 1, "gap"), Trade("BTCUSDT", 1, 1, 100.0, 1.0, 1)
+    feed._deliver([trade, invalid], 0)
+    feed._deliver([trade] * 10, 0)
+    assert ([invalid], 12) == ([noun for _, noun in feed._queue], feed.stats().dropped)
+
+
 async def test_without_events_books_are_still_the_markets_and_no_delta_is_made():
     async with small_box(symbols=SYMBOLS, preset="btc-like") as box:
         feed = LiveFeed("bybit", ALL, endpoints=box.endpoints, events=False)
@@ -292,7 +300,7 @@ async def test_a_refused_handshake_waits_as_long_as_the_exchange_asks():
         assert 1.0 <= tries[1] - tries[0] < 1.5
 
 
-async def test_nonsense_is_counted_and_the_connection_goes_on():
+async def test_nonsense_is_counted_and_the_connection_goes_on(caplog):
     async def talk(socket):
         await acknowledge(socket, ("{", "\x00", "[1]", '{"hello":"world"}'))
 
@@ -302,6 +310,8 @@ async def test_nonsense_is_counted_and_the_connection_goes_on():
     ):
         await until(lambda: feed.stats().refused_messages >= 3)
         assert ("live", 0) == (feed.book("BTCUSDT").state, feed.stats().reconnects)
+    # said once, not for each
+    assert 1 == [getattr(record, "event", "") for record in caplog.records].count("message_refused")
 
 
 async def test_a_message_too_long_ends_the_connection_and_not_the_feed():
