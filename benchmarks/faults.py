@@ -21,12 +21,12 @@ import logging
 import multiprocessing
 import os
 import random
+import signal
 import statistics
 import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -502,26 +502,28 @@ async def try_seeds(kind: str, venue: str, seeds: Sequence[int], at_once: int) -
     return Row(kind, venue, tuple(await asyncio.gather(*map(job, seeds))))
 
 
-def work(kind: str, venue: str, seeds: Sequence[int], at_once: int) -> Row:
+def work(job: tuple[str, str, Sequence[int], int]) -> Row:
     """The same, for a process of its own."""
-    return asyncio.run(try_seeds(kind, venue, seeds, at_once))
+    return asyncio.run(try_seeds(*job))
 
 
 def warm() -> None:
     """Load all code, so that nothing is compiled while time counts."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     logging.disable(logging.WARNING)  # a thousand reconnections are what was asked for
     for venue in ("bybit", "binance"):
-        work("gap", venue, (0,), 1)
+        work(("gap", venue, (0,), 1))
 
 
 def try_all(kinds: Sequence[str], seeds: Sequence[int], flags: argparse.Namespace, progress: Progress) -> list[Row]:
     """Every kind on its venues, spread over processes."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(flags.workers, spawn, initializer=warm) as pool:
-        rows = [pool.submit(work, kind, venue, seeds, flags.at_once) for kind in kinds for venue in PLANS[kind].venues]
-        for done, _ in enumerate(as_completed(rows), 1):
-            progress.say(done * len(seeds), len(rows) * len(seeds))
-        return [row.result() for row in rows]
+    jobs = [(kind, venue, seeds, flags.at_once) for kind in kinds for venue in PLANS[kind].venues]
+    rows = []
+    with multiprocessing.get_context("spawn").Pool(flags.workers, warm) as pool:
+        for row in pool.imap(work, jobs):
+            rows.append(row)
+            progress.say(len(rows) * len(seeds), len(jobs) * len(seeds))
+    return rows
 
 
 def build_parser() -> Parser:
