@@ -115,15 +115,16 @@ class ReplayServer:
         if not 0 <= seed < 2**64:
             raise ConfigError(f"seed: expected a whole number from 0 to 2^64 - 1, saw {seed}; name another")
         self.tape = Tape(tape, symbols) if tape else None
+        self._begin_ns = time.time_ns() if start_ns is None else start_ns
+        self._from_present = start_ns is None and self.tape is None
         if self.tape:
             self.exchange = Exchange(self.tape.symbols, self.tape.flow, self.tape.begin_ns, self.tape.lag_ns)
         else:
-            begin = time.time_ns() if start_ns is None else start_ns
 
             def flow(symbol: str) -> SyntheticFlow:
-                return SyntheticFlow(symbol, preset, seed, begin, history_hours)
+                return SyntheticFlow(symbol, preset, seed, self._begin_ns, history_hours)
 
-            self.exchange = Exchange(tuple(symbols or SYMBOLS), flow, begin)
+            self.exchange = Exchange(tuple(symbols or SYMBOLS), flow, self._begin_ns)
         self.requests: list[RequestSeen] = []
         self.frames: list[FrameSeen] = []
         self.connections = Connections()
@@ -172,6 +173,8 @@ class ReplayServer:
         site = web.TCPSite(self._runner, HOST, self._port, ssl_context=self._ssl)
         await site.start()
         self.port: int = self._runner.addresses[0][1]
+        if self._from_present:  # which is not when the box was made
+            self._begin_ns = self.exchange.now = time.time_ns()
         self._pace.start()
         self._tasks = [asyncio.create_task(work()) for work in (self._pace.run, self._make_all, self._look_after)]
 
@@ -208,12 +211,14 @@ class ReplayServer:
 
         async def live() -> None:
             try:
-                async with box:
-                    end = asyncio.Event()
-                    up.set_result(end)
-                    await end.wait()
-            except OSError as error:
+                await box.start()
+            except BaseException as error:  # noqa: BLE001 - it is the caller's, and raised there
                 up.set_exception(error)
+                return
+            end = asyncio.Event()
+            up.set_result(end)
+            await end.wait()
+            await box.stop()
 
         runner = threading.Thread(target=asyncio.run, args=(live(),), name="exchange in a box", daemon=True)
         runner.start()

@@ -405,6 +405,19 @@ async def test_a_port_that_is_taken_is_an_error():
                 pass
 
 
+def test_a_port_that_is_taken_is_an_error_in_a_thread_too():
+    with box_in_thread() as box, pytest.raises(OSError, match="address already in use"), box_in_thread(port=box.port):
+        pass
+
+
+async def test_the_clock_begins_with_the_present_when_the_box_is_started_not_when_it_is_made():
+    box = quick_box(symbols=("BTCUSDT",))
+    await asyncio.sleep(0.3)
+    async with box:
+        box.freeze()
+        assert abs(time.time_ns() - box.now_ns) < 0.2 * NS_PER_S
+
+
 @pytest.mark.parametrize("wrong", [{"speed": 0.0}, {"speed": math.nan}, {"history_hours": -1.0}, {"preset": "no"}])
 async def test_a_wrong_setting_is_refused(wrong):
     with pytest.raises(ConfigError):
