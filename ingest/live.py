@@ -12,28 +12,25 @@ import contextlib
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, fields
 from ssl import SSLContext
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from ingest.backlog import Backlog
 from ingest.dial import Backoff, Dialler, Refused, said
-from ingest.streams import BookView, Connection, Counts, ReceiveClock, Stream, WireProtocol
-from ingest.wire import advance, new_feeds
-from utils.book import change
-from utils.compiled import is_cached
+from ingest.links import Link, venue_of
+from ingest.streams import BookView, Counts, ReceiveClock, Stream
+from ingest.wire import books_compiled, load_books
 from utils.config import EndpointSettings, IngestSettings
-from utils.errors import ConfigError, DataUnavailable, InvariantError, ProtocolError
+from utils.errors import ConfigError, InvariantError, ProtocolError
 from utils.log import event
 from utils.symbols import normalise_symbol
-from utils.types import BookInvalid, BookSnapshot, MarketEvent
+from utils.types import BookInvalid, MarketEvent
 
 #: Time between two looks at the watch, s.
 TICK_S = 0.1
@@ -41,12 +38,6 @@ TICK_S = 0.1
 RENEW_S = 23 * 3600.0
 #: Shortest time between two log lines of the same kind, s.
 LOG_EVERY_S = 10.0
-#: Events whose time from socket to reader is remembered.
-REMEMBERED = 10_000
-#: Kinds of streams that speak soon after they were asked for; the others may be silent because nothing happens.
-PROMPT = {"book", "quote", "mark"}
-#: More levels than any book has.
-ALL_LEVELS = 1_000_000
 
 logger = logging.getLogger("ingest")
 
@@ -77,7 +68,7 @@ class LiveStats:
     """How a feed is doing, since it began."""
 
     connects: int  # sockets that were opened
-    reconnects: int  # those of them that replaced one that was lost, refused later or renewed
+    reconnects: int  # those of them that replaced one that was lost or renewed
     messages: int
     refused_messages: int  # not what the exchange documents, and of no symbol of ours
     dropped: int  # events a slow reader never saw
@@ -89,64 +80,6 @@ class LiveStats:
     latency_p99_us: float
     latency_max_us: float
     errors: Mapping[str, str]  # by address: the last thing that went wrong
-
-
-class _Venue(NamedTuple):
-    """Where an exchange lives, and who speaks its language."""
-
-    market: str
-    ws: str
-    rest: str
-    protocol: Callable[..., WireProtocol]
-    connections: Callable[[Sequence[Stream], str, str], Sequence[Connection]]
-
-
-class _Link:
-    """One socket's place in a feed; the protocol outlives the sockets that fill it."""
-
-    def __init__(self, connection: Connection, protocol: WireProtocol, url: str, settings: IngestSettings) -> None:
-        self.streams, self.protocol, self.url = connection.streams, protocol, url
-        self.name = urlsplit(url).netloc + urlsplit(url).path  # for people: the query may name hundreds of streams
-        self.backoff = Backoff(settings.backoff_s, settings.backoff_max_s)
-        self.fetching: set[str] = set()  # symbols whose book is being fetched by REST
-        self.wait_s = 0.0  # before the next socket
-        self.connects = self.messages = 0
-        self.tape_ns = 0  # what a loopback exchange said last of its tape's time
-        self.error = ""  # the last thing that went wrong
-        self.reason = ""  # why we ended the socket ourselves
-        self.socket: ClientConnection | None = None
-        self.successor: ClientConnection | None = None  # a renewed socket, open and not yet used
-        self.tasks: set[asyncio.Task[None]] = set()  # that end with the socket
-
-    @property
-    def books(self) -> Iterator[str]:
-        """Symbols whose book this socket brings."""
-        return (stream.symbol for stream in self.streams if stream.kind == "book")
-
-    def judge_refusals(self) -> str:
-        """Why the socket should be dialled again, as a topic that was once accepted is refused now; "" = none is.
-
-        Raises:
-            DataUnavailable: the exchange refuses a symbol of which it has never said anything.
-        """
-        refused: Mapping[str, str] = getattr(self.protocol, "refused", {})
-        for topic, why in refused.items():
-            heard = {symbol for (symbol, _), seen in self.protocol.counts().items() if symbol and seen.messages}
-            if not any(symbol in topic.upper() for symbol in heard):
-                raise DataUnavailable(
-                    f"{self.protocol.market}: expected {topic}, and the exchange refused it ({why}); check the symbol"
-                )
-            return f"{topic} was refused: {why}"
-        return ""
-
-    @property
-    def spoken(self) -> bool:
-        """Has the exchange sent anything of what was asked for, or at least answered where it may be silent?"""
-        prompt = [stream for stream in self.streams if stream.kind in PROMPT]
-        if not prompt:
-            return self.messages > 0
-        counts = self.protocol.counts()
-        return any(key in counts and counts[key].messages for key in ((s.symbol, s.kind) for s in prompt))
 
 
 class LiveFeed:
@@ -191,9 +124,8 @@ class LiveFeed:
         self._stamp, self._tap, self._events, self._renew_s = stamp, on_raw, events, renew_s
         self._clock_query = clock_query
         self._dialler = Dialler(exchange, self._settings, ssl)
-        venue = _venue(exchange, market_type, endpoints or EndpointSettings())
-        self.market = venue.market  # its data folder's name: bybit_linear
-        self.market = venue.market  # bybit_linear, binance_usdm, ...
+        venue = venue_of(exchange, market_type, endpoints or EndpointSettings())
+        self.market = venue.market  # its data folder's name: bybit_linear, binance_usdm, ...
         self._rest = venue.rest
         self._links = []
         clock = ReceiveClock()
@@ -207,18 +139,14 @@ class LiveFeed:
             )
             mark = "&" if "?" in connection.url else "?"
             url = f"{connection.url}{mark}clock=tape" if clock_query else connection.url
-            self._links.append(_Link(connection, protocol, url, self._settings))
+            self._links.append(Link(connection.streams, protocol, url, self._settings))
         self._books = {symbol: link.protocol for link in self._links for symbol in link.books}
-        # a queue too short for the books' new beginning would drop for ever
-        self._room = max(self._settings.queue, 4 * len(self._books))
-        self._queue: deque[tuple[int, MarketEvent]] = deque()
-        self._latency: deque[int] = deque(maxlen=REMEMBERED)
-        self._news = asyncio.Event()
+        self._backlog = Backlog(self._settings.queue, self._books)
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
         self._entered = self._closed = False
         self._waited_s = 0.0
-        self._dropped = self._refused = self._resubscribed = self._fetched = 0
+        self._refused = self._resubscribed = self._fetched = 0
         self._said: dict[tuple[str, str], tuple[float, int]] = {}
 
     async def __aenter__(self) -> LiveFeed:
@@ -233,7 +161,7 @@ class LiveFeed:
         self._closed = True
         await _ended(self._tasks)
         await self._dialler.aclose()
-        self._news.set()
+        self._backlog.wake()
 
     def __aiter__(self) -> AsyncIterator[MarketEvent]:
         if not self._entered:
@@ -241,10 +169,10 @@ class LiveFeed:
         return self
 
     async def __anext__(self) -> MarketEvent:
-        while not self._queue:
+        while not self._backlog:
             if not await self._arrival():
                 raise StopAsyncIteration
-        return self._taken()
+        return self._backlog.take()
 
     async def batch(self) -> list[MarketEvent]:
         """All events that wait, at least one; none = the feed was closed.
@@ -252,10 +180,10 @@ class LiveFeed:
         Raises:
             DataUnavailable: it ended for a cause that cannot be repaired.
         """
-        while not self._queue:
+        while not self._backlog:
             if not await self._arrival():
                 break
-        return [self._taken() for _ in range(len(self._queue))]
+        return [self._backlog.take() for _ in range(len(self._backlog))]
 
     def book(self, symbol: str, levels: int = 50) -> BookView:
         """The book as it stands.
@@ -281,25 +209,20 @@ class LiveFeed:
 
     def stats(self) -> LiveStats:
         """How the feed is doing."""
-        spent = sorted(self._latency)
-
-        def quantile(share: float) -> float:
-            return spent[min(len(spent) - 1, int(share * len(spent)))] / 1e3 if spent else float("nan")
-
-        connects = sum(link.connects for link in self._links)
+        p50, p99, longest = self._backlog.latency_us(0.5, 0.99, 1.0)
         return LiveStats(
-            connects=connects,
+            connects=sum(link.connects for link in self._links),
             reconnects=sum(max(0, link.connects - 1) for link in self._links),
             messages=sum(link.messages for link in self._links),
             refused_messages=self._refused,
-            dropped=self._dropped,
+            dropped=self._backlog.dropped,
             resubscriptions=self._resubscribed,
             snapshots=self._fetched,
             waited_s=self._waited_s,
-            queued=len(self._queue),
-            latency_p50_us=quantile(0.5),
-            latency_p99_us=quantile(0.99),
-            latency_max_us=quantile(1.0),
+            queued=len(self._backlog),
+            latency_p50_us=p50,
+            latency_p99_us=p99,
+            latency_max_us=longest,
             errors={link.name: link.error for link in self._links if link.error},
         )
 
@@ -310,59 +233,32 @@ class LiveFeed:
         if self._error:
             raise self._error
         if not self._closed:
-            self._news.clear()
-            await self._news.wait()
+            await self._backlog.wait()
         return not self._closed
-
-    def _taken(self) -> MarketEvent:
-        received, noun = self._queue.popleft()
-        self._latency.append(time.perf_counter_ns() - received)
-        return noun
 
     def _deliver(self, nouns: Sequence[MarketEvent], received: int) -> None:
         """Hand events to the reader; `received` is when their message was, ns of the process's clock."""
         for noun in nouns:
             if isinstance(noun, BookInvalid):
                 self._log("book_invalid", noun.symbol, noun.reason, severity=logging.WARNING)
-        if len(self._queue) + len(nouns) > self._room:
-            self._begin_anew(nouns, received)
-        else:
-            self._queue.extend((received, noun) for noun in nouns)
-        if nouns:
-            self._news.set()
-
-    def _begin_anew(self, nouns: Sequence[MarketEvent], received: int) -> None:
-        """Drop what waits and what comes; say so of each book, and give the live ones as they stand."""
-        lost = [noun for _, noun in self._queue] + [*nouns]
-        invalid = {noun.symbol: noun for noun in lost if isinstance(noun, BookInvalid)}
-        self._queue.clear()
-        for symbol, protocol in self._books.items():
-            view = protocol.book(symbol, ALL_LEVELS)
-            if view.state == "live":
-                reason = f"reader too slow: {len(lost)} events dropped"
-                self._queue.append((received, BookInvalid(symbol, view.ts, view.ts_recv, reason)))
-                self._queue.append(
-                    (received, BookSnapshot(symbol, view.ts, view.ts_recv, view.bids, view.asks)),
-                )
-            elif symbol in invalid:
-                self._queue.append((received, invalid[symbol]))
-        self._dropped += len(lost)
-        self._log("reader_slow", "", "events were dropped, books begin anew", severity=logging.WARNING, lost=len(lost))
+        lost = self._backlog.put(nouns, received)
+        if lost:
+            self._log("reader_slow", "", "events dropped, books begin anew", severity=logging.WARNING, dropped=lost)
 
     # the sockets' end
 
-    async def _serve(self, link: _Link) -> None:
+    async def _serve(self, link: Link) -> None:
         """Keep one place filled with a socket, for ever."""
         try:
             while True:
-                link.socket = link.successor or await self._dial(link)
+                socket = link.successor or await self._dial(link)
                 link.successor = None
-                await self._converse(link, link.socket)
+                await self._converse(link, socket)
         finally:
             if link.successor:
                 await link.successor.close()
 
-    async def _dial(self, link: _Link) -> ClientConnection:
+    async def _dial(self, link: Link) -> ClientConnection:
         while True:
             await self._wait(link.wait_s)
             answer = await self._dialler.open(link.url)
@@ -372,7 +268,7 @@ class LiveFeed:
             link.wait_s = max(answer.wait_s, link.backoff.wait_s())
             self._say_reconnecting(link)
 
-    async def _converse(self, link: _Link, socket: ClientConnection) -> None:
+    async def _converse(self, link: Link, socket: ClientConnection) -> None:
         """Read a socket to its end."""
         opened, protocol = time.monotonic(), link.protocol
         link.connects += 1
@@ -401,7 +297,7 @@ class LiveFeed:
         link.wait_s = 0.0 if link.successor else link.backoff.wait_s()
         self._say_reconnecting(link)
 
-    def _hear(self, link: _Link, message: bytes) -> None:
+    def _hear(self, link: Link, message: bytes) -> None:
         received, recv_ns = time.perf_counter_ns(), self._now(link)
         if self._clock_query and message.startswith(b'{"clock"'):
             with contextlib.suppress(msgspec.MsgspecError):
@@ -411,7 +307,7 @@ class LiveFeed:
         if self._tap:
             self._tap(recv_ns, link.url, message)
         if not self._events and link.protocol.advance(message, recv_ns):
-            self._latency.append(time.perf_counter_ns() - received)
+            self._backlog.passed(received)
             return
         try:
             nouns = link.protocol.receive(message, recv_ns)
@@ -423,7 +319,7 @@ class LiveFeed:
             self._resubscribed += sum(isinstance(noun, BookInvalid) for noun in nouns)
             self._deliver(nouns, received)
 
-    async def _flush(self, link: _Link, socket: ClientConnection) -> None:
+    async def _flush(self, link: Link, socket: ClientConnection) -> None:
         """Do what the protocol wants done: frames to send, books to fetch."""
         for frame in link.protocol.outgoing():
             self._note(self._now(link), link, frame, "send")
@@ -433,7 +329,7 @@ class LiveFeed:
                 link.fetching.add(symbol)
                 self._spawn(self._fetch(link, socket, symbol), link.tasks)
 
-    async def _watch(self, link: _Link, socket: ClientConnection) -> None:
+    async def _watch(self, link: Link, socket: ClientConnection) -> None:
         """Tell the protocol that time passes, and end a socket it has given up."""
         with contextlib.suppress(ConnectionClosed):  # the one that reads it sees that too
             while True:
@@ -444,12 +340,13 @@ class LiveFeed:
                     self._note(now, link, "", "tick")
                     self._deliver(nouns, time.perf_counter_ns())
                 await self._flush(link, socket)
-                link.reason = link.protocol.failure or link.judge_refusals()
-                if link.reason:
+                failure = link.protocol.failure or link.judge_refusals()
+                if failure:
+                    link.reason = failure
                     socket.transport.abort()  # no goodbye: whoever is silent does not answer one
                     return
 
-    async def _renew(self, link: _Link, socket: ClientConnection) -> None:
+    async def _renew(self, link: Link, socket: ClientConnection) -> None:
         """Open the next socket before the exchange ends this one, and only then let go."""
         wait = self._renew_s * random.uniform(0.9, 1.0)
         backoff = Backoff(self._settings.backoff_s, self._settings.backoff_max_s)
@@ -462,7 +359,7 @@ class LiveFeed:
         link.successor, link.reason = answer, "renewed before the exchange ends it"
         await socket.close()
 
-    async def _fetch(self, link: _Link, socket: ClientConnection, symbol: str) -> None:
+    async def _fetch(self, link: Link, socket: ClientConnection, symbol: str) -> None:
         """Fetch a book by REST until there is an answer, and let the protocol judge it."""
         path = link.protocol.snapshot_path(symbol)
         backoff = Backoff(self._settings.backoff_s, self._settings.backoff_max_s)
@@ -486,21 +383,15 @@ class LiveFeed:
         await asyncio.sleep(self._settings.timeout_s)
         for link in self._links:
             if not link.spoken:
-                names = list(dict.fromkeys(stream.symbol for stream in link.streams))
-                more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-                why = link.error or ("it keeps silent" if link.connects else "its handshake is not answered")
-                raise DataUnavailable(
-                    f"{self.exchange}: expected data of {', '.join(names[:5])}{more} from {link.name}"
-                    f" within {self._settings.timeout_s:g} s, saw none ({why}); check the connection and the symbols"
-                )
+                raise link.silence(self.exchange, self._settings.timeout_s)
 
     # what all share
 
-    def _now(self, link: _Link) -> int:
+    def _now(self, link: Link) -> int:
         # each socket has its own: messages of another may come between a clock and what it stamps
         return link.tape_ns if self._clock_query else self._stamp()
 
-    def _note(self, now: int, link: _Link, text: str | bytes, name: str, url: str = "") -> None:
+    def _note(self, now: int, link: Link, text: str | bytes, name: str, url: str = "") -> None:
         if self._tap:
             self._tap(now, url or link.url, text, name)
 
@@ -518,13 +409,13 @@ class LiveFeed:
             error = None if done.cancelled() else done.exception()
             if error and not self._error:
                 self._error = error
-                self._news.set()
+                self._backlog.wake()
                 for other in self._tasks:
                     other.cancel()
 
         task.add_done_callback(finished)
 
-    def _say_reconnecting(self, link: _Link) -> None:
+    def _say_reconnecting(self, link: Link) -> None:
         self._log(
             "reconnecting",
             link.name,
@@ -548,34 +439,11 @@ class LiveFeed:
         event(logger, name, text, severity=severity, **about, **more, **left_out)
 
 
-def _venue(exchange: str, market_type: str, at: EndpointSettings) -> _Venue:
-    places = {
-        ("bybit", "futures"): ("bybit_linear", at.bybit_ws, at.bybit_rest),
-        ("bybit", "spot"): ("bybit_spot", at.bybit_ws, at.bybit_rest),
-        ("binance", "futures"): ("binance_usdm", at.binance_ws, at.binance_rest),
-        ("binance", "spot"): ("binance_spot", at.binance_spot_ws, at.binance_spot_rest),
-    }
-    place = places.get((exchange, market_type))
-    if place is None:
-        known = ", ".join(" ".join(names) for names in places)
-        raise ConfigError(f"live streams: expected one of {known}, saw {exchange} {market_type}; choose one of these")
-    # only the one that is needed is loaded
-    if exchange == "bybit":
-        from ingest import bybit_protocol
-
-        return _Venue(*place, bybit_protocol.BybitProtocol, bybit_protocol.connections)
-    from ingest import binance_protocol
-
-    return _Venue(*place, binance_protocol.BinanceProtocol, binance_protocol.connections)
-
-
 def load_code() -> None:
     """Load the machine code of books before a message, or a time limit, would have to wait for it."""
-    if not is_cached(advance):
+    if not books_compiled():
         event(logger, "compiling", "making the machine code of books, once after an update; this takes some seconds")
-    nothing, feeds = np.zeros((0, 2)), new_feeds(1)
-    change(feeds["book"], 0, nothing, nothing, True)
-    advance(b"{}", 0, 0, feeds)
+    load_books()
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

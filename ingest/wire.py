@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.book import ASKS, BIDS, BOOK, CAPACITY, BookRow, put, settle
-from utils.compiled import compiled, inlined
+from utils.book import ASKS, BIDS, BOOK, CAPACITY, BookRow, change, put, settle
+from utils.compiled import compiled, inlined, is_cached
 from utils.rows import NS_PER_MS, NS_PER_S, Rows, layout
 
 #: States of a streamed book, and their names.
@@ -346,3 +346,15 @@ def advance(text: bytes, recv_ns: int, lag: int, feeds: Rows) -> int:
     feed.latest = max(feed.latest, at)
     feed.applied += 1
     return behind
+
+
+def books_compiled() -> bool:
+    """Whether the machine code of books is on the disk."""
+    return is_cached(advance)
+
+
+def load_books() -> None:
+    """Load the machine code of books, or make it."""
+    nothing, feeds = np.zeros((0, 2)), new_feeds(1)
+    change(feeds["book"], 0, nothing, nothing, True)
+    advance(b"{}", 0, 0, feeds)

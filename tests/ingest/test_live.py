@@ -153,14 +153,6 @@ async def test_a_reader_too_slow_is_told_and_its_books_begin_anew():
         assert feed.stats().queued <= 10
 
 
-def test_a_slow_reader_is_still_told_of_a_book_that_is_not_live():
-    feed = LiveFeed("bybit", BOOKS, settings=QUICK.model_copy(update={"queue": 10}))
-    invalid, trade = BookInvalid("BTCUSDT", 1, 1, "gap"), Trade("BTCUSDT", 1, 1, 100.0, 1.0, 1)
-    feed._deliver([trade, invalid], 0)
-    feed._deliver([trade] * 10, 0)
-    assert ([invalid], 12) == ([noun for _, noun in feed._queue], feed.stats().dropped)
-
-
 async def test_without_events_books_are_still_the_markets_and_no_delta_is_made():
     async with small_box(symbols=SYMBOLS, preset="btc-like") as box:
         feed = LiveFeed("bybit", ALL, endpoints=box.endpoints, events=False)
