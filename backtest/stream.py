@@ -103,7 +103,8 @@ class MarketStream:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
-                task.cancel()
+                if not task.cancelling():  # a second cancel would cut short what closes its sockets
+                    task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _put(self, item: MarketEvent) -> None:

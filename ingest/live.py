@@ -159,9 +159,11 @@ class LiveFeed:
 
     async def __aexit__(self, *_: object) -> None:
         self._closed = True
-        await _ended(self._tasks)
-        await self._dialler.aclose()
-        self._backlog.wake()
+        try:
+            await _ended(self._tasks)
+        finally:  # whoever cancels once more does not want to wait, and still leaves nothing open
+            await self._dialler.aclose()
+            self._backlog.wake()
 
     def __aiter__(self) -> AsyncIterator[MarketEvent]:
         if not self._entered:
@@ -287,8 +289,11 @@ class LiveFeed:
         except ConnectionClosed as closed:
             link.error = link.reason or said(closed)
         finally:
-            await _ended(link.tasks)
-            await socket.close()
+            try:
+                await _ended(link.tasks)
+                await socket.close()
+            finally:
+                socket.transport.abort()  # without a goodbye, if even that wait was cut short
         now = self._now(link)
         self._note(now, link, link.error, "disconnect")
         self._deliver(protocol.disconnected(now, link.error), time.perf_counter_ns())

@@ -420,3 +420,24 @@ def test_a_feed_that_was_not_entered_says_so_instead_of_waiting():
 def test_a_feed_that_cannot_be_says_what_can(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+@pytest.mark.parametrize("exchange", VENUES)
+async def test_a_feed_cancelled_twice_leaves_nothing_open(exchange):
+    """A second cancel came while sockets said goodbye, and the connections for REST stayed open."""
+    async with small_box(symbols=SYMBOLS) as box:
+        feed = LiveFeed(exchange, ALL, endpoints=box.endpoints)
+
+        async def read():
+            async with feed:
+                async for _ in feed:
+                    pass
+
+        task = asyncio.create_task(read())
+        await until(lambda: all(feed.book(symbol).state == "live" for symbol in SYMBOLS))
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await until(lambda: box.connections.open == 0)
+        assert feed._dialler.client is None or feed._dialler.client.is_closed
