@@ -28,6 +28,9 @@ def standing():
 
 @pytest.fixture
 def box(standing):
+    left_s = 60.0 - time.time() % 60.0
+    if left_s < 8.0:  # a candle that closes between the question and the look at the truth is in one of them only
+        time.sleep(left_s + 0.2)
     yield unthrottled(standing)
     standing.clear_faults()
 

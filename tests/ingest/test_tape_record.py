@@ -258,9 +258,9 @@ def test_a_recording_says_how_it_goes_and_what_it_came_to(tmp_path):
             STREAMS[:4],
             out=tmp_path,
             endpoints=box.endpoints,
-            seconds=2.0,
+            seconds=5.0,
             say=said.append,
-            say_every_s=0.9,
+            say_every_s=2.4,
         )
     assert f"recording book, trades of BTCUSDT, ETHUSDT to {tmp_path}" == said[0]
     assert 2 <= len(said) <= 3
