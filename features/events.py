@@ -54,7 +54,7 @@ class TapeEventRow(Protocol):
 
     ts: int  # exchange time, ns
     sym: Short
-    fresh: Short  # 1 = quotes or prints before this one may be missing
+    fresh: Short  # 1 = quotes or prints before this one may be missing; a quote without a side says so too
     kind: Short  # QUOTE or PRINT
     side: Short  # of the aggressor of a print; 0 = unknown, or a quote
     bid: float  # quote
@@ -80,8 +80,8 @@ class PreparedBook(Protocol):
 
     count: int  # rows of this symbol so far, this one included
     ts: int  # exchange time, ns; never before that of an earlier row
-    fresh_ts: int  # of the last fresh row
-    fresh: int  # 1 = nothing may be differenced with the row before
+    whole_ts: int  # since when the book is whole: of the last row that was fresh here
+    fresh: int  # 1 = nothing may be differenced with the row before: a reset, or a side is or was empty
     both: int  # 1 = neither side is empty
     bid: float  # quote, NaN where the side is empty
     ask: float
@@ -100,7 +100,8 @@ class SharedBook(Protocol):
 
     count: int
     ts: int
-    fresh_ts: int
+    whole_ts: int
+    both: int
     prices: NDArray[np.float64]
     qtys: NDArray[np.float64]
 
@@ -137,9 +138,8 @@ class PreparedTape(Protocol):
     side: int
     price: float
     qty: float
-    mid: float  # of the newest quote, quote; NaN = none, or a side is empty
-    mid_before: float  # of the last quote strictly before `own_ts`; NaN likewise
-    own_ts: int  # as the exchange stamped it, whatever came before
+    mid: float  # of the newest quote, this row included, quote; NaN = none since the reset
+    mid_before: float  # of the last quote stamped strictly before this row; NaN likewise
 
 
 class SharedTape(Protocol):
@@ -161,13 +161,13 @@ _LADDER: tuple[tuple[str, Any, tuple[int, ...]], ...] = (
     ("qtys", np.float64, (2, LEVELS)),
 )
 BOOK_ROW = layout(
-    *((name, np.int64) for name in ("count", "ts", "fresh_ts", "fresh", "both")),
+    *((name, np.int64) for name in ("count", "ts", "whole_ts", "fresh", "both")),
     *((name, np.float64) for name in ("bid", "ask", "mid", "bid_qty", "ask_qty", "mean_depth")),
     *_LADDER,
     ("near", np.float64, (2,)),
     ("flow", np.float64, (LEVELS,)),
 )
-BOOK_SHARED = layout(*((name, np.int64) for name in ("count", "ts", "fresh_ts")), *_LADDER)
+BOOK_SHARED = layout(*((name, np.int64) for name in ("count", "ts", "whole_ts", "both")), *_LADDER)
 TRADE_ROW = layout_of(PreparedTrade)
 TRADE_SHARED = layout_of(SharedTrade)
 TAPE_ROW = layout_of(PreparedTape)
@@ -198,21 +198,22 @@ def level_flow(price: float, qty: float, old_price: float, old_qty: float, direc
 @compiled
 def prepare_book(shared: SharedBook, event: BookEventRow, row: PreparedBook) -> None:
     """Fill `row` from a book event and from what the one before left in `shared`."""
-    fresh = 1 if shared.count == 0 or event.fresh != 0 else 0
-    shared.count += 1
-    shared.ts = max(shared.ts, event.ts)
-    if fresh:
-        shared.fresh_ts = shared.ts
-    row.count = shared.count
-    row.ts = shared.ts
-    row.fresh_ts = shared.fresh_ts
-    row.fresh = fresh
     row.bid = event.prices[BIDS, 0]
     row.ask = event.prices[ASKS, 0]
     row.mid = 0.5 * (row.bid + row.ask)
     row.bid_qty = event.qtys[BIDS, 0]
     row.ask_qty = event.qtys[ASKS, 0]
     row.both = 0 if math.isnan(row.mid) else 1
+    fresh = 0 if row.both == 1 and shared.both == 1 and event.fresh == 0 else 1
+    shared.count += 1
+    shared.ts = max(shared.ts, event.ts)
+    shared.both = row.both
+    if fresh:
+        shared.whole_ts = shared.ts
+    row.count = shared.count
+    row.ts = shared.ts
+    row.whole_ts = shared.whole_ts
+    row.fresh = fresh
     row.near[BIDS] = event.near[BIDS]
     row.near[ASKS] = event.near[ASKS]
     total, there = 0.0, 0
@@ -256,19 +257,19 @@ def prepare_trade(shared: SharedTrade, event: TradeEventRow, row: PreparedTrade)
 @compiled
 def prepare_tape(shared: SharedTape, event: TapeEventRow, row: PreparedTape) -> None:
     """Fill `row` from a row of the tape and from the quotes before it."""
-    fresh = 1 if shared.count == 0 or event.fresh != 0 else 0
+    lost = event.kind == QUOTE and math.isnan(event.bid + event.ask)
+    fresh = 1 if shared.count == 0 or event.fresh != 0 or lost else 0
     shared.count += 1
     shared.ts = max(shared.ts, event.ts)
     if fresh:
         shared.fresh_ts = shared.ts
         shared.quotes = 0
-    if event.kind == QUOTE:
+    if event.kind == QUOTE and not lost:
         shared.times[shared.quotes % QUOTES] = event.ts
         shared.mids[shared.quotes % QUOTES] = 0.5 * (event.bid + event.ask)
         shared.quotes += 1
     row.count = shared.count
     row.ts = shared.ts
-    row.own_ts = event.ts
     row.fresh_ts = shared.fresh_ts
     row.fresh = fresh
     row.kind = event.kind

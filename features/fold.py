@@ -21,6 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bars import BAR_ROW, BAR_SHARED, prepare_bar
+from features.events import (
+    BOOK_EVENT,
+    BOOK_ROW,
+    BOOK_SHARED,
+    TAPE_EVENT,
+    TAPE_ROW,
+    TAPE_SHARED,
+    TRADE_EVENT,
+    TRADE_ROW,
+    TRADE_SHARED,
+    prepare_book,
+    prepare_tape,
+    prepare_trade,
+)
 from utils.compiled import ROOT, SOURCES, compile_source
 from utils.errors import ConfigError, DataError
 from utils.rows import BAR, Rows, layout
@@ -45,6 +59,9 @@ class Source(Enum):
     """Which rows a feature eats."""
 
     BAR = Door(BAR, BAR_ROW, BAR_SHARED, prepare_bar)
+    BOOK = Door(BOOK_EVENT, BOOK_ROW, BOOK_SHARED, prepare_book)
+    TRADE = Door(TRADE_EVENT, TRADE_ROW, TRADE_SHARED, prepare_trade)
+    TAPE = Door(TAPE_EVENT, TAPE_ROW, TAPE_SHARED, prepare_tape)
 
 
 @dataclass(frozen=True, slots=True)

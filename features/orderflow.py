@@ -18,9 +18,19 @@ from utils.compiled import compiled
 from utils.errors import DataError
 from utils.rows import BPS, Rows
 
+#: Distance from the mid at which a level weighs 1/e in `bid_ask_pressure`, bps.
+DISTANCE_BPS = 5.0
+
 #: What the public functions accept: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such
 #: attributes, or (bids, asks); best first, further columns ignored.
 Book = Any
+
+
+@compiled
+def leaning(bids: float, asks: float) -> float:
+    """(bids - asks) / (bids + asks), a fraction in [-1, 1]; NaN when both are 0."""
+    total = bids + asks
+    return (bids - asks) / total if total > 0.0 else math.nan
 
 
 @compiled
@@ -44,7 +54,7 @@ def imbalance_of(top: TopRow) -> float:
     NaN: a side is empty.
     Source: Gould and Bonart 2015, arXiv 1512.03492.
     """
-    return (top.bid_qty - top.ask_qty) / (top.bid_qty + top.ask_qty)
+    return leaning(top.bid_qty, top.ask_qty)
 
 
 @compiled
@@ -57,6 +67,22 @@ def weighted_mid_of(top: TopRow) -> float:
     Source: own; at one tick of spread a worse forecast than the mid (Stoikov 2018 mends it).
     """
     return (top.bid * top.ask_qty + top.ask * top.bid_qty) / (top.bid_qty + top.ask_qty)
+
+
+@compiled
+def level_weight(level: int, price: float, mid: float, decay: float, per_distance: float) -> float:
+    """Weight of a level: exp(-decay x level - distance x per_distance); 0 for one that is not there.
+
+    Args:
+        level: 0 for the best.
+        price: of the level, quote; NaN = there is none.
+        mid: quote.
+        decay: a level, at least 0.
+        per_distance: 1 / d0, per bps of distance from the mid; 0 = distance does not count.
+    """
+    if math.isnan(price):
+        return 0.0
+    return math.exp(-decay * level - abs(price - mid) / mid / BPS * per_distance)
 
 
 @compiled

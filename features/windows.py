@@ -14,10 +14,12 @@ from typing import Any, Protocol, get_type_hints
 import numpy as np
 
 from utils.compiled import inlined
-from utils.rows import layout
+from utils.rows import NS_PER_S, layout
 
 #: Capacities are rounded up to a power of two, so that windows of 2 to 32 rows share one compilation.
 SMALLEST_RING = 32
+#: Buckets that a window of time is made of: its length is exact to a twentieth.
+BUCKETS = 20
 
 
 class Ring(Protocol):
@@ -108,6 +110,15 @@ class Average(Protocol):
     value: float
 
 
+class TimeWindow(Protocol):
+    """Sum over the last n buckets of time, the current one included; events come when they come."""
+
+    bucket: int  # number of the current one: time // its width
+    before: float  # sum of the n - 1 before it
+    now: float  # of the current one so far
+    ring: Ring  # by number % n
+
+
 class Channel(Protocol):
     """Highest high and lowest low of the last n bars: running extremes of this block, suffix extremes of the last."""
 
@@ -138,6 +149,15 @@ def pushed(window: Window, value: float, n: int) -> float:
     window.block = 0.0
     window.pos = 0
     return tail
+
+
+@inlined
+def cleared(window: Window, n: int) -> None:
+    """Forget the last n values."""
+    for k in range(n):
+        window.ring[k] = 0.0
+    window.pos = 0
+    window.block = 0.0
 
 
 @inlined
@@ -249,6 +269,37 @@ def widened(channel: Channel, high: float, low: float, n: int) -> None:
 
 
 @inlined
+def emptied(window: TimeWindow, bucket: int, n: int) -> None:
+    """Forget everything; time is in `bucket` now."""
+    for k in range(n):
+        window.ring[k] = 0.0
+    window.bucket = bucket
+    window.before = 0.0
+    window.now = 0.0
+
+
+@inlined
+def summed(window: TimeWindow, value: float, bucket: int, n: int) -> float:
+    """Add `value` in `bucket` (never before the last call's); returns the sum of the last n buckets, n <= ring."""
+    steps = bucket - window.bucket
+    if steps >= n:
+        emptied(window, bucket, n)
+    elif steps > 0:
+        ring = window.ring
+        ring[window.bucket % n] = window.now
+        for k in range(window.bucket + 1, bucket):
+            ring[k % n] = 0.0
+        total = 0.0
+        for k in range(bucket - n + 1, bucket):
+            total += ring[k % n]
+        window.bucket = bucket
+        window.before = total
+        window.now = 0.0
+    window.now += value
+    return window.before + window.now
+
+
+@inlined
 def smoothed(average: float, value: float, count: int, seed: int, weight: float) -> float:
     """The next exponential average; the mean of the first `seed` values begins it, not zero.
 
@@ -264,6 +315,11 @@ def smoothed(average: float, value: float, count: int, seed: int, weight: float)
     if count == seed:
         return (average + value) / seed
     return average + value
+
+
+def time_params(seconds: float) -> tuple[float, float, float]:
+    """Parameters of a fold over the last `seconds`: buckets, and the width of one and of all, ns."""
+    return BUCKETS, round(seconds * NS_PER_S / BUCKETS), round(seconds * NS_PER_S)
 
 
 def half_life_weight(half_life: float) -> float:

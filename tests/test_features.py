@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from features import technical, volatility, volume
-from features.checks import check_feature, hard_inputs
-from features.fold import FeatureSet
-from features.registry import FEATURES, feature_set, fingerprint
+from features.check_inputs import hard_inputs
+from features.checks import check_feature
+from features.fold import FeatureSet, Source
+from features.registry import FEATURES, REGISTERED, feature_set, fingerprint
 
-#: Every feature that can be made, as its defaults make it.
+#: Every bar feature that can be made, as its defaults make it.
 MADE = tuple(
     make()
     for module in (technical, volatility, volume)
@@ -25,9 +26,11 @@ def test_features_outside_the_default_vector():
     assert len(names) == len(SPARE)
 
 
-@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+@pytest.mark.parametrize(
+    "feature", [feature for features in REGISTERED.values() for feature in features], ids=lambda feature: feature.name
+)
 def test_registered_feature_conforms(feature):
-    check_feature(feature, among=FEATURES)
+    check_feature(feature, among=REGISTERED[feature.source])
 
 
 @pytest.mark.parametrize("feature", SPARE, ids=lambda feature: feature.name)
@@ -35,14 +38,18 @@ def test_feature_outside_the_default_vector_conforms(feature):
     check_feature(feature, among=SPARE)
 
 
-@pytest.mark.parametrize("features", [FEATURES, SPARE], ids=["registered", "spare"])
 @pytest.mark.parametrize(
-    ("name", "bars"), list(hard_inputs()), ids=lambda value: value if isinstance(value, str) else ""
+    ("features", "rows"),
+    [
+        pytest.param(features, rows, id=f"{kind} {name}")
+        for kind, features in [("spare", SPARE), *((source.name, REGISTERED[source]) for source in Source)]
+        for name, rows in hard_inputs(features[0].source)
+    ],
 )
-def test_features_are_undefined_exactly_where_their_rule_says(name, bars, features):
-    out = FeatureSet(features).batch(bars)
+def test_features_are_undefined_exactly_where_their_rule_says(features, rows):
+    out = FeatureSet(features).batch(rows)
     for feature in features:
-        expected = feature.undefined.allowed(bars)
+        expected = feature.undefined.allowed(rows)
         expected[: feature.warmup] = True
         assert np.flatnonzero(expected).tolist() == np.flatnonzero(np.isnan(out[feature.name])).tolist(), feature.name
 
@@ -57,5 +64,6 @@ def test_longest_warm_up_leaves_room_for_small_runs():
     assert feature_set().warmup <= 100
 
 
-def test_fingerprint_is_that_of_the_registered_set():
-    assert feature_set().fingerprint() == fingerprint()
+@pytest.mark.parametrize("source", list(Source))
+def test_fingerprint_is_that_of_the_registered_set(source):
+    assert feature_set(source=source).fingerprint() == fingerprint(source)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from features.bars import BAR_ROW, BAR_SHARED, SERIES, log_ratio, prepare_bar
-from features.checks import random_bars
+from features.check_inputs import random_bars
 from tests.market import NAN, bars
 
 NEEDS_A_BAR_BEFORE = ("prev_close", "change", "log_return", "log_gap", "true_range")

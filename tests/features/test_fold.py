@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from features import technical, volatility
-from features.checks import check_feature, halted, problems, random_bars
+from features.check_inputs import halted, random_bars
+from features.checks import check_feature, problems
 from features.fold import NEVER, Feature, FeatureSet, Source, fingerprint, matrix
 from features.registry import FEATURES, feature_set
 from utils.compiled import compiled
@@ -146,7 +147,7 @@ DIGEST = """
 import hashlib, sys
 import numba
 from features import volatility, volume
-from features.checks import hard_inputs
+from features.check_inputs import hard_inputs
 from features.fold import FeatureSet
 from features.registry import FEATURES
 assert bool(numba.config.DISABLE_JIT) == (sys.argv[1] == "plain")

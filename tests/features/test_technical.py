@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from features import technical, volatility, volume
-from features.checks import check_feature, hard_inputs, random_bars
+from features.check_inputs import hard_inputs, random_bars
+from features.checks import check_feature
 from features.fold import FeatureSet
 from features.registry import FEATURES
 from features.windows import half_life_weight
