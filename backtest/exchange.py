@@ -32,19 +32,18 @@ from backtest.sim_loop import (
 from backtest.strategies import Strategy, ask
 from backtest.stream import MarketStream
 from exec.engine import JournalRows
-from features.orderflow import measures
+from features.event_features import EventFeatures
 from features.registry import feature_set
 from ingest.candles import Candles, gaps_of, load_candles
 from ingest.prices import get_ohlcv
 from ingest.venue import instrument
 from ingest.venue_client import base_of
-from utils.book import change, new_books
 from utils.config import EndpointSettings, Settings
 from utils.errors import DataUnavailable
 from utils.rows import BAR, NS_PER_MS, NS_PER_S, SIGNAL, Rows
 from utils.symbols import normalise_symbol
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent
+from utils.types import Bar, MarketEvent
 
 #: Bars of one close may arrive so far apart; then the missing ones are asked for by REST, s.
 GRACE_S = 5.0
@@ -137,54 +136,6 @@ def market_of(candles: Sequence[Candles], settings: Settings, steps: int) -> Mar
     return build_market(candles, settings, steps=steps, listings=listings)
 
 
-class Freezer:
-    """What one symbol's book showed at each close: frozen at the first event with ts >= close, before it is applied.
-
-    Args:
-        close: the next close, ns.
-        tf_ns: length of a bar.
-    """
-
-    def __init__(self, close: int, tf_ns: int) -> None:
-        self._close, self._tf_ns = close, tf_ns
-        self._showing: tuple[int, tuple[float, float, float]] | None = None
-        self._frozen: dict[int, tuple[int, tuple[float, float, float]] | None] = {}
-
-    def see(self, ts: int, measures: tuple[float, float, float] | None) -> None:
-        """An event at `ts` leaves the book showing `measures`; None = it is not valid."""
-        while ts >= self._close:
-            self._frozen[self._close] = self._showing
-            self._close += self._tf_ns
-        self._showing = None if measures is None else (ts, measures)
-
-    def at(self, close: int) -> tuple[float, float, float, float]:
-        """Age (ms) and measures at a close, NaN without a valid book; earlier closes are forgotten."""
-        seen = self._frozen.get(close, self._showing)
-        self._frozen = {ts: one for ts, one in self._frozen.items() if ts > close}
-        if seen is None:
-            return (np.nan,) * 4
-        return ((close - seen[0]) / NS_PER_MS, *seen[1])
-
-
-class TopOfBook:
-    """One symbol's book, put together from its events, and its measures."""
-
-    def __init__(self) -> None:
-        self._books = new_books(1)
-        self._live = False
-
-    def see(self, event: BookSnapshot | BookDelta | BookInvalid) -> tuple[float, float, float] | None:
-        """Spread (bps), imbalance and weighted mid after an event; None while there is no valid book."""
-        if isinstance(event, BookInvalid):
-            self._live = False
-        elif isinstance(event, BookSnapshot) or self._live:
-            bids, asks = (np.array(side, np.float64).reshape(-1, 2) for side in (event.bids, event.asks))
-            self._live = not change(self._books, 0, bids, asks, isinstance(event, BookSnapshot))
-        if not self._live:
-            return None
-        return measures(self._books["top"])
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Instant:
     """One close of a live run: its bars, the books as they stood, what the strategy said and what the engine did."""
@@ -224,8 +175,8 @@ class LiveRun:
         self._decide = Decider(market, settings, live=True)
         self._engine = engine_of(market, settings, live=True)
         self._last = [int(market.bars["ts"][market.bars["sym"] == sym][-1]) for sym in range(len(market.symbols))]
-        self._tops = [TopOfBook() for _ in market.symbols]
-        self._freezers = [Freezer(last + market.tf_ns, market.tf_ns) for last in self._last]
+        closes = [last + market.tf_ns for last in self._last]
+        self._features = EventFeatures(market.symbols, closes, market.tf_ns)
         self._pending: dict[int, dict[int, Bar]] = {}
         self._since: dict[int, float] = {}
         self._heard_s: float | None = None  # when the last instant was decided, or the first event was waited for
@@ -242,7 +193,7 @@ class LiveRun:
         """Something happened; the instants that it completes are decided.
 
         Args:
-            event: of one of the symbols; what is neither a bar nor of the book is passed over.
+            event: of one of the symbols; what is neither a bar, a print nor of the book is passed over.
             now_s: a clock that only measures how long bars of one close are waited for.
         """
         if isinstance(event, Bar):
@@ -250,9 +201,8 @@ class LiveRun:
             if event.ts > self._last[sym]:  # else the history has it, or it was fetched meanwhile
                 self._pending.setdefault(event.ts, {})[sym] = event
                 self._since.setdefault(event.ts, now_s)
-        elif isinstance(event, (BookSnapshot, BookDelta, BookInvalid)):
-            sym = self._index[event.symbol]
-            self._freezers[sym].see(event.ts, self._tops[sym].see(event))
+        else:
+            self._features.see(event)
         return self.due(now_s)
 
     def due(self, now_s: float) -> list[Instant]:
@@ -298,7 +248,8 @@ class LiveRun:
         """Bars of one close through features, signal and engine."""
         tops = np.zeros(len(bars), BOOK_AT_CLOSE)
         for i, bar in enumerate(bars):
-            tops[i] = self._freezers[bar["sym"]].at(int(bar["ts"]))
+            age, vector = self._features.at(int(bar["sym"]), int(bar["ts"]))
+            tops[i] = (age, *vector[0])
             self._decide.signaller.see_book(int(bar["sym"]), float(tops[i]["spread_bps"]))
         self._bars.append(bars)
         self._books.append(tops)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from features.event_features import EVENT_VECTOR
 from features.registry import feature_set
 from ingest.candles import Candles, infer_tick, load_candles
 from ingest.funding import load_funding, sibling_funding
@@ -24,14 +25,9 @@ from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-#: The top of a live book beside a bar, frozen at its close: age of the latest update, and its measures. NaN = no valid
-#: book: a candle file has none, nor has a bar that closed before the first book came.
-BOOK_AT_CLOSE = layout(
-    ("book_age_ms", np.float64),
-    ("spread_bps", np.float64),
-    ("order_book_imbalance", np.float64),
-    ("weighted_mid", np.float64),
-)
+#: The live book and tape beside a bar, frozen at its close: age of the book's latest update, and the event features.
+#: NaN = no valid book: a candle file has none, nor has a bar that closed before the first book came.
+BOOK_AT_CLOSE = layout(("book_age_ms", np.float64), *((name, np.float64) for name in EVENT_VECTOR.names or ()))
 
 
 class Listing(Protocol):

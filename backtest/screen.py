@@ -237,7 +237,7 @@ def bar_line(instant: Instant, i: int, bar: Any) -> Text:
     top = instant.book[i]
     book = "no valid book"
     if not np.isnan(top["spread_bps"]):
-        book = f"spread {top['spread_bps']:.2f} bps  imbalance {top['order_book_imbalance']:+.2f}"
+        book = f"spread {top['spread_bps']:.2f} bps  imbalance {top['imbalance_1']:+.2f}"
     late = "  (came late: not decided on)" if instant.late else ""
     return Text.assemble(
         (f"{minute(int(bar['ts']))}  ", "dim"),

@@ -28,15 +28,16 @@ REST_LEVELS = 50
 
 
 class MarketStream:
-    """Bars of the configured exchange, and books of this or another one, as one queue of events.
+    """Bars of the configured exchange, and books and prints of this or another one, as one queue of events.
 
-    Bars and books come through the queue together, so a reader sees them in the order in which they arrived. A stream
+    All come through the queue together, so a reader sees them in the order in which they arrived. A stream
     that cannot be had raises its error from `get`.
 
     Args:
         symbols: exchange ids.
         tf: timeframe of the bars.
-        exchange_for_ob: where the books come from: by stream where we have one, else by REST every other second.
+        exchange_for_ob: where books and prints come from: by stream where we have one, else books by REST every other
+            second, and no prints.
         settings: exchange, addresses, patience.
     """
 
@@ -44,9 +45,10 @@ class MarketStream:
         self._settings, self._symbols = settings, tuple(symbols)
         bars = [Stream("bars", symbol, tf) for symbol in symbols]
         books = [Stream("book", symbol, depth=settings.ingest.book_depth) for symbol in symbols]
+        prints = [Stream("trades", symbol) for symbol in symbols]
         self._feeds: dict[str, list[Stream]] = {settings.market.exchange: bars}
         if exchange_for_ob in STREAMED:
-            self._feeds[exchange_for_ob] = self._feeds.get(exchange_for_ob, []) + books
+            self._feeds[exchange_for_ob] = self._feeds.get(exchange_for_ob, []) + books + prints
         self._polled = None if exchange_for_ob in STREAMED else exchange_for_ob
         self._queue: queue.Queue[MarketEvent] = queue.Queue(settings.ingest.queue)
         self._failure: ScalperError | None = None

@@ -8,17 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from backtest.exchange import Freezer, LiveRun, TopOfBook, follow
+from backtest.exchange import LiveRun, follow
 from backtest.market import SyntheticFeed, build_market
 from backtest.sim_loop import simulate
 from utils.config import Settings
 from utils.errors import DataUnavailable
-from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, Trade
+from utils.types import Bar, BookSnapshot, Trade
 
 MINUTE = 60_000_000_000
 HISTORY, BARS = 500, 900
 SETTINGS = Settings()
-SHOWN = ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
 
 
 def candles(symbol: str, seed: int, bars: int = BARS):
@@ -196,42 +195,16 @@ def test_a_users_strategy_sees_the_book_beside_live_bars_only(sources):
     assert [pytest.approx(0.99995, abs=1e-4)] * 2 == seen.iloc[-2:].tolist()
 
 
-def test_a_book_is_frozen_before_the_first_event_at_or_after_the_close():
-    book = Freezer(MINUTE, MINUTE)
-    book.see(MINUTE - 5_000_000, SHOWN[0])
-    book.see(MINUTE, SHOWN[1])
-    assert (5.0, *SHOWN[0]) == book.at(MINUTE)
-    assert (60_000.0, *SHOWN[1]) == book.at(2 * MINUTE)
-
-
-def test_a_book_that_came_after_the_close_is_not_joined_to_it():
-    book = Freezer(MINUTE, MINUTE)
-    book.see(MINUTE + 1, SHOWN[0])
-    assert all(math.isnan(value) for value in book.at(MINUTE))
-
-
-def test_an_invalid_book_has_no_measures():
-    book = Freezer(MINUTE, MINUTE)
-    book.see(1, SHOWN[0])
-    book.see(2, None)
-    assert all(math.isnan(value) for value in book.at(MINUTE))
-
-
-def test_the_top_of_a_book_follows_its_events_and_waits_for_a_snapshot_after_a_gap():
-    top = TopOfBook()
-    assert top.see(BookDelta("X", 1, 1, ((99.0, 1.0),), ())) is None
-    first = top.see(BookSnapshot("X", 2, 2, ((99.0, 1.0),), ((101.0, 3.0),)))
-    assert (pytest.approx(200.0), pytest.approx(-0.5), pytest.approx(99.5)) == first
-    second = top.see(BookDelta("X", 3, 3, ((100.0, 3.0),), ()))
-    assert pytest.approx(1.0 / 100.5 * 1e4) == second[0]
-    assert top.see(BookInvalid("X", 4, 4, "gap")) is None
-    assert top.see(BookDelta("X", 5, 5, ((98.0, 1.0),), ())) is None
-    assert pytest.approx(200.0) == top.see(BookSnapshot("X", 6, 6, ((99.0, 1.0),), ((101.0, 1.0),)))[0]
-
-
-def test_trades_of_the_stream_are_passed_over(sources):
+def test_prints_of_the_stream_become_columns_beside_the_bars(sources):
+    first = int(sources[0].rows["ts"][HISTORY - 1])
+    prints = [Trade("BTCUSDT", at, at, 1.0, 2.0, 1) for at in range(first + 1, first + MINUTE, MINUTE // 30)]
     run = live_run(sources)
-    assert [] == run.see(Trade("BTCUSDT", 1, 1, 1.0, 1.0, 1), 0.0)
+    played(run, [*quoted(sources), *prints, *list(bar_events(sources))[:2]])
+    market, _ = run.finish()
+    newest = market.book[-2:]
+    assert [1.0, 1.0] == newest["trade_imbalance_10s"][:1].tolist() * 2
+    assert np.isnan(newest["trade_imbalance_10s"][1])
+    assert np.isnan(market.book["trade_rate_10s"][:-2]).all()
 
 
 def test_a_stream_that_has_gone_silent_is_asked_for_by_rest(sources):

@@ -1,0 +1,190 @@
+"""From market events to feature vectors: the one way that a live run, a replay of its tape and a study of one take.
+
+A book is put together from its events, and each event becomes a row (`features.events`): a row for history to be
+folded at once, or a row for the next live vector. The folds are the same, so the numbers are the same, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import BOOK_EVENT, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT, gone, show
+from features.fold import FeatureSet, Source, matrix
+from features.registry import REGISTERED, feature_set
+from utils.book import change, new_books
+from utils.errors import DataError
+from utils.rows import NS_PER_MS, Rows, layout
+from utils.types import BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade
+
+#: Sources of event features, in the order of the vector.
+SOURCES = (Source.BOOK, Source.TRADE, Source.TAPE)
+#: One symbol's event features; NaN where they have no value.
+EVENT_VECTOR = layout(*((feature.name, np.float64) for source in SOURCES for feature in REGISTERED[source]))
+
+#: Rows that one event became, one array of length 1 for each source that it concerns.
+EventRows = tuple[tuple[Source, Rows], ...]
+
+
+class RowMaker:
+    """Turns events into rows: keeps the books that deltas change, and knows what came after a gap.
+
+    Args:
+        symbols: in the order of their numbers; events of others are refused.
+    """
+
+    def __init__(self, symbols: Sequence[str]) -> None:
+        self.index = {symbol: sym for sym, symbol in enumerate(symbols)}
+        self._books = new_books(len(symbols))
+        self._live = [False] * len(symbols)
+        self._broken = [True] * len(symbols)  # prints may be missing before the next
+        self._top = [(np.nan, np.nan)] * len(symbols)
+
+    def rows(self, event: MarketEvent) -> EventRows:
+        """The rows of an event; none for one that is neither of the book nor a print. They are the caller's to keep.
+
+        A delta of a book that is not there is passed over; one that crosses the book ends it.
+
+        Raises:
+            DataError: of a symbol that was not named.
+        """
+        if isinstance(event, Trade):
+            return self._print(event, self._number(event.symbol))
+        if isinstance(event, BookSnapshot | BookDelta | BookInvalid):
+            return self._book(event, self._number(event.symbol))
+        return ()
+
+    def _number(self, symbol: str) -> int:
+        if symbol not in self.index:
+            raise DataError(f"event: expected one of {', '.join(self.index)}, saw {symbol}; name it at the start")
+        return self.index[symbol]
+
+    def _book(self, event: BookSnapshot | BookDelta | BookInvalid, sym: int) -> EventRows:
+        anew = isinstance(event, BookSnapshot)
+        if isinstance(event, BookDelta) and not self._live[sym]:
+            return ()
+        if isinstance(event, BookInvalid):
+            self._live[sym] = False
+        else:
+            bids, asks = (np.array(side, np.float64).reshape(-1, 2) for side in (event.bids, event.asks))
+            self._live[sym] = not change(self._books, sym, bids, asks, anew)
+        if not self._live[sym]:
+            self._broken[sym] = True
+            self._top[sym] = (np.nan, np.nan)
+            return (Source.BOOK, gone(sym, event.ts)), (Source.TAPE, _quote(sym, event.ts, np.nan, np.nan, 1))
+        row = np.empty(1, BOOK_EVENT)
+        show(self._books, sym, event.ts, int(anew), row)
+        bid, ask = row["prices"][0, :, 0].tolist()
+        if not anew and (bid, ask) == self._top[sym]:
+            return ((Source.BOOK, row),)
+        self._top[sym] = (bid, ask)
+        return (Source.BOOK, row), (Source.TAPE, _quote(sym, event.ts, bid, ask, int(anew)))
+
+    def _print(self, event: Trade, sym: int) -> EventRows:
+        trade = np.zeros(1, TRADE_EVENT)
+        trade[0] = (event.ts, sym, int(self._broken[sym]), event.side, event.price, event.qty)
+        self._broken[sym] = False
+        tape = np.zeros(1, TAPE_EVENT)
+        tape[0] = (event.ts, sym, 0, PRINT, event.side, np.nan, np.nan, event.price, event.qty)
+        return (Source.TRADE, trade), (Source.TAPE, tape)
+
+
+def _quote(sym: int, ts: int, bid: float, ask: float, fresh: int) -> Rows:
+    row = np.zeros(1, TAPE_EVENT)
+    row[0] = (ts, sym, fresh, QUOTE, 0, bid, ask, np.nan, np.nan)
+    return row
+
+
+def rows_of(events: Iterable[MarketEvent], symbols: Sequence[str]) -> dict[Source, Rows]:
+    """The rows of many events, source by source, in the order they came.
+
+    Raises:
+        DataError: an event of a symbol that was not named.
+    """
+    maker = RowMaker(symbols)
+    found: dict[Source, list[Rows]] = {source: [] for source in SOURCES}
+    for event in events:
+        for source, row in maker.rows(event):
+            found[source].append(row)
+    return {
+        source: np.concatenate(rows).astype(source.value.rows) if rows else np.zeros(0, source.value.rows)
+        for source, rows in found.items()
+    }
+
+
+def parts_of(vectors: Rows) -> dict[Source, NDArray[np.float64]]:
+    """The columns of each source in EVENT_VECTOR rows: views of shape (rows, features)."""
+    whole, parts, first = matrix(vectors), {}, 0
+    for source in SOURCES:
+        parts[source] = whole[:, first : first + len(REGISTERED[source])]
+        first += len(REGISTERED[source])
+    return parts
+
+
+class EventFeatures:
+    """The event features of some symbols as they stand, and as they stood at each close.
+
+    A close's vector is frozen at the first event with ts >= close, before that event is applied. Events and closes are
+    those of the exchange's clock.
+
+    Args:
+        symbols: in the order of their numbers.
+        closes: the next close of each symbol, ns; None = nothing is frozen.
+        tf_ns: time between closes.
+    """
+
+    def __init__(self, symbols: Sequence[str], closes: Sequence[int] | None = None, tf_ns: int = 0) -> None:
+        self._maker = RowMaker(symbols)
+        self._sets: dict[Source, FeatureSet] = {source: feature_set(len(symbols), source) for source in SOURCES}
+        self._vectors = np.full(len(symbols), np.nan, EVENT_VECTOR)
+        self._parts = parts_of(self._vectors)
+        self._book_ts = [0] * len(symbols)  # of the last update of a valid book; 0 = there is none
+        self._closes, self._tf_ns = None if closes is None else list(closes), tf_ns
+        self._frozen: list[dict[int, tuple[float, Rows]]] = [{} for _ in symbols]
+        self.load()
+
+    def load(self) -> None:
+        """Load the machine code of the folds before an event would have to wait for it."""
+        for source, features in self._sets.items():
+            features.batch(np.zeros(0, source.value.rows))
+
+    def see(self, event: MarketEvent) -> None:
+        """Something happened.
+
+        Raises:
+            DataError: to a symbol that was not named.
+        """
+        rows = self._maker.rows(event)
+        if not rows:
+            return
+        sym = int(rows[0][1]["sym"][0])
+        self._freeze(sym, int(rows[0][1]["ts"][0]))
+        for source, row in rows:
+            self._parts[source][sym] = matrix(self._sets[source].step(row))[0]
+            if source is Source.BOOK:
+                self._book_ts[sym] = 0 if np.isnan(row["prices"][0, :, 0]).all() else int(row["ts"][0])
+
+    def vector(self, symbol: str) -> Rows:
+        """The features of a symbol as they stand: an EVENT_VECTOR array of length 1, a copy."""
+        sym = self._maker.index[symbol]
+        return self._vectors[sym : sym + 1].copy()
+
+    def at(self, sym: int, close: int) -> tuple[float, Rows]:
+        """Age of the book (ms; NaN = none was valid) and the vector at a close; earlier closes are forgotten."""
+        frozen = self._frozen[sym]
+        found = frozen.get(close) or self._standing(sym, close)
+        self._frozen[sym] = {ts: one for ts, one in frozen.items() if ts > close}
+        return found
+
+    def _freeze(self, sym: int, ts: int) -> None:
+        if self._closes is None:
+            return
+        while ts >= self._closes[sym]:
+            self._frozen[sym][self._closes[sym]] = self._standing(sym, self._closes[sym])
+            self._closes[sym] += self._tf_ns
+
+    def _standing(self, sym: int, close: int) -> tuple[float, Rows]:
+        age = (close - self._book_ts[sym]) / NS_PER_MS if self._book_ts[sym] else np.nan
+        return age, self._vectors[sym : sym + 1].copy()
