@@ -7,23 +7,15 @@ ccxt order book, our BookSnapshot or BookView, or a pair of arrays. An empty sid
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from utils.book import TOP, TopRow
+from features.inputs import Book, top_of
+from utils.book import TopRow
 from utils.compiled import compiled
 from utils.errors import DataError
 from utils.rows import BPS, Rows
 
 #: Distance from the mid at which a level weighs 1/e in `bid_ask_pressure`, bps.
 DISTANCE_BPS = 5.0
-
-#: What the public functions accept: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such
-#: attributes, or (bids, asks); best first, further columns ignored.
-Book = Any
 
 
 @compiled
@@ -121,38 +113,3 @@ def weighted_mid(book: Book) -> float:
         DataError: the book is crossed, not sorted best first, or holds what is no number.
     """
     return measures(top_of(book))[2]
-
-
-def top_of(book: Book, levels: int = 1) -> Rows:
-    """One TOP record of what users hold: best prices, and the quantities of the best `levels` of each side together.
-
-    Raises:
-        DataError: the book is crossed, not sorted best first, or holds what is no number.
-    """
-    bids, asks = (_side(book, number, name) for number, name in enumerate(("bids", "asks")))
-    if (np.diff(bids[:, 0]) >= 0.0).any() or (np.diff(asks[:, 0]) <= 0.0).any():
-        raise DataError("book: expected levels best first and each price once, saw others; sort them")
-    if len(bids) and len(asks) and bids[0, 0] >= asks[0, 0]:
-        raise DataError(
-            f"book: expected the best bid below the best ask, saw bid {bids[0, 0]:g} and ask {asks[0, 0]:g};"
-            " a crossed book is not a market, wait for the next"
-        )
-    top = np.full(1, math.nan, TOP)
-    if len(bids):
-        top["bid"], top["bid_qty"] = bids[0, 0], sum(bids[:levels, 1].tolist())
-    if len(asks):
-        top["ask"], top["ask_qty"] = asks[0, 0], sum(asks[:levels, 1].tolist())
-    return top
-
-
-def _side(book: Book, number: int, name: str) -> NDArray[np.float64]:
-    """Rows of (price, qty) of one side, checked."""
-    try:
-        side: Any = book[name] if isinstance(book, Mapping) else getattr(book, name, None)
-        side = book[number] if side is None else side
-        rows = np.array([(level[0], level[1]) for level in side], np.float64).reshape(-1, 2)
-    except (TypeError, ValueError, LookupError) as error:
-        raise DataError(f"{name}: expected rows of price and quantity, saw {str(book)[:80]}") from error
-    if not (np.isfinite(rows).all() and (rows > 0.0).all()):
-        raise DataError(f"{name}: expected finite prices and quantities above 0, saw others")
-    return rows

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.orderflow import measures, order_book_imbalance, spread_bps, top_of, weighted_mid
+from features.inputs import top_of
+from features.orderflow import measures, order_book_imbalance, spread_bps, weighted_mid
 from ingest.streams import BookView
 from tests.wire import R0, bybit_book, bybit_protocol
 from utils.book import TOP
