@@ -208,14 +208,17 @@ class BinanceProtocol(ProtocolCore):
         pushed = milliseconds(data.E, "E")
         diff = self._diff(data, pushed)
         ts_recv = self._stamp(pushed, recv_ns)
+        before, last = counts.last_ts, feed.update_id
         self._seen(counts, diff.ts)
-        last = feed.update_id
-        if last and diff.last <= last:
+        back = last > 0 and diff.last <= last
+        if back and diff.ts <= before:
             counts.duplicates += 1
             return []
         feed.update_id = diff.last
         events: list[MarketEvent] = []
-        if last and not diff.follows(last):
+        if back:
+            sync.base = None  # newer, and yet a lower number: ids begin anew, and no older snapshot can be met
+        if back or (last and not diff.follows(last)):
             counts.sequence_breaks += 1
             sync.forget_changes()
             if feed.state == LIVE:

@@ -217,6 +217,25 @@ def test_a_repeated_or_late_change_is_counted_and_dropped(last):
     )
 
 
+def test_ids_that_begin_anew_end_the_book_and_it_goes_on_with_them():
+    protocol = live()
+    [event] = protocol.receive(diff(11, 20, 10, ts=T0 + 100), R0 + 100 * MS)
+    assert "gap: update 20 does not follow 110" == event.reason
+    assert (1, ["BTCUSDT"]) == (book_counts(protocol).sequence_breaks, protocol.snapshots_wanted())
+    assert ["BookSnapshot"] == names(protocol.snapshot("BTCUSDT", rest_book(15), R0 + 200 * MS))
+
+
+def test_a_snapshot_from_before_the_ids_began_anew_is_not_waited_for():
+    protocol = binance_protocol()
+    protocol.receive(diff(101, 110, 100), R0)
+    protocol.snapshots_wanted()
+    protocol.snapshot("BTCUSDT", rest_book(115), R0)
+    protocol.receive(diff(11, 20, 10, ts=T0 + 100), R0 + 100 * MS)
+    protocol.tick(R0 + 60 * S)
+    assert ["BTCUSDT"] == protocol.snapshots_wanted()
+    assert ["BookSnapshot"] == names(protocol.snapshot("BTCUSDT", rest_book(15), R0 + 60 * S))
+
+
 def test_the_chain_is_checked_before_there_is_a_book_and_below_its_snapshot():
     protocol = binance_protocol()
     assert [] == protocol.receive(diff(1, 10, 0), R0)
