@@ -106,7 +106,7 @@ class Link:
         refused: Mapping[str, str] = getattr(self.protocol, "refused", {})
         for topic, why in refused.items():
             heard = {symbol for (symbol, _), seen in self.protocol.counts().items() if symbol and seen.messages}
-            if not any(symbol in topic.upper() for symbol in heard):
+            if topic.rpartition(".")[2] not in heard:
                 raise DataUnavailable(
                     f"{self.protocol.market}: expected {topic}, and the exchange refused it ({why}); check the symbol"
                 )

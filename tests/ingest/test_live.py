@@ -69,6 +69,12 @@ async def reading(feed):
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def to_the_end(feed):
+    """Read a feed until it ends."""
+    async for _ in feed:
+        pass
+
+
 def cut(box):
     """Every connection of the box ends by a TCP reset."""
     for connection in tuple(box._open):
@@ -239,6 +245,17 @@ async def test_a_symbol_the_exchange_does_not_know_ends_the_feed_by_name(exchang
             await anext(feed)
         with pytest.raises(DataUnavailable):
             feed.book("NOSUCHUSDT")
+
+
+async def test_a_symbol_the_exchange_does_not_know_is_not_mistaken_for_one_that_ends_alike():
+    streams = [Stream("book", "BTCUSDT"), Stream("book", "WBTCUSDT")]
+    async with (
+        small_box(symbols=("BTCUSDT",)) as box,
+        LiveFeed("bybit", streams, endpoints=box.endpoints, settings=QUICK) as feed,
+    ):
+        with pytest.raises(DataUnavailable, match="WBTCUSDT, and the exchange refused it"):
+            await asyncio.wait_for(to_the_end(feed), 10.0)
+        assert 1 == feed.stats().connects
 
 
 async def test_an_exchange_that_says_nothing_is_an_error_and_not_a_wait():
