@@ -16,6 +16,8 @@ from utils.errors import ConfigError, DataUnavailable
 
 #: Kinds of streams that speak soon after they were asked for; the others may be silent because nothing happens.
 PROMPT = {"book", "quote", "mark"}
+#: And those that may be silent for hours: where nothing answers either, as at Binance, an open socket is all there is.
+RARE = {"liquidations"}
 
 
 class Venue(NamedTuple):
@@ -85,7 +87,9 @@ class Link:
         """Has the exchange sent anything of what was asked for, or at least answered where it may be silent?"""
         prompt = [(stream.symbol, stream.kind) for stream in self.streams if stream.kind in PROMPT]
         counts = self.protocol.counts()
-        return any(key in counts and counts[key].messages for key in prompt) if prompt else self.messages > 0
+        if prompt:
+            return any(key in counts and counts[key].messages for key in prompt)
+        return self.messages > 0 or (self.connects > 0 and all(stream.kind in RARE for stream in self.streams))
 
     def silence(self, exchange: str, waited_s: float) -> DataUnavailable:
         """That nothing came in time, and why."""

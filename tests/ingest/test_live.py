@@ -258,6 +258,18 @@ async def test_a_symbol_the_exchange_does_not_know_is_not_mistaken_for_one_that_
         assert 1 == feed.stats().connects
 
 
+@pytest.mark.parametrize("exchange", VENUES)
+async def test_liquidations_may_be_silent_for_longer_than_a_beginning_may_take(exchange):
+    streams = [Stream("book", "BTCUSDT"), Stream("liquidations", "BTCUSDT")]
+    settings = QUICK.model_copy(update={"timeout_s": 1.0})
+    async with (
+        small_box(symbols=("BTCUSDT",)) as box,
+        LiveFeed(exchange, streams, endpoints=box.endpoints, settings=settings) as feed,
+    ):
+        await asyncio.sleep(1.5)
+        assert "live" == feed.book("BTCUSDT").state
+
+
 async def test_an_exchange_that_says_nothing_is_an_error_and_not_a_wait():
     async with (
         venue(lambda socket: socket.wait_closed()) as endpoints,
