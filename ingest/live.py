@@ -29,11 +29,14 @@ from ingest.wire import books_compiled, load_books
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, InvariantError, ProtocolError
 from utils.log import event
+from utils.rows import NS_PER_S
 from utils.symbols import normalise_symbol
 from utils.types import BookInvalid, MarketEvent
 
 #: Time between two looks at the watch, s.
 TICK_S = 0.1
+#: A receive clock that went back by more was set back, ns: all that was timed by it is begun anew.
+SET_BACK_NS = 1 * NS_PER_S
 #: Exchanges cut a socket after 24 h; ours are renewed before, not all at once. In seconds.
 RENEW_S = 23 * 3600.0
 #: Shortest time between two log lines of the same kind, s.
@@ -331,6 +334,7 @@ class LiveFeed:
 
     async def _watch(self, link: Link, socket: ClientConnection) -> None:
         """Tell the protocol that time passes, and end a socket it has given up."""
+        last = self._now(link)
         with contextlib.suppress(ConnectionClosed):  # the one that reads it sees that too
             while True:
                 await asyncio.sleep(TICK_S)
@@ -341,6 +345,9 @@ class LiveFeed:
                     self._deliver(nouns, time.perf_counter_ns())
                 await self._flush(link, socket)
                 failure = link.protocol.failure or link.judge_refusals()
+                if last - now > SET_BACK_NS:
+                    failure = f"the receive clock was set back by {(last - now) / NS_PER_S:.1f} s"
+                last = now
                 if failure:
                     link.reason = failure
                     socket.transport.abort()  # no goodbye: whoever is silent does not answer one

@@ -388,6 +388,22 @@ async def test_a_book_whose_stream_stalls_alone_comes_back(exchange):
         assert "BTCUSDT" == reader.invalid[0].symbol
 
 
+async def test_a_clock_that_was_set_back_blinds_no_watch():
+    back_s = 0
+
+    def stamp():
+        return time.time_ns() - back_s * 1_000_000_000
+
+    async with (
+        small_box(symbols=("BTCUSDT",)) as box,
+        LiveFeed("bybit", BOOKS[:1], endpoints=box.endpoints, settings=QUICK, stamp=stamp) as feed,
+    ):
+        await until(lambda: feed.book("BTCUSDT").state == "live")
+        back_s = 3600
+        await until(lambda: feed.stats().reconnects == 1 and feed.book("BTCUSDT").state == "live")
+        assert "set back by 3" in next(iter(feed.stats().errors.values()))
+
+
 async def test_a_topic_that_is_refused_once_is_asked_for_again():
     async with small_box(symbols=SYMBOLS, preset="btc-like") as box:
         feed = LiveFeed("bybit", BOOKS, endpoints=box.endpoints, settings=QUICK)
