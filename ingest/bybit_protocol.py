@@ -8,6 +8,7 @@ Block trades (`BT`) are agreed off the book and make no Trade. Source: Bybit v5 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -47,16 +48,24 @@ PATIENCE = 3
 
 
 def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Connection]:
-    """The sockets to open: one, until there are very many streams.
+    """The sockets to open: one, until there are very many streams; then a fragment, #2, tells the others apart.
 
     Raises:
         ConfigError: no market of Bybit.
     """
     known_market(market, MARKETS)
     url = f"{base_ws}/v5/public/{MARKETS[market]}"
-    return [
-        Connection(url, tuple(streams[first : first + MOST_STREAMS])) for first in range(0, len(streams), MOST_STREAMS)
-    ]
+    parts: list[list[Stream]] = []
+    for _, same in groupby(sorted(streams, key=_symbol), _symbol):
+        together = list(same)  # streams of one symbol may share a topic, and a topic has one socket
+        if not parts or len(parts[-1]) + len(together) > MOST_STREAMS:
+            parts.append([])
+        parts[-1] += together
+    return [Connection(f"{url}#{number}" if number > 1 else url, tuple(part)) for number, part in enumerate(parts, 1)]
+
+
+def _symbol(stream: Stream) -> str:
+    return stream.symbol
 
 
 class BybitProtocol(ProtocolCore):

@@ -66,7 +66,10 @@ class Link:
 
     def __init__(self, streams: Sequence[Stream], protocol: WireProtocol, url: str, settings: IngestSettings) -> None:
         self.streams, self.protocol, self.url = streams, protocol, url
-        self.name = urlsplit(url).netloc + urlsplit(url).path  # for people: the query may name hundreds of streams
+        parts = urlsplit(url)
+        self.name = parts.netloc + parts.path  # for people: the query may name hundreds of streams
+        if parts.fragment:
+            self.name += f"#{parts.fragment}"
         self.backoff = Backoff(settings.backoff_s, settings.backoff_max_s)
         self.fetching: set[str] = set()  # symbols whose book is being fetched by REST
         self.wait_s = 0.0  # before the next socket

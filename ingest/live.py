@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, fields
 from ssl import SSLContext
 from typing import Any, Protocol
+from urllib.parse import urldefrag
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -140,9 +141,7 @@ class LiveFeed:
                 heartbeat_s=self._settings.heartbeat_s,
                 stale_s=self._settings.stale_s,
             )
-            mark = "&" if "?" in connection.url else "?"
-            url = f"{connection.url}{mark}clock=tape" if clock_query else connection.url
-            self._links.append(Link(connection.streams, protocol, url, self._settings))
+            self._links.append(Link(connection.streams, protocol, connection.url, self._settings))
         self._books = {symbol: link.protocol for link in self._links for symbol in link.books}
         self._backlog = Backlog(self._settings.queue, self._books)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -261,10 +260,15 @@ class LiveFeed:
             if link.successor:
                 await link.successor.close()
 
+    def _address(self, link: Link) -> str:
+        url = urldefrag(link.url).url
+        mark = "&" if "?" in url else "?"
+        return f"{url}{mark}clock=tape" if self._clock_query else url
+
     async def _dial(self, link: Link) -> ClientConnection:
         while True:
             await self._wait(link.wait_s)
-            answer = await self._dialler.open(link.url)
+            answer = await self._dialler.open(self._address(link))
             if isinstance(answer, ClientConnection):
                 return answer
             link.error = answer.reason
@@ -359,7 +363,7 @@ class LiveFeed:
         backoff = Backoff(self._settings.backoff_s, self._settings.backoff_max_s)
         while True:
             await asyncio.sleep(wait)
-            answer = await self._dialler.open(link.url)
+            answer = await self._dialler.open(self._address(link))
             if not isinstance(answer, Refused):
                 break
             wait = max(answer.wait_s, backoff.wait_s())

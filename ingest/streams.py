@@ -161,5 +161,5 @@ class WireProtocol(Protocol):
 class Connection:
     """One socket to open: where, and what for."""
 
-    url: str
+    url: str  # no two of a feed are the same; a fragment, #2, is not dialled
     streams: Sequence[Stream]

@@ -15,6 +15,8 @@ in place of `msg`; one that is not even UTF-8 is `base64`. Lines with an `event`
 | `tick` | `url` | time passed, and that alone changed a book |
 | `disconnect` | `url`, `reason` | the connection ended |
 | `dropped` | `missing` | messages that the disk was too slow for are missing here |
+
+Sockets at the same address are told apart by a fragment, `#2`, that is not dialled.
 """
 
 from __future__ import annotations

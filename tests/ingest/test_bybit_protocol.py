@@ -802,6 +802,15 @@ def test_the_stream_brings_its_snapshots():
 def test_very_many_streams_are_spread_over_several_connections():
     streams = [Stream("trades", f"COIN{i}USDT") for i in range(900)]
     assert [400, 400, 100] == [len(connection.streams) for connection in connections(streams, "wss://x", "bybit_spot")]
+    url = "wss://x/v5/public/spot"
+    assert [url, f"{url}#2", f"{url}#3"] == [each.url for each in connections(streams, "wss://x", "bybit_spot")]
+
+
+def test_streams_of_one_symbol_share_a_connection():
+    streams = [Stream(kind, f"COIN{i}USDT") for kind in ("quote", "mark", "book") for i in range(150)]
+    first, second = connections(streams, "wss://x", "bybit_linear")
+    assert (399, 51) == (len(first.streams), len(second.streams))
+    assert set() == {each.symbol for each in first.streams} & {each.symbol for each in second.streams}
 
 
 def test_all_streams_share_one_address():
