@@ -200,7 +200,10 @@ class TapeReader:
                 packed, frame = frame.unused_data, None
             packed = packed or self._read(handle)
         if frame or not self.position:
-            self.cut = "the recording was not closed: what came after its last flush, at most a second, is lost"
+            self.cut = (
+                "the recording was not closed: what came after its last whole block is lost,"
+                " at most a second if its recorder was killed"
+            )
 
     def _read(self, handle: BinaryIO) -> bytes:
         packed = handle.read(CHUNK)
