@@ -53,6 +53,8 @@ FRAME_FLUSHES = 120
 LEVEL = 3
 #: Memory of a waiting record besides its message, bytes.
 OVERHEAD = 200
+#: Brackets around a message that must be readable too: who reads the tape may stand deeper in calls than who wrote it.
+DEEPER = 500
 #: Symbols a file's name lists; more are counted.
 MOST_NAMES = 6
 
@@ -126,6 +128,8 @@ def _spelled(message: str | bytes) -> bytes:
         return b'"base64":"%s"' % base64.b64encode(raw)
     try:
         plain = bytes(_VALUE.decode(wire)) == wire and b"\n" not in wire and b"\r" not in wire
+        if plain and wire.count(b"[") + wire.count(b"{") >= DEEPER:
+            _VALUE.decode(b"[" * DEEPER + wire + b"]" * DEEPER)
     except (msgspec.DecodeError, RecursionError):
         plain = False
     return b'"msg":' + wire if plain else b'"text":' + msgspec.json.encode(text)
