@@ -240,7 +240,7 @@ class BinanceProtocol(ProtocolCore):
         Raises:
             Refused: they are not legal.
         """
-        first, last = identity(data.U, "U"), identity(data.u, "u")
+        first, last = identity(data.U, "U"), identity(data.u, "u", 1)  # 0 is our word for one that is not known
         if first > last:
             raise Refused(f"U: expected at most u {last}, saw {first}")
         if data.pu is None and self.market != "binance_spot" and not self._anything:

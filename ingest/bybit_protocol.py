@@ -257,7 +257,7 @@ class BybitProtocol(ProtocolCore):
         if message.type not in ("snapshot", "delta"):
             raise Refused(f"type: expected snapshot or delta, saw {shown(message.type)}")
         same_symbol(data.s, topic.symbol)
-        update = identity(data.u, "u")
+        update = identity(data.u, "u", 1)  # 0 is our word for an id that is not known
         bids, asks = changes(data.b, "bid"), changes(data.a, "ask")
         ts, ts_recv = self._times(message, recv_ns)
         self._seen(feed.counts, ts)

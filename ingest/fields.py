@@ -113,14 +113,14 @@ def within(value: int, name: str, pushed: int) -> int:
     return ts
 
 
-def identity(value: int, name: str) -> int:
+def identity(value: int, name: str, least: int = 0) -> int:
     """A number the exchange counts with.
 
     Raises:
-        Refused: not from 0 to 2^62.
+        Refused: not from `least` to 2^62.
     """
-    if not 0 <= value < 2**62:
-        raise Refused(f"{name}: expected a number from 0 on, saw {shown(value)}")
+    if not least <= value < 2**62:
+        raise Refused(f"{name}: expected a number from {least} on, saw {shown(value)}")
     return value
 
 

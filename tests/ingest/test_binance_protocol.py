@@ -217,6 +217,13 @@ def test_a_repeated_or_late_change_is_counted_and_dropped(last):
     )
 
 
+def test_update_0_begins_no_chain_that_could_not_be_checked():
+    protocol = binance_protocol(market="binance_spot")
+    protocol.receive(diff(0, 0), R0)
+    protocol.snapshot("BTCUSDT", rest_book(0), R0)
+    assert (1, []) == (book_counts(protocol).bad_messages, protocol.receive(diff(57, 58), R0))
+
+
 def test_ids_that_begin_anew_end_the_book_and_it_goes_on_with_them():
     protocol = live()
     [event] = protocol.receive(diff(11, 20, 10, ts=T0 + 100), R0 + 100 * MS)

@@ -93,6 +93,13 @@ def test_update_1_is_a_restart_of_the_service_and_replaces_the_book(kind):
     assert 0 == book_counts(protocol).sequence_breaks
 
 
+def test_update_0_begins_no_chain_that_could_not_be_checked():
+    protocol = bybit_protocol()
+    protocol.receive(bybit_book(0, "64999 1", "65001 1", "snapshot"), R0)
+    assert [] == protocol.receive(bybit_book(57, "64998 1"), R0)
+    assert (1, "invalid") == (book_counts(protocol).bad_messages, protocol.book("BTCUSDT").state)
+
+
 def test_a_snapshot_may_be_smaller_than_the_book_it_replaces_or_empty():
     protocol = live()
     protocol.receive(bybit_book(101, "", "", "snapshot"), R0)
