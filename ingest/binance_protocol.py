@@ -32,7 +32,7 @@ from ingest.fields import (
     within,
 )
 from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
-from ingest.streams import Connection, Counts, ReceiveClock, Stream
+from ingest.streams import FUTURES_ONLY, Connection, Counts, ReceiveClock, Stream
 from ingest.wire import LIVE
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -132,7 +132,7 @@ class BinanceProtocol(ProtocolCore):
         self._funding: dict[str, tuple[int, float]] = {}  # next settlement, ns, and the rate last said
         self._wanted: dict[str, None] = {}
         for stream in streams:
-            if market == "binance_spot" and stream.kind in messages.FUTURES_ONLY:
+            if market == "binance_spot" and stream.kind in FUTURES_ONLY:
                 raise ConfigError(f"{stream.kind} of {stream.symbol}: spot has none; choose a futures market")
             self._add(stream.symbol, stream.kind)
             if stream.tf:

@@ -28,7 +28,7 @@ from ingest.fields import (
     within,
 )
 from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
-from ingest.streams import Connection, ReceiveClock, Stream
+from ingest.streams import FUTURES_ONLY, Connection, ReceiveClock, Stream
 from ingest.wire import EMPTY, LIVE
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -100,6 +100,8 @@ class BybitProtocol(ProtocolCore):
         self.refused: dict[str, str] = {}
         self._topics: dict[str, Topic] = {}
         for stream in streams:
+            if market == "bybit_spot" and stream.kind in FUTURES_ONLY:
+                raise ConfigError(f"{stream.kind} of {stream.symbol}: spot has none; choose a futures market")
             topic = messages.topic_of(stream)
             self._add_topic(self._topics.get(topic.name, topic), stream.kind)
             self._count(stream.symbol, stream.kind)

@@ -17,6 +17,8 @@ from utils.types import Level, MarketEvent
 
 #: Kinds of streams: order book, public trades, closed bars, best bid and ask, mark price and funding, liquidations.
 KINDS = ("book", "trades", "bars", "quote", "mark", "liquidations")
+#: Those of them that spot markets do not have.
+FUTURES_ONLY = {"mark", "liquidations"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -806,6 +806,12 @@ def test_the_stream_brings_its_snapshots():
         protocol.snapshot_path("BTCUSDT")
 
 
+@pytest.mark.parametrize("kind", ["mark", "liquidations"])
+def test_spot_has_no_marks_and_no_liquidations(kind):
+    with pytest.raises(ConfigError, match=f"{kind} of BTCUSDT: spot has none"):
+        BybitProtocol([Stream("book", "BTCUSDT"), Stream(kind, "BTCUSDT")], market="bybit_spot")
+
+
 def test_very_many_streams_are_spread_over_several_connections():
     streams = [Stream("trades", f"COIN{i}USDT") for i in range(900)]
     assert [400, 400, 100] == [len(connection.streams) for connection in connections(streams, "wss://x", "bybit_spot")]
