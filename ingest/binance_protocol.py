@@ -22,6 +22,7 @@ from ingest.fields import (
     Refused,
     above_zero,
     changes,
+    close_of,
     decode,
     identity,
     milliseconds,
@@ -35,7 +36,7 @@ from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.streams import FUTURES_ONLY, Connection, Counts, ReceiveClock, Stream
 from ingest.wire import LIVE
 from utils.errors import ConfigError, ProtocolError
-from utils.rows import NS_PER_MS, NS_PER_S
+from utils.rows import NS_PER_S
 from utils.timeframes import TIMEFRAMES
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
 
@@ -395,7 +396,7 @@ class BinanceProtocol(ProtocolCore):
         asked_for = k.i in TIMEFRAMES and (self._anything or k.i in self._tfs[symbol])
         if not k.x or not asked_for:
             return []
-        close = within((start + TIMEFRAMES[k.i]) // NS_PER_MS, "t", pushed)
+        close = close_of(start, k.i, pushed)
         bar = Bar(symbol, k.i, close, max(ts_recv, close), opened, high, low, closed, volume, bought)
         if close <= self._last_close.get((symbol, k.i), 0):
             counts.duplicates += 1

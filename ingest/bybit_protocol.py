@@ -18,6 +18,7 @@ from ingest.fields import (
     Refused,
     above_zero,
     changes,
+    close_of,
     decode,
     identity,
     milliseconds,
@@ -32,7 +33,6 @@ from ingest.streams import FUTURES_ONLY, Connection, ReceiveClock, Stream
 from ingest.wire import EMPTY, LIVE
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
-from utils.timeframes import TIMEFRAMES
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
 
 #: Last part of a market's address.
@@ -317,7 +317,7 @@ class BybitProtocol(ProtocolCore):
             opened, high, low = above_zero(row.open, "open"), above_zero(row.high, "high"), above_zero(row.low, "low")
             closed, volume = above_zero(row.close, "close"), number(row.volume, "volume")
             if row.confirm:
-                close = within((start + TIMEFRAMES[topic.tf]) // NS_PER_MS, "start", pushed)
+                close = close_of(start, topic.tf, pushed)
                 bars.append(Bar(topic.symbol, topic.tf, close, max(ts_recv, close), opened, high, low, closed, volume))
         events: list[MarketEvent] = []
         for bar in bars:

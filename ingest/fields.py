@@ -11,6 +11,7 @@ import msgspec
 from ingest.wire import AHEAD_NS, ERA_END_MS, ERA_START_MS
 from utils.errors import ProtocolError
 from utils.rows import NS_PER_MS
+from utils.timeframes import MONDAY, TIMEFRAMES
 from utils.types import Level
 
 #: Price and quantity as the exchanges write them: decimal text. A JSON number in their place is refused.
@@ -111,6 +112,18 @@ def within(value: int, name: str, pushed: int) -> int:
             f"{name}: expected a time up to that of the message, saw one {(ts - pushed) / 1e9:.1f} s after it"
         )
     return ts
+
+
+def close_of(start: int, tf: str, pushed: int) -> int:
+    """Close of the bar of timeframe `tf` that began at `start`; all in ns, `pushed` as of `within`.
+
+    Raises:
+        Refused: no bar begins then, or it closes more than 5 s after the message.
+    """
+    length = TIMEFRAMES[tf]
+    if (start - MONDAY if tf == "1w" else start) % length:
+        raise Refused(f"start: expected that of a bar of {tf}, saw {start / 1e6:.0f} ms")
+    return within((start + length) // NS_PER_MS, "close", pushed)
 
 
 def identity(value: int, name: str, least: int = 0) -> int:

@@ -522,7 +522,9 @@ def test_bars_of_another_length_than_asked_for_are_not_told():
     assert [] == protocol.receive(kline(MINUTE - 300_000, True, interval="5m"), R0)
 
 
-@pytest.mark.parametrize("wrong", [{"h": "1"}, {"v": "-1"}, {"V": "13"}, {"o": "0"}, {"t": MINUTE}, {"x": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"h": "1"}, {"v": "-1"}, {"V": "13"}, {"o": "0"}, {"t": MINUTE}, {"t": MINUTE - 60_001}, {"x": 1}]
+)
 def test_a_bar_that_cannot_be_is_refused(wrong):
     protocol = binance_protocol(Stream("bars", "BTCUSDT", tf="1m"))
     assert [] == protocol.receive(kline(MINUTE - 60_000, True, **wrong), R0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -656,11 +657,28 @@ def test_a_bar_is_told_when_it_is_closed_and_once():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"interval": "5"}, {"high": "1"}, {"volume": "-1"}, {"open": "0"}, {"start": MINUTE + 60_000}]
+    "wrong",
+    [
+        {"interval": "5"},
+        {"high": "1"},
+        {"volume": "-1"},
+        {"open": "0"},
+        {"start": MINUTE + 60_000},
+        {"start": MINUTE - 60_001},
+    ],
 )
 def test_a_bar_that_cannot_be_is_refused(wrong):
     protocol = bybit_protocol(Stream("bars", "BTCUSDT", tf="1m"))
     assert [] == protocol.receive(bybit("kline.1", [kline(MINUTE - 60_000, True, **wrong)]), R0)
+    assert 1 == protocol.counts()["BTCUSDT", "bars"].bad_messages
+
+
+def test_a_week_begins_on_monday():
+    monday = int(datetime(2026, 11, 9, tzinfo=UTC).timestamp()) * 1000
+    protocol = bybit_protocol(Stream("bars", "BTCUSDT", tf="1w"))
+    [bar] = protocol.receive(bybit("kline.W", [kline(monday, True, interval="W")]), R0)
+    assert (monday + 7 * 86_400_000) * MS == bar.ts
+    assert [] == protocol.receive(bybit("kline.W", [kline(monday - 4 * 86_400_000, True, interval="W")]), R0)
     assert 1 == protocol.counts()["BTCUSDT", "bars"].bad_messages
 
 
