@@ -158,7 +158,7 @@ class BybitProtocol(ProtocolCore):
         if message.op == "pong" or (message.op == "ping" and message.success is not False):
             self._unanswered = 0
         elif isinstance(message.success, bool):
-            if message.op != "unsubscribe":
+            if message.op not in ("unsubscribe", "ping"):
                 self._acknowledged(message, now_ns)
         elif message.op is None:
             raise Refused("message: expected a topic or an answer, saw neither")

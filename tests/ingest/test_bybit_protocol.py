@@ -471,6 +471,12 @@ def test_an_answer_without_our_id_belongs_to_the_oldest_request(request_id):
     assert {"publicTrade.NOPEUSDT": "no"} == protocol.refused
 
 
+def test_a_refused_ping_refuses_no_topic():
+    protocol = bybit_protocol()
+    protocol.receive(text({"success": False, "ret_msg": "too many", "req_id": "7", "op": "ping"}), R0)
+    assert {} == protocol.refused
+
+
 def test_a_topic_that_sends_data_is_not_refused():
     protocol = bybit_protocol(Stream("trades", "BTCUSDT"))
     protocol.receive(ack(False, "1", "already subscribed"), R0)
