@@ -27,7 +27,6 @@ NAMES = {
     "liquidations": "forceOrder",
 }
 PUBLIC = {"book", "trades", "quote"}
-FUTURES_ONLY = {"mark", "liquidations"}
 SYMBOL = re.compile(r"[A-Z0-9_-]{2,40}")
 _KIND_OF_STREAM = {
     "depth": "book",

@@ -22,6 +22,7 @@ from ingest.fields import (
     Refused,
     above_zero,
     changes,
+    close_of,
     decode,
     identity,
     milliseconds,
@@ -32,10 +33,10 @@ from ingest.fields import (
     within,
 )
 from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
-from ingest.streams import Connection, Counts, ReceiveClock, Stream
+from ingest.streams import FUTURES_ONLY, Connection, Counts, ReceiveClock, Stream
 from ingest.wire import LIVE
 from utils.errors import ConfigError, ProtocolError
-from utils.rows import NS_PER_MS, NS_PER_S
+from utils.rows import NS_PER_S
 from utils.timeframes import TIMEFRAMES
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
 
@@ -132,7 +133,7 @@ class BinanceProtocol(ProtocolCore):
         self._funding: dict[str, tuple[int, float]] = {}  # next settlement, ns, and the rate last said
         self._wanted: dict[str, None] = {}
         for stream in streams:
-            if market == "binance_spot" and stream.kind in messages.FUTURES_ONLY:
+            if market == "binance_spot" and stream.kind in FUTURES_ONLY:
                 raise ConfigError(f"{stream.kind} of {stream.symbol}: spot has none; choose a futures market")
             self._add(stream.symbol, stream.kind)
             if stream.tf:
@@ -208,14 +209,17 @@ class BinanceProtocol(ProtocolCore):
         pushed = milliseconds(data.E, "E")
         diff = self._diff(data, pushed)
         ts_recv = self._stamp(pushed, recv_ns)
+        before, last = counts.last_ts, feed.update_id
         self._seen(counts, diff.ts)
-        last = feed.update_id
-        if last and diff.last <= last:
+        back = last > 0 and diff.last <= last
+        if back and diff.ts <= before:
             counts.duplicates += 1
             return []
         feed.update_id = diff.last
         events: list[MarketEvent] = []
-        if last and not diff.follows(last):
+        if back:
+            sync.base = None  # newer, and yet a lower number: ids begin anew, and no older snapshot can be met
+        if back or (last and not diff.follows(last)):
             counts.sequence_breaks += 1
             sync.forget_changes()
             if feed.state == LIVE:
@@ -237,7 +241,7 @@ class BinanceProtocol(ProtocolCore):
         Raises:
             Refused: they are not legal.
         """
-        first, last = identity(data.U, "U"), identity(data.u, "u")
+        first, last = identity(data.U, "U"), identity(data.u, "u", 1)  # 0 is our word for one that is not known
         if first > last:
             raise Refused(f"U: expected at most u {last}, saw {first}")
         if data.pu is None and self.market != "binance_spot" and not self._anything:
@@ -392,7 +396,7 @@ class BinanceProtocol(ProtocolCore):
         asked_for = k.i in TIMEFRAMES and (self._anything or k.i in self._tfs[symbol])
         if not k.x or not asked_for:
             return []
-        close = within((start + TIMEFRAMES[k.i]) // NS_PER_MS, "t", pushed)
+        close = close_of(start, k.i, pushed)
         bar = Bar(symbol, k.i, close, max(ts_recv, close), opened, high, low, closed, volume, bought)
         if close <= self._last_close.get((symbol, k.i), 0):
             counts.duplicates += 1

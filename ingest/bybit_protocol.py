@@ -8,6 +8,7 @@ Block trades (`BT`) are agreed off the book and make no Trade. Source: Bybit v5 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -17,6 +18,7 @@ from ingest.fields import (
     Refused,
     above_zero,
     changes,
+    close_of,
     decode,
     identity,
     milliseconds,
@@ -27,11 +29,10 @@ from ingest.fields import (
     within,
 )
 from ingest.protocol import UNKNOWN, BookFeed, ProtocolCore, known_market
-from ingest.streams import Connection, ReceiveClock, Stream
+from ingest.streams import FUTURES_ONLY, Connection, ReceiveClock, Stream
 from ingest.wire import EMPTY, LIVE
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
-from utils.timeframes import TIMEFRAMES
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
 
 #: Last part of a market's address.
@@ -47,16 +48,24 @@ PATIENCE = 3
 
 
 def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Connection]:
-    """The sockets to open: one, until there are very many streams.
+    """The sockets to open: one, until there are very many streams; then a fragment, #2, tells the others apart.
 
     Raises:
         ConfigError: no market of Bybit.
     """
     known_market(market, MARKETS)
     url = f"{base_ws}/v5/public/{MARKETS[market]}"
-    return [
-        Connection(url, tuple(streams[first : first + MOST_STREAMS])) for first in range(0, len(streams), MOST_STREAMS)
-    ]
+    parts: list[list[Stream]] = []
+    for _, same in groupby(sorted(streams, key=_symbol), _symbol):
+        together = list(same)  # streams of one symbol may share a topic, and a topic has one socket
+        if not parts or len(parts[-1]) + len(together) > MOST_STREAMS:
+            parts.append([])
+        parts[-1] += together
+    return [Connection(f"{url}#{number}" if number > 1 else url, tuple(part)) for number, part in enumerate(parts, 1)]
+
+
+def _symbol(stream: Stream) -> str:
+    return stream.symbol
 
 
 class BybitProtocol(ProtocolCore):
@@ -91,6 +100,8 @@ class BybitProtocol(ProtocolCore):
         self.refused: dict[str, str] = {}
         self._topics: dict[str, Topic] = {}
         for stream in streams:
+            if market == "bybit_spot" and stream.kind in FUTURES_ONLY:
+                raise ConfigError(f"{stream.kind} of {stream.symbol}: spot has none; choose a futures market")
             topic = messages.topic_of(stream)
             self._add_topic(self._topics.get(topic.name, topic), stream.kind)
             self._count(stream.symbol, stream.kind)
@@ -147,7 +158,7 @@ class BybitProtocol(ProtocolCore):
         if message.op == "pong" or (message.op == "ping" and message.success is not False):
             self._unanswered = 0
         elif isinstance(message.success, bool):
-            if message.op != "unsubscribe":
+            if message.op not in ("unsubscribe", "ping"):
                 self._acknowledged(message, now_ns)
         elif message.op is None:
             raise Refused("message: expected a topic or an answer, saw neither")
@@ -248,7 +259,7 @@ class BybitProtocol(ProtocolCore):
         if message.type not in ("snapshot", "delta"):
             raise Refused(f"type: expected snapshot or delta, saw {shown(message.type)}")
         same_symbol(data.s, topic.symbol)
-        update = identity(data.u, "u")
+        update = identity(data.u, "u", 1)  # 0 is our word for an id that is not known
         bids, asks = changes(data.b, "bid"), changes(data.a, "ask")
         ts, ts_recv = self._times(message, recv_ns)
         self._seen(feed.counts, ts)
@@ -306,7 +317,7 @@ class BybitProtocol(ProtocolCore):
             opened, high, low = above_zero(row.open, "open"), above_zero(row.high, "high"), above_zero(row.low, "low")
             closed, volume = above_zero(row.close, "close"), number(row.volume, "volume")
             if row.confirm:
-                close = within((start + TIMEFRAMES[topic.tf]) // NS_PER_MS, "start", pushed)
+                close = close_of(start, topic.tf, pushed)
                 bars.append(Bar(topic.symbol, topic.tf, close, max(ts_recv, close), opened, high, low, closed, volume))
         events: list[MarketEvent] = []
         for bar in bars:

@@ -78,7 +78,7 @@ def asked_wait_s(headers: Mapping[str, str]) -> float:
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         until = parsedate_to_datetime(text)
         return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
     return 0.0
@@ -223,7 +223,7 @@ def code_of(body: bytes) -> int:
     """The number of an exchange's error body, 0 if it is none."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return 0
     code = answer.get("code") if isinstance(answer, dict) else 0
     return code if isinstance(code, int) else 0

@@ -11,6 +11,7 @@ import msgspec
 from ingest.wire import AHEAD_NS, ERA_END_MS, ERA_START_MS
 from utils.errors import ProtocolError
 from utils.rows import NS_PER_MS
+from utils.timeframes import MONDAY, TIMEFRAMES
 from utils.types import Level
 
 #: Price and quantity as the exchanges write them: decimal text. A JSON number in their place is refused.
@@ -113,14 +114,26 @@ def within(value: int, name: str, pushed: int) -> int:
     return ts
 
 
-def identity(value: int, name: str) -> int:
+def close_of(start: int, tf: str, pushed: int) -> int:
+    """Close of the bar of timeframe `tf` that began at `start`; all in ns, `pushed` as of `within`.
+
+    Raises:
+        Refused: no bar begins then, or it closes more than 5 s after the message.
+    """
+    length = TIMEFRAMES[tf]
+    if (start - MONDAY if tf == "1w" else start) % length:
+        raise Refused(f"start: expected that of a bar of {tf}, saw {start / 1e6:.0f} ms")
+    return within((start + length) // NS_PER_MS, "close", pushed)
+
+
+def identity(value: int, name: str, least: int = 0) -> int:
     """A number the exchange counts with.
 
     Raises:
-        Refused: not from 0 to 2^62.
+        Refused: not from `least` to 2^62.
     """
-    if not 0 <= value < 2**62:
-        raise Refused(f"{name}: expected a number from 0 on, saw {shown(value)}")
+    if not least <= value < 2**62:
+        raise Refused(f"{name}: expected a number from {least} on, saw {shown(value)}")
     return value
 
 

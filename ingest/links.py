@@ -16,6 +16,8 @@ from utils.errors import ConfigError, DataUnavailable
 
 #: Kinds of streams that speak soon after they were asked for; the others may be silent because nothing happens.
 PROMPT = {"book", "quote", "mark"}
+#: And those that may be silent for hours: where nothing answers either, as at Binance, an open socket is all there is.
+RARE = {"liquidations"}
 
 
 class Venue(NamedTuple):
@@ -64,7 +66,10 @@ class Link:
 
     def __init__(self, streams: Sequence[Stream], protocol: WireProtocol, url: str, settings: IngestSettings) -> None:
         self.streams, self.protocol, self.url = streams, protocol, url
-        self.name = urlsplit(url).netloc + urlsplit(url).path  # for people: the query may name hundreds of streams
+        parts = urlsplit(url)
+        self.name = parts.netloc + parts.path  # for people: the query may name hundreds of streams
+        if parts.fragment:
+            self.name += f"#{parts.fragment}"
         self.backoff = Backoff(settings.backoff_s, settings.backoff_max_s)
         self.fetching: set[str] = set()  # symbols whose book is being fetched by REST
         self.wait_s = 0.0  # before the next socket
@@ -85,7 +90,9 @@ class Link:
         """Has the exchange sent anything of what was asked for, or at least answered where it may be silent?"""
         prompt = [(stream.symbol, stream.kind) for stream in self.streams if stream.kind in PROMPT]
         counts = self.protocol.counts()
-        return any(key in counts and counts[key].messages for key in prompt) if prompt else self.messages > 0
+        if prompt:
+            return any(key in counts and counts[key].messages for key in prompt)
+        return self.messages > 0 or (self.connects > 0 and all(stream.kind in RARE for stream in self.streams))
 
     def silence(self, exchange: str, waited_s: float) -> DataUnavailable:
         """That nothing came in time, and why."""
@@ -106,7 +113,7 @@ class Link:
         refused: Mapping[str, str] = getattr(self.protocol, "refused", {})
         for topic, why in refused.items():
             heard = {symbol for (symbol, _), seen in self.protocol.counts().items() if symbol and seen.messages}
-            if not any(symbol in topic.upper() for symbol in heard):
+            if topic.rpartition(".")[2] not in heard:
                 raise DataUnavailable(
                     f"{self.protocol.market}: expected {topic}, and the exchange refused it ({why}); check the symbol"
                 )

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from dataclasses import dataclass, fields
 from ssl import SSLContext
 from typing import Any, Protocol
+from urllib.parse import urldefrag
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -29,11 +30,14 @@ from ingest.wire import books_compiled, load_books
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, InvariantError, ProtocolError
 from utils.log import event
+from utils.rows import NS_PER_S
 from utils.symbols import normalise_symbol
 from utils.types import BookInvalid, MarketEvent
 
 #: Time between two looks at the watch, s.
 TICK_S = 0.1
+#: A receive clock that went back by more was set back, ns: all that was timed by it is begun anew.
+SET_BACK_NS = 1 * NS_PER_S
 #: Exchanges cut a socket after 24 h; ours are renewed before, not all at once. In seconds.
 RENEW_S = 23 * 3600.0
 #: Shortest time between two log lines of the same kind, s.
@@ -137,9 +141,7 @@ class LiveFeed:
                 heartbeat_s=self._settings.heartbeat_s,
                 stale_s=self._settings.stale_s,
             )
-            mark = "&" if "?" in connection.url else "?"
-            url = f"{connection.url}{mark}clock=tape" if clock_query else connection.url
-            self._links.append(Link(connection.streams, protocol, url, self._settings))
+            self._links.append(Link(connection.streams, protocol, connection.url, self._settings))
         self._books = {symbol: link.protocol for link in self._links for symbol in link.books}
         self._backlog = Backlog(self._settings.queue, self._books)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -260,10 +262,15 @@ class LiveFeed:
             if link.successor:
                 await link.successor.close()
 
+    def _address(self, link: Link) -> str:
+        url = urldefrag(link.url).url
+        mark = "&" if "?" in url else "?"
+        return f"{url}{mark}clock=tape" if self._clock_query else url
+
     async def _dial(self, link: Link) -> ClientConnection:
         while True:
             await self._wait(link.wait_s)
-            answer = await self._dialler.open(link.url)
+            answer = await self._dialler.open(self._address(link))
             if isinstance(answer, ClientConnection):
                 return answer
             link.error = answer.reason
@@ -336,6 +343,7 @@ class LiveFeed:
 
     async def _watch(self, link: Link, socket: ClientConnection) -> None:
         """Tell the protocol that time passes, and end a socket it has given up."""
+        last = self._now(link)
         with contextlib.suppress(ConnectionClosed):  # the one that reads it sees that too
             while True:
                 await asyncio.sleep(TICK_S)
@@ -346,6 +354,9 @@ class LiveFeed:
                     self._deliver(nouns, time.perf_counter_ns())
                 await self._flush(link, socket)
                 failure = link.protocol.failure or link.judge_refusals()
+                if last - now > SET_BACK_NS:
+                    failure = f"the receive clock was set back by {(last - now) / NS_PER_S:.1f} s"
+                last = now
                 if failure:
                     link.reason = failure
                     socket.transport.abort()  # no goodbye: whoever is silent does not answer one
@@ -357,7 +368,7 @@ class LiveFeed:
         backoff = Backoff(self._settings.backoff_s, self._settings.backoff_max_s)
         while True:
             await asyncio.sleep(wait)
-            answer = await self._dialler.open(link.url)
+            answer = await self._dialler.open(self._address(link))
             if not isinstance(answer, Refused):
                 break
             wait = max(answer.wait_s, backoff.wait_s())

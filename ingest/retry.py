@@ -194,7 +194,7 @@ def asked_wait_s(answer: Answer, now_ms: float) -> float:
     if text:
         try:
             until = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
         return max(0.0, until.replace(tzinfo=until.tzinfo or UTC).timestamp() - now_ms / 1000.0)
     reset = str(answer.headers.get(BYBIT_RESET, ""))

@@ -17,6 +17,8 @@ from utils.types import Level, MarketEvent
 
 #: Kinds of streams: order book, public trades, closed bars, best bid and ask, mark price and funding, liquidations.
 KINDS = ("book", "trades", "bars", "quote", "mark", "liquidations")
+#: Those of them that spot markets do not have.
+FUTURES_ONLY = {"mark", "liquidations"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +163,5 @@ class WireProtocol(Protocol):
 class Connection:
     """One socket to open: where, and what for."""
 
-    url: str
+    url: str  # no two of a feed are the same; a fragment, #2, is not dialled
     streams: Sequence[Stream]

@@ -291,8 +291,11 @@ def show(found: Sequence[Check], console: Console) -> None:
         faults = [f"{totals[name]:,} {words}" for name, words in FAULTS.items() if totals[name]]
         if faults:
             console.print(Text(f"found: {', '.join(faults)}", style="yellow"))
+        elif not totals["messages"]:
+            console.print(Text("empty: no message of a stream", style="yellow"))
         else:
-            console.print(Text("whole: nothing is missing, repeated, crossed or unreadable", style="green"))
+            upto = "up to there" if each.cuts else "whole"
+            console.print(Text(f"{upto}: nothing is missing, repeated, crossed or unreadable", style="green"))
 
 
 def _table(streams: dict[str, dict[str, dict[str, Any]]]) -> Table:

@@ -15,6 +15,8 @@ in place of `msg`; one that is not even UTF-8 is `base64`. Lines with an `event`
 | `tick` | `url` | time passed, and that alone changed a book |
 | `disconnect` | `url`, `reason` | the connection ended |
 | `dropped` | `missing` | messages that the disk was too slow for are missing here |
+
+Sockets at the same address are told apart by a fragment, `#2`, that is not dialled.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ FRAME_FLUSHES = 120
 LEVEL = 3
 #: Memory of a waiting record besides its message, bytes.
 OVERHEAD = 200
+#: Brackets around a message that must be readable too: who reads the tape may stand deeper in calls than who wrote it.
+DEEPER = 500
 #: Symbols a file's name lists; more are counted.
 MOST_NAMES = 6
 
@@ -124,6 +128,8 @@ def _spelled(message: str | bytes) -> bytes:
         return b'"base64":"%s"' % base64.b64encode(raw)
     try:
         plain = bytes(_VALUE.decode(wire)) == wire and b"\n" not in wire and b"\r" not in wire
+        if plain and wire.count(b"[") + wire.count(b"{") >= DEEPER:
+            _VALUE.decode(b"[" * DEEPER + wire + b"]" * DEEPER)
     except (msgspec.DecodeError, RecursionError):
         plain = False
     return b'"msg":' + wire if plain else b'"text":' + msgspec.json.encode(text)
@@ -198,7 +204,10 @@ class TapeReader:
                 packed, frame = frame.unused_data, None
             packed = packed or self._read(handle)
         if frame or not self.position:
-            self.cut = "the recording was not closed: what came after its last flush, at most a second, is lost"
+            self.cut = (
+                "the recording was not closed: what came after its last whole block is lost,"
+                " at most a second if its recorder was killed"
+            )
 
     def _read(self, handle: BinaryIO) -> bytes:
         packed = handle.read(CHUNK)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from ingest import binance_protocol, bybit_protocol
 from ingest.binance_protocol import BinanceProtocol
+from ingest.bybit_messages import topic_of
 from ingest.bybit_protocol import BybitProtocol
 from ingest.streams import Connection, Counts, ReceiveClock, WireProtocol
 from ingest.tape_file import Line
@@ -45,7 +46,7 @@ _PLACES = {market: re.compile(pattern) for market, pattern in _ADDRESSES.items()
 _OF_BYBIT = re.compile(rb'"topic"\s*:\s*"|"op"\s*:\s*"|"ret_msg"\s*:|^pong$')
 _OF_BINANCE = re.compile(rb'"stream"\s*:\s*"|"e"\s*:\s*"|"lastUpdateId"\s*:|"u"\s*:\s*\d+.*"A"\s*:|"result"\s*:')
 _ASKED = re.compile(r"[?&]symbol=(\w{1,40})")
-_STREAM = re.compile(rb'"stream"\s*:\s*"([^"]{1,200})"')
+_STREAM = re.compile(rb'"(?:stream|topic)"\s*:\s*"([^"]{1,200})"')
 _DIFF = re.compile(rb'"e"\s*:\s*"depthUpdate".*"s"\s*:\s*"([^"]{1,40})"', re.DOTALL)
 
 
@@ -103,8 +104,7 @@ class _Core:
     def __init__(self, protocol: WireProtocol, connection: Connection | None = None) -> None:
         self.protocol = protocol
         self.books = {stream.symbol for stream in connection.streams if stream.kind == "book"} if connection else set()
-        asked = parse_qs(urlsplit(connection.url).query).get("streams", [""])[0] if connection else ""
-        self.names = {name.encode() for name in asked.split("/") if name}
+        self.names = _names(connection) if connection else set()
         self.ours = connection is not None  # the recording says what it was asked for
         self.heard = False
 
@@ -188,10 +188,10 @@ class Player:
     def _add_ours(self, line: Line) -> _Core:
         """The core that a connection of our recorder had."""
         ours = bybit_protocol if line.market.startswith(BYBIT) else binance_protocol
-        wanted = (each for each in ours.connections(line.asked, "", line.market) if each.url in line.url)
-        connection = next(wanted, None)
-        if connection is None:
+        wanted = [each for each in ours.connections(line.asked, "", line.market) if each.url in line.url]
+        if not wanted:
             raise DataError(f"tape: expected an address of {line.market}, saw {line.url!r}; the recording is damaged")
+        connection = wanted[-1]  # the first address of several is the beginning of the others
         kind = BybitProtocol if line.market.startswith(BYBIT) else BinanceProtocol
         protocol = kind(connection.streams, market=line.market, clock=self.clock, stale_s=line.stale_s or 10.0)
         core = self._add(line.url, _Core(protocol, connection))
@@ -262,6 +262,13 @@ class Player:
                 events += core.protocol.snapshot(diff[1].decode(errors="replace"), early.wire, line.recv_ns)
             self._waiting.clear()
         return events
+
+
+def _names(connection: Connection) -> set[bytes]:
+    """What the messages of a connection call their streams."""
+    asked = parse_qs(urlsplit(connection.url).query).get("streams")
+    names = asked[0].split("/") if asked else [topic_of(stream).name for stream in connection.streams]
+    return {name.encode() for name in names}
 
 
 def _books(protocol: WireProtocol) -> bool:

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.retry import BadVenueData, IncompleteCandles, at_ms, one_line
+from utils.rows import NS_PER_MS
+from utils.timeframes import MONDAY
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -26,8 +28,8 @@ FIRST_MS, LAST_MS = 1_230_768_000_000, 4_102_444_800_000
 WEEK_MS = 7 * 86_400_000
 #: An open so far ahead of what is surely past may be the candle that has just begun, ms.
 SLACK_MS = 5_000
-#: Weeks begin on Monday; the first one was 1970-01-05.
-MONDAY_MS = 4 * 86_400_000
+#: When the first week began.
+MONDAY_MS = MONDAY // NS_PER_MS
 #: Funding and long/short ratios beyond these are no exchange's.
 MOST_RATE, MOST_RATIO = 1.0, 1e4
 #: Longest time between two funding settlements, and how far a stamp may be off, ms.

@@ -24,6 +24,8 @@ TIMEFRAMES = {
     "1d": _DAY,
     "1w": 7 * _DAY,
 }
+#: Weeks begin on Monday, all others at midnight UTC; the first Monday was 1970-01-05, ns.
+MONDAY = 4 * _DAY
 #: The known names as one phrase, for messages.
 KNOWN = ", ".join(TIMEFRAMES)
 

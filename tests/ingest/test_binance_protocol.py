@@ -217,6 +217,32 @@ def test_a_repeated_or_late_change_is_counted_and_dropped(last):
     )
 
 
+def test_update_0_begins_no_chain_that_could_not_be_checked():
+    protocol = binance_protocol(market="binance_spot")
+    protocol.receive(diff(0, 0), R0)
+    protocol.snapshot("BTCUSDT", rest_book(0), R0)
+    assert (1, []) == (book_counts(protocol).bad_messages, protocol.receive(diff(57, 58), R0))
+
+
+def test_ids_that_begin_anew_end_the_book_and_it_goes_on_with_them():
+    protocol = live()
+    [event] = protocol.receive(diff(11, 20, 10, ts=T0 + 100), R0 + 100 * MS)
+    assert "gap: update 20 does not follow 110" == event.reason
+    assert (1, ["BTCUSDT"]) == (book_counts(protocol).sequence_breaks, protocol.snapshots_wanted())
+    assert ["BookSnapshot"] == names(protocol.snapshot("BTCUSDT", rest_book(15), R0 + 200 * MS))
+
+
+def test_a_snapshot_from_before_the_ids_began_anew_is_not_waited_for():
+    protocol = binance_protocol()
+    protocol.receive(diff(101, 110, 100), R0)
+    protocol.snapshots_wanted()
+    protocol.snapshot("BTCUSDT", rest_book(115), R0)
+    protocol.receive(diff(11, 20, 10, ts=T0 + 100), R0 + 100 * MS)
+    protocol.tick(R0 + 60 * S)
+    assert ["BTCUSDT"] == protocol.snapshots_wanted()
+    assert ["BookSnapshot"] == names(protocol.snapshot("BTCUSDT", rest_book(15), R0 + 60 * S))
+
+
 def test_the_chain_is_checked_before_there_is_a_book_and_below_its_snapshot():
     protocol = binance_protocol()
     assert [] == protocol.receive(diff(1, 10, 0), R0)
@@ -496,7 +522,9 @@ def test_bars_of_another_length_than_asked_for_are_not_told():
     assert [] == protocol.receive(kline(MINUTE - 300_000, True, interval="5m"), R0)
 
 
-@pytest.mark.parametrize("wrong", [{"h": "1"}, {"v": "-1"}, {"V": "13"}, {"o": "0"}, {"t": MINUTE}, {"x": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"h": "1"}, {"v": "-1"}, {"V": "13"}, {"o": "0"}, {"t": MINUTE}, {"t": MINUTE - 60_001}, {"x": 1}]
+)
 def test_a_bar_that_cannot_be_is_refused(wrong):
     protocol = binance_protocol(Stream("bars", "BTCUSDT", tf="1m"))
     assert [] == protocol.receive(kline(MINUTE - 60_000, True, **wrong), R0)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -91,6 +92,13 @@ def test_update_1_is_a_restart_of_the_service_and_replaces_the_book(kind):
     [event] = protocol.receive(bybit_book(1, "64000 1", "64001 1", kind), R0)
     assert ((64000.0, 1.0),) == event.bids
     assert 0 == book_counts(protocol).sequence_breaks
+
+
+def test_update_0_begins_no_chain_that_could_not_be_checked():
+    protocol = bybit_protocol()
+    protocol.receive(bybit_book(0, "64999 1", "65001 1", "snapshot"), R0)
+    assert [] == protocol.receive(bybit_book(57, "64998 1"), R0)
+    assert (1, "invalid") == (book_counts(protocol).bad_messages, protocol.book("BTCUSDT").state)
 
 
 def test_a_snapshot_may_be_smaller_than_the_book_it_replaces_or_empty():
@@ -463,6 +471,12 @@ def test_an_answer_without_our_id_belongs_to_the_oldest_request(request_id):
     assert {"publicTrade.NOPEUSDT": "no"} == protocol.refused
 
 
+def test_a_refused_ping_refuses_no_topic():
+    protocol = bybit_protocol()
+    protocol.receive(text({"success": False, "ret_msg": "too many", "req_id": "7", "op": "ping"}), R0)
+    assert {} == protocol.refused
+
+
 def test_a_topic_that_sends_data_is_not_refused():
     protocol = bybit_protocol(Stream("trades", "BTCUSDT"))
     protocol.receive(ack(False, "1", "already subscribed"), R0)
@@ -649,11 +663,28 @@ def test_a_bar_is_told_when_it_is_closed_and_once():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"interval": "5"}, {"high": "1"}, {"volume": "-1"}, {"open": "0"}, {"start": MINUTE + 60_000}]
+    "wrong",
+    [
+        {"interval": "5"},
+        {"high": "1"},
+        {"volume": "-1"},
+        {"open": "0"},
+        {"start": MINUTE + 60_000},
+        {"start": MINUTE - 60_001},
+    ],
 )
 def test_a_bar_that_cannot_be_is_refused(wrong):
     protocol = bybit_protocol(Stream("bars", "BTCUSDT", tf="1m"))
     assert [] == protocol.receive(bybit("kline.1", [kline(MINUTE - 60_000, True, **wrong)]), R0)
+    assert 1 == protocol.counts()["BTCUSDT", "bars"].bad_messages
+
+
+def test_a_week_begins_on_monday():
+    monday = int(datetime(2026, 11, 9, tzinfo=UTC).timestamp()) * 1000
+    protocol = bybit_protocol(Stream("bars", "BTCUSDT", tf="1w"))
+    [bar] = protocol.receive(bybit("kline.W", [kline(monday, True, interval="W")]), R0)
+    assert (monday + 7 * 86_400_000) * MS == bar.ts
+    assert [] == protocol.receive(bybit("kline.W", [kline(monday - 4 * 86_400_000, True, interval="W")]), R0)
     assert 1 == protocol.counts()["BTCUSDT", "bars"].bad_messages
 
 
@@ -799,9 +830,24 @@ def test_the_stream_brings_its_snapshots():
         protocol.snapshot_path("BTCUSDT")
 
 
+@pytest.mark.parametrize("kind", ["mark", "liquidations"])
+def test_spot_has_no_marks_and_no_liquidations(kind):
+    with pytest.raises(ConfigError, match=f"{kind} of BTCUSDT: spot has none"):
+        BybitProtocol([Stream("book", "BTCUSDT"), Stream(kind, "BTCUSDT")], market="bybit_spot")
+
+
 def test_very_many_streams_are_spread_over_several_connections():
     streams = [Stream("trades", f"COIN{i}USDT") for i in range(900)]
     assert [400, 400, 100] == [len(connection.streams) for connection in connections(streams, "wss://x", "bybit_spot")]
+    url = "wss://x/v5/public/spot"
+    assert [url, f"{url}#2", f"{url}#3"] == [each.url for each in connections(streams, "wss://x", "bybit_spot")]
+
+
+def test_streams_of_one_symbol_share_a_connection():
+    streams = [Stream(kind, f"COIN{i}USDT") for kind in ("quote", "mark", "book") for i in range(150)]
+    first, second = connections(streams, "wss://x", "bybit_linear")
+    assert (399, 51) == (len(first.streams), len(second.streams))
+    assert set() == {each.symbol for each in first.streams} & {each.symbol for each in second.streams}
 
 
 def test_all_streams_share_one_address():

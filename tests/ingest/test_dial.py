@@ -83,7 +83,17 @@ def test_a_backoff_that_was_reset_begins_with_its_first_wait():
     assert backoff.wait_s() <= 1.0
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("3", 3.0), (" 12 ", 12.0), ("soon", 0.0), ("-5", 0.0), ("", 0.0)])
+RETRY_AFTER = [
+    ("3", 3.0),
+    (" 12 ", 12.0),
+    ("soon", 0.0),
+    ("-5", 0.0),
+    ("", 0.0),
+    ("Mon, 01 Jan 2026 00:00:00 +99999999999999", 0.0),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), RETRY_AFTER)
 def test_retry_after_is_read_in_seconds_and_nonsense_is_none(text, seconds):
     assert seconds == asked_wait_s({"Retry-After": text})
 
@@ -100,6 +110,10 @@ async def test_a_body_of_status_200_is_handed_over_whatever_it_holds():
 @pytest.mark.parametrize("status", ["500 Oops", "502 Bad Gateway", "504 Late", "520 ?", "404 No", "301 Moved"])
 async def test_other_statuses_are_refusals_that_may_pass(status):
     assert Refused(f"HTTP {status[:3]}") == await got(reply(status, b"<html>"))
+
+
+async def test_a_refusal_too_deep_to_read_is_a_refusal_like_any_other():
+    assert Refused("HTTP 500") == await got(reply("500 Oops", b"[" * 100_000))
 
 
 async def test_a_busy_exchange_is_asked_again_when_it_said_and_by_nobody_sooner():

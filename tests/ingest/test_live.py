@@ -69,6 +69,12 @@ async def reading(feed):
             await asyncio.gather(task, return_exceptions=True)
 
 
+async def to_the_end(feed):
+    """Read a feed until it ends."""
+    async for _ in feed:
+        pass
+
+
 def cut(box):
     """Every connection of the box ends by a TCP reset."""
     for connection in tuple(box._open):
@@ -241,6 +247,29 @@ async def test_a_symbol_the_exchange_does_not_know_ends_the_feed_by_name(exchang
             feed.book("NOSUCHUSDT")
 
 
+async def test_a_symbol_the_exchange_does_not_know_is_not_mistaken_for_one_that_ends_alike():
+    streams = [Stream("book", "BTCUSDT"), Stream("book", "WBTCUSDT")]
+    async with (
+        small_box(symbols=("BTCUSDT",)) as box,
+        LiveFeed("bybit", streams, endpoints=box.endpoints, settings=QUICK) as feed,
+    ):
+        with pytest.raises(DataUnavailable, match="WBTCUSDT, and the exchange refused it"):
+            await asyncio.wait_for(to_the_end(feed), 10.0)
+        assert 1 == feed.stats().connects
+
+
+@pytest.mark.parametrize("exchange", VENUES)
+async def test_liquidations_may_be_silent_for_longer_than_a_beginning_may_take(exchange):
+    streams = [Stream("book", "BTCUSDT"), Stream("liquidations", "BTCUSDT")]
+    settings = QUICK.model_copy(update={"timeout_s": 1.0})
+    async with (
+        small_box(symbols=("BTCUSDT",)) as box,
+        LiveFeed(exchange, streams, endpoints=box.endpoints, settings=settings) as feed,
+    ):
+        await asyncio.sleep(1.5)
+        assert "live" == feed.book("BTCUSDT").state
+
+
 async def test_an_exchange_that_says_nothing_is_an_error_and_not_a_wait():
     async with (
         venue(lambda socket: socket.wait_closed()) as endpoints,
@@ -357,6 +386,22 @@ async def test_a_book_whose_stream_stalls_alone_comes_back(exchange):
         await until(lambda: any("stale" in noun.reason for noun in reader.invalid))
         await until(lambda: reader.live("BTCUSDT"))
         assert "BTCUSDT" == reader.invalid[0].symbol
+
+
+async def test_a_clock_that_was_set_back_blinds_no_watch():
+    back_s = 0
+
+    def stamp():
+        return time.time_ns() - back_s * 1_000_000_000
+
+    async with (
+        small_box(symbols=("BTCUSDT",)) as box,
+        LiveFeed("bybit", BOOKS[:1], endpoints=box.endpoints, settings=QUICK, stamp=stamp) as feed,
+    ):
+        await until(lambda: feed.book("BTCUSDT").state == "live")
+        back_s = 3600
+        await until(lambda: feed.stats().reconnects == 1 and feed.book("BTCUSDT").state == "live")
+        assert "set back by 3" in next(iter(feed.stats().errors.values()))
 
 
 async def test_a_topic_that_is_refused_once_is_asked_for_again():

@@ -76,6 +76,7 @@ def test_the_cause_is_one_phrase(error, seen, cause):
         (answer(429, b"", Retry_After="Wed, 01 Jan 2020 00:00:09 GMT"), 0.0),
         (answer(429, b"", Retry_After="soon"), 0.0),
         (answer(429, b"", Retry_After="-5"), 0.0),
+        (answer(429, b"", Retry_After="Wed, 01 Jan 2025 00:00:09 +99999999999999"), 0.0),
         (answer(429, b""), 0.0),
         (answer(200, b'{"retCode":10006}', X_Bapi_Limit_Reset_Timestamp="1735689601500"), 1.5),
         (answer(200, b'{"retCode":0}', X_Bapi_Limit_Reset_Timestamp="1735689601500"), 0.0),

@@ -244,10 +244,18 @@ def test_what_was_found_is_said_in_words(tmp_path, clean):
     assert "found: 1 sequence breaks, 1 intervals without a valid book, 3 messages the recorder dropped" in text
 
 
+def test_a_recording_without_messages_is_not_called_whole(tmp_path):
+    path = tmp_path / "x.jsonl.zst"
+    path.touch()
+    text = shown([path])
+    assert (True, True, False) == ("not closed" in text, "empty: no message" in text, "whole: nothing" in text)
+
+
 def test_a_recording_that_was_cut_says_so(tmp_path, clean):
     path = tape(tmp_path, clean)
     path.write_bytes(path.read_bytes()[:-20])
     assert "not whole: x.jsonl: the last line is cut short" in shown([path])
+    assert "up to there: nothing is missing, repeated, crossed or unreadable" in shown([path])
     assert 1 == len(report_of(check([path]))["recordings"][0]["cut"])
 
 

@@ -169,6 +169,17 @@ def test_a_whole_file_says_nothing_is_missing(tmp_path):
     assert (3000, "", path.stat().st_size) == (len(list(reader)), reader.cut, reader.position)
 
 
+@pytest.mark.parametrize("depth", [100, 499, 600, 900, 980, 5000])
+def test_a_deep_message_is_read_from_deep_in_a_program(tmp_path, depth):
+    message = b'{"topic":' + b"[" * depth + b"]" * depth + b"}"
+    [path] = written(tmp_path, [Record(START, message)])
+
+    def lines(calls):
+        return lines(calls - 1) if calls else list(TapeReader(path))
+
+    assert [message] == [line.wire for line in lines(300)]
+
+
 def test_a_last_line_without_its_end_is_cut_and_not_an_error(tmp_path):
     reader = TapeReader(packed(tmp_path / "x.jsonl.zst", b'{"recv_ns":1,"msg":{}}\n{"recv_ns":2,"ms'))
     assert [1] == [line.recv_ns for line in reader]

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from ingest import bybit_protocol
 from ingest.box.news import CRYPTOPANIC_TOKEN
 from ingest.live import LiveFeed
 from ingest.news import read_snapshots
@@ -95,6 +96,22 @@ async def test_a_tape_replays_to_the_events_that_were_live(tmp_path, exchange, c
             # candles close only where the box's clock runs fast
             wanted = {BookSnapshot, BookDelta, Trade, Quote, MarkPrice, *([Bar] if clock_query else [])}
             await until(lambda: wanted <= kinds(nouns), timeout_s=20.0)
+        assert nouns == list(replay(paths))
+
+
+async def test_streams_that_are_spread_over_several_sockets_replay_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(bybit_protocol, "MOST_STREAMS", 6)
+    async with box_of() as box:
+        async with recorded(tmp_path, "bybit", box.endpoints) as (feed, nouns, paths):
+            await live_books(feed)
+            assert [] == box.unknown
+            for connection in tuple(box._open)[:1]:
+                connection.cut(reset=True)
+            await until(lambda: feed.stats().reconnects == 1, timeout_s=20.0)
+            await live_books(feed)
+            seen = len(nouns)
+            wanted = {(noun, symbol) for noun in (BookDelta, Trade) for symbol in SYMBOLS}
+            await until(lambda: wanted <= {(type(noun), noun.symbol) for noun in nouns[seen:]}, timeout_s=20.0)
         assert nouns == list(replay(paths))
 
 
