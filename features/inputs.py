@@ -195,7 +195,8 @@ def tape_rows(quotes: Quotes, trades: Trades) -> Rows:
     of_quotes["kind"], of_trades["kind"] = QUOTE, PRINT
     for name in ("ts", "fresh", "bid", "ask"):
         of_quotes[name] = quotes[name]
-    for name in ("ts", "fresh", "side", "price", "qty"):
+    # the first trade of a list is no gap in the quotes
+    for name in ("ts", "side", "price", "qty"):
         of_trades[name] = trades[name]
     rows = rows[order]
     rows["fresh"][:1] = 1

@@ -221,12 +221,12 @@ def few_orders(n: int) -> Rule:
     return Rule(f"fewer than {n} pairs of orders since a reset", allowed)
 
 
-def few_buckets(n: int, prints: float, calibration: int) -> Rule:
+def few_buckets(n: int, prints: float, calibration: int, capacity: float = 0.0) -> Rule:
     """Fewer than n buckets of volume have been filled since the last reset."""
 
     def allowed(rows: Rows) -> Mask:
         mask = np.ones(len(rows), np.bool_)
-        day, size = -1, 0.0
+        day, size = -1, capacity
         sizes: list[float] = []
         buckets = 0.0
         for i, (anew, ts, side, qty) in enumerate(
@@ -234,7 +234,7 @@ def few_buckets(n: int, prints: float, calibration: int) -> Rule:
         ):
             buckets = 0.0 if anew else buckets
             if ts // NS_PER_DAY != day:
-                size = prints * sum(sizes) / len(sizes) if len(sizes) >= calibration else size
+                size = prints * sum(sizes) / len(sizes) if len(sizes) >= calibration and prints else size
                 day, sizes = ts // NS_PER_DAY, []
             sizes.append(qty)
             if size:

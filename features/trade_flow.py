@@ -79,7 +79,7 @@ class Toxic(Protocol):
     """Buckets of equal volume."""
 
     n: int  # buckets
-    prints: float  # of a usual size that fill one
+    prints: float  # of a usual size that fill one; 0 = the capacity stays
     capacity: float  # volume of a bucket, base; 0 = not known yet
     day: int  # since 1970
     day_prints: float
@@ -270,7 +270,7 @@ def vpin_step(state: Toxic, row: PreparedTrade) -> float:
         state.sold = 0.0
     day = row.ts // NS_PER_DAY
     if day != state.day:
-        if state.day_prints >= CALIBRATION:
+        if state.day_prints >= CALIBRATION and state.prints > 0.0:
             state.capacity = state.prints * state.day_volume / state.day_prints
         state.day = day
         state.day_prints = 0.0
@@ -306,6 +306,21 @@ def vpin(prints: int = 20, n: int = 50) -> Feature:
         vpin_step,
         (n, prints),
         few_buckets(n, prints, CALIBRATION),
+        "Easley-Lopez de Prado-O'Hara 2012",
+        (0.0, 1.0),
+        n,
+    )
+
+
+def vpin_of(bucket_volume: float, n: int = 50) -> Feature:
+    """VPIN over n buckets of a volume that is given (base) and stays."""
+    return _trade(
+        f"vpin_{n}_fixed",
+        "fraction",
+        Toxic,
+        vpin_step,
+        (n, 0, bucket_volume),
+        few_buckets(n, 0.0, CALIBRATION, bucket_volume),
         "Easley-Lopez de Prado-O'Hara 2012",
         (0.0, 1.0),
         n,

@@ -12,7 +12,7 @@ from features.bars import NAN, TO_BPS, Nothing, PreparedBar
 from features.fold import NEVER, Feature, Source
 from features.rules import few_volumes, idle, silent, still_before
 from features.windows import Spread, Summed, TwoWindows, moved, pushed, pushed_both, standing, state_layout
-from utils.compiled import compiled
+from utils.compiled import compiled, inlined
 
 
 class TwiceSummed(Protocol):
@@ -182,6 +182,12 @@ def taker_flow(n: int = 20) -> Feature:
     )
 
 
+@inlined
+def illiquidity(log_return: float, per_close: float, per_volume: float) -> float:
+    """1e4 |r| / (C V / 1e6) of one bar, bps per million quote, from r, 1 / C and 1 / V."""
+    return TO_BPS * 1e6 * abs(log_return) * per_close * per_volume
+
+
 @compiled
 def amihud_step(state: TwiceSummed, row: PreparedBar) -> float:
     """Amihud's illiquidity over n bars: how far a million quote moves the price.
@@ -194,7 +200,7 @@ def amihud_step(state: TwiceSummed, row: PreparedBar) -> float:
     if row.count < 2:
         return NAN
     traded = row.volume > 0.0
-    value = TO_BPS * 1e6 * abs(row.log_return) * row.per_close * row.per_volume
+    value = illiquidity(row.log_return, row.per_close, row.per_volume)
     windows = state.windows
     pushed_both(windows, value, 1.0 if traded else 0.0, state.n)
     if row.count <= state.n or windows.second == 0.0:

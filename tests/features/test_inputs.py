@@ -234,7 +234,7 @@ def test_on_the_tape_a_trade_comes_before_the_quotes_of_its_moment():
     assert [QUOTE, PRINT, PRINT, PRINT, QUOTE, QUOTE] == rows["kind"].tolist()
     assert [10, 15, 20, 20, 20, 30] == rows["ts"].tolist()
     assert [101.0, 101.0, 101.5] == rows["price"][1:4].tolist()
-    assert [1, 1, 0, 0, 0, 0] == rows["fresh"].tolist()
+    assert [1, 0, 0, 0, 0, 0] == rows["fresh"].tolist()
     assert [True, False, False, False, True, True] == np.isnan(rows["price"]).tolist()
 
 
