@@ -218,7 +218,7 @@ class Venue:
             self._door.quiet(60.0 - now_s % 60.0)  # the count begins anew with the minute
         try:
             date_ns = int(parsedate_to_datetime(str(answer.headers.get("Date", ""))).timestamp()) * 1_000_000_000
-        except ValueError:
+        except (ValueError, OverflowError):
             return
         rtt_ns = int(1e9 * answer.elapsed_s)
         offset = date_ns + 500 * NS_PER_MS - (answer.wall_ns - rtt_ns // 2)
