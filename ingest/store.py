@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ingest.retry import at_ms
 from utils.errors import ConfigError, DataError
 
@@ -108,10 +110,11 @@ class Store:
                 raise DataError(
                     f"{path}: expected format {FORMAT}, seen {found['format']}; use a newer version of this"
                 )
-            entries = [_entry(told) for told in found["files"]]
-        except (ValueError, KeyError, TypeError) as error:
+            entries = msgspec.convert(found["files"], list[Entry])
+        except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
             raise DataError(
-                f"{path}: expected the manifest of a download, seen another file ({error!r}); move it away"
+                f"{path}: expected the manifest of a download, seen another file ({error!r}); move it away, and the"
+                " files beside it too"
             ) from None
         return {entry.path: entry for entry in entries if (self.root / entry.path).exists()}
 
@@ -151,7 +154,7 @@ class Series:
         if not pending.exists():
             return
         plan = json.loads(pending.read_text(encoding="utf-8"))
-        made = _entry(plan["made"])
+        made = msgspec.convert(plan["made"], Entry)
         file = self._store.root / made.path
         if file.exists() and _sha256(file) == made.sha256:
             self._commit(made, plan["replaced"])
@@ -191,6 +194,9 @@ class Series:
             period: what it covers.
             replaced: files it takes the place of.
             entry: what is known of it; path, covers, rows, first, last and hash are filled in here.
+
+        Raises:
+            DataError: somebody else's file stands in its place.
         """
         table = self.rows(period, replaced)
         stamps = table.column("timestamp").cast("int64")
@@ -206,6 +212,11 @@ class Series:
             sha256=hashlib.sha256(data).hexdigest(),
         )
         old = [each.path for each in replaced]
+        if made.path not in self._store.entries and (self._store.root / made.path).exists():
+            raise DataError(
+                f"{self._store.root / made.path}: expected no such file, as the manifest names none, seen one; move it"
+                " away, and the same command goes on from there"
+            )
         _replace(self._parts / PENDING, json.dumps({"made": asdict(made), "replaced": old}).encode())
         _replace(self._store.root / made.path, data)
         self._commit(made, old)
@@ -267,10 +278,6 @@ def _meet(a: Covered, b: Covered) -> bool:
     """Names hold days: two files of one day would be one name."""
     one_day = a.start // DAY_MS <= (b.end - 1) // DAY_MS and b.start // DAY_MS <= (a.end - 1) // DAY_MS
     return one_day or (a.start <= b.end and b.start <= a.end)
-
-
-def _entry(told: dict[str, Any]) -> Entry:
-    return Entry(**{**told, "covers": tuple(told["covers"]), "gaps": tuple(told["gaps"])})
 
 
 def now_text() -> str:

@@ -92,6 +92,17 @@ def test_a_manifest_of_somebody_else_is_refused(tmp_path, text):
         add(tmp_path, 0)
 
 
+@pytest.mark.parametrize("wrong", [{"covers": [1]}, {"covers": ["a", "b"]}, {"path": 5}, {"rows": "x"}, {"gaps": 5}])
+def test_a_manifest_whose_values_are_of_another_kind_is_refused(tmp_path, wrong):
+    add(tmp_path, 0)
+    manifest = tmp_path / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["files"][0] |= wrong
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"manifest\.json: expected the manifest of a download"):
+        add(tmp_path, 1)
+
+
 def test_a_file_that_was_taken_away_is_no_longer_counted_upon(tmp_path):
     made = add(tmp_path, 0)
     (tmp_path / made.path).unlink()
@@ -104,6 +115,19 @@ def test_files_of_others_are_left_alone(tmp_path):
     other.write_bytes(b"mine")
     add(tmp_path, 0)
     assert b"mine" == other.read_bytes()
+
+
+def test_a_file_of_others_is_not_written_over(tmp_path):
+    other = tmp_path / PLACE / "BTCUSDT_20250101_20250101.parquet"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"BTCUSDT_20250101_20250101\.parquet: expected no such file"):
+        add(tmp_path, 0)
+    assert b"mine" == other.read_bytes()
+    other.rename(other.with_name("mine.parquet"))
+    with Store(tmp_path) as store:
+        assert [(T0, T0 + DAY)] == Series(store, PLACE, SYMBOL).covered()
+    assert 24 == add(tmp_path, 0).rows
 
 
 def test_two_processes_do_not_write_at_once(tmp_path):
