@@ -185,9 +185,11 @@ def download(
         one: keep a single file of a symbol: what lies between the period and older files is asked for, too.
 
     Raises:
+        ConfigError: what is there came from another address.
         DataUnavailable: the exchange did not answer, or does not have it; pages that came are kept.
     """
-    series = Series(store, place, listing.symbol)
+    address = where.base or where.exchange
+    series = Series(store, place, listing.symbol, address)
     entries, pages = series.entries(), series.covered()
     if wanted.end <= wanted.start:
         return None
@@ -213,7 +215,7 @@ def download(
     table = series.rows(period, replaced)
     if table.num_rows == 0:
         return None
-    source = {"exchange": where.exchange, "call": rows.call, "address": where.base or where.exchange}
+    source = {"exchange": where.exchange, "call": rows.call, "address": address}
     blank = Entry("", listing.symbol, (0, 0), 0, "", "", "", rows.gaps(table, period), source, now_text())
     return Download(series.finish(period, replaced, blank), store.root, len(todo))
 

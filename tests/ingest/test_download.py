@@ -272,7 +272,7 @@ def test_pages_that_a_killed_run_had_all_are_made_a_file_without_asking(box, tmp
     main(flags(box, "bybit", whole))
     rest = pq.ParquetFile(only(whole)).read().slice(1000)
     with Store(tmp_path) as store:
-        Series(store, "bybit_linear/1m", "BTCUSDT").keep(Covered(opens[1000], opens[2999] + 60_000), rest)
+        Series(store, "bybit_linear/1m", "BTCUSDT", box.http).keep(Covered(opens[1000], opens[2999] + 60_000), rest)
     shutil.rmtree(whole)
     before = len(pages(box))
     assert 0 == main(flags(box, "bybit", tmp_path))

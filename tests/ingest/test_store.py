@@ -14,7 +14,7 @@ from utils.errors import ConfigError, DataError
 ROOT = Path(__file__).resolve().parents[2]
 DAY = 86_400_000
 T0 = 1_735_689_600_000  # 2025-01-01
-PLACE, SYMBOL = "venue/1h", "BTCUSDT"
+PLACE, SYMBOL, ADDRESS = "venue/1h", "BTCUSDT", "https://exchange.test"
 
 
 def page(period: Covered) -> pa.Table:
@@ -24,13 +24,13 @@ def page(period: Covered) -> pa.Table:
 
 
 def blank() -> Entry:
-    return Entry("", SYMBOL, (0, 0), 0, "", "", "", (), {"exchange": "x"}, "2025-02-01T00:00:00Z")
+    return Entry("", SYMBOL, (0, 0), 0, "", "", "", (), {"exchange": "x", "address": ADDRESS}, "2025-02-01T00:00:00Z")
 
 
 def add(root: Path, *days: int, finish: bool = True) -> Entry | None:
     """Keep a page a day, and make a file of them."""
     with Store(root) as store:
-        series = Series(store, PLACE, SYMBOL)
+        series = Series(store, PLACE, SYMBOL, ADDRESS)
         for day in days:
             series.keep(
                 Covered(T0 + day * DAY, T0 + (day + 1) * DAY), page(Covered(T0 + day * DAY, T0 + (day + 1) * DAY))
@@ -73,7 +73,10 @@ def test_a_period_that_touches_nothing_becomes_a_file_of_its_own(tmp_path):
 def test_pages_of_a_period_that_is_not_asked_for_wait_for_theirs(tmp_path):
     add(tmp_path, 0, finish=False)
     made = add(tmp_path, 5)
-    assert (24, 1) == (made.rows, len([name for name in files(tmp_path) if ".parts" in name]))
+    assert (24, 1) == (
+        made.rows,
+        len([name for name in files(tmp_path) if name.endswith(".parquet") and ".parts" in name]),
+    )
     assert 24 == add(tmp_path, 0).rows
     assert [] == [name for name in files(tmp_path) if ".parts" in name]
 
@@ -126,8 +129,16 @@ def test_a_file_of_others_is_not_written_over(tmp_path):
     assert b"mine" == other.read_bytes()
     other.rename(other.with_name("mine.parquet"))
     with Store(tmp_path) as store:
-        assert [(T0, T0 + DAY)] == Series(store, PLACE, SYMBOL).covered()
+        assert [(T0, T0 + DAY)] == Series(store, PLACE, SYMBOL, ADDRESS).covered()
     assert 24 == add(tmp_path, 0).rows
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_rows_of_two_addresses_are_never_joined(tmp_path, finish):
+    add(tmp_path, 0, finish=finish)
+    with Store(tmp_path) as store, pytest.raises(ConfigError, match=r"expected BTCUSDT to come from https://exchange"):
+        Series(store, PLACE, SYMBOL, "http://127.0.0.1:8900")
+    assert 48 == add(tmp_path, 1).rows
 
 
 def test_two_processes_do_not_write_at_once(tmp_path):
@@ -181,7 +192,7 @@ def test_what_a_killed_run_left_is_finished_or_taken_back(tmp_path, state):
     root = tmp_path / "store"
     expected = left_by_a_kill(root, **state)
     with Store(root) as store:
-        series = Series(store, PLACE, SYMBOL)
+        series = Series(store, PLACE, SYMBOL, ADDRESS)
         entries, pages = series.entries(), series.covered()
     assert (not state["renamed"]) == (len(pages) == 1)
     made = entries[0] if state["renamed"] else add(root, 2)
