@@ -235,6 +235,13 @@ async def _run(
             if time.monotonic() - said >= say_every_s:
                 said = time.monotonic()
                 say(_beat(feed, recorder))
+        stats = feed.stats()
+        if not stats.messages:  # a recording shorter than the feed's own patience
+            why = "; ".join(stats.errors.values()) or "it keeps silent"
+            raise DataUnavailable(
+                f"{feed.exchange}: expected data within {seconds:g} s, saw none ({why}); check the connection and the"
+                " symbols, or record for longer"
+            )
 
 
 def _beat(feed: LiveFeed, recorder: Recorder) -> str:

@@ -278,6 +278,13 @@ def test_an_exchange_that_does_not_answer_is_an_error(tmp_path):
         record("bybit", STREAMS[:2], out=tmp_path, endpoints=gone, settings=QUICK.model_copy(update={"timeout_s": 0.5}))
 
 
+def test_a_recording_in_which_nothing_came_is_an_error_however_short_it_was(tmp_path):
+    with box_in_thread(symbols=SYMBOLS, **BRIEF) as box:
+        gone = box.endpoints
+    with pytest.raises(DataUnavailable, match=r"bybit: expected data within 0\.3 s, saw none \(.*[Cc]onnect"):
+        record("bybit", STREAMS[:2], out=tmp_path, endpoints=gone, settings=QUICK, seconds=0.3)
+
+
 def test_a_folder_that_cannot_be_made_ends_the_recording(tmp_path):
     (tmp_path / "x").write_text("")
     with (
