@@ -31,6 +31,7 @@ from utils.cli import Parser, guarded, with_hyphens
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.log import setup_logging
+from utils.symbols import normalise_symbol
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.version import version
 
@@ -346,9 +347,11 @@ def run(flags: argparse.Namespace) -> int:
         raise ConfigError("--funding: expected --market-type futures, saw spot; leave one of them out")
     since = when_ms(flags.since, "--since")
     until = None if flags.until is None else when_ms(flags.until, "--until", end=True)
+    if until is not None and until < since:
+        raise ConfigError(f"--until: expected a time after --since, saw {flags.until} and {flags.since}; swap them")
+    names = [normalise_symbol(name) for name in (flags.symbol or settings.market.symbol).split(",")]
     where = venue(flags.exchange or settings.market.exchange, market_type, settings.endpoints)
-    names = [name for name in (flags.symbol or settings.market.symbol).split(",") if name.strip()]
-    listings = [where.listing(name, settings.ingest, trading=False) for name in names]
+    listings = [where.listing(name, settings.ingest, trading=False) for name in dict.fromkeys(names)]
     done: list[Download | None] = []
     try:
         for listing in listings:

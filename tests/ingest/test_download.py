@@ -189,6 +189,8 @@ def test_funding_twice_changes_nothing_and_later_joins(box, tmp_path):
         (["--exchange", "binanse"], "did you mean binance"),
         (["--symbol", "NOPEUSDT"], "symbol: expected a perpetual contract of binance"),
         (["--market-type", "spot", "--funding"], "--funding: expected --market-type futures"),
+        (["--symbol", ","], "symbol: expected an exchange id such as BTCUSDT"),
+        (["--since", "2026-02-02", "--until", "2026-02-01"], "--until: expected a time after --since, saw 2026-02-01"),
         (["--sinse", "2025-01-01"], "unknown flag --sinse; did you mean --since?"),
     ],
 )
