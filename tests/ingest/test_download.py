@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.candles import load_candles
-from ingest.download import Meter, main
+from ingest.download import main
 from ingest.funding import load_funding, sibling_funding
 from ingest.replay_server import Fault
 from ingest.retry import at_ms
@@ -198,23 +197,6 @@ def test_a_wrong_flag_is_one_sentence_and_exit_code_2(box, tmp_path, capsys, mor
     assert 2 == main([*flags(box, "binance", tmp_path), *more])
     said = capsys.readouterr().err
     assert (True, 1) == (told in said, said.count("\n"))
-
-
-def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
-    with Meter("BTCUSDT 1m", 60_000, "candles", shown=True, pause_s=0.0) as meter:
-        for done in (0, 1000, 3000):
-            meter(done * 60_000, 4000 * 60_000)
-    out, err = capsys.readouterr()
-    lines = err.splitlines()
-    assert ("", 2, True) == (out, len(lines), lines[0].startswith("BTCUSDT 1m: 1,000 of 4,000 candles, "))
-    assert re.search(r"3,000 of 4,000 candles, [\d,]+ a second, \d+ s to go$", lines[1])
-
-
-def test_where_nothing_is_to_be_shown_progress_is_silent(capsys):
-    with Meter("BTCUSDT 1m", 60_000, "candles", shown=False, pause_s=0.0) as meter:
-        meter(0, 1000)
-        meter(500, 1000)
-    assert ("", "") == capsys.readouterr()
 
 
 def test_without_a_beginning_nothing_is_downloaded(capsys):
