@@ -237,7 +237,8 @@ async def _run(
                 say(_beat(feed, recorder))
         stats = feed.stats()
         if not stats.messages:  # a recording shorter than the feed's own patience
-            why = "; ".join(stats.errors.values()) or "it keeps silent"
+            why = "it keeps silent" if stats.connects else "its handshake is not answered"
+            why = "; ".join(stats.errors.values()) or why
             raise DataUnavailable(
                 f"{feed.exchange}: expected data within {seconds:g} s, saw none ({why}); check the connection and the"
                 " symbols, or record for longer"
