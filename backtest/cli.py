@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import sys
@@ -16,6 +17,7 @@ from utils.errors import ConfigError
 from utils.journal import plain
 from utils.log import event, setup_logging
 from utils.symbols import normalise_symbol
+from utils.timeframes import normalise_timeframe
 from utils.version import version
 
 #: Flags that set a setting, and which.
@@ -69,6 +71,8 @@ def settings_of(flags: argparse.Namespace) -> Loaded:
     given: dict[str, Any] = {key: getattr(flags, flag) for flag, key in SETTING_FLAGS.items()}
     symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
     given["market.symbol"] = symbols[0] if len(symbols) == 1 and not flags.data else None
+    with contextlib.suppress(ConfigError):  # what is no timeframe at all is refused below, where flags are named
+        given["market.timeframe"] = normalise_timeframe(flags.timeframe) if flags.timeframe else None
     names = {key: f"--{flag.replace('_', '-')}" for flag, key in SETTING_FLAGS.items()}
     return load_settings(flags.config, flags=given, flag_names=names)
 

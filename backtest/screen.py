@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as ProgressTask
 from rich.text import Text
 
 from backtest.market import Market
 from backtest.sim_loop import SimulationResult, Watch
 from backtest.summary import WIDTH, last_words, one_line, summary
 from exec.engine import JournalRows
+from utils.meter import PAUSE_S, Meter
 from utils.rows import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, NS_PER_MINUTE, OPENED
 
 if TYPE_CHECKING:
@@ -33,59 +23,6 @@ if TYPE_CHECKING:
 
 #: Signals and trades shown while they happen; the rest is in the log files.
 MOST_LINES = 12
-#: Least time between two lines of progress where there is no terminal, s; a short run prints none.
-PAUSE_S = 2.0
-
-
-class Rate(ProgressColumn):
-    """Bars a second."""
-
-    def render(self, task: ProgressTask) -> Text:
-        """The rate so far, e.g. `12,300 bars/s`."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} bars/s", style="progress.data.speed")
-
-
-class Meter:
-    """Progress on standard error: a live bar on a terminal, else a line at each tenth, never more than nine.
-
-    Args:
-        what: what is being done.
-        total: bars.
-        screen: the console of standard error.
-        pause_s: least time between two lines, s.
-    """
-
-    def __init__(self, what: str, total: int, screen: Console, pause_s: float) -> None:
-        self._what, self._total, self._screen, self._pause_s = what, total, screen, pause_s
-        self._began = self._spoke = time.monotonic()
-        self._tenth = 0
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if screen.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate())
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=screen, transient=True)
-            self._task = self._bar.add_task(what, total=total)
-            self._bar.start()
-
-    def reach(self, done: int) -> None:
-        """`done` bars are behind us."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done)
-            return
-        now, tenth = time.monotonic(), 10 * done // max(1, self._total)
-        if self._tenth < tenth < 10 and now - self._spoke >= self._pause_s:
-            self._tenth, self._spoke = tenth, now
-            rate = done / max(now - self._began, 1e-9)
-            self._screen.print(
-                f"{self._what}: {10 * tenth} %, {done:,} of {self._total:,} bars, {rate:,.0f} bars/s, "
-                f"{(self._total - done) / rate:.0f} s to go"
-            )
-
-    def stop(self) -> None:
-        """Take the bar off the terminal."""
-        if self._bar is not None:
-            self._bar.stop()
 
 
 class Screen:
@@ -153,7 +90,7 @@ class Screen:
     def _start(self, what: str, total: int) -> None:
         self._stop()
         if self._shown:
-            self._meter = Meter(what, total, self._err, self._pause_s)
+            self._meter = Meter(what, "bars", self._err, total, pause_s=self._pause_s)
 
     def _stop(self) -> None:
         if self._meter is not None:

@@ -6,14 +6,11 @@ A refusal that may pass is a value with the wait the exchange asked for; a ban o
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import time
 from collections import deque
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from ssl import SSLContext
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +19,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from ingest.retry import retry_after_s
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 
@@ -71,17 +69,6 @@ class Backoff:
     def reset(self) -> None:
         """All went well."""
         self.failures = 0
-
-
-def asked_wait_s(headers: Mapping[str, str]) -> float:
-    """The wait that Retry-After asks for, in seconds or as a date; 0 when it says nothing that can be read."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    with contextlib.suppress(ValueError, OverflowError):
-        until = parsedate_to_datetime(text)
-        return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-    return 0.0
 
 
 class Dialler:
@@ -182,7 +169,7 @@ class Dialler:
         Raises:
             DataUnavailable: it is for good, or for longer than a feed can wait.
         """
-        wait = asked_wait_s(headers)
+        wait = retry_after_s(headers, time.time())
         cause = FINAL.get(HTTPStatus(status)) if status in FINAL else None
         if code_of(body) == UNKNOWN_SYMBOL:
             cause = "it does not know the symbol"

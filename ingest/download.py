@@ -9,17 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from ingest import venue_checks as check
 from ingest.prices import LISTING_MS, CandleSource, when_ms
@@ -31,6 +27,8 @@ from utils.cli import Parser, guarded, with_hyphens
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.log import setup_logging
+from utils.meter import Meter
+from utils.symbols import normalise_symbol
 from utils.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.version import version
 
@@ -38,10 +36,8 @@ HOUR_MS = 3_600_000
 #: Settlements of one request, where it is limited; no exchange settles more often than hourly.
 FUNDING_PAGE = {"binance": 1000}
 LEAST_FUNDING_PAGE = 100
-#: Least time between two lines of progress where there is no terminal, s.
-PAUSE_S = 10.0
 
-#: Told how many rows are there, of how many.
+#: Told how many ms of a period are there, of how many.
 Watch = Callable[[int, int], None]
 
 
@@ -185,9 +181,11 @@ def download(
         one: keep a single file of a symbol: what lies between the period and older files is asked for, too.
 
     Raises:
+        ConfigError: what is there came from another address.
         DataUnavailable: the exchange did not answer, or does not have it; pages that came are kept.
     """
-    series = Series(store, place, listing.symbol)
+    address = where.base or where.exchange
+    series = Series(store, place, listing.symbol, address)
     entries, pages = series.entries(), series.covered()
     if wanted.end <= wanted.start:
         return None
@@ -213,7 +211,7 @@ def download(
     table = series.rows(period, replaced)
     if table.num_rows == 0:
         return None
-    source = {"exchange": where.exchange, "call": rows.call, "address": where.base or where.exchange}
+    source = {"exchange": where.exchange, "call": rows.call, "address": address}
     blank = Entry("", listing.symbol, (0, 0), 0, "", "", "", rows.gaps(table, period), source, now_text())
     return Download(series.finish(period, replaced, blank), store.root, len(todo))
 
@@ -227,74 +225,6 @@ def funding_period(candles: Covered, until: int | None, now_ms: float) -> Covere
     latest = now_ms - slack if until is None else min(until, now_ms - slack)
     start = check.floor_to_grid(candles.start, HOUR_MS) - slack
     return Covered(start, max(start, check.floor_to_grid(latest, HOUR_MS) + slack))
-
-
-# --- what is shown meanwhile
-
-
-class Meter:
-    """Progress on standard error: a bar with rate and time left on a terminal, else a line now and then.
-
-    Args:
-        what: is being downloaded.
-        row_ms: length of a row.
-        unit: what a row is called.
-        shown: False = say nothing.
-        pause_s: least time between two lines, s.
-    """
-
-    def __init__(self, what: str, row_ms: int, unit: str, *, shown: bool, pause_s: float = PAUSE_S) -> None:
-        self._what, self._row_ms, self._unit, self._shown, self._pause_s = what, row_ms, unit, shown, pause_s
-        self._console = Console(stderr=True)
-        self._began = self._spoke = time.monotonic()
-        self._first: int | None = None
-        self._bar: Progress | None = None
-
-    def __enter__(self) -> Meter:
-        if self._shown and self._console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(self._unit))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-            self._task = self._bar.add_task(self._what, total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, done_ms: int, total_ms: int) -> None:
-        """So much of the period is there."""
-        done, total = done_ms // self._row_ms, total_ms // self._row_ms
-        if self._first is None:
-            self._first = done
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
-            return
-        now = time.monotonic()
-        if self._shown and now - self._spoke >= self._pause_s and done > self._first:
-            self._spoke = now
-            rate = (done - self._first) / (now - self._began)
-            print(
-                f"{self._what}: {done:,} of {total:,} {self._unit}, {rate:,.0f} a second,"
-                f" {(total - done) / rate:.0f} s to go",
-                file=sys.stderr,
-                flush=True,
-            )
-
-
-class Rate(ProgressColumn):
-    """Rows a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """The rate so far, e.g. `4,300 candles/s`."""
-        speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s", style="progress.data.speed")
 
 
 # --- the command line
@@ -344,9 +274,11 @@ def run(flags: argparse.Namespace) -> int:
         raise ConfigError("--funding: expected --market-type futures, saw spot; leave one of them out")
     since = when_ms(flags.since, "--since")
     until = None if flags.until is None else when_ms(flags.until, "--until", end=True)
+    if until is not None and until < since:
+        raise ConfigError(f"--until: expected a time after --since, saw {flags.until} and {flags.since}; swap them")
+    names = [normalise_symbol(name) for name in (flags.symbol or settings.market.symbol).split(",")]
     where = venue(flags.exchange or settings.market.exchange, market_type, settings.endpoints)
-    names = [name for name in (flags.symbol or settings.market.symbol).split(",") if name.strip()]
-    listings = [where.listing(name, settings.ingest, trading=False) for name in names]
+    listings = [where.listing(name, settings.ingest, trading=False) for name in dict.fromkeys(names)]
     done: list[Download | None] = []
     try:
         for listing in listings:
@@ -374,15 +306,16 @@ def fetch_all(
     candles = CandleRows(where, listing, tf, settings)
     period = candles.period(since, until, now_ms)
     name = f"{listing.symbol} {tf}"
-    with Store(flags.out) as store, Meter(name, tf_ms, "candles", shown=not flags.json) as meter:
-        done = [download(store, f"{where.folder}/{tf}", where, listing, candles, period, meter, one=False)]
+    console = Console(stderr=True, quiet=flags.json)
+    with Store(flags.out) as store, Meter(name, "candles", console, size=tf_ms) as meter:
+        done = [download(store, f"{where.folder}/{tf}", where, listing, candles, period, meter.reach, one=False)]
     if flags.funding:
         funding = FundingRows(where, listing, settings)
         hours = funding_period(period, until, now_ms)
         # where `ingest.funding.sibling_funding` looks for it
         root = flags.out.absolute().parent / "funding"
-        with Store(root) as store, Meter(f"{name} funding", HOUR_MS, "hours", shown=not flags.json) as meter:
-            done.append(download(store, where.folder, where, listing, funding, hours, meter, one=True))
+        with Store(root) as store, Meter(f"{name} funding", "hours", console, size=HOUR_MS) as meter:
+            done.append(download(store, where.folder, where, listing, funding, hours, meter.reach, one=True))
     if not flags.json:
         for each in done:
             print(f"{listing.symbol}: no funding was settled in this period" if each is None else sentence(each))

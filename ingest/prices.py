@@ -77,7 +77,7 @@ def get_ohlcv(
 
     With `since`: the first `limit` from there, or as many as have closed. With `until`: the last `limit` up to it.
     With both: all of them, and `limit` must not be less. A candle belongs to a period by its open, both ends included;
-    a date without a time of day means the whole day.
+    a date without a time of day means the whole day. Fewer come only of a symbol that is not yet that old.
 
     Units: `timestamp` is the candle's open, UTC, datetime64[ms] without a zone; prices quote; `volume` and, where the
     exchange tells it (Binance), `taker_buy_volume` base. An exchange outside binance and bybit may count volume in

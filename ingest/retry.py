@@ -39,6 +39,8 @@ Kind: TypeAlias = Literal["transient", "rate", "ban", "fatal"]
 
 #: An exchange that asks for a longer wait than this has banned us, whatever its status says.
 PATIENCE_S = 120.0
+#: No wait counts as longer: ten years, s.
+LONGEST_S = 10 * 365 * 86_400.0
 #: How long a ban lasts that does not say: Binance begins with 2 minutes (418), Bybit with 10 (403).
 BAN_S = {HTTPStatus.IM_A_TEAPOT: 120.0, HTTPStatus.FORBIDDEN: 600.0}
 #: A wait from here on is worth a line, s.
@@ -182,21 +184,31 @@ def cause_of(error: Exception, answer: Answer | None, timeout_s: float) -> str:
     return one_line(text if code else f"expected JSON, saw {text}")
 
 
+def retry_after_s(headers: Mapping[str, str], now_s: float) -> float:
+    """The wait that Retry-After asks for, in seconds or as a date, s; 0 when it says nothing that can be read.
+
+    Args:
+        headers: of a refusal.
+        now_s: present time, s since 1970.
+    """
+    text = str(headers.get("Retry-After", "")).strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return min(float(text), LONGEST_S)
+    try:
+        until = parsedate_to_datetime(text)
+        return min(max(0.0, until.replace(tzinfo=until.tzinfo or UTC).timestamp() - now_s), LONGEST_S)
+    except (ValueError, OverflowError):  # the latter of numbers beyond a machine's
+        return 0.0
+
+
 def asked_wait_s(answer: Answer, now_ms: float) -> float:
     """The wait an answer asks for, s; 0 where it names none that makes sense.
 
-    Read are Retry-After, in seconds or as a date, and Bybit's time of reset, which comes with every answer and counts
-    only where the answer is a refusal.
+    Read are Retry-After and Bybit's time of reset, which comes with every answer and counts only where the answer is a
+    refusal.
     """
-    text = str(answer.headers.get("Retry-After", "")).strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
-        return float(text)
-    if text:
-        try:
-            until = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
-            return 0.0
-        return max(0.0, until.replace(tzinfo=until.tzinfo or UTC).timestamp() - now_ms / 1000.0)
+    if answer.headers.get("Retry-After"):
+        return retry_after_s(answer.headers, now_ms / 1000.0)
     reset = str(answer.headers.get(BYBIT_RESET, ""))
     if re.fullmatch(r"\d{13}", reset) and code_of(answer) == "10006":
         return max(0.0, (int(reset) - now_ms) / 1000.0)

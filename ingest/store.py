@@ -14,19 +14,22 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ingest.retry import at_ms
 from utils.errors import ConfigError, DataError
 
 FORMAT = 1
 DAY_MS = 86_400_000
-PENDING = "pending.json"
+#: Beside the pages: what is being made of them, and where they came from.
+PENDING, ADDRESS = "pending.json", "address"
 
 
 class Covered(NamedTuple):
@@ -108,10 +111,11 @@ class Store:
                 raise DataError(
                     f"{path}: expected format {FORMAT}, seen {found['format']}; use a newer version of this"
                 )
-            entries = [_entry(told) for told in found["files"]]
-        except (ValueError, KeyError, TypeError) as error:
+            entries = msgspec.convert(found["files"], list[Entry])
+        except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
             raise DataError(
-                f"{path}: expected the manifest of a download, seen another file ({error!r}); move it away"
+                f"{path}: expected the manifest of a download, seen another file ({error!r}); move it away, and the"
+                " files beside it too"
             ) from None
         return {entry.path: entry for entry in entries if (self.root / entry.path).exists()}
 
@@ -135,13 +139,30 @@ class Series:
         store: an open store.
         place: folder below its root, such as binance_usdm/5m.
         symbol: exchange id.
+        address: where its rows come from; they are never joined with those of another place.
+
+    Raises:
+        ConfigError: rows that lie here came from another address.
     """
 
-    def __init__(self, store: Store, place: str, symbol: str) -> None:
-        self._store, self._place, self._symbol = store, place, symbol
+    def __init__(self, store: Store, place: str, symbol: str, address: str) -> None:
+        self._store, self._place, self._symbol, self._address = store, place, symbol, address
         self._folder = store.root / place
         self._parts = self._folder / f".{symbol}.parts"
         self._recover()
+        for known in self._addresses():
+            if known != address:
+                raise ConfigError(
+                    f"{self._folder}: expected {symbol} to come from {known}, as the rows that lie there did, and"
+                    f" {address} is what the settings say; choose another place with --out"
+                )
+
+    def _addresses(self) -> Iterator[str]:
+        """Where the rows that lie here came from."""
+        if (self._parts / ADDRESS).exists():
+            yield (self._parts / ADDRESS).read_text(encoding="utf-8")
+        for entry in self._mine():
+            yield str(entry.source.get("address", self._address))
 
     def _recover(self) -> None:
         """Finish what a killed run had all but done, or take away the half-written."""
@@ -151,7 +172,7 @@ class Series:
         if not pending.exists():
             return
         plan = json.loads(pending.read_text(encoding="utf-8"))
-        made = _entry(plan["made"])
+        made = msgspec.convert(plan["made"], Entry)
         file = self._store.root / made.path
         if file.exists() and _sha256(file) == made.sha256:
             self._commit(made, plan["replaced"])
@@ -164,8 +185,7 @@ class Series:
         Raises:
             DataError: a file has been changed.
         """
-        mine = (self._place, self._symbol)
-        found = [entry for entry in self._store.entries.values() if (entry.place, entry.symbol) == mine]
+        found = self._mine()
         for entry in found:
             if _sha256(self._store.root / entry.path) != entry.sha256:
                 raise DataError(
@@ -174,6 +194,10 @@ class Series:
                 )
         return sorted(found, key=lambda entry: entry.covers)
 
+    def _mine(self) -> list[Entry]:
+        mine = (self._place, self._symbol)
+        return [entry for entry in self._store.entries.values() if (entry.place, entry.symbol) == mine]
+
     def covered(self) -> list[Covered]:
         """The periods whose pages wait to become a file."""
         names = [path.stem.split("_") for path in self._parts.glob("*_*.parquet")]
@@ -181,7 +205,8 @@ class Series:
 
     def keep(self, period: Covered, table: Any) -> None:
         """Keep a page: an Arrow table whose first column is `timestamp`."""
-        self._parts.mkdir(parents=True, exist_ok=True)
+        if not (self._parts / ADDRESS).exists():
+            _replace(self._parts / ADDRESS, self._address.encode())
         _replace(self._parts / f"{period.start}_{period.end}.parquet", _parquet(table))
 
     def finish(self, period: Covered, replaced: Sequence[Entry], entry: Entry) -> Entry:
@@ -191,6 +216,9 @@ class Series:
             period: what it covers.
             replaced: files it takes the place of.
             entry: what is known of it; path, covers, rows, first, last and hash are filled in here.
+
+        Raises:
+            DataError: somebody else's file stands in its place.
         """
         table = self.rows(period, replaced)
         stamps = table.column("timestamp").cast("int64")
@@ -206,6 +234,11 @@ class Series:
             sha256=hashlib.sha256(data).hexdigest(),
         )
         old = [each.path for each in replaced]
+        if made.path not in self._store.entries and (self._store.root / made.path).exists():
+            raise DataError(
+                f"{self._store.root / made.path}: expected no such file, as the manifest names none, seen one; move it"
+                " away, and the same command goes on from there"
+            )
         _replace(self._parts / PENDING, json.dumps({"made": asdict(made), "replaced": old}).encode())
         _replace(self._store.root / made.path, data)
         self._commit(made, old)
@@ -217,6 +250,8 @@ class Series:
             page.unlink(missing_ok=True)
         # last, so that being killed meanwhile leads here again
         (self._parts / PENDING).unlink()
+        if not self.covered():
+            (self._parts / ADDRESS).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # pages of another period wait there
             self._parts.rmdir()
 
@@ -267,10 +302,6 @@ def _meet(a: Covered, b: Covered) -> bool:
     """Names hold days: two files of one day would be one name."""
     one_day = a.start // DAY_MS <= (b.end - 1) // DAY_MS and b.start // DAY_MS <= (a.end - 1) // DAY_MS
     return one_day or (a.start <= b.end and b.start <= a.end)
-
-
-def _entry(told: dict[str, Any]) -> Entry:
-    return Entry(**{**told, "covers": tuple(told["covers"]), "gaps": tuple(told["gaps"])})
 
 
 def now_text() -> str:

@@ -21,13 +21,14 @@ from typing import Any
 from rich.console import Console
 
 from ingest.streams import KINDS
-from ingest.tape_check import KIND_OF, WIDTH, Meter, check, recordings, report_of, show
+from ingest.tape_check import KIND_OF, WIDTH, check, recordings, report_of, show
 from ingest.tape_file import Line, TapeReader
 from ingest.tape_play import Player, recognise
 from ingest.tape_record import Recorded, Recorder, record
 from utils.cli import Parser, guarded, with_hyphens
 from utils.errors import ConfigError
 from utils.log import event as log
+from utils.meter import Meter
 from utils.symbols import normalise_symbol
 from utils.types import Event, MarketEvent
 
@@ -129,7 +130,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _meter(what: str, flags: Any) -> Meter:
     total = sum(TapeReader(path).size for path in flags.files)
-    return Meter(what, total, Console(stderr=True, quiet=flags.json))
+    return Meter(what, "MB", Console(stderr=True, quiet=flags.json), total, size=1e6)
 
 
 def _check(flags: Any) -> int:

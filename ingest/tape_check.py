@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,8 +18,8 @@ from ingest.tape_play import Player, added, recognise
 from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, Funding, Liquidation, MarkPrice, Quote, Trade
 
-#: Lines between two reports of progress, and s between two lines of it where there is no terminal.
-STEP, PAUSE_S = 5_000, 5.0
+#: Lines between two reports of progress.
+STEP = 5_000
 #: Width of what is printed where there is no terminal.
 WIDTH = 160
 #: A fastest message that took longer than this is a clock that is set wrong.
@@ -316,37 +314,3 @@ def _table(streams: dict[str, dict[str, dict[str, Any]]]) -> Table:
                 *("" if offset is None else f"{offset:,.0f}" for offset in offsets),
             )
     return table
-
-
-class Meter:
-    """Progress on standard error: a bar on a terminal, else a line now and then.
-
-    Args:
-        what: what is being done.
-        total: bytes.
-        console: of standard error.
-    """
-
-    def __init__(self, what: str, total: int, console: Console) -> None:
-        self._what, self._total, self._console = what, total, console
-        self._spoke = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), DownloadColumn())
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(what, total=total)
-
-    def __enter__(self) -> Meter:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
-
-    def reach(self, done: int) -> None:
-        """`done` bytes are behind us."""
-        if self._console.is_terminal:
-            self._bar.update(self._task, completed=done)
-        elif time.monotonic() - self._spoke >= PAUSE_S:
-            self._spoke = time.monotonic()
-            self._console.print(f"{self._what}: {done / max(self._total, 1):.0%}")

@@ -235,6 +235,14 @@ async def _run(
             if time.monotonic() - said >= say_every_s:
                 said = time.monotonic()
                 say(_beat(feed, recorder))
+        stats = feed.stats()
+        if not stats.messages:  # a recording shorter than the feed's own patience
+            why = "it keeps silent" if stats.connects else "its handshake is not answered"
+            why = "; ".join(stats.errors.values()) or why
+            raise DataUnavailable(
+                f"{feed.exchange}: expected data within {seconds:g} s, saw none ({why}); check the connection and the"
+                " symbols, or record for longer"
+            )
 
 
 def _beat(feed: LiveFeed, recorder: Recorder) -> str:

@@ -350,7 +350,8 @@ class Venue:
         if name not in known:
             # 1000PEPEUSDT first for PEPEUSDT: no other name is so likely meant
             near = sorted(other for other in known if name in other) + difflib.get_close_matches(name, known, 3)
-            hint = f"did you mean {' or '.join(near[:3])}?" if near else "look at the exchange's list"
+            near = list(dict.fromkeys(near))[:3]
+            hint = f"did you mean {' or '.join(near)}?" if near else "look at the exchange's list"
             kind = "perpetual contract" if self.market_type == "futures" else "spot pair"
             raise ConfigError(f"symbol: expected a {kind} of {self.exchange}, saw {symbol!r}; {hint}")
         try:

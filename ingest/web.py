@@ -24,7 +24,8 @@ import stamina
 from pydantic import SecretStr
 
 from ingest.cache import TimedCache, uptime
-from ingest.dial import asked_wait_s, local
+from ingest.dial import local
+from ingest.retry import retry_after_s
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.log import event
@@ -237,7 +238,7 @@ class Service:
         if status == httpx.codes.OK:
             start = body[:40].decode("utf-8", "replace")
             raise _Again(f"{self.name}: expected JSON, saw {start!r}; try again later")
-        wait_s = min(asked_wait_s(response.headers), LONGEST_QUIET_S)
+        wait_s = min(retry_after_s(response.headers, time.time()), LONGEST_QUIET_S)
         if status in {403, 429}:
             wait_s = wait_s or QUIET_S
             self._quiet_until = uptime() + wait_s

@@ -20,6 +20,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 
@@ -238,35 +239,42 @@ class SimulationSettings(Section):
     )
 
 
-def checked_address(address: str) -> str:
-    """The address without a slash at its end; plain http and ws only on this machine, as keys travel with requests."""
+def checked_address(address: str, scheme: str) -> str:
+    """The address without a slash at its end; unencrypted only on this machine, as keys travel with requests.
+
+    Args:
+        address: as it was given.
+        scheme: http or ws.
+    """
     from urllib.parse import urlsplit
 
     parts = urlsplit(address)
     local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
-    if not parts.hostname or parts.scheme not in ({"https", "wss", "http", "ws"} if local else {"https", "wss"}):
-        raise ValueError(f"no https or wss address: {address!r}")
-    if parts.username or parts.query or parts.fragment:
-        raise ValueError("an address holds no user, query or fragment")
+    if not parts.hostname or parts.scheme not in ({f"{scheme}s", scheme} if local else {f"{scheme}s"}):
+        raise ValueError(f"no {scheme}s address: {address!r}")
+    if parts.username or parts.query or parts.fragment or parts.port == 0 or re.search(r"\s", address):
+        raise ValueError("an address holds no user, query, fragment, port 0 or space")
     return address.rstrip("/")
 
 
-Address: TypeAlias = Annotated[str, AfterValidator(checked_address)]
-_ADDRESS = ("address", "https or wss; http, ws on this machine only")
+RestAddress: TypeAlias = Annotated[str, AfterValidator(partial(checked_address, scheme="http"))]
+StreamAddress: TypeAlias = Annotated[str, AfterValidator(partial(checked_address, scheme="ws"))]
+_REST = ("address", "https; http on this machine only")
+_STREAM = ("address", "wss; ws on this machine only")
 
 
 class EndpointSettings(Section):
     """Where the exchanges and news live; point these at `python -m ingest.replay_server` to work without them."""
 
-    binance_rest: Address = setting("https://fapi.binance.com", "Binance USD-M futures, REST.", *_ADDRESS)
-    binance_ws: Address = setting("wss://fstream.binance.com", "Binance USD-M futures, streams.", *_ADDRESS)
-    binance_spot_rest: Address = setting("https://api.binance.com", "Binance spot, REST.", *_ADDRESS)
-    binance_spot_ws: Address = setting("wss://stream.binance.com:9443", "Binance spot, streams.", *_ADDRESS)
-    bybit_rest: Address = setting("https://api.bybit.com", "Bybit v5, REST.", *_ADDRESS)
-    bybit_ws: Address = setting("wss://stream.bybit.com", "Bybit v5, streams.", *_ADDRESS)
-    cryptopanic: Address = setting("https://cryptopanic.com", "CryptoPanic, headlines.", *_ADDRESS)
-    coingecko: Address = setting("https://api.coingecko.com", "CoinGecko with a demo key, or without.", *_ADDRESS)
-    coingecko_pro: Address = setting("https://pro-api.coingecko.com", "CoinGecko with a paid key.", *_ADDRESS)
+    binance_rest: RestAddress = setting("https://fapi.binance.com", "Binance USD-M futures, REST.", *_REST)
+    binance_ws: StreamAddress = setting("wss://fstream.binance.com", "Binance USD-M futures, streams.", *_STREAM)
+    binance_spot_rest: RestAddress = setting("https://api.binance.com", "Binance spot, REST.", *_REST)
+    binance_spot_ws: StreamAddress = setting("wss://stream.binance.com:9443", "Binance spot, streams.", *_STREAM)
+    bybit_rest: RestAddress = setting("https://api.bybit.com", "Bybit v5, REST.", *_REST)
+    bybit_ws: StreamAddress = setting("wss://stream.bybit.com", "Bybit v5, streams.", *_STREAM)
+    cryptopanic: RestAddress = setting("https://cryptopanic.com", "CryptoPanic, headlines.", *_REST)
+    coingecko: RestAddress = setting("https://api.coingecko.com", "CoinGecko with a demo key, or without.", *_REST)
+    coingecko_pro: RestAddress = setting("https://pro-api.coingecko.com", "CoinGecko with a paid key.", *_REST)
 
 
 class IngestSettings(Section):
@@ -722,7 +730,8 @@ def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     if field is None:
         sources = dict.fromkeys(place(o) for k, o in origin.items() if k.startswith(f"{key}.") and o != "default")
         return f"{key}: {item['msg'].removeprefix('Value error, ')} (from {', '.join(sources)}); change one of them"
-    seen = "another" if key.startswith("secrets.") else repr(item["input"])[:80]
+    # an address may hold a password, which is why it was refused
+    seen = "another" if key.startswith("secrets.") else re.sub(r"//[^/]*@", "//hidden@", repr(item["input"]))[:80]
     default = default_leaves().get(key)
     cure = f"; the default is {default}" if default is not None else ""
     return f"{key}: expected {expected(field)}, saw {seen} (from {place(origin[key])}){cure}"

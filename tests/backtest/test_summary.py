@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from backtest.market import build_market, synthetic_market
-from backtest.screen import Meter, PlainConsole, Screen
+from backtest.screen import Screen
 from backtest.sim_loop import run_simulation
 from backtest.summary import COLUMNS, FRACTIONS, PERCENTS, TIMES, last_words, number, one_line, summary, warnings
 from ingest.candles import load_candles
@@ -102,18 +102,6 @@ def test_one_line_is_one_line(result):
 def test_names_in_brackets_are_names_and_no_markup(capsys):
     Screen(as_json=False, quiet=False).announce("[bold]USDT_1m.csv", synthetic=False)
     assert "Recorded candles: [bold]USDT_1m.csv\n" == capsys.readouterr().out
-
-
-def test_progress_without_a_terminal_is_a_line_at_each_tenth():
-    file = io.StringIO()
-    meter = Meter("simulating", 1_000, PlainConsole(file), 0.0)
-    for done in range(0, 1_001, 3):
-        meter.reach(done)
-    meter.reach(1_000)
-    meter.stop()
-    lines = file.getvalue().splitlines()
-    assert [f"simulating: {k} %" for k in range(10, 100, 10)] == [line.split(",")[0] for line in lines]
-    assert re.fullmatch(r"simulating: 10 %, 102 of 1,000 bars, [\d,]+ bars/s, \d+ s to go", lines[0])
 
 
 @pytest.mark.parametrize("mode", ["as_json", "quiet"])

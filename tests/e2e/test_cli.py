@@ -325,3 +325,9 @@ def test_a_frame_of_another_length_of_bar_runs_too(place):
     result = run_simulation("BTCUSDT", data=frame_of(400, "15m"), logs_dir=place)
     assert ("15m", 340) == (result.report["timeframe"], result.report["bars"])
     assert np.isfinite(result.report["final_equity"])
+
+
+@pytest.mark.parametrize(("told", "meant"), [("1D", "1d"), ("1H", "1h"), ("5m", "5m")])
+def test_a_timeframe_may_be_written_as_other_programs_do(cli, told, meant):
+    run = cli("--show-config", "--json", "--tf", told)
+    assert (0, meant) == (run.code, json.loads(run.out)["market.timeframe"]["value"])

@@ -3,14 +3,12 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 from websockets.asyncio.server import serve
 
 from ingest import dial
-from ingest.dial import Backoff, Dialler, Refused, asked_wait_s
+from ingest.dial import Backoff, Dialler, Refused
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 
@@ -81,26 +79,6 @@ def test_a_backoff_that_was_reset_begins_with_its_first_wait():
         backoff.wait_s()
     backoff.reset()
     assert backoff.wait_s() <= 1.0
-
-
-RETRY_AFTER = [
-    ("3", 3.0),
-    (" 12 ", 12.0),
-    ("soon", 0.0),
-    ("-5", 0.0),
-    ("", 0.0),
-    ("Mon, 01 Jan 2026 00:00:00 +99999999999999", 0.0),
-]
-
-
-@pytest.mark.parametrize(("text", "seconds"), RETRY_AFTER)
-def test_retry_after_is_read_in_seconds_and_nonsense_is_none(text, seconds):
-    assert seconds == asked_wait_s({"Retry-After": text})
-
-
-def test_retry_after_may_be_a_date():
-    until = datetime.now(UTC) + timedelta(seconds=60)
-    assert 60.0 == pytest.approx(asked_wait_s({"Retry-After": format_datetime(until, usegmt=True)}), abs=2.0)
 
 
 async def test_a_body_of_status_200_is_handed_over_whatever_it_holds():

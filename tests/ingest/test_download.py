@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest.candles import load_candles
-from ingest.download import Meter, main
+from ingest.download import main
 from ingest.funding import load_funding, sibling_funding
 from ingest.replay_server import Fault
 from ingest.retry import at_ms
@@ -189,6 +188,8 @@ def test_funding_twice_changes_nothing_and_later_joins(box, tmp_path):
         (["--exchange", "binanse"], "did you mean binance"),
         (["--symbol", "NOPEUSDT"], "symbol: expected a perpetual contract of binance"),
         (["--market-type", "spot", "--funding"], "--funding: expected --market-type futures"),
+        (["--symbol", ","], "symbol: expected an exchange id such as BTCUSDT"),
+        (["--since", "2026-02-02", "--until", "2026-02-01"], "--until: expected a time after --since, saw 2026-02-01"),
         (["--sinse", "2025-01-01"], "unknown flag --sinse; did you mean --since?"),
     ],
 )
@@ -196,23 +197,6 @@ def test_a_wrong_flag_is_one_sentence_and_exit_code_2(box, tmp_path, capsys, mor
     assert 2 == main([*flags(box, "binance", tmp_path), *more])
     said = capsys.readouterr().err
     assert (True, 1) == (told in said, said.count("\n"))
-
-
-def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
-    with Meter("BTCUSDT 1m", 60_000, "candles", shown=True, pause_s=0.0) as meter:
-        for done in (0, 1000, 3000):
-            meter(done * 60_000, 4000 * 60_000)
-    out, err = capsys.readouterr()
-    lines = err.splitlines()
-    assert ("", 2, True) == (out, len(lines), lines[0].startswith("BTCUSDT 1m: 1,000 of 4,000 candles, "))
-    assert re.search(r"3,000 of 4,000 candles, [\d,]+ a second, \d+ s to go$", lines[1])
-
-
-def test_where_nothing_is_to_be_shown_progress_is_silent(capsys):
-    with Meter("BTCUSDT 1m", 60_000, "candles", shown=False, pause_s=0.0) as meter:
-        meter(0, 1000)
-        meter(500, 1000)
-    assert ("", "") == capsys.readouterr()
 
 
 def test_without_a_beginning_nothing_is_downloaded(capsys):
@@ -272,7 +256,7 @@ def test_pages_that_a_killed_run_had_all_are_made_a_file_without_asking(box, tmp
     main(flags(box, "bybit", whole))
     rest = pq.ParquetFile(only(whole)).read().slice(1000)
     with Store(tmp_path) as store:
-        Series(store, "bybit_linear/1m", "BTCUSDT").keep(Covered(opens[1000], opens[2999] + 60_000), rest)
+        Series(store, "bybit_linear/1m", "BTCUSDT", box.http).keep(Covered(opens[1000], opens[2999] + 60_000), rest)
     shutil.rmtree(whole)
     before = len(pages(box))
     assert 0 == main(flags(box, "bybit", tmp_path))

@@ -4,7 +4,18 @@ import time
 import ccxt
 import pytest
 
-from ingest.retry import Answer, BadVenueData, Door, Trouble, asked_wait_s, at_ms, judge, patience
+from ingest.retry import (
+    LONGEST_S,
+    Answer,
+    BadVenueData,
+    Door,
+    Trouble,
+    asked_wait_s,
+    at_ms,
+    judge,
+    patience,
+    retry_after_s,
+)
 from utils.config import IngestSettings
 
 NOW_MS = 1_735_689_600_000.0  # 2025-01-01
@@ -84,6 +95,27 @@ def test_the_cause_is_one_phrase(error, seen, cause):
 )
 def test_the_wait_an_exchange_asks_for(seen, wait_s):
     assert pytest.approx(wait_s) == asked_wait_s(seen, NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("3", 3.0),
+        (" 12 ", 12.0),
+        ("1.5", 1.5),
+        ("9" * 400, LONGEST_S),
+        ("Wed, 01 Jan 2025 00:01:00 GMT", 60.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_S),
+        ("Wed, 01 Jan 99999999999 00:00:00 GMT", 0.0),
+        ("Wed, 01 Jan 2025 00:00:00 +99999999999999", 0.0),
+        ("\u0663", 0.0),
+        ("soon", 0.0),
+        ("-5", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_retry_after_is_read_in_seconds_or_as_a_date_and_nonsense_is_none(text, seconds):
+    assert seconds == retry_after_s({"Retry-After": text}, NOW_MS / 1000.0)
 
 
 def test_a_ban_without_a_time_lasts_as_long_as_the_exchange_documents():

@@ -14,7 +14,7 @@ from utils.errors import ConfigError, DataError
 ROOT = Path(__file__).resolve().parents[2]
 DAY = 86_400_000
 T0 = 1_735_689_600_000  # 2025-01-01
-PLACE, SYMBOL = "venue/1h", "BTCUSDT"
+PLACE, SYMBOL, ADDRESS = "venue/1h", "BTCUSDT", "https://exchange.test"
 
 
 def page(period: Covered) -> pa.Table:
@@ -24,13 +24,13 @@ def page(period: Covered) -> pa.Table:
 
 
 def blank() -> Entry:
-    return Entry("", SYMBOL, (0, 0), 0, "", "", "", (), {"exchange": "x"}, "2025-02-01T00:00:00Z")
+    return Entry("", SYMBOL, (0, 0), 0, "", "", "", (), {"exchange": "x", "address": ADDRESS}, "2025-02-01T00:00:00Z")
 
 
 def add(root: Path, *days: int, finish: bool = True) -> Entry | None:
     """Keep a page a day, and make a file of them."""
     with Store(root) as store:
-        series = Series(store, PLACE, SYMBOL)
+        series = Series(store, PLACE, SYMBOL, ADDRESS)
         for day in days:
             series.keep(
                 Covered(T0 + day * DAY, T0 + (day + 1) * DAY), page(Covered(T0 + day * DAY, T0 + (day + 1) * DAY))
@@ -73,7 +73,10 @@ def test_a_period_that_touches_nothing_becomes_a_file_of_its_own(tmp_path):
 def test_pages_of_a_period_that_is_not_asked_for_wait_for_theirs(tmp_path):
     add(tmp_path, 0, finish=False)
     made = add(tmp_path, 5)
-    assert (24, 1) == (made.rows, len([name for name in files(tmp_path) if ".parts" in name]))
+    assert (24, 1) == (
+        made.rows,
+        len([name for name in files(tmp_path) if name.endswith(".parquet") and ".parts" in name]),
+    )
     assert 24 == add(tmp_path, 0).rows
     assert [] == [name for name in files(tmp_path) if ".parts" in name]
 
@@ -92,6 +95,17 @@ def test_a_manifest_of_somebody_else_is_refused(tmp_path, text):
         add(tmp_path, 0)
 
 
+@pytest.mark.parametrize("wrong", [{"covers": [1]}, {"covers": ["a", "b"]}, {"path": 5}, {"rows": "x"}, {"gaps": 5}])
+def test_a_manifest_whose_values_are_of_another_kind_is_refused(tmp_path, wrong):
+    add(tmp_path, 0)
+    manifest = tmp_path / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["files"][0] |= wrong
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"manifest\.json: expected the manifest of a download"):
+        add(tmp_path, 1)
+
+
 def test_a_file_that_was_taken_away_is_no_longer_counted_upon(tmp_path):
     made = add(tmp_path, 0)
     (tmp_path / made.path).unlink()
@@ -104,6 +118,27 @@ def test_files_of_others_are_left_alone(tmp_path):
     other.write_bytes(b"mine")
     add(tmp_path, 0)
     assert b"mine" == other.read_bytes()
+
+
+def test_a_file_of_others_is_not_written_over(tmp_path):
+    other = tmp_path / PLACE / "BTCUSDT_20250101_20250101.parquet"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"mine")
+    with pytest.raises(DataError, match=r"BTCUSDT_20250101_20250101\.parquet: expected no such file"):
+        add(tmp_path, 0)
+    assert b"mine" == other.read_bytes()
+    other.rename(other.with_name("mine.parquet"))
+    with Store(tmp_path) as store:
+        assert [(T0, T0 + DAY)] == Series(store, PLACE, SYMBOL, ADDRESS).covered()
+    assert 24 == add(tmp_path, 0).rows
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_rows_of_two_addresses_are_never_joined(tmp_path, finish):
+    add(tmp_path, 0, finish=finish)
+    with Store(tmp_path) as store, pytest.raises(ConfigError, match=r"expected BTCUSDT to come from https://exchange"):
+        Series(store, PLACE, SYMBOL, "http://127.0.0.1:8900")
+    assert 48 == add(tmp_path, 1).rows
 
 
 def test_two_processes_do_not_write_at_once(tmp_path):
@@ -157,7 +192,7 @@ def test_what_a_killed_run_left_is_finished_or_taken_back(tmp_path, state):
     root = tmp_path / "store"
     expected = left_by_a_kill(root, **state)
     with Store(root) as store:
-        series = Series(store, PLACE, SYMBOL)
+        series = Series(store, PLACE, SYMBOL, ADDRESS)
         entries, pages = series.entries(), series.covered()
     assert (not state["renamed"]) == (len(pages) == 1)
     made = entries[0] if state["renamed"] else add(root, 2)

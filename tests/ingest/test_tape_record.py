@@ -270,6 +270,7 @@ async def test_messages_on_the_tape_are_those_that_were_sent_byte_for_byte(tmp_p
 def test_a_recording_says_how_it_goes_and_what_it_came_to(tmp_path):
     said = []
     with box_in_thread(symbols=SYMBOLS, **BRIEF) as box:
+        box.candles("BTCUSDT", "1m")  # its market is made now, not within the seconds of the recording
         done = record(
             "bybit",
             STREAMS[:4],
@@ -293,6 +294,13 @@ def test_an_exchange_that_does_not_answer_is_an_error(tmp_path):
         gone = box.endpoints
     with pytest.raises(DataUnavailable, match="bybit: expected data"):
         record("bybit", STREAMS[:2], out=tmp_path, endpoints=gone, settings=QUICK.model_copy(update={"timeout_s": 0.5}))
+
+
+def test_a_recording_in_which_nothing_came_is_an_error_however_short_it_was(tmp_path):
+    with box_in_thread(symbols=SYMBOLS, **BRIEF) as box:
+        gone = box.endpoints
+    with pytest.raises(DataUnavailable, match=r"bybit: expected data within 0\.3 s, saw none \(.*[Cc]onnect"):
+        record("bybit", STREAMS[:2], out=tmp_path, endpoints=gone, settings=QUICK, seconds=0.3)
 
 
 def test_a_folder_that_cannot_be_made_ends_the_recording(tmp_path):

@@ -81,6 +81,12 @@ def test_an_unknown_symbol_is_the_users_mistake_and_the_nearest_is_named(box, ex
         instrument(symbol, exchange, endpoints=box.endpoints, settings=QUICK)
 
 
+@both
+def test_each_near_symbol_is_named_once(box, exchange):
+    with pytest.raises(ConfigError, match=r"did you mean ([A-Z0-9]+)( or (?!\1\b)[A-Z0-9]+)*\?$"):
+        instrument("BTC-PERP", exchange, endpoints=box.endpoints, settings=QUICK)
+
+
 @pytest.mark.parametrize("symbol", ["BTCUSDT_260626", "BTC/USDT:USDT-260626", "BTCUSDT-26JUN26"])
 def test_a_dated_contract_is_refused(box, symbol):
     with pytest.raises(ConfigError, match="perpetual contract"):

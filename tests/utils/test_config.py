@@ -373,6 +373,38 @@ def test_every_venue_has_fees(venue, fees):
     assert instrument.tick is None
 
 
+WRONG_ADDRESSES = {
+    "bybit_rest": ("http://exchange.test", "http://127.0.0.1.x.test", "http://[::1", "https://x:99999", "https://a b"),
+    "cryptopanic": ("wss://stream.bybit.com", "ws://127.0.0.1:8900", "file:///etc/passwd", "https://x/?a=1", "x.test"),
+    "bybit_ws": ("ws://exchange.test", "https://stream.bybit.com", "http://127.0.0.1:8900", "wss://user:word@x.test"),
+}
+
+
+@pytest.mark.parametrize(("name", "address"), [(n, a) for n, several in WRONG_ADDRESSES.items() for a in several])
+def test_an_address_that_cannot_be_asked_or_that_others_could_read_along_is_refused(load, name, address):
+    told = refusal(load, f"endpoints:\n  {name}: '{address}'\n")
+    usual = "wss; ws" if name == "bybit_ws" else "https; http"
+    assert told.startswith(f"endpoints.{name}: expected {usual} on this machine only, saw ")
+
+
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("bybit_rest", "http://localhost:8900/"),
+        ("bybit_rest", "https://api.bytick.com"),
+        ("bybit_ws", "ws://[::1]:8900"),
+        ("bybit_ws", "wss://stream.bytick.com"),
+    ],
+)
+def test_an_address_may_be_this_machine_or_anything_encrypted(load, name, address):
+    assert address.rstrip("/") == getattr(load(f"endpoints:\n  {name}: '{address}'\n").settings.endpoints, name)
+
+
+def test_a_password_in_an_address_is_refused_without_repeating_it(load):
+    told = refusal(load, "endpoints:\n  bybit_rest: https://me:sesame@exchange.test\n")
+    assert (True, False) == ("saw 'https://hidden@exchange.test'" in told, "sesame" in told)
+
+
 def test_an_entry_is_laid_over_the_venues_default_field_by_field(load):
     config = "instruments: {bybit_linear: {default: {taker_bps: 4}, BTCUSDT: {maker_bps: -1, tick: null}}}"
     found = load(config).settings.instrument("bybit_linear", "BTCUSDT")
