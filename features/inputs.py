@@ -18,14 +18,14 @@ from features.events import BOOK_EVENT, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT, s
 from utils.book import ASKS, BIDS, TOP, change, new_books
 from utils.errors import DataError
 from utils.rows import NS_PER_MS, NS_PER_S, Rows, layout_of
-from utils.types import Trade
+from utils.types import Quote, Trade
 
 #: One order book: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such attributes, (bids,
 #: asks), best first and further columns ignored, or a TOP or BOOK_EVENT record.
 Book = Any
 #: ccxt trades, Trade nouns, a DataFrame or TRADE_EVENT rows.
 Trades = Any
-#: A DataFrame of best bids and asks, books, or BOOK_EVENT rows.
+#: A DataFrame of best bids and asks, Quote nouns, books, or BOOK_EVENT rows.
 Quotes = Any
 
 #: Words for the aggressor's side; numbers are +1, -1, and 0 = unknown.
@@ -132,8 +132,8 @@ def quote_rows(quotes: Quotes) -> Rows:
     """Rows of best bids and asks (QuoteRow), in order of time; those of one moment stay in the order given.
 
     Args:
-        quotes: a DataFrame with the columns `timestamp` or `ts`, `bid`, `ask`, and perhaps `bid_qty` and `ask_qty`;
-            or whatever `book_rows` takes.
+        quotes: a DataFrame with the columns `timestamp` or `ts`, `bid`, `ask`, and perhaps `bid_qty` and `ask_qty`,
+            dicts of these, or Quote nouns; or whatever `book_rows` takes.
 
     Unit: time ns, price quote, quantity base.
     NaN: price of an empty side, and all that is not given.
@@ -144,7 +144,10 @@ def quote_rows(quotes: Quotes) -> Rows:
     """
     if isinstance(quotes, np.ndarray) and quotes.dtype == QUOTE_ROW:
         return quotes
-    if not hasattr(quotes, "columns"):
+    if isinstance(quotes, Iterable) and not isinstance(quotes, np.ndarray | Mapping) and not hasattr(quotes, "columns"):
+        quotes = list(quotes)
+    first = quotes[0] if isinstance(quotes, list) and quotes else None
+    if not (hasattr(quotes, "columns") or isinstance(first, Quote) or (isinstance(first, Mapping) and "bid" in first)):
         books = book_rows(quotes)
         rows = np.zeros(len(books), QUOTE_ROW)
         # a book is a sequence: one that is stamped before the last is not older than it
@@ -154,7 +157,7 @@ def quote_rows(quotes: Quotes) -> Rows:
             rows[f"{name}_qty"] = np.where(np.isnan(rows[name]), math.nan, books["qtys"][:, side, 0])
             rows[f"near_{name}"] = books["near"][:, side]
         return rows
-    table = _table(quotes, "quotes", (), ("timestamp", "ts", "bid", "ask", "bid_qty", "ask_qty"))
+    table = _table(quotes, "quotes", Quote, ("timestamp", "ts", "bid", "ask", "bid_qty", "ask_qty"))
     _need(table, "quotes", "bid", "ask")
     rows = np.zeros(len(table["bid"]), QUOTE_ROW)
     rows["ts"] = _times(table, "quotes")

@@ -7,12 +7,16 @@ ccxt order book, our BookSnapshot or BookView, or a pair of arrays. An empty sid
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from features.inputs import Book, top_of
 from utils.book import TopRow
 from utils.compiled import compiled
 from utils.errors import DataError
 from utils.rows import BPS, Rows
+
+if TYPE_CHECKING:  # the model is fitted with what stands here
+    from features.micro_price import MicroPrice
 
 #: Distance from the mid at which a level weighs 1/e in `bid_ask_pressure`, bps.
 DISTANCE_BPS = 5.0
@@ -113,3 +117,21 @@ def weighted_mid(book: Book) -> float:
         DataError: the book is crossed, not sorted best first, or holds what is no number.
     """
     return measures(top_of(book))[2]
+
+
+def micro_price(book: Book, model: MicroPrice) -> float:
+    """Where the mid is expected to be after its next moves, given imbalance and spread.
+
+    Args:
+        book: as users hold it, or a row of ours.
+        model: what `features.micro_price.fit_micro_price` learned of this market.
+
+    Formula: m + sum over i of B^i g1 in the book's state.
+    Unit: quote.
+    NaN: a side is empty, or the model has never seen such a state.
+
+    Raises:
+        DataError: the book is crossed, not sorted best first, or holds what is no number.
+    Source: Stoikov, The Micro-Price, 2018.
+    """
+    return model.price(top_of(book))

@@ -14,7 +14,7 @@ from features.inputs import book_rows, quote_rows, sides, tape_rows, top_of, tra
 from features.orderflow import spread_bps
 from utils.book import ASKS, BIDS
 from utils.errors import DataError
-from utils.types import BookSnapshot, Trade
+from utils.types import BookSnapshot, Quote, Trade
 
 MS = 1_000_000
 T0 = 1_700_000_000_000
@@ -211,6 +211,12 @@ def test_quotes_of_a_frame_and_of_books_are_the_same_rows():
     assert np.isnan(frame_rows["ask_qty"]).all()
     assert [2.0, math.nan] == pytest.approx(rows["ask_qty"].tolist(), nan_ok=True)
     assert quote_rows(rows) is rows
+
+
+def test_quotes_of_nouns_dicts_and_a_frame_are_the_same_rows():
+    nouns = [Quote("BTCUSDT", n, n, 99.0 + n, 1.0, 100.0 + n, 2.0) for n in range(3)]
+    dicts = [{"ts": n, "bid": 99.0 + n, "ask": 100.0 + n, "bid_qty": 1.0, "ask_qty": 2.0} for n in range(3)]
+    assert {quote_rows(nouns).tobytes()} == {quote_rows(form).tobytes() for form in (dicts, pd.DataFrame(dicts))}
 
 
 @pytest.mark.parametrize(
