@@ -27,7 +27,7 @@ from features.events import (
 )
 from features.fold import FeatureSet
 from features.inputs import Book, Quotes, Trades, book_rows, sides, tape_rows, trade_rows
-from features.orderflow import DISTANCE_BPS, leaning, level_weight
+from features.orderflow import DISTANCE_BPS, leaning, weighed_depths
 from features.profile import VolumeProfile, volume_profile
 from features.tape_flow import cost_bps, slope
 from features.trade_flow import vpin as vpin_feature
@@ -325,17 +325,7 @@ def _depths(orderbook: Book, distance_bps: float) -> tuple[float, float]:
     """Bid and ask depth, each level weighed by its distance from the mid; NaN when a side is empty."""
     if not distance_bps > 0.0:
         raise DataError(f"distance_bps: expected a distance above 0, saw {distance_bps}")
-    both = sides(orderbook)
-    if not (len(both[0]) and len(both[1])):
-        return math.nan, math.nan
-    mid = 0.5 * (both[0][0, 0] + both[1][0, 0])
-    bids, asks = (
-        math.fsum(
-            qty * level_weight(level, price, mid, 0.0, 1.0 / distance_bps) for level, (price, qty) in enumerate(side)
-        )
-        for side in both
-    )
-    return bids, asks
+    return weighed_depths(orderbook, None, 0.0, distance_bps)
 
 
 # --- costs and impact

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from features.inputs import Book, top_of
+from features.inputs import Book, sides, top_of
 from utils.book import TopRow
 from utils.compiled import compiled
 from utils.errors import DataError
@@ -97,17 +97,56 @@ def spread_bps(book: Book) -> float:
     return measures(top_of(book))[0]
 
 
-def order_book_imbalance(book: Book, levels: int = 1) -> float:
-    """Bid less ask quantity over their sum, over the best `levels` of each side: a fraction in [-1, 1].
+def order_book_imbalance(
+    book: Book, levels: int = 1, *, decay: float = 0.0, distance_bps: float | None = None
+) -> float:
+    """Which side is heavier, over the best levels, equally or with nearer ones counting more.
 
-    NaN when a side is empty. A side with fewer levels counts those it has.
+    Formula: (B - A) / (B + A), B = sum w q_b over the best `levels`, w = exp(-decay (l - 1) - |P - m| / distance_bps).
+    Unit: fraction in [-1, 1]; above 0 = more to buy.
+    NaN: a side is empty. A side with fewer levels counts those it has.
+
+    Args:
+        book: see `inputs.Book`.
+        levels: of each side, at least 1.
+        decay: a level, at least 0; 0 = all levels weigh the same.
+        distance_bps: distance from the mid at which a level weighs 1/e; None = distance does not count.
 
     Raises:
         DataError: the book is crossed, not sorted best first, or holds what is no number; or no levels are asked for.
+    Source: Gould and Bonart 2015, arXiv 1512.03492.
     """
     if levels < 1:
         raise DataError(f"levels: expected at least 1, saw {levels}")
-    return measures(top_of(book, levels))[1]
+    if not (0.0 <= decay < math.inf and (distance_bps is None or distance_bps > 0.0)):
+        raise DataError(f"weights: expected decay of at least 0 and a distance above 0, saw {decay} and {distance_bps}")
+    return leaning(*weighed_depths(book, levels, decay, distance_bps))
+
+
+def weighed_depths(book: Book, levels: int | None, decay: float, distance_bps: float | None) -> tuple[float, float]:
+    """Sums of the quantities of both sides' best levels, weighed as in `order_book_imbalance`: bids, asks, base.
+
+    Args:
+        book: see `inputs.Book`.
+        levels: None = all.
+        decay: a level.
+        distance_bps: None = distance does not count.
+
+    Returns:
+        NaN for both when a side is empty.
+    """
+    both = sides(book)
+    if not (len(both[0]) and len(both[1])):
+        return math.nan, math.nan
+    mid = 0.5 * (both[0][0, 0] + both[1][0, 0])
+    per_distance = 0.0 if distance_bps is None else 1.0 / distance_bps
+    bids, asks = (
+        math.fsum(
+            qty * level_weight(i, price, mid, decay, per_distance) for i, (price, qty) in enumerate(side[:levels])
+        )
+        for side in both
+    )
+    return bids, asks
 
 
 def weighted_mid(book: Book) -> float:

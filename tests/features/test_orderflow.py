@@ -47,6 +47,40 @@ def test_a_side_with_fewer_levels_counts_those_it_has():
     assert (9.0 - 3.0) / 12.0 == order_book_imbalance(CCXT, 50)
 
 
+#: Appendix A of the definitions.
+GOLDEN = {"bids": [(100, 10), (99.5, 20), (99, 5)], "asks": [(100.5, 6), (101, 4), (101.5, 30)]}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({"levels": 1}, 0.25),
+        ({"levels": 2}, 0.5),
+        ({"levels": 3}, -0.0666667),
+        ({"levels": 3, "decay": 0.5}, 0.1037818),
+    ],
+)
+def test_imbalance_of_the_golden_book(weights, expected):
+    assert order_book_imbalance(GOLDEN, **weights) == pytest.approx(expected, abs=1e-7)
+
+
+def test_spread_and_weighted_mid_of_the_golden_book():
+    assert spread_bps(GOLDEN) == pytest.approx(49.87531, abs=1e-5)
+    assert weighted_mid(GOLDEN) == 100.3125
+
+
+def test_distance_lets_near_levels_count_more():
+    near = {"bids": [(99.99, 1.0), (99.0, 50.0)], "asks": [(100.01, 2.0)]}
+    assert order_book_imbalance(near, 2) > 0.9
+    assert order_book_imbalance(near, 2, distance_bps=5.0) == pytest.approx(-1 / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize("weights", [{"decay": -1.0}, {"distance_bps": 0.0}, {"decay": math.nan}])
+def test_weights_that_make_no_sense_are_refused(weights):
+    with pytest.raises(DataError, match="expected decay of at least 0"):
+        order_book_imbalance(GOLDEN, 3, **weights)
+
+
 @pytest.mark.parametrize("empty", [("bids",), ("asks",), ("bids", "asks")])
 def test_an_empty_side_gives_nan(empty):
     book = CCXT | {side: [] for side in empty}

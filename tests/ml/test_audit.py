@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from features.checks import random_bars
+from features.check_inputs import random_bars
 from features.registry import FEATURES, feature_set
 from ml.audit import Leak, leaks, truncation_audit
 from ml.patterns import PATTERNS, detect_patterns

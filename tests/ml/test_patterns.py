@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.checks import random_bars
+from features.check_inputs import random_bars
 from ml.patterns import PATTERNS, PRICES, detect_patterns
 from tests.e2e.support import CANDLES, recordings
 from utils.errors import ConfigError, DataError

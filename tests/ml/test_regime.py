@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.checks import halted, random_bars
+from features.check_inputs import halted, random_bars
 from features.fold import FeatureSet
 from features.registry import feature_set
 from features.volatility import ewma_vol
