@@ -89,7 +89,7 @@ class Feature:
     state: np.dtype[Any]  # a record; its first fields are the parameters, the rest begins as 0
     step: Step
     undefined: Rule
-    params: tuple[float, ...]
+    params: tuple[float | NDArray[np.float64], ...]
     reference: str  # paper, exchange page, or "own"
     bounds: tuple[float, float] = (-np.inf, np.inf)  # in `unit`, both ends included
 
@@ -107,7 +107,7 @@ class Feature:
 
 def fingerprint(features: tuple[Feature, ...]) -> str:
     """SHA-256 over names, order and parameters; a model refuses features whose fingerprint differs from its own."""
-    text = json.dumps([[f.name, f.source.name, *map(float, f.params)] for f in features])
+    text = json.dumps([[f.name, f.source.name, *(x for p in f.params for x in np.ravel(p).tolist())] for f in features])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

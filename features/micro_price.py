@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bars import NAN
+from features.bars import NAN, TO_BPS
+from features.events import PreparedBook
+from features.fold import Feature, Rule, Source
 from features.inputs import Quotes, quote_rows
 from features.orderflow import imbalance_of
-from utils.book import TopRow
+from utils.book import ASKS, BIDS, TOP, TopRow
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError
-from utils.rows import BPS, NS_PER_S, Rows
+from utils.rows import BPS, NS_PER_S, Rows, layout
 
 #: Steps of the chain below which nothing is fitted. The paper has a hundred thousand and more.
 FEWEST = 10_000
@@ -124,6 +127,57 @@ def micro_prices(tops: Rows, model: MicroPrice) -> NDArray[np.float64]:
     out = np.empty(len(tops))
     fill_prices(model.edges, model.table, model.tick, tops, out)
     return out
+
+
+class Learned(Protocol):
+    """A model, as the memory of a fold."""
+
+    edges: NDArray[np.float64]
+    table: NDArray[np.float64]
+    tick: float
+
+
+@compiled
+def micro_lean_step(state: Learned, row: PreparedBook) -> float:
+    """Distance of the micro-price from the mid.
+
+    Formula: 1e4 (micro / m - 1), micro as in `micro_price_of`.
+    Unit: bps.
+    NaN: a side is empty, or the model has never seen the state.
+    Source: Stoikov 2018.
+    """
+    return TO_BPS * (micro_price_of(state.edges, state.table, state.tick, row) - row.mid) / row.mid
+
+
+def micro_lean(model: MicroPrice) -> Feature:
+    """The micro-price of a model as a feature of the book; not registered, as each market needs a model of its own."""
+    state = layout(
+        ("edges", np.float64, model.edges.shape), ("table", np.float64, model.table.shape), ("tick", np.float64)
+    )
+    return Feature(
+        name="micro_price_bps",
+        source=Source.BOOK,
+        unit="bps",
+        warmup=0,
+        state=state,
+        step=micro_lean_step,
+        undefined=unseen_by(model),
+        params=(model.edges, model.table, model.tick),
+        reference="Stoikov 2018",
+    )
+
+
+def unseen_by(model: MicroPrice) -> Rule:
+    """A side is empty, or the model has never seen the state."""
+
+    def allowed(rows: Rows) -> NDArray[np.bool_]:
+        tops = np.full(len(rows), np.nan, TOP)
+        for side, name in ((BIDS, "bid"), (ASKS, "ask")):
+            tops[name] = rows["prices"][:, side, 0]
+            tops[f"{name}_qty"] = np.where(np.isnan(tops[name]), np.nan, rows["qtys"][:, side, 0])
+        return np.isnan(micro_prices(tops, model))
+
+    return Rule("a side is empty, or a state the model has not seen", allowed)
 
 
 def fit_micro_price(

@@ -29,6 +29,7 @@ from features.fold import FeatureSet
 from features.inputs import Book, Quotes, Trades, book_rows, sides, tape_rows, trade_rows
 from features.orderflow import DISTANCE_BPS, leaning, weighed_depths
 from features.profile import VolumeProfile, volume_profile
+from features.resiliency import Resiliency, price_impact_decay
 from features.tape_flow import cost_bps, slope
 from features.trade_flow import vpin as vpin_feature
 from features.trade_flow import vpin_of
@@ -38,6 +39,7 @@ from utils.errors import DataError
 from utils.rows import NS_PER_MS, NS_PER_S, Rows
 
 __all__ = [
+    "Resiliency",
     "SignMemory",
     "VolumeProfile",
     "amihud",
@@ -51,6 +53,7 @@ __all__ = [
     "multi_level_ofi",
     "order_flow_imbalance",
     "price_impact",
+    "price_impact_decay",
     "print_costs",
     "realised_spread",
     "sign_memory",

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.check_inputs import random_books
+from features.checks import check_feature
+from features.fold import FeatureSet, fingerprint
 from features.inputs import quote_rows
-from features.micro_price import MicroPrice, fit_micro_price, micro_adjustment, micro_prices
+from features.micro_price import MicroPrice, fit_micro_price, micro_adjustment, micro_lean, micro_prices
 from features.orderflow import micro_price, weighted_mid
 from ingest.tape import replay
 from tests.wire import RECORDINGS
@@ -218,3 +221,16 @@ def test_on_recorded_quotes_it_forecasts_the_mid_of_a_second_later_better_than_m
 
 def test_the_weighted_mid_of_a_book_is_the_one_it_is_judged_against():
     assert 100.45 == weighted_mid({"bids": [[100.0, 9.0]], "asks": [[100.5, 1.0]]})
+
+
+def test_the_micro_price_is_a_fold_of_the_book_that_conforms():
+    books = random_books(20_000, seed=11)
+    model = fit_micro_price(books, tick=0.1)
+    feature = micro_lean(model)
+    check_feature(feature)
+    found = FeatureSet((feature,)).batch(books)["micro_price_bps"]
+    mid = books["prices"][:, :, 0].mean(axis=1)
+    expected = [1e4 * (micro_price(row, model) / m - 1.0) for row, m in zip(books[:50], mid[:50], strict=True)]
+    assert found[:50].tolist() == pytest.approx(expected, abs=1e-9)
+    again = micro_lean(fit_micro_price(random_books(20_000, seed=12), tick=0.1))
+    assert fingerprint((feature,)) != fingerprint((again,))
