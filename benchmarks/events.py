@@ -3,7 +3,8 @@
 All features of the book together, over the rows of one Bybit orderbook.50 message after the other, in batch: beside
 it, in turns, the live-book path that makes those books (`benchmarks.wire`: text to checked book), and what a live run
 pays on top of it for each message: the row, and the next live vector by one compiled call. Both ways give the same
-bytes, which is looked at first. The messages are those of the recordings; without them, of a random walk in the same shape.
+bytes, which is looked at first. The messages are those of the recordings; without them, of a random walk in the same
+shape.
 """
 
 from __future__ import annotations

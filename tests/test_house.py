@@ -26,7 +26,26 @@ CONTRACTS = {contract["name"][0]: contract for contract in PYPROJECT["tool"]["im
 PROMISED = {
     "backtest.sim_loop": ["run_simulation"],
     "features.news_metrics": ["news_metrics"],
-    "features.orderflow": ["spread_bps", "order_book_imbalance", "weighted_mid"],
+    "features.microstructure": [
+        "order_flow_imbalance",
+        "bid_ask_pressure",
+        "volume_profile",
+        "price_impact_decay",
+        "book_ofi",
+        "multi_level_ofi",
+        "integrated_ofi",
+        "vpin",
+        "kyle_lambda",
+        "amihud",
+        "effective_spread",
+        "realised_spread",
+        "sign_memory",
+    ],
+    "features.orderflow": ["spread_bps", "order_book_imbalance", "weighted_mid", "micro_price"],
+    "ml.regime": ["volatility_regime", "har_forecast", "ewma_forecast", "momentum_decay", "variance_ratio"],
+    "ml.patterns": ["detect_patterns"],
+    "ml.audit": ["truncation_audit"],
+    "ml.features_advanced": ["market_microstructure_score", "find_best_scalping_params"],
     "ingest.prices": ["get_ohlcv"],
     "ingest.orderbook_ccxt": ["get_orderbook"],
     "ingest.ws_bybit": ["get_client", "ensure_orderbook", "get_orderbook_snapshot"],
@@ -287,6 +306,17 @@ def test_every_relative_link_in_the_papers_leads_somewhere() -> None:
         for target in re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", text)
     ]
     assert [] == [(str(place), target) for place, target in links if not (ROOT / place.parent / target).exists()]
+
+
+def test_every_test_that_the_papers_point_to_exists() -> None:
+    named = [
+        (str(place), path)
+        for place, text in papers()
+        if place.suffix == ".md"
+        for path in re.findall(r"`(tests/[\w/.]+)`", text)
+    ]
+    assert len(named) > 5
+    assert [] == [(place, path) for place, path in named if not (ROOT / path).exists()]
 
 
 def commands() -> Iterator[tuple[Path, list[str]]]:
