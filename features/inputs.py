@@ -7,6 +7,7 @@ what they say, without a zone UTC.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -148,7 +149,7 @@ def quote_rows(quotes: Quotes) -> Rows:
         quotes = list(quotes)
     first = quotes[0] if isinstance(quotes, list) and quotes else None
     if not (hasattr(quotes, "columns") or isinstance(first, Quote) or (isinstance(first, Mapping) and "bid" in first)):
-        books = book_rows(quotes)
+        books = of_one_symbol(book_rows(quotes), "books")
         rows = np.zeros(len(books), QUOTE_ROW)
         # a book is a sequence: one that is stamped before the last is not older than it
         rows["ts"], rows["fresh"] = np.maximum.accumulate(books["ts"]), books["fresh"]
@@ -189,7 +190,7 @@ def tape_rows(quotes: Quotes, trades: Trades) -> Rows:
         DataError: as `quote_rows` and `trade_rows`.
     Source: Huang and Stoll 1996, for the quote before.
     """
-    quotes, trades = quote_rows(quotes), trade_rows(trades)
+    quotes, trades = quote_rows(quotes), of_one_symbol(trade_rows(trades), "trades")
     order = np.lexsort((np.repeat([1, 0], [len(quotes), len(trades)]), np.concatenate([quotes["ts"], trades["ts"]])))
     rows = np.zeros(len(order), TAPE_EVENT)
     for name in ("bid", "ask", "price", "qty"):
@@ -323,15 +324,18 @@ def _times(table: Mapping[str, Any], what: str) -> NDArray[np.int64]:
     if (bad := _first(seen.isna().to_numpy())) is not None:
         raise _wrong(what, bad, name, "a time", seen[bad])
     if seen.dtype == object:
+        seen = seen.infer_objects()
+    if seen.dtype == object and isinstance(seen[0], dt.datetime):
         try:
-            # datetimes of Python; text stays text, of which nobody knows what it means
-            seen = seen if isinstance(seen[0], str) else pd.to_datetime(seen, utc=True)
+            seen = pd.to_datetime(seen, utc=True)
         except (TypeError, ValueError) as error:
-            raise DataError(f"{what}: {name}: expected all times of one kind, saw several: {error}") from error
+            raise DataError(f"{what}: {name}: expected datetimes throughout, saw others too: {error}") from error
     if pd.api.types.is_datetime64_any_dtype(seen):
         if seen.dt.tz is not None:
             seen = seen.dt.tz_convert("UTC").dt.tz_localize(None)
         ns: NDArray[np.int64] = seen.dt.as_unit("ns").to_numpy().astype(np.int64)
+        if (bad := _first(ns < 0)) is not None:
+            raise _wrong(what, bad, name, "a time since 1970", seen[bad])
         return ns
     unit, scale = ("milliseconds", NS_PER_MS) if name == "timestamp" else ("nanoseconds", 1)
     if not pd.api.types.is_numeric_dtype(seen) or pd.api.types.is_bool_dtype(seen):
@@ -368,6 +372,19 @@ def _sides(values: Any) -> NDArray[np.int64]:
         seen = repr(kinds[codes[bad]])
         raise _wrong("trades", bad, "side", "'buy' or 'sell' of the aggressor, +1 or -1, or None", seen)
     return np.array([*(side or 0 for side in known), 0], np.int64)[codes]
+
+
+def of_one_symbol(rows: Rows, what: str) -> Rows:
+    """`rows` as they are.
+
+    Raises:
+        DataError: they are of several symbols; names the first row of another.
+    """
+    if (bad := _first(rows["sym"] != rows["sym"][:1])) is not None:
+        raise _wrong(
+            what, bad, "sym", f"{rows['sym'][0]} as in the rows before, one symbol at a time", rows["sym"][bad]
+        )
+    return rows
 
 
 def _one_symbol(table: Mapping[str, Any]) -> None:

@@ -204,7 +204,8 @@ def fit_micro_price(
         tick: of the market, quote; give it where the spread is most often one tick or two. None = tiny ticks: the unit
             is a basis point of the mid.
         step_s: 0 = event by event, as in the paper.
-        terms: of the sum. The paper finds that six are enough; `converged` says whether they are here.
+        terms: of the sum: how many moves of the mid are looked ahead. The paper finds that six are enough, recorded
+            quotes of Binance took some twenty; `converged` says whether they are enough here.
         fewest: steps below which nothing is fitted.
 
     Formula: g1 = (I - Q)^-1 R1 K and B = (I - Q)^-1 R2; Q the probabilities to go from state to state without a move

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.inputs import Trades, trade_rows
+from features.inputs import Trades, of_one_symbol, trade_rows
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError
 from utils.rows import BAR, Rows
@@ -96,7 +96,7 @@ def volume_profile(
         raise ConfigError(f"bin: expected a height in quote above 0, saw {bin!r}")
     bars = _bars(trades_or_bars)
     if bars is None:
-        trades = trade_rows(trades_or_bars)
+        trades = of_one_symbol(trade_rows(trades_or_bars), "trades")
         low = high = trades["price"]
         volume = trades["qty"]
     else:
@@ -149,6 +149,8 @@ def _bars(given: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray
         table = given
     else:
         return None
+    if isinstance(table, np.ndarray):
+        of_one_symbol(table, "bars")
     low, high, volume = (np.asarray(table[name], np.float64) for name in ("low", "high", "volume"))
     wrong = ~((low > 0.0) & (low <= high) & (high < math.inf) & (volume >= 0.0) & (volume < math.inf))
     if wrong.any():

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.inputs import Quotes, Trades, quote_rows, trade_rows
+from features.inputs import Quotes, Trades, of_one_symbol, quote_rows, trade_rows
 from utils.errors import ConfigError, DataError
 from utils.rows import BPS, NS_PER_S, Rows
 
@@ -93,7 +93,7 @@ def price_impact_decay(
         raise ConfigError(f"measure: expected one of {', '.join(MEASURES)}, saw {measure!r}")
     if not (FINEST_S < horizon_s < math.inf and 0.0 < consumed < math.inf):
         raise ConfigError(f"expected horizon_s above {FINEST_S} and consumed above 0, saw {horizon_s} and {consumed}")
-    prints, book = trade_rows(trades), quote_rows(quotes)
+    prints, book = of_one_symbol(trade_rows(trades), "trades"), quote_rows(quotes)
     wanted = ("near_bid", "near_ask", "bid_qty") if measure == "depth" else ("bid_qty", "ask_qty")
     if any(np.isnan(book[name]).all() for name in wanted):
         raise DataError(f"quotes: expected {' and '.join(wanted)} for {measure}, saw none; hand in order books")

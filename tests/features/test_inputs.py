@@ -41,6 +41,8 @@ FORMS = {
     ],
     "text": FRAME.assign(price=FRAME["price"].astype(str), side=["Buy", "SELL", None, "sell"]),
     "floats": FRAME.astype({"timestamp": float}),
+    "objects": FRAME.astype(object),
+    "timestamps of pandas": FRAME.assign(timestamp=[*WHEN]).astype({"timestamp": object}),
     "twice": [*CCXT, CCXT[1] | {"info": {"again": True}}],
     "late": [CCXT[3], *CCXT[:3]],
     "rows": trade_rows(CCXT),
@@ -68,6 +70,10 @@ def test_nouns_become_rows():
 @pytest.mark.parametrize("none", [[], FRAME.iloc[:0], np.empty(0, TRADE_EVENT)])
 def test_no_trades_are_no_rows(none):
     assert 0 == len(trade_rows(none))
+
+
+def test_no_books_and_no_quotes_are_no_rows():
+    assert [0, 0, 0] == [len(rows) for rows in (book_rows([]), quote_rows([]), tape_rows([], []))]
 
 
 def test_the_tick_rule_gives_an_unknown_side_that_of_the_last_change_of_price():
@@ -108,6 +114,8 @@ def changed(row, **change):
         ([*CCXT[:2], 5], "row 2: expected dicts"),
         (FRAME.assign(timestamp=WHEN.astype(str)), "row 0: timestamp: .*to_datetime"),
         (FRAME.assign(timestamp=True), "row 0: timestamp"),
+        (FRAME.assign(timestamp=WHEN - pd.Timedelta(days=30_000)), "row 0: timestamp: expected a time since 1970"),
+        (changed(2, timestamp=dt.datetime(2024, 1, 1, tzinfo=dt.UTC)), "row 0: timestamp: expected milliseconds"),
         (FRAME.drop(columns="side"), "expected 'side', .* tick rule"),
         (FRAME.drop(columns="price"), "expected 'price'"),
         (FRAME.drop(columns="timestamp"), "expected 'ts'"),
@@ -242,6 +250,17 @@ def test_on_the_tape_a_trade_comes_before_the_quotes_of_its_moment():
     assert [101.0, 101.0, 101.5] == rows["price"][1:4].tolist()
     assert [1, 0, 0, 0, 0, 0] == rows["fresh"].tolist()
     assert [True, False, False, False, True, True] == np.isnan(rows["price"]).tolist()
+
+
+def test_measures_of_one_market_refuse_rows_of_several():
+    rows = np.concatenate([trade_rows(CCXT), trade_rows(CCXT)])
+    rows["sym"][4:] = 1
+    books = book_rows([LEVELS, LEVELS])
+    books["sym"][1] = 2
+    with pytest.raises(DataError, match="trades, row 4: sym: expected 0"):
+        tape_rows(QUOTES, rows)
+    with pytest.raises(DataError, match="books, row 1: sym: expected 0"):
+        quote_rows(books)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1, -1]), st.integers(1, 9)), min_size=1), st.randoms())

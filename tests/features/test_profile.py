@@ -145,6 +145,13 @@ def test_what_has_no_volume_by_price_is_refused(given_, sentence):
         volume_profile(given_)
 
 
+def test_bars_of_several_symbols_are_refused():
+    rows = np.zeros(2, BAR)
+    rows["low"], rows["high"], rows["volume"], rows["sym"] = 1.0, 2.0, 1.0, [0, 1]
+    with pytest.raises(DataError, match="bars, row 1: sym"):
+        volume_profile(rows)
+
+
 PROFILE = st.dictionaries(st.integers(1, 40), st.integers(1, 1000), min_size=1, max_size=30)
 
 
