@@ -148,12 +148,17 @@ import hashlib, sys
 import numba
 from features import volatility, volume
 from features.check_inputs import hard_inputs
-from features.fold import FeatureSet
-from features.registry import FEATURES
+from features.fold import FeatureSet, Source
+from features.registry import REGISTERED
 assert bool(numba.config.DISABLE_JIT) == (sys.argv[1] == "plain")
 spare = volatility.rogers_satchell(), volatility.yang_zhang(), volatility.atr_bps(), volatility.time_of_day_vol()
-features = (*FEATURES, *spare, volume.volume_zscore())
-print(hashlib.sha256(b"".join(FeatureSet(features).batch(b[:240]).tobytes() for _, b in hard_inputs())).hexdigest())
+digest = hashlib.sha256()
+for source, features in REGISTERED.items():
+    features += (*spare, volume.volume_zscore()) if source is Source.BAR else ()
+    # events: windows of ten seconds and less have values here
+    for _, rows in hard_inputs(source):
+        digest.update(FeatureSet(features).batch(rows[: 240 if source is Source.BAR else 900]).tobytes())
+print(digest.hexdigest())
 """
 
 
