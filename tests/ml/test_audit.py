@@ -10,8 +10,9 @@ from scipy.stats import rankdata
 from features.check_inputs import random_bars
 from features.registry import FEATURES, feature_set
 from ml.audit import Leak, leaks, truncation_audit
+from ml.forecasts import ewma_forecast, har_forecast, realised_ahead
 from ml.patterns import PATTERNS, detect_patterns
-from ml.regime import ewma_forecast, har_forecast, price_regime, realised_ahead
+from ml.regime import price_regime
 from tests.e2e.support import CANDLES, recordings
 from utils.errors import ConfigError, InvariantError
 
