@@ -9,13 +9,16 @@ from scipy.stats import rankdata
 
 from features.check_inputs import random_bars
 from features.registry import FEATURES, feature_set
+from ingest.candles import load_candles
 from ml.audit import Leak, leaks, truncation_audit
+from ml.forecasts import ewma_forecast, har_forecast, realised_ahead
 from ml.patterns import PATTERNS, detect_patterns
-from ml.regime import ewma_forecast, har_forecast, price_regime, realised_ahead
+from ml.regime import price_regime
 from tests.e2e.support import CANDLES, recordings
 from utils.errors import ConfigError, InvariantError
 
 NAN = math.nan
+absent = pytest.mark.skipif(not recordings(), reason="the recorded candles are not beside this tree")
 
 
 def frame_of(bars):
@@ -178,9 +181,22 @@ def test_no_pattern_knows_a_later_row():
     truncation_audit(detect_patterns, bars, cuts=[0, 1, 13, 400, 800, 1498])
 
 
-@pytest.mark.skipif(not recordings(), reason="the recorded candles are not beside this tree")
+@absent
 def test_no_column_knows_a_later_row_of_recorded_candles():
     pytest.importorskip("talib")
     candles = pd.read_parquet(CANDLES / "bybit_linear/1m/SOLUSDT_20250529_20250629.parquet")[:5000]
     truncation_audit(ours, candles, seed=3)
     truncation_audit(detect_patterns, candles, seed=4)
+
+
+@absent
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("bybit_linear/1m/SOLUSDT_20250529_20250629", 30_000),  # no taker flow
+        ("binance_usdm_flow/1m/NEARUSDT_202308_202310", 57_500),  # percents lost after 361, a halt from 3494 to 3512
+    ],
+)
+def test_no_registered_feature_knows_a_later_row_of_recorded_candles(name, first):
+    bars = load_candles(CANDLES / f"{name}.parquet").rows[first : first + 5000]
+    truncation_audit(lambda m: feature_set().batch(m), bars, cuts=[0, 40, 361, 3500, 4998], seed=5)
