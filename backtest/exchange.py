@@ -32,7 +32,7 @@ from backtest.sim_loop import (
 from backtest.strategies import Strategy, ask
 from backtest.stream import MarketStream
 from exec.engine import JournalRows
-from features.event_features import EventFeatures
+from features.event_features import EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.candles import Candles, gaps_of, load_candles
 from ingest.prices import get_ohlcv
@@ -333,6 +333,7 @@ def run_on_exchange(
         with journal_of(market, settings, logs_dir, started) as journal:
             return conclude(market, settings, simulate(market, settings, strategy, watch), journal, started, began)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
+    load_folds()
     # the stream opens first, so that no bar can close between the history and it
     with MarketStream(names, tf, exchange_for_ob, settings) as stream:
         candles = history(symbols, tf, wanted, settings)

@@ -114,6 +114,12 @@ def rows_of(events: Iterable[MarketEvent], symbols: Sequence[str]) -> dict[Sourc
     }
 
 
+def load_folds() -> None:
+    """Load the machine code of the event features, or make it, before an event would have to wait for it."""
+    for source in SOURCES:
+        feature_set(source=source).batch(np.zeros(0, source.value.rows))
+
+
 def parts_of(vectors: Rows) -> dict[Source, NDArray[np.float64]]:
     """The columns of each source in EVENT_VECTOR rows: views of shape (rows, features)."""
     whole, parts, first = matrix(vectors), {}, 0
@@ -143,12 +149,6 @@ class EventFeatures:
         self._book_ts = [0] * len(symbols)  # of the last update of a valid book; 0 = there is none
         self._closes, self._tf_ns = None if closes is None else list(closes), tf_ns
         self._frozen: list[dict[int, tuple[float, Rows]]] = [{} for _ in symbols]
-        self.load()
-
-    def load(self) -> None:
-        """Load the machine code of the folds before an event would have to wait for it."""
-        for source, features in self._sets.items():
-            features.batch(np.zeros(0, source.value.rows))
 
     def see(self, event: MarketEvent) -> None:
         """Something happened.

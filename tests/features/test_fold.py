@@ -157,7 +157,7 @@ for source, features in REGISTERED.items():
     features += (*spare, volume.volume_zscore()) if source is Source.BAR else ()
     # events: windows of ten seconds and less have values here
     for _, rows in hard_inputs(source):
-        digest.update(FeatureSet(features).batch(rows[: 240 if source is Source.BAR else 900]).tobytes())
+        digest.update(FeatureSet(features).batch(rows[: 240 if source is Source.BAR else 400]).tobytes())
 print(digest.hexdigest())
 """
 
