@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from exec.slippage import taker_price
-from utils.barriers import first_touch, trades_through
+from utils.barriers import first_touch, limit_fill
 from utils.compiled import compiled
 from utils.rows import (
     LIMIT,
@@ -53,15 +53,14 @@ def match_entry(
     """
     if p.o_kind == MARKET:
         return FILLS, taker_price(bar.open, p.o_side, qty, bar, ins, par), bar.open, TAKER, False
-    if trades_through(p.o_limit, p.o_side, bar.open, bar.open, ins.tick):
-        if p.o_waited > 0:
-            return FILLS, bar.open, bar.open, MAKER, False
-        if p.o_kind == LIMIT:
-            return FILLS, bar.open, bar.open, TAKER, False
-        return CROSSES, math.nan, bar.open, 0, False
-    if trades_through(p.o_limit, p.o_side, bar.low, bar.high, ins.tick):
-        return FILLS, p.o_limit, p.o_limit, MAKER, True
-    return WAITS, math.nan, math.nan, 0, False
+    price, inside = limit_fill(p.o_limit, p.o_side, bar.open, bar.high, bar.low, ins.tick)
+    if math.isnan(price):
+        return WAITS, math.nan, math.nan, 0, False
+    if inside or p.o_waited > 0:
+        return FILLS, price, price, MAKER, inside
+    if p.o_kind == LIMIT:
+        return FILLS, price, price, TAKER, False
+    return CROSSES, math.nan, price, 0, False
 
 
 @compiled

@@ -8,7 +8,7 @@ from exec.matching import CROSSES, WAITS, match_entry, match_exit
 from exec.slippage import taker_price
 from risk.portfolio import close_position, open_position
 from risk.stops import move_trail
-from utils.barriers import ceil_to, floor_to
+from utils.barriers import floor_to, resting_price
 from utils.compiled import compiled
 from utils.rows import (
     BPS,
@@ -76,11 +76,7 @@ def place_entry(
     p.o_limit = math.nan
     p.o_bars = math.inf
     if par.entry_kind != MARKET:
-        away = bar.close * (1.0 - side * par.limit_offset_bps * BPS)
-        if side > 0:
-            p.o_limit = floor_to(away, ins.tick, ins.per_tick)
-        else:
-            p.o_limit = ceil_to(away, ins.tick, ins.per_tick)
+        p.o_limit = resting_price(bar.close, side, par.limit_offset_bps * BPS, ins.tick, ins.per_tick)
         p.o_bars = par.limit_bars
     p.o_take_bps = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
     p.o_stop = stop

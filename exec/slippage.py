@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from utils.barriers import against_us
+from utils.barriers import crossed
 from utils.compiled import compiled
 from utils.rows import BPS, BarRow, InstrumentRow, ParamsRow
 
@@ -53,4 +53,4 @@ def taker_price(reference: float, direction: int, qty: float, bar: BarRow, ins: 
     if par.impact > 0.0:
         impact = square_root_impact(qty, bar.volume, math.log(bar.high / bar.low) / RANGE_TO_SIGMA, par.impact)
     cost = (par.half_spread_bps + par.slippage_bps) * BPS + impact
-    return against_us(reference * (1.0 + direction * cost), direction, ins.tick, ins.per_tick)
+    return crossed(reference, direction, cost, ins.tick, ins.per_tick)

@@ -49,6 +49,39 @@ def trades_through(limit: float, direction: int, low: float, high: float, tick: 
 
 
 @compiled
+def crossed(reference: float, direction: int, cost: float, tick: float, per: float) -> float:
+    """Fill price of a market order: `reference` (quote) worsened by `cost` (a fraction), on the grid against us."""
+    return against_us(reference * (1.0 + direction * cost), direction, tick, per)
+
+
+@compiled
+def resting_price(close: float, direction: int, offset: float, tick: float, per: float) -> float:
+    """Price of a resting entry: `offset` (a fraction) from the deciding close, on the grid away from the market."""
+    away = close * (1.0 - direction * offset)
+    if direction > 0:
+        return floor_to(away, tick, per)
+    return ceil_to(away, tick, per)
+
+
+@compiled
+def limit_fill(
+    limit: float, direction: int, bar_open: float, high: float, low: float, tick: float
+) -> tuple[float, bool]:
+    """Where a bar fills our limit: at the open when it opens beyond it, else at the limit when it trades through it.
+
+    On the bar in which the order arrives, an open beyond it makes it a marketable order; the caller knows that.
+
+    Returns:
+        (fill price, quote, NaN = it waits; whether the fill came inside the bar).
+    """
+    if trades_through(limit, direction, bar_open, bar_open, tick):
+        return bar_open, False
+    if trades_through(limit, direction, low, high, tick):
+        return limit, True
+    return math.nan, False
+
+
+@compiled
 def levels(side: int, entry: float, take: float, stop: float, tick: float, per: float) -> tuple[float, float]:
     """Take and stop prices of a position: take rounds away from the entry, stop towards it but one tick off at least.
 
