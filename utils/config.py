@@ -307,6 +307,18 @@ class LogSettings(Section):
     )
 
 
+class ComputeSettings(Section):
+    """Where work of many independent runs is done, such as a parameter search."""
+
+    cluster: str = setting(
+        "",
+        "Scheduler of a Dask cluster; empty = the cores of this machine.",
+        "address",
+        "tcp://host:port or tls://host:port, or empty",
+        pattern=r"^$|^(tcp|tls)://[^\s/]+:[0-9]+$",
+    )
+
+
 class RetrainSettings(Section):
     """When the model is trained again; nothing reads these until there is a model."""
 
@@ -344,6 +356,7 @@ class Settings(Section):
     endpoints: EndpointSettings = Field(default_factory=EndpointSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
+    compute: ComputeSettings = Field(default_factory=ComputeSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     secrets: SecretSettings = Field(default_factory=SecretSettings)
 
