@@ -23,7 +23,7 @@ from backtest.strategies import Strategy, ask
 from exec.columns import Columns, equity_columns, order_columns, signal_columns, trade_columns
 from exec.engine import TABLES, Engine, JournalRows, joined
 from features.registry import feature_set
-from ml.signal import STRATEGY, Signaller
+from ml.signal import Signaller, strategy_params
 from utils.config import Settings, load_settings
 from utils.costs import break_even_win_rate, round_trip_costs
 from utils.errors import ConfigError
@@ -87,22 +87,6 @@ def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
     par.veto_break_even = int(settings.signal.veto_below_break_even)
     par.nan_refuses = int(live)
     par.equity_step_ns = round(costs.equity_step_s * NS_PER_S)
-    return row
-
-
-def strategy_params(settings: Settings, *, live: bool = False) -> Rows:
-    """The default strategy's STRATEGY record of these settings."""
-    row = np.zeros(1, STRATEGY)
-    par, chosen = row[0], settings.signal
-    for name in STRATEGY.names or ():
-        if hasattr(chosen, name):
-            setattr(par, name, getattr(chosen, name))
-    weights = chosen.trend_weight + chosen.stretch_weight + chosen.flow_weight
-    par.per_weight = 1.0 / weights if weights > 0.0 else 0.0
-    # one bar moves the tracked quantile by so many points that its memory halves over adapt_halflife bars
-    par.adapt_step = 100.0 * (1.0 - 2.0 ** (-1.0 / chosen.adapt_halflife))
-    par.horizon = settings.risk.horizon
-    par.nan_refuses = int(live)
     return row
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.market import Market
-from backtest.sim_loop import chunks, params_of, strategy_params
+from backtest.sim_loop import chunks, params_of
 from exec.engine import Engine
 from features.fold import FeatureSet
 from features.registry import feature_set
-from ml.signal import Signaller
+from ml.signal import Signaller, strategy_params
 from utils.config import Settings
 from utils.rows import SIGNAL, Rows
 

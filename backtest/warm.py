@@ -11,10 +11,10 @@ import sys
 
 import numpy as np
 
-from backtest.sim_loop import params_of, strategy_params
+from backtest.sim_loop import params_of
 from exec.engine import Engine, replay
 from features.registry import feature_set
-from ml.signal import Signaller
+from ml.signal import Signaller, strategy_params
 from utils.compiled import ROOT, is_cached
 from utils.config import Settings
 from utils.rows import BAR, INSTRUMENT, NS_PER_MINUTE

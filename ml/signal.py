@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from utils.compiled import compiled
 from utils.rows import SIGNAL, BarRow, Rows, SignalRow, layout, layout_of
+
+if TYPE_CHECKING:
+    from utils.config import Settings
 
 
 class StrategyRow(Protocol):
@@ -68,6 +71,22 @@ STATE = layout(
     ("ended", np.int64, (len(FUNNEL),)),
     ("unavailable", np.int64, (len(FUNNEL),)),
 )
+
+
+def strategy_params(settings: Settings, *, live: bool = False) -> Rows:
+    """The default strategy's STRATEGY record of these settings."""
+    row = np.zeros(1, STRATEGY)
+    par, chosen = row[0], settings.signal
+    for name in STRATEGY.names or ():
+        if hasattr(chosen, name):
+            setattr(par, name, getattr(chosen, name))
+    weights = chosen.trend_weight + chosen.stretch_weight + chosen.flow_weight
+    par.per_weight = 1.0 / weights if weights > 0.0 else 0.0
+    # one bar moves the tracked quantile by so many points that its memory halves over adapt_halflife bars
+    par.adapt_step = 100.0 * (1.0 - 2.0 ** (-1.0 / chosen.adapt_halflife))
+    par.horizon = settings.risk.horizon
+    par.nan_refuses = int(live)
+    return row
 
 
 @compiled

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from backtest.market import build_market
-from backtest.sim_loop import params_of, simulate, strategy_params
+from backtest.sim_loop import params_of, simulate
 from exec.engine import Engine, JournalRows
 from features.registry import feature_set
 from ingest.candles import load_candles
-from ml.signal import Signaller
+from ml.signal import Signaller, strategy_params
 from tests.market import NAN, TF, chatter, dice, instrument, one_clock, params, settlements, signals, wander
 from utils.barriers import first_touch, levels
 from utils.config import Settings

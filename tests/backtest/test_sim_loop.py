@@ -14,8 +14,8 @@ from backtest.sim_loop import (
     run_hash,
     run_simulation,
     simulate,
-    strategy_params,
 )
+from ml.signal import strategy_params
 from tests.e2e.support import settings_of
 from utils.rows import BAR, LIMIT, MARKET, NS_PER_S, POST_ONLY
 
