@@ -141,6 +141,15 @@ def trade_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow
     for k in range(out.entry_bar, len(bars)):
         held = k - out.entry_bar
         bar = bars[k]
+        if not closing and bar.last == 0 and held + 1 < par.horizon:
+            # the quick answer for most bars: neither barrier is reached
+            if side > 0:
+                if bar.low > stop and bar.high <= take:
+                    inside = False
+                    continue
+            elif bar.high < stop and bar.low >= take:
+                inside = False
+                continue
         trades = bar.volume > 0.0
         if trades:
             if closing:

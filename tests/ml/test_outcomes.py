@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.outcomes import outcomes
@@ -59,6 +59,7 @@ def same(seen, expected):
     return seen == expected and money[0] == pytest.approx(money[1], abs=1e-9)
 
 
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     take=st.floats(5.0, 300.0),
