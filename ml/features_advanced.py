@@ -15,6 +15,7 @@ import numpy as np
 
 from features.registry import feature_set
 from ml.barrier_search import Fold, Side, refusals, search
+from ml.columns import one_column
 from ml.favourability import (
     LEAST_COVERAGE,
     Favourability,
@@ -165,10 +166,10 @@ def default_signal(market: ScalpMarket) -> Floats:
 
 
 def _beside(values: Sequence[float] | Floats, market: ScalpMarket, name: str) -> Floats:
-    column = np.ascontiguousarray(values, dtype=np.float64)
-    if column.shape != (len(market.bars),):
+    column = one_column(values, name)
+    if len(column) != len(market.bars):
         raise ConfigError(
-            f"{name}: expected a number beside each of {len(market.bars)} closed bars, saw shape {column.shape}; "
+            f"{name}: expected a number beside each of {len(market.bars)} closed bars, saw {len(column)}; "
             "pass 0 or NaN where there is none"
         )
     return column

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from ml.columns import variance_of_sum
+from ml.momentum import fit_decay
 from ml.resampling import finite, mean_interval
 from utils.errors import ConfigError
 from utils.kpi_math import Floats, mean_or_nan
@@ -103,24 +105,14 @@ def horizons_up_to(longest: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def fit_decay(minutes: Floats, edge_bps: Floats, counts: Floats) -> Decay | None:
-    """The curve A (1 - exp(-h / tau)) nearest to a measured one.
-
-    Formula: weighted least squares with weights n / h (the variance of a mean move grows with its horizon); A in
-    closed form for each tau of a fine grid from half the shortest to three times the longest horizon.
-    Unit: bps and minutes. None: fewer than three horizons, or no positive A.
-    """
-    known = finite(minutes, edge_bps) & (counts > 0)
-    if np.count_nonzero(known) < 3:
-        return None
-    h, edge = minutes[known], edge_bps[known]
-    weight = counts[known] / h
-    taus = np.geomspace(0.5 * h.min(), 3.0 * h.max(), 400)
-    shape = -np.expm1(-h / taus[:, None])
-    amplitude = (shape * edge * weight).sum(axis=1) / (shape * shape * weight).sum(axis=1)
-    misfit = ((edge - amplitude[:, None] * shape) ** 2 * weight).sum(axis=1)
-    best = int(np.argmin(misfit))
-    return Decay(float(amplitude[best]), float(taus[best])) if amplitude[best] > 0.0 else None
+def decay_point(moves: Floats, bars: int) -> tuple[float, float]:
+    """Mean of signed moves over `bars` bars and its standard error (Newey-West, as many lags), bps; NaN without one."""
+    known = np.isfinite(moves)
+    n = np.count_nonzero(known)
+    if n == 0:
+        return math.nan, math.nan
+    mean = float(np.mean(moves[known]))
+    return mean, math.sqrt(variance_of_sum(np.where(known, moves - mean, 0.0), bars)) / n
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +133,9 @@ def holding_period(
 ) -> Holding:
     """Optimal holding time of a signal: fitted on the first half of the bars, believed if the second half pays it.
 
-    Formula: h* as in `best_holding`; the mean move over h* on the second half less the round trip must be above 0
-    with its 95 % moving-block interval. The halves share no move. Unit: minutes. None: no horizon pays, or too few
-    signals to know.
+    Formula: h* as in `best_holding` of the curve that `ml.momentum.fit_decay` finds; the mean move over h* on the
+    second half less the round trip must be above 0 with its 95 % moving-block interval. The halves share no move.
+    Unit: minutes. None: no horizon pays, or too few signals to know. Source: own.
 
     Args:
         log_close: logarithm of each close.
@@ -161,19 +153,20 @@ def holding_period(
     half = len(log_close) // 2
     early, late = slice(0, half), slice(half, None)
     bars = np.array([h for h in horizons_up_to(longest) if h < half])
-    moves = [signed_moves(log_close[early], sides[early], int(h)) for h in bars]
-    counts = np.array([np.count_nonzero(np.isfinite(one)) for one in moves], dtype=np.float64)
-    signals = int(np.count_nonzero(finite(sides) & (sides != 0.0)))
+    said = finite(sides) & (sides != 0.0)
+    signals = int(np.count_nonzero(said))
 
     def unknown(reason: str, decay: Decay | None = None, edge: float = math.nan, low: float = math.nan) -> Holding:
         return Holding(None, decay, cost_bps, signals, edge, low, reason)
 
-    if len(counts) < 3 or counts.max() < ENOUGH_SIGNALS:
-        return unknown(f"{signals} signals are too few for a decay curve: at least {ENOUGH_SIGNALS} a half are needed")
-    edges = np.array([mean_or_nan(one[np.isfinite(one)]) for one in moves])
-    decay = fit_decay(bars * minutes_per_bar, edges, counts)
-    if decay is None:
-        return unknown("the signal has no edge at any horizon, before costs")
+    if min(np.count_nonzero(said[early]), np.count_nonzero(said[late])) < ENOUGH_SIGNALS or len(bars) < 3:
+        return unknown(f"{signals} signals are too few for a decay curve: {ENOUGH_SIGNALS} in each half are needed")
+    points = [decay_point(signed_moves(log_close[early], sides[early], int(h)), int(h)) for h in bars]
+    edges, errors = np.array(points).T
+    amplitude, tau = fit_decay(bars * minutes_per_bar, edges, errors)
+    if not amplitude > 0.0:
+        return unknown("the signal has no edge that rises and settles, not even before costs")
+    decay = Decay(amplitude, tau)
     best = best_holding(decay, cost_bps, scarce)
     if best is None:
         return unknown(f"the edge ends at {decay.amplitude_bps:.1f} bps, the round trip costs {cost_bps:.1f}", decay)

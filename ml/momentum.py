@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,8 +76,46 @@ def momentum_decay(
     logs = 1e4 * np.log(prices)
     measured = [_information(said, rows_ahead(_change(logs, h), h), h) for h in map(int, spans)]
     ic, error, spread, n = (np.array(column) for column in zip(*measured, strict=True))
-    limit, tau = _fitted_decay(spans, ic, error, spread)
-    return MomentumDecay(spans, ic, error, ic * spread, n, limit, tau, tau * math.log(2.0))
+    edge = ic * spread
+    limit, tau = fit_decay(spans, edge, error * spread)
+    return MomentumDecay(spans, ic, error, edge, n, limit, tau, tau * math.log(2.0))
+
+
+def fit_decay(horizons: NDArray[Any], edge: Floats, error: Floats) -> tuple[float, float]:
+    """What an edge grows to and how fast: the curve nearest to a measured one.
+
+    Formula: least squares of A (1 - exp(-h / tau)) weighted with the errors; tau first on a grid, then to its minimum.
+    Unit: A that of edge and error, tau that of the horizons.
+    NaN: both where under three horizons are known, none is three errors from 0, or tau leaves [first horizon / 3,
+    3 last horizon].
+    Source: Grinold and Kahn, Active Portfolio Management, 2000.
+
+    Args:
+        horizons: ascending.
+        edge: at each; NaN = not known.
+        error: its standard error.
+    """
+    from scipy.optimize import minimize_scalar
+
+    seen = np.isfinite(edge) & (error > 0.0)
+    if seen.sum() < 3 or not (np.abs(edge[seen]) > 3.0 * error[seen]).any():
+        return math.nan, math.nan
+    h = horizons[seen].astype(np.float64)
+    weight = 1.0 / error[seen]
+    y = weight * edge[seen]
+
+    def best(log_tau: float) -> tuple[float, float]:
+        shape = weight * -np.expm1(-h / math.exp(log_tau))
+        limit = float(shape @ y / (shape @ shape))
+        missed = y - limit * shape
+        return float(missed @ missed), limit
+
+    grid = np.linspace(math.log(h[0] / 3.0), math.log(3.0 * h[-1]), TAUS)
+    lowest = int(np.argmin([best(log_tau)[0] for log_tau in grid]))
+    if lowest in {0, TAUS - 1}:
+        return math.nan, math.nan
+    found = minimize_scalar(lambda log_tau: best(log_tau)[0], bounds=grid[[lowest - 1, lowest + 1]], method="bounded")
+    return best(found.x)[1], math.exp(found.x)
 
 
 def ar1_half_life(x: Sequence[float] | Floats) -> float:
@@ -179,31 +218,6 @@ def _information(signal: Floats, ahead: Floats, horizon: int) -> tuple[float, fl
 def _standardised(values: Floats) -> Floats:
     standard: Floats = (values - values.mean()) / values.std()
     return standard
-
-
-def _fitted_decay(horizons: NDArray[np.int64], ic: Floats, error: Floats, spread: Floats) -> tuple[float, float]:
-    """(A, tau) of the edge curve; NaN where it cannot be told."""
-    from scipy.optimize import minimize_scalar
-
-    seen = np.isfinite(ic) & (error > 0.0)
-    if seen.sum() < 3 or not (np.abs(ic[seen]) > 3.0 * error[seen]).any():
-        return math.nan, math.nan
-    h = horizons[seen].astype(np.float64)
-    weight = 1.0 / (error[seen] * spread[seen])
-    y = weight * ic[seen] * spread[seen]
-
-    def best(log_tau: float) -> tuple[float, float]:
-        shape = weight * -np.expm1(-h / math.exp(log_tau))
-        limit = float(shape @ y / (shape @ shape))
-        missed = y - limit * shape
-        return float(missed @ missed), limit
-
-    grid = np.linspace(math.log(h[0] / 3.0), math.log(3.0 * h[-1]), TAUS)
-    lowest = int(np.argmin([best(log_tau)[0] for log_tau in grid]))
-    if lowest in {0, TAUS - 1}:
-        return math.nan, math.nan
-    found = minimize_scalar(lambda log_tau: best(log_tau)[0], bounds=grid[[lowest - 1, lowest + 1]], method="bounded")
-    return best(found.x)[1], math.exp(found.x)
 
 
 def _autoregression(x: Floats) -> tuple[float, float, int]:

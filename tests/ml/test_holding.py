@@ -11,12 +11,13 @@ from ml.holding import (
     Decay,
     best_holding,
     break_even_holding,
-    fit_decay,
+    decay_point,
     holding_period,
     holding_ratio,
     horizons_up_to,
     signed_moves,
 )
+from ml.momentum import fit_decay
 from tests.ml.walks import known_ahead, walk
 from utils.errors import ConfigError
 
@@ -78,15 +79,15 @@ def test_horizons_grow_to_the_longest_each_once():
 
 def test_an_exact_curve_is_found_again():
     h = np.array([1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0])
-    found = fit_decay(h, np.array([GOLDEN.at(x) for x in h]), np.full(8, 100.0))
-    assert found.amplitude_bps == pytest.approx(12.0, rel=0.01)
-    assert found.tau_minutes == pytest.approx(5.0, rel=0.02)
+    assert fit_decay(h, np.array([GOLDEN.at(x) for x in h]), np.full(8, 0.5)) == pytest.approx((12.0, 5.0), rel=1e-5)
 
 
-def test_a_curve_that_falls_or_is_hardly_known_is_none():
-    h = np.array([1.0, 2.0, 4.0])
-    assert fit_decay(h, np.array([-1.0, -2.0, -2.5]), np.ones(3)) is None
-    assert fit_decay(h[:2], np.array([1.0, 2.0]), np.ones(2)) is None
+def test_a_point_of_the_curve_has_the_error_of_its_mean():
+    moves = np.where(np.arange(8_000) % 20 == 0, np.random.default_rng(2).normal(3.0, 40.0, 8_000), np.nan)
+    mean, error = decay_point(moves, 5)
+    assert mean == pytest.approx(np.nanmean(moves))
+    assert error == pytest.approx(np.nanstd(moves) / math.sqrt(400))
+    assert all(map(math.isnan, decay_point(np.full(3, np.nan), 1)))
 
 
 def test_moves_are_signed_and_end_with_the_data():
@@ -123,6 +124,9 @@ def test_noise_is_not_held():
 
 def test_few_signals_and_short_horizons_are_said():
     closes, sides = prepared(2_000, 4, 0.0)
-    assert "are too few for a decay curve" in holding_period(closes, np.zeros(2_000), 5.0, 9.0, 60).reason
+    assert (
+        "0 signals are too few for a decay curve: 50 in each half are needed"
+        == holding_period(closes, np.zeros(2_000), 5.0, 9.0, 60).reason
+    )
     with pytest.raises(ConfigError, match="longest: expected a horizon of at least 3 bars"):
         holding_period(closes, sides, 5.0, 9.0, 2)
