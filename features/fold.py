@@ -264,8 +264,15 @@ class FeatureSet:
         return done[0]
 
     def step(self, bar: Rows) -> Rows:
-        """Feed one row (an array of length 1); the answer is overwritten by the next call."""
-        return self.batch(bar, self._row)
+        """Feed one row (an array of length 1); the answer is overwritten by the next call.
+
+        Raises:
+            ConfigError: another number of rows.
+            DataError: the row names a symbol that has no state.
+        """
+        if len(bar) == 1 and self.fold(self.states, bar, self._row) == 1:
+            return self._row
+        return self.batch(bar, self._row)  # which says what is wrong
 
     def reset(self) -> None:
         """Forget all rows of all symbols."""

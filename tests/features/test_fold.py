@@ -121,6 +121,10 @@ def test_row_of_an_unknown_symbol_is_named(bars):
     strange["sym"][4] = 1
     with pytest.raises(DataError, match="row 4: sym is 1, expected 0 to 0"):
         feature_set().batch(strange)
+    with pytest.raises(DataError, match="row 0: sym is 1, expected 0 to 0"):
+        feature_set().step(strange[4:5])
+    with pytest.raises(ConfigError, match="expected room for 2 rows, got 1"):
+        feature_set().step(strange[:2])
     strange["sym"][4] = -1
     with pytest.raises(DataError, match="row 4: sym is -1"):
         feature_set().batch(strange)
