@@ -28,6 +28,7 @@ from benchmarks import kernel as bare
 from benchmarks.inputs import SETTINGS, market_bars
 from benchmarks.peers import vectorbt_bars, vectorbt_sweep
 from benchmarks.rules import CAPITAL, engine_trades, fresh_rule, instrument_for, params_for, rule_signals
+from benchmarks.timing import interleaved, line, per_bar, ratio
 from exec.columns import trade_columns
 from features.registry import feature_set
 from utils.config import Settings
@@ -35,35 +36,6 @@ from utils.rows import FUNDING, NS_PER_MINUTE, Rows
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 11
-
-
-def interleaved(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each piece of work per round, all pieces in turn, after one warm-up of each."""
-    for run in work.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(rounds):
-        for name, run in work.items():
-            began = time.perf_counter()
-            own = run()
-            seconds[name].append(own if isinstance(own, float) else time.perf_counter() - began)
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], above: str, below: str) -> str:
-    """Median of the ratios of the same round, with their range."""
-    ratios = [a / b for a, b in zip(seconds[above], seconds[below], strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
-
-
-def line(what: str, value: str, goal: str = "") -> None:
-    """One figure."""
-    print(f"{what:<62} {value:>22}  {goal}", flush=True)
-
-
-def per_bar(seconds: list[float], bars: int) -> str:
-    """Median nanoseconds a bar."""
-    return f"{statistics.median(seconds) / bars * 1e9:.1f} ns/bar"
 
 
 def market_of(bars: Rows, tick: float) -> Market:

@@ -15,7 +15,7 @@ import pytest
 from features import technical, volatility
 from features.check_inputs import halted, random_bars
 from features.checks import check_feature, problems
-from features.fold import NEVER, Feature, FeatureSet, Source, fingerprint, matrix
+from features.fold import NEVER, Feature, FeatureSet, Source, fingerprint, matrix, shares
 from features.registry import FEATURES, feature_set
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError, InvariantError
@@ -61,6 +61,37 @@ def test_matrix_is_a_view_in_the_order_of_the_names(bars):
         assert out[name].tobytes() == np.ascontiguousarray(table[:, column]).tobytes()
 
 
+@pytest.mark.parametrize("threads", [2, 3, 40])
+def test_threads_that_share_the_features_give_the_same_bytes_and_states(bars, threads):
+    alone, shared = feature_set(), feature_set()
+    for part in (bars[:500], bars[500:]):
+        assert alone.batch(part).tobytes() == shared.batch(part, threads=threads).tobytes()
+    assert alone.snapshot() == shared.snapshot()
+
+
+def test_threads_share_all_features_in_order_and_about_evenly():
+    first, second = shares(FEATURES, 2)
+    assert first + second == FEATURES
+    assert 13 <= len(first) <= 17
+    assert [FEW[:1], FEW[1:]] == shares(FEW, 5)
+
+
+def test_threads_stop_at_a_row_of_an_unknown_symbol(bars):
+    strange = bars[:10].copy()
+    strange["sym"][4] = 1
+    with pytest.raises(DataError, match="row 4: sym is 1, expected 0 to 0"):
+        feature_set().batch(strange, threads=2)
+    with pytest.raises(ConfigError, match="expected at least 1 thread, got 0"):
+        feature_set().batch(strange, threads=0)
+
+
+def test_sets_of_the_same_features_share_their_layouts():
+    # numba compares a dtype that is equal but another object field by field, at each call
+    one, other = feature_set(), feature_set(symbols=2)
+    assert one.states.dtype is other.states.dtype
+    assert one.dtype is other.dtype
+
+
 def test_reset_forgets_everything(bars):
     features = feature_set()
     first = features.batch(bars).tobytes()
@@ -90,6 +121,10 @@ def test_row_of_an_unknown_symbol_is_named(bars):
     strange["sym"][4] = 1
     with pytest.raises(DataError, match="row 4: sym is 1, expected 0 to 0"):
         feature_set().batch(strange)
+    with pytest.raises(DataError, match="row 0: sym is 1, expected 0 to 0"):
+        feature_set().step(strange[4:5])
+    with pytest.raises(ConfigError, match="expected room for 2 rows, got 1"):
+        feature_set().step(strange[:2])
     strange["sym"][4] = -1
     with pytest.raises(DataError, match="row 4: sym is -1"):
         feature_set().batch(strange)
