@@ -375,13 +375,13 @@ def mid_vol_step(state: Moving, row: PreparedBook) -> float:
         state.mid = row.mid
         state.end = row.mid
         return NAN
-    square = 0.0
     if bucket > state.bucket:
         move = math.log(state.mid) - math.log(state.end)
-        square = move * move
+        # known when its bucket ended, which may be long ago
+        summed(state.squares, move * move, state.bucket + 1, state.n)
         state.end = state.mid
         state.bucket = bucket
-    total = summed(state.squares, square, bucket, state.n)
+    total = summed(state.squares, 0.0, bucket, state.n)
     state.mid = row.mid
     return math.sqrt(total * state.scale) if row.ts - row.whole_ts >= state.span else NAN
 

@@ -6,6 +6,7 @@ folded at once, or a row for the next live vector. The folds are the same, so th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from features.events import BOOK_EVENT, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT, g
 from features.fold import FeatureSet, Source, matrix
 from features.registry import REGISTERED, feature_set
 from utils.book import change, new_books
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
 from utils.rows import NS_PER_MS, Rows, layout
 from utils.types import BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade
 
@@ -39,7 +40,7 @@ class RowMaker:
         self.index = {symbol: sym for sym, symbol in enumerate(symbols)}
         self._books = new_books(len(symbols))
         self._live = [False] * len(symbols)
-        self._broken = [True] * len(symbols)  # prints may be missing before the next
+        self.broken = [True] * len(symbols)  # prints may be missing before the next
         self._top = [(np.nan, np.nan)] * len(symbols)
 
     def rows(self, event: MarketEvent) -> EventRows:
@@ -71,7 +72,7 @@ class RowMaker:
             bids, asks = (np.array(side, np.float64).reshape(-1, 2) for side in (event.bids, event.asks))
             self._live[sym] = not change(self._books, sym, bids, asks, anew)
         if not self._live[sym]:
-            self._broken[sym] = True
+            self.broken[sym] = True
             self._top[sym] = (np.nan, np.nan)
             return (Source.BOOK, gone(sym, event.ts)), (Source.TAPE, _quote(sym, event.ts, np.nan, np.nan, 1))
         row = np.empty(1, BOOK_EVENT)
@@ -84,8 +85,8 @@ class RowMaker:
 
     def _print(self, event: Trade, sym: int) -> EventRows:
         trade = np.zeros(1, TRADE_EVENT)
-        trade[0] = (event.ts, sym, int(self._broken[sym]), event.side, event.price, event.qty)
-        self._broken[sym] = False
+        trade[0] = (event.ts, sym, int(self.broken[sym]), event.side, event.price, event.qty)
+        self.broken[sym] = False
         tape = np.zeros(1, TAPE_EVENT)
         tape[0] = (event.ts, sym, 0, PRINT, event.side, np.nan, np.nan, event.price, event.qty)
         return (Source.TRADE, trade), (Source.TAPE, tape)
@@ -139,6 +140,9 @@ class EventFeatures:
         symbols: in the order of their numbers.
         closes: the next close of each symbol, ns; None = nothing is frozen.
         tf_ns: time between closes.
+
+    Raises:
+        ConfigError: not a close for each symbol, or no time between closes.
     """
 
     def __init__(self, symbols: Sequence[str], closes: Sequence[int] | None = None, tf_ns: int = 0) -> None:
@@ -147,8 +151,14 @@ class EventFeatures:
         self._vectors = np.full(len(symbols), np.nan, EVENT_VECTOR)
         self._parts = parts_of(self._vectors)
         self._book_ts = [0] * len(symbols)  # of the last update of a valid book; 0 = there is none
+        if closes is not None and not (len(closes) == len(symbols) and tf_ns > 0):
+            raise ConfigError(
+                f"expected a close for each of {len(symbols)} symbols and a time between closes above 0,"
+                f" got {len(closes)} closes and {tf_ns} ns"
+            )
         self._closes, self._tf_ns = None if closes is None else list(closes), tf_ns
-        self._frozen: list[dict[int, tuple[float, Rows]]] = [{} for _ in symbols]
+        # last of the closes in a row that nothing happened between, time of the book and vector at them; oldest first
+        self._frozen: list[deque[tuple[int, int, Rows]]] = [deque() for _ in symbols]
 
     def see(self, event: MarketEvent) -> None:
         """Something happened.
@@ -165,6 +175,8 @@ class EventFeatures:
             self._parts[source][sym] = matrix(self._sets[source].step(row))[0]
             if source is Source.BOOK:
                 self._book_ts[sym] = 0 if np.isnan(row["prices"][0, :, 0]).all() else int(row["ts"][0])
+        if self._maker.broken[sym]:  # the next print begins anew; those of before the loss are not the market
+            self._parts[Source.TRADE][sym] = np.nan
 
     def vector(self, symbol: str) -> Rows:
         """The features of a symbol as they stand: an EVENT_VECTOR array of length 1, a copy."""
@@ -174,17 +186,18 @@ class EventFeatures:
     def at(self, sym: int, close: int) -> tuple[float, Rows]:
         """Age of the book (ms; NaN = none was valid) and the vector at a close; earlier closes are forgotten."""
         frozen = self._frozen[sym]
-        found = frozen.get(close) or self._standing(sym, close)
-        self._frozen[sym] = {ts: one for ts, one in frozen.items() if ts > close}
-        return found
+        while frozen and frozen[0][0] < close:
+            frozen.popleft()
+        _, book_ts, vector = frozen[0] if frozen else self._standing(sym, close)
+        return (close - book_ts) / NS_PER_MS if book_ts else np.nan, vector
 
     def _freeze(self, sym: int, ts: int) -> None:
-        if self._closes is None:
+        """What stands now stood at every close up to `ts`."""
+        if self._closes is None or ts < self._closes[sym]:
             return
-        while ts >= self._closes[sym]:
-            self._frozen[sym][self._closes[sym]] = self._standing(sym, self._closes[sym])
-            self._closes[sym] += self._tf_ns
+        last = ts - (ts - self._closes[sym]) % self._tf_ns
+        self._frozen[sym].append(self._standing(sym, last))
+        self._closes[sym] = last + self._tf_ns
 
-    def _standing(self, sym: int, close: int) -> tuple[float, Rows]:
-        age = (close - self._book_ts[sym]) / NS_PER_MS if self._book_ts[sym] else np.nan
-        return age, self._vectors[sym : sym + 1].copy()
+    def _standing(self, sym: int, close: int) -> tuple[int, int, Rows]:
+        return close, self._book_ts[sym], self._vectors[sym : sym + 1].copy()

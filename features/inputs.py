@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -303,6 +303,8 @@ def _positive(values: Any, what: str, name: str, empty: bool = False) -> NDArray
     import pandas as pd
 
     seen = pd.Series(values).reset_index(drop=True)
+    if len(seen) and seen.dtype.kind in "bcmM":  # what pandas would make numbers of: truth, times
+        raise _wrong(what, 0, name, "a finite number above 0", repr(seen[0]))
     numbers: NDArray[np.float64] = pd.to_numeric(seen, errors="coerce").to_numpy(np.float64, na_value=math.nan)
     legal = (numbers > 0.0) & (numbers < math.inf)
     if empty:
@@ -326,6 +328,8 @@ def _times(table: Mapping[str, Any], what: str) -> NDArray[np.int64]:
     if seen.dtype == object:
         seen = seen.infer_objects()
     if seen.dtype == object and isinstance(seen[0], dt.datetime):
+        if (bad := _first(~seen.map(lambda time: isinstance(time, dt.datetime)).to_numpy(np.bool_))) is not None:
+            raise _wrong(what, bad, name, "a datetime as in the rows before", repr(seen[bad]))
         try:
             seen = pd.to_datetime(seen, utc=True)
         except (TypeError, ValueError) as error:
@@ -333,12 +337,15 @@ def _times(table: Mapping[str, Any], what: str) -> NDArray[np.int64]:
     if pd.api.types.is_datetime64_any_dtype(seen):
         if seen.dt.tz is not None:
             seen = seen.dt.tz_convert("UTC").dt.tz_localize(None)
-        ns: NDArray[np.int64] = seen.dt.as_unit("ns").to_numpy().astype(np.int64)
+        try:
+            ns: NDArray[np.int64] = seen.dt.as_unit("ns").to_numpy().astype(np.int64)
+        except pd.errors.OutOfBoundsDatetime as error:
+            raise DataError(f"{what}: {name}: expected times from 1970 to 2262, saw others: {error}") from error
         if (bad := _first(ns < 0)) is not None:
             raise _wrong(what, bad, name, "a time since 1970", seen[bad])
         return ns
     unit, scale = ("milliseconds", NS_PER_MS) if name == "timestamp" else ("nanoseconds", 1)
-    if not pd.api.types.is_numeric_dtype(seen) or pd.api.types.is_bool_dtype(seen):
+    if seen.dtype.kind not in "iuf":
         raise _wrong(what, 0, name, f"{unit} as whole numbers, or datetimes (pandas.to_datetime)", repr(seen[0]))
     numbers = seen.to_numpy()
     whole = (numbers >= 0) & (numbers < 2**63 // scale) & (numbers == np.floor(numbers))
@@ -363,9 +370,7 @@ def _times_of(books: Sequence[Book]) -> NDArray[np.int64]:
 
 def _sides(values: Any) -> NDArray[np.int64]:
     """+1, -1, or 0 where nobody says."""
-    import pandas as pd
-
-    codes, kinds = pd.factorize(np.asarray(values, object))
+    codes, kinds = _codes(values, "side")
     known = [None if isinstance(kind, bool) else SIDES.get(str(kind).lower(), SIDES.get(kind)) for kind in kinds]
     wrong = np.array([*(side is None for side in known), False])[codes]
     if (bad := _first(wrong)) is not None:
@@ -387,11 +392,22 @@ def of_one_symbol(rows: Rows, what: str) -> Rows:
     return rows
 
 
-def _one_symbol(table: Mapping[str, Any]) -> None:
+def _codes(values: Any, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """A number for each value, equal ones the same, -1 = none; and the value of each number."""
     import pandas as pd
 
+    seen = pd.Series(values, dtype=object).to_numpy()
+    try:
+        codes, kinds = pd.factorize(seen)
+    except TypeError as error:
+        bad = next(number for number, value in enumerate(seen) if not isinstance(value, Hashable))
+        raise _wrong("trades", bad, name, "a word or number", repr(seen[bad])) from error
+    return codes, kinds
+
+
+def _one_symbol(table: Mapping[str, Any]) -> None:
     if "symbol" in table:
-        codes, symbols = pd.factorize(np.asarray(table["symbol"], object))
+        codes, symbols = _codes(table["symbol"], "symbol")
         if len(symbols) > 1:
             raise _wrong("trades", np.argmax(codes != codes[0]), "symbol", f"{symbols[0]!r} only", repr(symbols[1]))
 
@@ -400,10 +416,11 @@ def _first_of_each(ids: Any, rows: Rows) -> NDArray[np.bool_]:
     """Which rows are the first of their id; rows without one all are."""
     import pandas as pd
 
-    frame = pd.DataFrame({"id": np.asarray(ids, object), "price": rows["price"], "qty": rows["qty"]})
-    again = (frame.duplicated("id") & frame["id"].notna()).to_numpy()
+    codes, kinds = _codes(ids, "id")
+    frame = pd.DataFrame({"id": codes, "price": rows["price"], "qty": rows["qty"]})
+    again = frame.duplicated("id").to_numpy() & (codes >= 0)
     if again.any() and (bad := _first(again & ~frame.duplicated().to_numpy())) is not None:
-        raise _wrong("trades", bad, "id", "one id for each trade", f"{frame['id'][bad]!r} on different trades")
+        raise _wrong("trades", bad, "id", "one id for each trade", f"{kinds[codes[bad]]!r} on different trades")
     return ~again
 
 

@@ -26,7 +26,7 @@ from features.events import (
     prepare_tape,
 )
 from features.fold import FeatureSet
-from features.inputs import Book, Quotes, Trades, book_rows, sides, tape_rows, trade_rows
+from features.inputs import LONGEST_NS, Book, Quotes, Trades, book_rows, quote_rows, sides, tape_rows, trade_rows
 from features.orderflow import DISTANCE_BPS, leaning, weighed_depths
 from features.profile import VolumeProfile, volume_profile
 from features.resiliency import Resiliency, price_impact_decay
@@ -62,6 +62,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+#: More windows than this are a mistake in their length, or in a time.
+MOST_WINDOWS = 10_000_000
 
 
 # --- flow
@@ -138,12 +140,17 @@ def windows_of(ts: NDArray[np.int64], seconds: float) -> tuple[NDArray[np.int64]
         ts: exchange times, ns; one before the last belongs to the window of the latest.
         seconds: length of a window; windows begin at multiples of it since 1970.
     """
-    if not seconds > 0.0:
-        raise DataError(f"seconds: expected a length above 0, saw {seconds}")
+    if not 1.0 <= seconds * NS_PER_S <= LONGEST_NS:
+        raise DataError(f"seconds: expected a length from a nanosecond to {LONGEST_NS // NS_PER_S} s, saw {seconds}")
     if not len(ts):
         return np.empty(0, np.int64), 0
     number = np.maximum.accumulate(ts) // round(seconds * NS_PER_S)
-    return number - number[0], int(number[-1] - number[0]) + 1
+    count = int(number[-1] - number[0]) + 1
+    if count > MOST_WINDOWS:
+        raise DataError(
+            f"seconds: expected at most {MOST_WINDOWS:,} windows, saw {count:,} of {seconds:g} s; ask longer"
+        )
+    return number - number[0], count
 
 
 def _summed(place: NDArray[np.int64], values: Floats, count: int) -> Floats:
@@ -186,9 +193,16 @@ def integrated_ofi(ofi: Floats, weights: Floats | None = None) -> tuple[Floats, 
         (values, weights), the weights with sum of absolute values 1.
 
     Raises:
-        DataError: fewer whole rows than levels, or weights of another length.
+        DataError: no table of numbers, fewer whole rows than levels, or weights of another length or all 0.
     Source: Cont, Cucuringu and Zhang 2023, arXiv 2112.13213.
     """
+    try:
+        ofi = np.asarray(ofi, np.float64)
+        weights = None if weights is None else np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"ofi and weights: expected numbers, saw {str(ofi)[:80]} and {str(weights)[:80]}") from error
+    if ofi.ndim != 2:
+        raise DataError(f"ofi: expected shape (windows, levels), saw {ofi.shape}; `multi_level_ofi` gives it")
     if weights is None:
         whole = ofi[~np.isnan(ofi).any(axis=1)]
         if len(whole) <= ofi.shape[1]:
@@ -197,8 +211,10 @@ def integrated_ofi(ofi: Floats, weights: Floats | None = None) -> tuple[Floats, 
         weights = directions[0] * (1.0 if directions[0].sum() >= 0.0 else -1.0)
     if np.shape(weights) != (ofi.shape[1],):
         raise DataError(f"weights: expected one for each of {ofi.shape[1]} levels, saw shape {np.shape(weights)}")
-    weights = np.asarray(weights, np.float64) / np.abs(weights).sum()
-    return ofi @ weights, weights
+    size = float(np.abs(weights).sum())
+    if not 0.0 < size < math.inf:
+        raise DataError(f"weights: expected finite numbers, not all 0, saw {weights}")
+    return ofi @ (weights / size), weights / size
 
 
 def vpin(trades: Trades, bucket_volume: float | None = None, buckets: int = 50) -> float:
@@ -362,6 +378,8 @@ def print_costs(trades: Trades, quotes: Quotes, horizon: float | None = None, of
 
 
 def _joined(trades: Trades, quotes: Quotes, offset_ms: float) -> Rows:
+    if not abs(offset_ms) * NS_PER_MS <= LONGEST_NS:
+        raise DataError(f"offset_ms: expected milliseconds, saw {offset_ms}")
     tape = tape_rows(quotes, trades)
     if offset_ms:
         tape["ts"][tape["kind"] == QUOTE] -= round(offset_ms * NS_PER_MS)
@@ -370,8 +388,8 @@ def _joined(trades: Trades, quotes: Quotes, offset_ms: float) -> Rows:
 
 
 def _horizon_ns(horizon: float) -> int:
-    if not 0.0 <= horizon < math.inf:
-        raise DataError(f"horizon: expected seconds, at least 0, saw {horizon}")
+    if not 0.0 <= horizon * NS_PER_S <= LONGEST_NS:
+        raise DataError(f"horizon: expected seconds, at least 0 and no lifetime, saw {horizon}")
     return round(horizon * NS_PER_S)
 
 
@@ -420,12 +438,14 @@ def price_impact(trades: Trades, quotes: Quotes, horizon: float = 5.0, offset_ms
 
     Unit: bps. NaN, arguments, errors and source as in `realised_spread`.
     """
+    trades, quotes = trade_rows(trades), quote_rows(quotes)
     now = print_costs(trades, quotes, None, offset_ms)
     later = print_costs(trades, quotes, horizon, offset_ms)
     return _weighed(now - later, _joined(trades, quotes, offset_ms))
 
 
 def _mean_cost(trades: Trades, quotes: Quotes, horizon: float | None, offset_ms: float) -> float:
+    trades, quotes = trade_rows(trades), quote_rows(quotes)
     return _weighed(print_costs(trades, quotes, horizon, offset_ms), _joined(trades, quotes, offset_ms))
 
 
@@ -451,7 +471,10 @@ def kyle_lambda(signed_volume: Any, price_change: Any, *, intercept: bool = True
         DataError: lengths differ, or a value is not finite.
     Source: Kyle 1985; Lopez de Prado, Advances in Financial Machine Learning, 2018, chapter 19.
     """
-    x, y = (np.ascontiguousarray(values, np.float64) for values in (signed_volume, price_change))
+    try:
+        x, y = (np.ascontiguousarray(values, np.float64) for values in (signed_volume, price_change))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"kyle_lambda: expected two lists of numbers, saw others: {error}") from error
     if x.shape != y.shape or x.ndim != 1:
         raise DataError(f"kyle_lambda: expected two lists of one length, saw shapes {x.shape} and {y.shape}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -481,6 +504,8 @@ def amihud(bars: Any) -> float:
         close, volume = (np.asarray(bars[name], np.float64) for name in ("close", "volume"))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise DataError("amihud: expected bars with numbers in the columns close and volume, saw others") from error
+    if close.ndim != 1 or close.shape != volume.shape:
+        raise DataError(f"amihud: expected two columns of one length, saw shapes {close.shape} and {volume.shape}")
     if not ((close > 0.0) & (volume >= 0.0) & np.isfinite(close) & np.isfinite(volume)).all():
         raise DataError("amihud: expected finite closes above 0 and volumes of at least 0, saw others")
     pairs = [

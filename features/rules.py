@@ -275,14 +275,15 @@ def settled_for(seconds: float, horizon: float) -> Rule:
     """Less than so long since a reset, or no print whose horizon ended in that time."""
 
     def allowed(rows: Rows) -> Mask:
-        clock, last_reset = _clock(rows), _last_reset(rows)
-        settled = np.zeros(len(rows))
+        clock, last_reset, width = _clock(rows), _last_reset(rows), round(seconds * NS_PER_S / BUCKETS)
+        ended = np.zeros(len(rows), np.int64)  # the last horizon that a row saw the end of
         for i in np.flatnonzero(_measured(rows)):
-            j = int(np.searchsorted(clock, clock[i] + round(horizon * NS_PER_S), side="right"))
+            end = clock[i] + round(horizon * NS_PER_S)
+            j = int(np.searchsorted(clock, end, side="right"))
             if j < len(rows) and last_reset[j] == last_reset[i]:
-                settled[j] += 1.0
+                ended[j] = end
         early = _since(rows, _reset(rows)) < round((seconds + horizon) * NS_PER_S)
-        mask: Mask = early | (_lately(rows, settled, seconds) == 0.0)
+        mask: Mask = early | (np.maximum.accumulate(ended) // width <= clock // width - BUCKETS)
         return mask
 
     return Rule(f"no print {horizon:g} s old in {seconds:g} s, or a reset", allowed)

@@ -122,15 +122,16 @@ def effective_spread(seconds: float = 60.0) -> Feature:
 
 
 @inlined
-def settled(state: Keeping, row: PreparedTape, bucket: int) -> None:
-    """Settle the prints whose horizon ended before this row, at the mid that stood then."""
+def settled(state: Keeping, row: PreparedTape) -> None:
+    """Settle the prints whose horizon ended before this row, at the mid that stood then and in the bucket of then."""
     waiting = state.waiting
     now = float(row.ts - row.fresh_ts)
     while waiting.first < waiting.end and waiting.time[waiting.first % WAITING] + state.horizon < now:
         k = waiting.first % WAITING
         cost = cost_bps(waiting.side[k], waiting.price[k], state.mid, waiting.mid[k])
-        summed(state.costs, waiting.qty[k] * cost, bucket, state.n)
-        summed(state.weight, waiting.qty[k], bucket, state.n)
+        ended = (row.fresh_ts + int(waiting.time[k]) + state.horizon) // state.width
+        summed(state.costs, waiting.qty[k] * cost, ended, state.n)
+        summed(state.weight, waiting.qty[k], ended, state.n)
         waiting.first += 1
 
 
@@ -150,7 +151,7 @@ def realised_spread_step(state: Keeping, row: PreparedTape) -> float:
         emptied(state.weight, bucket, state.n)
         waiting.first = 0
         waiting.end = 0
-    settled(state, row, bucket)
+    settled(state, row)
     if row.kind == PRINT and row.side != 0 and row.mid_before > 0.0 and waiting.end - waiting.first < WAITING:
         k = waiting.end % WAITING
         waiting.time[k] = float(row.ts - row.fresh_ts)

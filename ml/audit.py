@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from utils.errors import ConfigError, InvariantError
+from utils.errors import ConfigError, DataError, InvariantError
 
 #: A market: a DataFrame, rows, or one column of numbers; oldest first.
 Market = Any
@@ -52,11 +52,10 @@ def leaks(columns: Columns, market: Market, *, cuts: Sequence[int] | None = None
 
     Raises:
         ConfigError: a cut after which there is no row.
+        DataError: a market that is neither a DataFrame with each column once, nor rows, nor one column of numbers.
         InvariantError: a column without a value for each row, or other columns when later rows change.
     """
-    if not isinstance(market, pd.DataFrame):
-        market = np.asarray(market)
-        market = market if market.dtype.names else market.astype(np.float64)
+    market = _checked(market)
     size = len(market)
     dice = np.random.default_rng(seed)
     places = sorted(dice.integers(size // 2, max(size - 1, 1), CUTS).tolist()) if cuts is None else [*map(int, cuts)]
@@ -81,6 +80,7 @@ def truncation_audit(columns: Columns, market: Market, *, cuts: Sequence[int] | 
 
     Raises:
         ConfigError: a cut after which there is no row.
+        DataError: no market; see `leaks`.
         InvariantError: with the name of each column that knows later rows, and where it was caught.
     """
     caught: dict[str, Leak] = {}
@@ -89,6 +89,22 @@ def truncation_audit(columns: Columns, market: Market, *, cuts: Sequence[int] | 
     if caught:
         told = (f"{name} (row {leak.row} with rows after {leak.cut} {leak.later})" for name, leak in caught.items())
         raise InvariantError(f"expected columns that know no later row, seen {len(caught)} that do: {', '.join(told)}")
+
+
+def _checked(market: Market) -> Market:
+    """The market as a DataFrame, as rows or as one column of float64."""
+    if isinstance(market, pd.DataFrame):
+        if (repeated := market.columns[market.columns.duplicated()]).size:
+            raise DataError(f"market: expected each column once, seen {repeated[0]!r} twice; drop one")
+        return market
+    try:
+        rows = np.asarray(market)
+        rows = rows if rows.dtype.names else rows.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"market: expected a DataFrame, rows or numbers, got {str(market)[:80]}") from error
+    if rows.ndim != 1:
+        raise DataError(f"market: expected one column, got shape {rows.shape}; make a DataFrame of several")
+    return rows
 
 
 def _answer(columns: Columns, market: Market, size: int) -> dict[str, NDArray[Any]]:
@@ -101,7 +117,7 @@ def _answer(columns: Columns, market: Market, size: int) -> dict[str, NDArray[An
     else:
         values = np.asarray(answer)
         named = {name: values[name] for name in values.dtype.names} if values.dtype.names else {"column": values}
-    short = {name: len(values) for name, values in named.items() if len(values) != size}
+    short = {name: np.size(values) for name, values in named.items() if np.shape(values)[:1] != (size,)}
     if short:
         raise InvariantError(f"expected a value for each of {size} rows, got {short}; pad with NaN")
     return named
@@ -129,11 +145,14 @@ def _with_other_rows(market: Market, cut: int, dice: np.random.Generator) -> Mar
 
 
 def _differs(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where two columns hold different bits; NaN equals NaN."""
+    """Where two columns hold different bits; NaN equals NaN, as do other values that are missing."""
     if first.dtype != second.dtype:
         return np.ones(len(first), np.bool_)
     if first.dtype.kind != "f":
-        changed: NDArray[np.bool_] = first != second
+        missing, still_missing = pd.isna(first), pd.isna(second)
+        changed: NDArray[np.bool_] = missing != still_missing
+        there = ~(missing | still_missing)
+        changed[there] = first[there] != second[there]
         return changed
     bits = np.dtype(f"u{first.dtype.itemsize}")
     other: NDArray[np.bool_] = np.ascontiguousarray(first).view(bits) != np.ascontiguousarray(second).view(bits)

@@ -39,7 +39,7 @@ class MomentumDecay:
 
 
 def momentum_decay(
-    signal: Sequence[float] | Floats, closes: Prices, horizons: Sequence[int] = (1, 2, 3, 5, 8, 13, 21, 34, 55)
+    signal: Sequence[float] | Floats, closes: Prices, horizons: Sequence[int] | int = (1, 2, 3, 5, 8, 13, 21, 34, 55)
 ) -> MomentumDecay:
     """How long a signal goes on foretelling returns: its information curve, and the half-life fitted to it.
 
@@ -62,12 +62,12 @@ def momentum_decay(
         ConfigError: horizons do not ascend from 1 or more.
         DataError: the columns differ in length, or prices are not finite and above 0.
     """
-    spans = np.array(horizons, dtype=np.int64)
+    spans = np.atleast_1d(np.array(horizons, dtype=np.int64))
     require(
         len(spans) > 0 and int(spans[0]) >= 1 and bool((np.diff(spans) > 0).all()),
         "horizons",
         "ascending numbers of bars, 1 or more",
-        tuple(horizons),
+        horizons,
     )
     said = one_column(signal, "signal")
     prices = closes_of(closes)

@@ -116,12 +116,19 @@ def detect_patterns(bars: pd.DataFrame, names: Sequence[str] = PATTERNS) -> pd.D
         from talib import abstract
     except ImportError as error:
         raise ConfigError("candlestick patterns need TA-Lib, which is not installed: pip install TA-Lib") from error
-    missing = [name for name in PRICES if name not in bars.columns]
+    seen = [str(name) for name in getattr(bars, "columns", ())]
+    missing = [name for name in PRICES if name not in seen]
+    twice = [name for name in PRICES if seen.count(name) > 1]
     if missing:
         raise DataError(f"bars: expected columns open, high, low, close, seen no {', '.join(missing)}; rename them")
+    if twice:
+        raise DataError(f"bars: expected each column once, seen {twice[0]} twice; drop one")
     prices = {}
     for name in PRICES:
-        prices[name] = bars[name].to_numpy(np.float64)
+        try:
+            prices[name] = bars[name].to_numpy(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name}: expected numbers, seen others: {error}") from error
         wrong = ~(np.isfinite(prices[name]) & (prices[name] > 0.0))
         if wrong.any():
             row = int(np.argmax(wrong))

@@ -19,7 +19,7 @@ from ingest.tape import replay
 from ingest.tape_record import Recorder
 from tests.boxes import box_in_thread, quick_box
 from tests.wire import recordings
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
 from utils.types import BookDelta, BookInvalid, BookSnapshot, Trade
 
 S = 1_000_000_000
@@ -183,6 +183,31 @@ def test_an_invalid_book_has_neither_age_nor_features():
     age, vector = features.at(0, MINUTE)
     assert math.isnan(age)
     assert np.isnan(parts_of(vector)[Source.BOOK]).all()
+
+
+def test_prints_of_before_a_loss_are_not_the_market_after_it():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(1))
+    for second in range(20):
+        features.see(a_print(second * S + 1))
+    assert features.vector("X")["trade_rate_10s"][0] == 1.0
+    features.see(BookInvalid("X", 20 * S, 20 * S, "connection lost"))
+    assert np.isnan(matrix(features.at(0, MINUTE)[1])).all()
+
+
+def test_closes_that_nothing_happened_between_are_kept_as_one():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(MINUTE - S))
+    features.see(delta(2**62, bids=((100.0, 1.0),)))  # a clock that jumps by a hundred years
+    ages = [features.at(0, close)[0] for close in (MINUTE, MINUTE, 10**6 * MINUTE)]
+    assert ages == [1e3, 1e3, (10**6 - 1) * 60e3 + 1e3]
+    assert features.at(0, 10**6 * MINUTE)[1]["spread_bps"] == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize(("closes", "tf_ns"), [([MINUTE], 0), ([], MINUTE), ([MINUTE, MINUTE], MINUTE)])
+def test_closes_without_a_time_between_them_or_for_other_symbols_are_refused(closes, tf_ns):
+    with pytest.raises(ConfigError, match="a close for each of 1 symbols"):
+        EventFeatures(["X"], closes, tf_ns)
 
 
 def test_the_vector_holds_every_registered_event_feature_once():

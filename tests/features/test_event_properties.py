@@ -142,6 +142,23 @@ def test_the_order_of_prints_of_one_moment_does_not_matter_once_it_is_over(featu
         assert other == pytest.approx(one, rel=1e-9, nan_ok=True)
 
 
+def test_a_move_from_before_a_silence_is_not_of_the_last_minute():
+    rows = random_books(3, 1)
+    rows["fresh"], rows["ts"] = (1, 0, 0), [0, 61 * NS_PER_S, 3700 * NS_PER_S]
+    rows["prices"][1:] = 1.01 * rows["prices"][0]
+    feature = next(feature for feature in BOOK_FEATURES if feature.name == "mid_vol_60s_bps")
+    assert values(feature, rows)[2] == 0.0
+
+
+def test_a_horizon_that_ended_before_a_silence_is_not_of_the_last_minute():
+    rows = random_tape(4000, 21)
+    rows = rows[rows["ts"] <= rows["ts"][0] + 80 * NS_PER_S][-1500:]
+    rows["fresh"][0], rows["ts"][-1] = 1, rows["ts"][-1] + 3600 * NS_PER_S
+    feature = next(feature for feature in TAPE_FEATURES if feature.name == "realised_spread_60s_bps")
+    rows["ts"][:-1] += np.arange(1499) * NS_PER_S // 10
+    assert np.isfinite(values(feature, rows)[-2:]).tolist() == [True, False]
+
+
 def test_the_sides_of_a_book_row_are_the_books():
     row = random_books(1, 1)[0]
     assert row["prices"][BIDS, 0] < row["prices"][ASKS, 0]

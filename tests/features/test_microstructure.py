@@ -361,3 +361,39 @@ def test_books_of_rows_and_books_of_users_give_the_same_flow():
         for row in rows
     ]
     assert np.array_equal(ms.multi_level_ofi(rows), ms.multi_level_ofi(held), equal_nan=True)
+
+
+def test_costs_take_trades_that_can_be_read_only_once():
+    trades = ccxt_trades(("buy", 1.0), ("sell", 1.0), ("buy", 2.0))
+    quotes = [{"timestamp": 0, "bid": 99.0, "ask": 101.0}, {"timestamp": 10**9, "bid": 99.0, "ask": 101.0}]
+    for measure in (ms.effective_spread, ms.realised_spread, ms.price_impact):
+        assert measure(iter(trades), iter(quotes)) == measure(trades, quotes)
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda: ms.kyle_lambda(["dear"] * 3, [1, 2, 3]), "two lists of numbers"),
+        (lambda: ms.amihud({"close": [1.0, 2.0], "volume": [1.0]}), "two columns of one length"),
+        (lambda: ms.amihud({"close": np.ones((2, 2)), "volume": np.ones((2, 2))}), "two columns of one length"),
+        (lambda: ms.integrated_ofi("none"), "expected numbers"),
+        (lambda: ms.integrated_ofi([1.0, 2.0]), r"expected shape \(windows, levels\)"),
+        (lambda: ms.integrated_ofi(np.ones((9, 2)), [0.0, 0.0]), "not all 0"),
+        (lambda: ms.integrated_ofi(np.ones((9, 2)), ["a", "b"]), "expected numbers"),
+        (lambda: ms.windows_of(np.array([0, 3600 * NS_PER_S]), 1e-6), "at most 10,000,000 windows"),
+        (lambda: ms.windows_of(np.array([0, 1]), 1e-10), "from a nanosecond"),
+        (lambda: ms.windows_of(np.array([0, 1]), math.inf), "from a nanosecond"),
+        (lambda: ms.realised_spread([], [], math.inf), "horizon: expected seconds"),
+        (lambda: ms.realised_spread([], [], 1e12), "horizon: expected seconds"),
+        (lambda: ms.effective_spread([], [], math.nan), "offset_ms: expected milliseconds"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(ask, sentence):
+    with pytest.raises(DataError, match=sentence):
+        ask()
+
+
+def test_integrated_flow_takes_lists():
+    values, weights = ms.integrated_ofi([[1.0, 2.0], [2.0, 4.0], [-3.0, -6.0]])
+    assert weights == pytest.approx([1 / 3, 2 / 3])
+    assert values == pytest.approx([5 / 3, 10 / 3, -5.0])

@@ -15,7 +15,7 @@ from ml.forecasts import ewma_forecast, har_forecast, realised_ahead
 from ml.patterns import PATTERNS, detect_patterns
 from ml.regime import price_regime
 from tests.e2e.support import CANDLES, recordings
-from utils.errors import ConfigError, InvariantError
+from utils.errors import ConfigError, DataError, InvariantError
 
 NAN = math.nan
 absent = pytest.mark.skipif(not recordings(), reason="the recorded candles are not beside this tree")
@@ -200,3 +200,38 @@ def test_no_column_knows_a_later_row_of_recorded_candles():
 def test_no_registered_feature_knows_a_later_row_of_recorded_candles(name, first):
     bars = load_candles(CANDLES / f"{name}.parquet").rows[first : first + 5000]
     truncation_audit(lambda m: feature_set().batch(m), bars, cuts=[0, 40, 361, 3500, 4998], seed=5)
+
+
+@pytest.mark.parametrize("kind", ["object", "str", "datetime64[ns]", "boolean", "Int64", "category"])
+def test_what_is_missing_is_no_leak_in_a_column_of_any_kind(kind):
+    market = pd.DataFrame({"close": np.arange(1.0, 101.0)})
+
+    def honest(rows):
+        return pd.DataFrame({"none": pd.Series([None] * len(rows), dtype=kind)})
+
+    assert leaks(honest, market) == ()
+
+
+def test_a_leak_of_words_is_caught():
+    market = pd.DataFrame({"close": np.arange(1.0, 101.0)})
+    assert leaks(lambda rows: pd.DataFrame({"word": rows["close"].shift(-1).astype("str")}), market, cuts=[50])
+
+
+@pytest.mark.parametrize(
+    ("market", "sentence"),
+    [
+        (None, "one column"),
+        ("close", "expected a DataFrame, rows or numbers"),
+        (np.ones((5, 2)), r"got shape \(5, 2\)"),
+        (pd.DataFrame(np.ones((9, 2)), columns=["close", "close"]), "'close' twice"),
+    ],
+)
+def test_what_is_no_market_is_refused(market, sentence):
+    with pytest.raises(DataError, match=sentence):
+        leaks(lambda rows: rows, market)
+
+
+@pytest.mark.parametrize("answer", [None, 1.0, "close"])
+def test_an_answer_without_rows_is_refused(answer):
+    with pytest.raises(InvariantError, match="a value for each of 9 rows"):
+        leaks(lambda _: answer, np.arange(9.0))

@@ -165,3 +165,8 @@ def test_recorded_volatility_fades_within_a_day_and_the_price_does_not_come_back
     assert 12 < ar1_half_life(np.log(ewma_forecast(candles, horizon=1, half_life=20))) < 288
     assert math.isnan(ou_half_life(np.log(candles["close"])))
     assert 0.9 < variance_ratio(np.diff(np.log(candles["close"])), 5).ratio < 1.1
+
+
+def test_one_horizon_may_be_a_number():
+    closes = np.linspace(100.0, 110.0, 60)
+    assert momentum_decay(closes, closes, 5).n.tolist() == momentum_decay(closes, closes, (5,)).n.tolist() == [55]

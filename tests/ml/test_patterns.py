@@ -61,6 +61,12 @@ def test_what_is_not_there_is_refused():
         detect_patterns(bars, ["CDLNONE"])
     with pytest.raises(DataError, match="no low"):
         detect_patterns(bars.drop(columns="low"))
+    with pytest.raises(DataError, match="no open, high, low, close"):
+        detect_patterns(bars.to_numpy())
+    with pytest.raises(DataError, match="close twice"):
+        detect_patterns(pd.concat([bars, bars[["close"]]], axis=1))
+    with pytest.raises(DataError, match="open: expected numbers"):
+        detect_patterns(bars.assign(open="dear"))
     bars.loc[7, "high"] = np.nan
     with pytest.raises(DataError, match="high, row 7"):
         detect_patterns(bars)
