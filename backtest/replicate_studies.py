@@ -79,13 +79,15 @@ class Claim(NamedTuple):
     @property
     def text(self) -> str:
         """The claim, in a few letters."""
-        if not math.isnan(self.paper):
-            return f"{self.paper:g}"
         if math.isnan(self.least):
             return "-"
+        if self.least == self.most:
+            return f"{self.paper:g}"
         if math.isinf(self.most):
-            return f"> {self.least:g}"
-        return f"< {self.most:g}" if math.isinf(self.least) else f"{self.least:g} to {self.most:g}"
+            bounds = f"> {self.least:g}"
+        else:
+            bounds = f"< {self.most:g}" if math.isinf(self.least) else f"{self.least:g} to {self.most:g}"
+        return bounds if math.isnan(self.paper) else f"{bounds}: {self.paper:g}"
 
 
 def figure(paper: float, null: float) -> Claim:

@@ -199,6 +199,21 @@ def test_a_row_of_what_was_not_measured_holds_nulls_and_the_reason():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OFI R2, 10 s", "0.65"),
+        ("OFI less TFI R2, 10 s", "> 0: 0.33"),
+        ("AUC of imbalance", "> 0.5"),
+        ("MSE of micro-price / mid, 1 s", "< 1"),
+        ("gamma of signs", "0.3 to 0.7"),
+        ("share of up moves", "-"),
+    ],
+)
+def test_a_claim_says_its_range_and_its_figure(name, text):
+    assert text == CLAIMS[name].text
+
+
 def test_every_claim_is_asked_for_once():
     assert list(CLAIMS) == [name for names, _ in STUDIES.values() for name in names]
 
