@@ -27,7 +27,7 @@ from features.events import (
 )
 from features.fold import FeatureSet
 from features.inputs import LONGEST_NS, Book, Quotes, Trades, book_rows, quote_rows, sides, tape_rows, trade_rows
-from features.orderflow import DISTANCE_BPS, leaning, weighed_depths
+from features.orderflow import DISTANCE_BPS, imbalance_of, leaning, weighed_depths, weighted_mid_of
 from features.profile import VolumeProfile, volume_profile
 from features.resiliency import Resiliency, price_impact_decay
 from features.tape_flow import cost_bps, slope
@@ -50,6 +50,7 @@ __all__ = [
     "effective_spread",
     "integrated_ofi",
     "kyle_lambda",
+    "leanings",
     "multi_level_ofi",
     "order_flow_imbalance",
     "price_impact",
@@ -269,19 +270,48 @@ def sign_memory(trades: Trades, lags: int = 500) -> SignMemory:
     """
     if lags < 1:
         raise DataError(f"lags: expected at least 1, saw {lags}")
-    rows = trade_rows(trades)
-    rows = rows[rows["side"] != 0]
-    first = np.ones(len(rows), np.bool_)
-    first[1:] = (rows["ts"][1:] != rows["ts"][:-1]) | (rows["side"][1:] != rows["side"][:-1])
-    signs = rows["side"][first].astype(np.float64)
+    signs = order_signs(trades)
     n = len(signs)
     memory = np.array(
         [signs[:-k] @ signs[k:] / (n - k) if n - k >= FEWEST_PAIRS else math.nan for k in range(1, lags + 1)]
     )
-    spaced = np.unique(np.geomspace(1, lags, 30).round().astype(int))
-    fit = spaced[memory[spaced - 1] > 2.0 / math.sqrt(max(n, 1))]
-    gamma = -np.polyfit(np.log(fit), np.log(memory[fit - 1]), 1)[0] if len(fit) >= FEWEST_LAGS else math.nan
-    return SignMemory(memory, float(gamma), n)
+    return SignMemory(memory, fading(memory, n), n)
+
+
+def order_signs(trades: Trades) -> Floats:
+    """Sides of market orders, +1 or -1: prints of one time and side are one order, those of unknown side are none.
+
+    Raises:
+        DataError: a trade that is none; see `inputs.trade_rows`.
+    """
+    rows = trade_rows(trades)
+    rows = rows[rows["side"] != 0]
+    first = np.ones(len(rows), np.bool_)
+    first[1:] = (rows["ts"][1:] != rows["ts"][:-1]) | (rows["side"][1:] != rows["side"][:-1])
+    signs: Floats = rows["side"][first].astype(np.float64)
+    return signs
+
+
+def fading(memory: Floats, orders: int) -> float:
+    """How slowly an autocorrelation fades: gamma of the power law lag^-gamma through it.
+
+    Formula: minus the slope of ln C on ln l over the `spaced_lags` with C above twice its standard error 1/sqrt(n).
+    Unit: dimensionless.
+    NaN: fewer than 5 lags to fit.
+
+    Args:
+        memory: C at lags 1, 2, ..; NaN = not known.
+        orders: n.
+    Source: Lillo, Mike and Farmer 2005.
+    """
+    spaced = spaced_lags(len(memory))
+    fit = spaced[memory[spaced - 1] > 2.0 / math.sqrt(max(orders, 1))]
+    return -float(np.polyfit(np.log(fit), np.log(memory[fit - 1]), 1)[0]) if len(fit) >= FEWEST_LAGS else math.nan
+
+
+def spaced_lags(longest: int) -> NDArray[np.int64]:
+    """At most 30 lags from 1 to the longest, logarithmically spaced."""
+    return np.unique(np.geomspace(1, longest, 30).round().astype(np.int64))
 
 
 #: Pairs below which a lag says nothing, and lags below which a power law does not.
@@ -345,6 +375,34 @@ def _depths(orderbook: Book, distance_bps: float) -> tuple[float, float]:
     if not distance_bps > 0.0:
         raise DataError(f"distance_bps: expected a distance above 0, saw {distance_bps}")
     return weighed_depths(orderbook, None, 0.0, distance_bps)
+
+
+def leanings(quotes: Quotes) -> tuple[Floats, Floats]:
+    """Where the best of each book leans: its imbalance and its weighted mid.
+
+    Formula: `orderflow.imbalance_of` and `orderflow.weighted_mid_of`.
+    Unit: fraction in [-1, 1], and quote.
+    NaN: a side is empty, or its quantity is not given.
+
+    Args:
+        quotes: see `inputs.quote_rows`.
+
+    Raises:
+        DataError: a quote that is none.
+    Source: Gould and Bonart 2015, arXiv 1512.03492.
+    """
+    rows = quote_rows(quotes)
+    imbalances, mids = np.empty(len(rows)), np.empty(len(rows))
+    lean(rows, imbalances, mids)
+    return imbalances, mids
+
+
+@compiled
+def lean(rows: Rows, imbalances: Floats, mids: Floats) -> None:
+    """Imbalance and weighted mid of each row."""
+    for i in range(len(rows)):
+        imbalances[i] = imbalance_of(rows[i])
+        mids[i] = weighted_mid_of(rows[i])
 
 
 # --- costs and impact

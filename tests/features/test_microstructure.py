@@ -12,6 +12,7 @@ from features import microstructure as ms
 from features.check_inputs import random_books, random_tape, random_trades
 from features.events import PRINT, QUOTE
 from features.fold import FeatureSet, Source
+from features.orderflow import order_book_imbalance, weighted_mid
 from features.registry import TRADE_FEATURES, feature_set
 from utils.book import ASKS, BIDS
 from utils.errors import DataError
@@ -208,6 +209,13 @@ def test_sign_memory_finds_the_exponent_of_split_orders():
     assert memory.autocorrelation[0] > 0.03
 
 
+def test_a_power_law_fades_with_its_exponent_and_noise_with_none():
+    lags = np.arange(1, 501)
+    assert ms.fading(0.3 * lags**-0.6, 10**8) == pytest.approx(0.6)
+    assert math.isnan(ms.fading(np.full(500, 1e-3), 100))
+    assert ms.spaced_lags(500)[[0, -1]].tolist() == [1, 500]
+
+
 def test_prints_of_one_order_are_one_sign():
     trades = ccxt_trades(*[("buy", 1.0)] * 150, *[("sell", 1.0)] * 150)
     assert ms.sign_memory(trades, lags=2).orders == 300
@@ -242,6 +250,13 @@ def test_pressure_is_bounded_antisymmetric_and_free_of_scale(bids, asks):
     assert -1.0 <= value <= 1.0
     assert ms.bid_ask_pressure(book(asks, bids)) == pytest.approx(-value, abs=1e-9)
     assert ms.bid_ask_pressure(book(bids, asks, 4.0)) == pytest.approx(value, abs=1e-12)
+
+
+def test_quotes_lean_as_their_books_do():
+    imbalances, mids = ms.leanings([BOOK, *BOOKS, {"bids": [], "asks": [(1, 1)]}])
+    assert [order_book_imbalance(book) for book in (BOOK, *BOOKS)] == imbalances[:-1].tolist()
+    assert [weighted_mid(book) for book in (BOOK, *BOOKS)] == mids[:-1].tolist()
+    assert np.isnan([imbalances[-1], mids[-1]]).all()
 
 
 def test_an_empty_side_has_no_pressure_and_a_crossed_book_is_refused():

@@ -1,0 +1,146 @@
+"""Published results of market microstructure, measured again on recorded books or on the mock market.
+
+    python -m backtest.replicate --data PATH... [--symbol BTCUSDT] [--json] [--out DIR]
+    python -m backtest.replicate --synthetic [--seed 7] [--hours 1] [--json] [--out DIR]
+
+PATH is a tape or a folder of tapes (`ingest.tape`). What does not hold is printed as it is, and what a recording is too
+short for is not measured. None of it is a forecast that pays: most of these explain the move of their own window.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backtest.replicate_data import Sample, mock_sample, samples_of, tapes_in
+from backtest.replicate_studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Measured, measure
+from ingest.tape_check import WIDTH
+from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.errors import ConfigError
+from utils.meter import Meter
+from utils.symbols import normalise_symbol
+
+#: Of the mock market, where no flag says.
+USUAL_SEED, USUAL_HOURS = 7, 1.0
+COLOURS = {HOLDS: "green", FAILS: "red", UNDECIDED: "yellow"}
+
+
+def build_parser() -> Parser:
+    """The flags."""
+    parser = Parser(
+        prog="python -m backtest.replicate",
+        description="Published results of market microstructure, measured again on recorded books.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--data", nargs="+", action="extend", metavar="PATH", help="tapes or folders of them, in order of time")
+    add("--symbol", metavar="BTCUSDT", help="only these, several with commas (default: all)")
+    add("--synthetic", action="store_true", help="the mock market instead of recordings")
+    add("--seed", type=whole, metavar="N", help=f"of the mock market (default: {USUAL_SEED})")
+    add("--hours", type=amount, metavar="H", help=f"of the mock market (default: {USUAL_HOURS:g})")
+    add("--out", type=Path, metavar="DIR", help="save plots there, a sheet a symbol and one of all results")
+    add("--json", action="store_true", help="print one JSON list and nothing else")
+    add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 130 Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+
+
+def run(flags: Any) -> int:
+    """Do what the flags say."""
+    _check(flags)
+    measured: list[Measured] = []
+    for sample in _samples(flags):
+        one = measure(sample)
+        if flags.out and one.drawn:
+            from backtest.replicate_plots import save_sheet
+
+            save_sheet(one, flags.out)
+        measured.append(replace(one, drawn={}))
+    if flags.out:
+        from backtest.replicate_plots import save_forest
+
+        save_forest(measured, flags.out)
+    if flags.json:
+        print(json.dumps([finding.row for one in measured for finding in one.findings], allow_nan=False))
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
+    for one in measured:
+        show(one, console)
+    if flags.out:
+        print(f"plots: {flags.out.as_posix()}")
+    return 0
+
+
+def _check(flags: Any) -> None:
+    if bool(flags.data) == flags.synthetic:
+        seen = "both" if flags.data else "neither"
+        raise ConfigError(f"expected --data PATH or --synthetic, saw {seen}; choose one")
+    for name in ("seed", "hours"):
+        if flags.data and getattr(flags, name) is not None:
+            raise ConfigError(
+                f"--{name}: it belongs to --synthetic, and --data names recordings; leave one of them out"
+            )
+    if flags.hours is not None and not 0.0 < flags.hours < math.inf:
+        raise ConfigError(f"--hours: expected a number above 0, saw {flags.hours:g}")
+    if flags.synthetic and flags.symbol:
+        raise ConfigError("--symbol: it belongs to --data, and the mock market has one symbol; leave it out")
+    if flags.out and flags.out.exists() and not flags.out.is_dir():
+        raise ConfigError(f"--out: expected a folder, saw the file {flags.out}; name another")
+
+
+def _samples(flags: Any) -> Iterator[Sample]:
+    console = Console(stderr=True, quiet=flags.json)
+    if flags.synthetic:
+        hours = USUAL_HOURS if flags.hours is None else flags.hours
+        with Meter("trading", "seconds", console, 3600.0 * hours) as meter:
+            yield mock_sample(USUAL_SEED if flags.seed is None else flags.seed, hours, meter.reach)
+        return
+    symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
+    paths = tapes_in(flags.data)
+    with Meter("reading", "MB", console, sum(path.stat().st_size for path in paths), size=1e6) as meter:
+        yield from samples_of(paths, symbols, meter.reach)
+
+
+def show(one: Measured, console: Console) -> None:
+    """The findings of a sample for people: a table, what was too short in the last lines."""
+    console.print(Text(f"{one.symbol}, {one.recording}", style="bold"))
+    console.print(one.about)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for head in ("result", "paper", "ours", "low", "high", "n", "", "note"):
+        table.add_column(head, justify="right" if head in {"paper", "ours", "low", "high", "n"} else "left")
+    for finding in one.findings:
+        value = finding.estimate
+        if finding.verdict == UNMEASURED:
+            continue
+        numbers = ("-" if math.isnan(x) else f"{x:.3f}" for x in (value.value, value.low, value.high))
+        verdict = Text(finding.verdict, style=COLOURS.get(finding.verdict, "dim"))
+        table.add_row(
+            finding.name, finding.claim.text, *numbers, f"{value.n:,}", verdict, Text(finding.remark, style="dim")
+        )
+    if table.row_count:
+        console.print(table)
+    reasons: dict[str, list[str]] = {}
+    for finding in one.findings:
+        if finding.verdict == UNMEASURED:
+            reasons.setdefault(finding.note, []).append(finding.name)
+    for reason, names in reasons.items():
+        console.print(Text(f"not measured: {'; '.join(names)}: {reason}", style="dim"))
+    console.print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
