@@ -10,13 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import ccxt
 import pandas as pd
 import pytest
 
 from backtest.sim_loop import run_simulation
 from ingest.replay_server import ReplayServer
 from ingest.synthetic import synthetic_bars
+from tests.boxes import binance, box_in_thread
 from utils.rows import NS_PER_MINUTE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +31,16 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("python ") and not line.startswith("python -m venv")
 ] + [["python", "examples/breakout.py"]]
+#: What it shows in Python.
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+#: Lines of it that answer something.
+NAMED = ("order_flow_imbalance", "find_best_scalping_params")
 #: Commands that run until they are stopped.
 SERVERS = [command for command in COMMANDS if "ingest.replay_server" in command]
 
 
-def candles(seed: int) -> pd.DataFrame:
-    bars = synthetic_bars(400, 5 * NS_PER_MINUTE, seed)
+def candles(seed: int, count: int = 400) -> pd.DataFrame:
+    bars = synthetic_bars(count, 5 * NS_PER_MINUTE, seed)
     columns = {name: bars[name] for name in ("open", "high", "low", "close", "volume")}
     return pd.DataFrame({"timestamp": pd.to_datetime(bars["ts"] - 5 * NS_PER_MINUTE), **columns})
 
@@ -42,7 +49,7 @@ def candles(seed: int) -> pd.DataFrame:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the candle files that the README names."""
     folder = tmp_path_factory.mktemp("readme")
-    candles(1).to_parquet(folder / "BTCUSDT-5m.parquet")
+    candles(1, 2000).to_parquet(folder / "BTCUSDT-5m.parquet")
     candles(1).to_csv(folder / "BTCUSDT-5m.csv", index=False)
     candles(2).to_csv(folder / "ETHUSDT-5m.csv", index=False)
     return folder
@@ -85,8 +92,20 @@ def test_a_server_of_the_readme_serves_until_ctrl_c(command: list[str], folder: 
 
 
 def test_the_strategy_of_the_readme_trades(folder: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = [code for code in CODE if "def breakout" in code]
     scope: dict[str, object] = {}
     exec(code, scope)  # noqa: S102 - our own README
     result = run_simulation(data=folder / "BTCUSDT-5m.parquet", strategy=scope["breakout"], logs_dir=folder / "logs")
     assert len(result.trades) > 0
+
+
+def test_the_microstructure_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = [code for code in CODE if "features.microstructure" in code]
+    flow, search = ([line.split("#")[0] for line in code.splitlines() if line.startswith(name)] for name in NAMED)
+    monkeypatch.chdir(folder)
+    with box_in_thread(symbols=("BTCUSDT",)) as box:
+        scope: dict[str, Any] = {"exchange": binance(box, ccxt)}
+        exec(code, scope)  # noqa: S102 - our own README
+        assert -1.0 <= eval(flow[0], scope) <= 1.0  # noqa: S307
+    assert 0.0 <= scope["score"]["scalping_favorability"] <= 100.0
+    assert not eval(search[0], scope).trade  # noqa: S307
