@@ -256,7 +256,7 @@ def samples_of(paths: Sequence[Path], symbols: Sequence[str], progressed: Progre
         progressed: told how many bytes of all files are behind us.
 
     Raises:
-        DataError: a file is no tape or damaged, or holds none of the symbols.
+        DataError: a file is no tape or damaged, or holds several markets or none of the symbols.
     """
     done, seen, found = 0, 0, 0
     heard: set[str] = set()
@@ -264,6 +264,12 @@ def samples_of(paths: Sequence[Path], symbols: Sequence[str], progressed: Progre
         collectors: dict[str, Collector] = {}
         name = together[0].name.removesuffix(SUFFIX).removesuffix(".jsonl")
         player = Player(recognise(TapeReader(together[0])))
+        if len(player.markets) > 1:
+            markets = ", ".join(sorted(player.markets.values()))
+            raise DataError(
+                f"{together[0].name}: expected one market, as symbols share names, saw {markets};"
+                " record each to a tape of its own"
+            )
         recording = f"{next(iter(player.markets.values()), 'no exchange')} {name}"
         for path in together:
             reader = TapeReader(path)

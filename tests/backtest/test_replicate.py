@@ -48,6 +48,8 @@ from features.inputs import QUOTE_ROW
 from features.microstructure import effective_spread, multi_level_ofi, realised_spread
 from ingest.synthetic import PRESETS, START_NS, event_blocks, synthetic_grid
 from tests.e2e.support import SHARED
+from tests.ingest.test_tape_check import tape
+from tests.ingest.test_tape_play import bybit_book, diff, enveloped
 from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import BookDelta, BookInvalid, BookSnapshot, Quote, Trade
 
@@ -565,6 +567,13 @@ def test_a_symbol_that_is_not_there_is_refused_with_those_that_are(capsys):
     code, _, err = asked(capsys, "--data", str(SMALL), "--symbol", "XRPUSDT", "--json")
     assert 2 == code
     assert "of XRPUSDT, saw BTCUSDT, DOGEUSDT, ETHUSDT, SOLUSDT" in err
+
+
+def test_a_tape_of_two_markets_is_refused(capsys, tmp_path):
+    path = tape(tmp_path, [bybit_book("snapshot", 1), enveloped("btcusdt@depth", **diff("BTCUSDT", 1, 2, 1))])
+    code, _, err = asked(capsys, "--data", str(path))
+    assert 2 == code
+    assert "expected one market, as symbols share names, saw binance_usdm, bybit_linear" in err
 
 
 @pytest.mark.slow
