@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 from backtest.sim_loop import run_simulation
+from features.check_inputs import random_bars
 from ingest.replay_server import ReplayServer
 from ingest.synthetic import synthetic_bars
 from tests.boxes import binance, box_in_thread
-from utils.rows import NS_PER_MINUTE
+from utils.rows import NS_PER_MINUTE, Rows
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,8 +40,11 @@ NAMED = ("order_flow_imbalance", "find_best_scalping_params")
 SERVERS = [command for command in COMMANDS if "ingest.replay_server" in command]
 
 
-def candles(seed: int, count: int = 400) -> pd.DataFrame:
-    bars = synthetic_bars(count, 5 * NS_PER_MINUTE, seed)
+def candles(seed: int) -> pd.DataFrame:
+    return table(synthetic_bars(400, 5 * NS_PER_MINUTE, seed))
+
+
+def table(bars: Rows) -> pd.DataFrame:
     columns = {name: bars[name] for name in ("open", "high", "low", "close", "volume")}
     return pd.DataFrame({"timestamp": pd.to_datetime(bars["ts"] - 5 * NS_PER_MINUTE), **columns})
 
@@ -49,7 +53,7 @@ def candles(seed: int, count: int = 400) -> pd.DataFrame:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the candle files that the README names."""
     folder = tmp_path_factory.mktemp("readme")
-    candles(1, 2000).to_parquet(folder / "BTCUSDT-5m.parquet")
+    candles(1).to_parquet(folder / "BTCUSDT-5m.parquet")
     candles(1).to_csv(folder / "BTCUSDT-5m.csv", index=False)
     candles(2).to_csv(folder / "ETHUSDT-5m.csv", index=False)
     return folder
@@ -99,10 +103,11 @@ def test_the_strategy_of_the_readme_trades(folder: Path) -> None:
     assert len(result.trades) > 0
 
 
-def test_the_microstructure_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_microstructure_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = [code for code in CODE if "features.microstructure" in code]
     flow, search = ([line.split("#")[0] for line in code.splitlines() if line.startswith(name)] for name in NAMED)
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(tmp_path)
+    table(random_bars(8_000, seed=3, minutes=5)).to_parquet("BTCUSDT-5m.parquet")  # a search wants weeks
     with box_in_thread(symbols=("BTCUSDT",)) as box:
         scope: dict[str, Any] = {"exchange": binance(box, ccxt)}
         exec(code, scope)  # noqa: S102 - our own README
