@@ -151,7 +151,12 @@ def _bars(given: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray
         return None
     if isinstance(table, np.ndarray):
         of_one_symbol(table, "bars")
-    low, high, volume = (np.asarray(table[name], np.float64) for name in ("low", "high", "volume"))
+    try:
+        low, high, volume = (np.asarray(table[name], np.float64) for name in ("low", "high", "volume"))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"bars: expected numbers in low, high and volume, saw others: {error}") from error
+    if low.ndim != 1 or not low.shape == high.shape == volume.shape:
+        raise DataError("bars: expected low, high and volume once each, saw one twice; drop one")
     wrong = ~((low > 0.0) & (low <= high) & (high < math.inf) & (volume >= 0.0) & (volume < math.inf))
     if wrong.any():
         bad = int(np.argmax(wrong))

@@ -137,6 +137,8 @@ def test_settings_that_mean_nothing_are_refused(settings, sentence):
         (pd.DataFrame({"low": [1.0, 3.0], "high": [2.0, 2.0], "volume": 1.0}), "bars, row 1"),
         (pd.DataFrame({"low": [1.0, math.nan], "high": [2.0, 2.0], "volume": 1.0}), "bars, row 1"),
         (pd.DataFrame({"low": [1.0], "high": [2.0], "volume": [-1.0]}), "bars, row 0"),
+        (pd.DataFrame({"low": ["dear"], "high": [2.0], "volume": [1.0]}), "bars: expected numbers"),
+        (pd.DataFrame([[1.0, 2.0, 1.0, 1.0]], columns=["low", "high", "volume", "low"]), "once each"),
         (5, "sequence"),
     ],
 )
