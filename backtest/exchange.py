@@ -248,8 +248,8 @@ class LiveRun:
         """Bars of one close through features, signal and engine."""
         tops = np.zeros(len(bars), BOOK_AT_CLOSE)
         for i, bar in enumerate(bars):
-            age, vector = self._features.at(int(bar["sym"]), int(bar["ts"]))
-            tops[i] = (age, *vector[0])
+            stood = self._features.at(int(bar["sym"]), int(bar["ts"]))
+            tops[i] = (stood.book_age_ms, stood.print_age_ms, *stood.vector[0])
             self._decide.signaller.see_book(int(bar["sym"]), float(tops[i]["spread_bps"]))
         self._bars.append(bars)
         self._books.append(tops)

@@ -25,9 +25,10 @@ from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-#: The live book and tape beside a bar, frozen at its close: age of the book's latest update, and the event features.
-#: NaN = no valid book: a candle file has none, nor has a bar that closed before the first book came.
-BOOK_AT_CLOSE = layout(("book_age_ms", np.float64), *((name, np.float64) for name in EVENT_VECTOR.names or ()))
+#: The live book and tape beside a bar, frozen at its close: age of the book's latest update and of the latest print,
+#: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
+#: before the first came.
+BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
 
 
 class Listing(Protocol):

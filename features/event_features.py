@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,23 @@ def parts_of(vectors: Rows) -> dict[Source, NDArray[np.float64]]:
     return parts
 
 
+class AtClose(NamedTuple):
+    """The event features of one symbol at a close, and how old what they were made of was then."""
+
+    book_age_ms: float  # since the last update of the book; NaN = none was valid
+    print_age_ms: float  # since the last print; NaN = none was known
+    vector: Rows  # EVENT_VECTOR, of length 1
+
+
+class _Standing(NamedTuple):
+    """What stood from one event to the next."""
+
+    close: int  # the last one between them, ns
+    book_ts: int
+    print_ts: int
+    vector: Rows
+
+
 class EventFeatures:
     """The event features of some symbols as they stand, and as they stood at each close.
 
@@ -150,15 +168,15 @@ class EventFeatures:
         self._sets: dict[Source, FeatureSet] = {source: feature_set(len(symbols), source) for source in SOURCES}
         self._vectors = np.full(len(symbols), np.nan, EVENT_VECTOR)
         self._parts = parts_of(self._vectors)
-        self._book_ts = [0] * len(symbols)  # of the last update of a valid book; 0 = there is none
+        # exchange time of the last update of a valid book and of the last print, by symbol; 0 = there is none
+        self._book_ts, self._print_ts = [0] * len(symbols), [0] * len(symbols)
         if closes is not None and not (len(closes) == len(symbols) and tf_ns > 0):
             raise ConfigError(
                 f"expected a close for each of {len(symbols)} symbols and a time between closes above 0,"
                 f" got {len(closes)} closes and {tf_ns} ns"
             )
         self._closes, self._tf_ns = None if closes is None else list(closes), tf_ns
-        # last of the closes in a row that nothing happened between, time of the book and vector at them; oldest first
-        self._frozen: list[deque[tuple[int, int, Rows]]] = [deque() for _ in symbols]
+        self._frozen: list[deque[_Standing]] = [deque() for _ in symbols]  # oldest first
 
     def see(self, event: MarketEvent) -> None:
         """Something happened.
@@ -175,21 +193,25 @@ class EventFeatures:
             self._parts[source][sym] = matrix(self._sets[source].step(row))[0]
             if source is Source.BOOK:
                 self._book_ts[sym] = 0 if np.isnan(row["prices"][0, :, 0]).all() else int(row["ts"][0])
+            elif source is Source.TRADE:
+                self._print_ts[sym] = int(row["ts"][0])
         if self._maker.broken[sym]:  # the next print begins anew; those of before the loss are not the market
             self._parts[Source.TRADE][sym] = np.nan
+            self._print_ts[sym] = 0
 
     def vector(self, symbol: str) -> Rows:
         """The features of a symbol as they stand: an EVENT_VECTOR array of length 1, a copy."""
         sym = self._maker.index[symbol]
         return self._vectors[sym : sym + 1].copy()
 
-    def at(self, sym: int, close: int) -> tuple[float, Rows]:
-        """Age of the book (ms; NaN = none was valid) and the vector at a close; earlier closes are forgotten."""
+    def at(self, sym: int, close: int) -> AtClose:
+        """What stood at a close; earlier closes are forgotten."""
         frozen = self._frozen[sym]
-        while frozen and frozen[0][0] < close:
+        while frozen and frozen[0].close < close:
             frozen.popleft()
-        _, book_ts, vector = frozen[0] if frozen else self._standing(sym, close)
-        return (close - book_ts) / NS_PER_MS if book_ts else np.nan, vector
+        found = frozen[0] if frozen else self._standing(sym, close)
+        book_age, print_age = ((close - ts) / NS_PER_MS if ts else np.nan for ts in (found.book_ts, found.print_ts))
+        return AtClose(book_age, print_age, found.vector)
 
     def _freeze(self, sym: int, ts: int) -> None:
         """What stands now stood at every close up to `ts`."""
@@ -199,5 +221,5 @@ class EventFeatures:
         self._frozen[sym].append(self._standing(sym, last))
         self._closes[sym] = last + self._tf_ns
 
-    def _standing(self, sym: int, close: int) -> tuple[int, int, Rows]:
-        return close, self._book_ts[sym], self._vectors[sym : sym + 1].copy()
+    def _standing(self, sym: int, close: int) -> _Standing:
+        return _Standing(close, self._book_ts[sym], self._print_ts[sym], self._vectors[sym : sym + 1].copy())

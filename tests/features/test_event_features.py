@@ -162,16 +162,27 @@ def test_a_vector_is_frozen_before_the_first_event_at_or_after_the_close():
     features = EventFeatures(["X"], [MINUTE], MINUTE)
     features.see(snapshot(MINUTE - 5_000_000))
     features.see(delta(MINUTE, bids=((100.0, 1.0),)))
-    age, vector = features.at(0, MINUTE)
+    age, _, vector = features.at(0, MINUTE)
     assert (5.0, pytest.approx(200.0)) == (age, vector["spread_bps"][0])
-    age, vector = features.at(0, 2 * MINUTE)
+    age, _, vector = features.at(0, 2 * MINUTE)
     assert (60_000.0, pytest.approx(1e4 / 100.5)) == (age, vector["spread_bps"][0])
+
+
+def test_prints_have_an_age_at_the_close_until_some_may_have_been_lost():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(1))
+    assert math.isnan(features.at(0, MINUTE).print_age_ms)
+    features.see(a_print(MINUTE - 7_000_000))
+    assert features.at(0, MINUTE).print_age_ms == 7.0
+    features.see(BookInvalid("X", MINUTE + 1, MINUTE + 1, "gap"))
+    assert features.at(0, MINUTE).print_age_ms == 7.0
+    assert math.isnan(features.at(0, 2 * MINUTE).print_age_ms)
 
 
 def test_a_book_that_came_after_the_close_is_not_joined_to_it():
     features = EventFeatures(["X"], [MINUTE], MINUTE)
     features.see(snapshot(MINUTE + 1))
-    age, vector = features.at(0, MINUTE)
+    age, _, vector = features.at(0, MINUTE)
     assert math.isnan(age)
     assert np.isnan(matrix(vector)).all()
 
@@ -180,7 +191,7 @@ def test_an_invalid_book_has_neither_age_nor_features():
     features = EventFeatures(["X"], [MINUTE], MINUTE)
     features.see(snapshot(1))
     features.see(BookInvalid("X", 2, 2, "gap"))
-    age, vector = features.at(0, MINUTE)
+    age, _, vector = features.at(0, MINUTE)
     assert math.isnan(age)
     assert np.isnan(parts_of(vector)[Source.BOOK]).all()
 
@@ -192,7 +203,7 @@ def test_prints_of_before_a_loss_are_not_the_market_after_it():
         features.see(a_print(second * S + 1))
     assert features.vector("X")["trade_rate_10s"][0] == 1.0
     features.see(BookInvalid("X", 20 * S, 20 * S, "connection lost"))
-    assert np.isnan(matrix(features.at(0, MINUTE)[1])).all()
+    assert np.isnan(matrix(features.at(0, MINUTE).vector)).all()
 
 
 def test_closes_that_nothing_happened_between_are_kept_as_one():
@@ -201,7 +212,7 @@ def test_closes_that_nothing_happened_between_are_kept_as_one():
     features.see(delta(2**62, bids=((100.0, 1.0),)))  # a clock that jumps by a hundred years
     ages = [features.at(0, close)[0] for close in (MINUTE, MINUTE, 10**6 * MINUTE)]
     assert ages == [1e3, 1e3, (10**6 - 1) * 60e3 + 1e3]
-    assert features.at(0, 10**6 * MINUTE)[1]["spread_bps"] == pytest.approx(200.0)
+    assert features.at(0, 10**6 * MINUTE).vector["spread_bps"] == pytest.approx(200.0)
 
 
 @pytest.mark.parametrize(("closes", "tf_ns"), [([MINUTE], 0), ([], MINUTE), ([MINUTE, MINUTE], MINUTE)])
