@@ -188,11 +188,12 @@ def print_config(loaded: Loaded, *, as_json: bool) -> int:
         settings = {row.key: {name: value for name, value in row._asdict().items() if name != "key"} for row in rows}
         print(json.dumps(plain(settings), allow_nan=False))
         return 0
-    from rich.console import Console
     from rich.table import Table
+
+    from backtest.screen import PlainConsole
 
     table = Table("setting", "value", "unit", "range", "source", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row.key, json.dumps(plain(row.value)), row.unit, row.range, row.source)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    PlainConsole(sys.stdout, 200).print(table)
     return 0

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from backtest.replicate_data import Sample, mock_sample, samples_of, tapes_in
 from backtest.replicate_studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Measured, measure
+from backtest.screen import PlainConsole
 from ingest.tape_check import WIDTH
 from utils.cli import Parser, amount, guarded, whole, with_hyphens
 from utils.errors import ConfigError
@@ -77,7 +78,7 @@ def run(flags: Any) -> int:
     if flags.json:
         print(json.dumps([finding.row for one in measured for finding in one.findings], allow_nan=False))
         return 0
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
+    console = PlainConsole(sys.stdout, WIDTH)
     for one in measured:
         show(one, console)
     if flags.out:

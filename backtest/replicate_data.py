@@ -294,10 +294,8 @@ def samples_of(paths: Sequence[Path], symbols: Sequence[str], progressed: Progre
                 yield sample
     if not found:
         asked = f" of {', '.join(symbols)}" if symbols else ""
-        raise DataError(
-            f"--data: expected books or quotes{asked}, saw {', '.join(sorted(heard)) or 'no symbol'}"
-            " without any; name other recordings or symbols"
-        )
+        others = f"other events, of {', '.join(sorted(heard))}" if heard else "no market's events"
+        raise DataError(f"--data: expected books or quotes{asked}, saw {others}; name other recordings or symbols")
 
 
 def mock_sample(seed: int, hours: float, progressed: Progressed, preset: str = "large-tick") -> Sample:

@@ -146,9 +146,9 @@ class Screen:
 class PlainConsole(Console):
     """A console that prints texts as they are, and leaves a closed pipe to the entry point."""
 
-    def __init__(self, file: Any) -> None:
-        # as wide as the terminal, or WIDTH where there is none
-        super().__init__(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else WIDTH)
+    def __init__(self, file: Any, width: int = WIDTH) -> None:
+        # as wide as the terminal, or `width` where there is none
+        super().__init__(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
 
     def on_broken_pipe(self) -> None:
         """Raise what rich would turn into exit code 1."""

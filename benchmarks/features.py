@@ -182,7 +182,7 @@ PARTS = {"batch": bench_batch, "live": bench_live}
 def build_parser() -> Parser:
     """The flags."""
     parser = Parser(prog="python -m benchmarks.features", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: both")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help="batch, live; default: both")
     parser.add_argument("--rounds", type=whole, default=11, help="interleaved rounds; default 11")
     return parser
 

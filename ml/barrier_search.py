@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from ml.columns import one_column
 from ml.inputs import ScalpMarket
 from ml.outcomes import OUTCOME, trade_from
 from ml.resampling import mean_interval
@@ -157,26 +158,37 @@ def grid(
         ConfigError: a list that is empty or holds what is no distance or horizon.
         DataError: those bars are too few for a volatility.
     """
-    for name, values, least in (("takes", takes, 0.0), ("stops", stops, 0.0), ("horizons", horizons, 0.5)):
-        if values is not None and not (len(values) and all(least < value <= MOST for value in values)):
-            raise ConfigError(f"{name}: expected positive numbers up to {MOST:g}, saw {list(values)}; correct them")
-    if horizons is None:
-        horizons = sorted({max(1, round(factor * float(market.params[0].horizon))) for factor in HORIZONS})
+    takes, stops, lasting = _named(takes, "takes"), _named(stops, "stops"), _named(horizons, "horizons", whole=True)
+    if lasting is None:
+        lasting = sorted({max(1.0, round(factor * float(market.params[0].horizon))) for factor in HORIZONS})
     sigma = market.features("ewma_vol_120_bps")["ewma_vol_120_bps"][:rows]
     sigma = sigma[np.isfinite(sigma)]
     if len(sigma) == 0 and (takes is None or stops is None):
         raise DataError(f"expected a volatility among the first {rows} bars, saw none; use more bars, or name a grid")
     least = LEAST_COSTS * market.costs()[1]
 
-    def distances(given: Sequence[float] | None, h: int) -> list[float]:
-        scaled = (factor * float(np.median(sigma)) * math.sqrt(h) for factor in SIGMAS) if given is None else given
-        return sorted({round(max(least, one), 1) if given is None else float(one) for one in scaled})
+    def distances(given: Sequence[float] | None, h: float) -> list[float]:
+        if given is not None:
+            return list(given)
+        return sorted({round(max(least, factor * float(np.median(sigma)) * math.sqrt(h)), 1) for factor in SIGMAS})
 
     return tuple(
         Candidate(side, take, stop, int(h))
-        for side, h in product(sides, horizons)
-        for take, stop in product(distances(takes, int(h)), distances(stops, int(h)))
+        for side, h in product(sides, lasting)
+        for take, stop in product(distances(takes, h), distances(stops, h))
     )
+
+
+def _named(values: Sequence[float] | None, name: str, *, whole: bool = False) -> list[float] | None:
+    """What a user names of a grid, each once: the same candidate twice would count as two trials."""
+    if values is None:
+        return None
+    given = one_column(values, name)
+    fits = (given > 0.0) & (given <= MOST) & ((given == np.floor(given)) | (not whole))
+    if not (len(given) and fits.all()):
+        kind = "whole numbers of bars" if whole else "numbers"
+        raise ConfigError(f"{name}: expected positive {kind} up to {MOST:g}, saw {given.tolist()}; correct them")
+    return sorted(set(given.tolist()))
 
 
 def params_of(market: ScalpMarket, candidate: Candidate) -> Rows:
@@ -245,8 +257,8 @@ def search(
         ConfigError: as `grid`; fewer than 1 fold.
         DataError: too few bars for the folds and the longest horizon.
     """
-    if folds < 1:
-        raise ConfigError(f"folds: expected at least 1, saw {folds}; name more")
+    if not (isinstance(folds, int) and folds >= 1):
+        raise ConfigError(f"folds: expected a whole number of at least 1, saw {folds!r}; correct it")
     rows = len(market.bars)
     # half of the first run: the scale of the grid knows no bar that is scored
     trials = grid(market, rows // (2 * (folds + 1)), tuple(sides), takes, stops, horizons)

@@ -94,11 +94,12 @@ def favourability(
         horizon: h, bars; None = `risk.horizon` of the settings.
 
     Raises:
-        ConfigError: an unknown component, a weight below 0, weights without any data, or a horizon under 1.
+        ConfigError: an unknown component, a weight that is no number of 0 or more, weights without any data, or a
+            horizon that is no whole number above 0.
     """
     h = int(market.params[0].horizon) if horizon is None else horizon
-    if h < 1:
-        raise ConfigError(f"horizon: expected at least 1 bar, saw {h}; name a longer one")
+    if not (isinstance(h, (int, np.integer)) and h >= 1):
+        raise ConfigError(f"horizon: expected a whole number of bars, at least 1, saw {h!r}; correct it")
     asked = _checked(WEIGHTS if weights is None else weights)
     found = market.features("ewma_vol_20_bps", "to_funding_min")
     sigma = found["ewma_vol_20_bps"] * math.sqrt(h)
@@ -135,7 +136,7 @@ def _checked(weights: Mapping[str, float]) -> Mapping[str, float]:
     for name, weight in weights.items():
         if name not in WEIGHTS:
             raise ConfigError(f"weights: expected components among {', '.join(WEIGHTS)}, saw {name!r}; rename it")
-        if not 0.0 <= weight < math.inf:
+        if not (isinstance(weight, (int, float)) and 0.0 <= weight < math.inf):
             raise ConfigError(f"weights: expected a number of 0 or more for {name}, saw {weight!r}; correct it")
     return weights
 
@@ -220,9 +221,13 @@ def favourability_test(
         **terms: costs and more, see `Terms`.
 
     Raises:
-        ConfigError: as `favourability`.
+        ConfigError: as `favourability`; `first` under 0, or fewer than 2 draws.
         DataError: fewer than 10 blocks of bars with a score.
     """
+    if first < 0:
+        raise ConfigError(f"first: expected a row from 0 on, saw {first}; count from the first bar")
+    if draws < 2:
+        raise ConfigError(f"draws: expected at least 2 bootstrap samples for an interval, saw {draws}; take more")
     market = read_market(data, **terms)
     found = favourability(market, weights=weights, horizon=horizon)
     equal = favourability(market, weights=EQUAL, horizon=horizon)

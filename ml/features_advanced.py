@@ -248,8 +248,9 @@ def find_best_scalping_params(
 
     Formula: `ml.barrier_search.search` over every closed bar, long and short, or over a signal's bars. Traded only if,
     out of sample, the 95 % interval of the net lies above 0 and PSR >= .95 on 100 stretches of time, DSR >= .95, and
-    at most 2 % of the trades met a bar with both barriers. Size is small against volume: no impact, cap or liquidation;
-    funding is not charged.
+    at most 2 % of the trades met a bar with both barriers. Bars with a column `spread_bps` pay half its median each
+    time they cross, unless `half_spread_bps` says otherwise. Size is small against volume: no impact, cap or
+    liquidation; funding is not charged.
     Unit: bps, bars, fractions. NaN: no trades. Source: quantities as named there.
 
     Args:
@@ -269,6 +270,9 @@ def find_best_scalping_params(
     """
     source = microstructure._market if isinstance(microstructure, MicrostructureScore) else microstructure  # noqa: SLF001 - ours
     market = read_market(source, **terms)
+    spreads = market.extras.get("spread_bps", np.empty(0))
+    if terms.get("half_spread_bps") is None and np.isfinite(spreads).any():
+        market = read_market(market, half_spread_bps=float(np.nanmedian(spreads)) / 2.0)
     every = np.ones(len(market.bars))
     sides: dict[Side, Floats] = {"long": every, "short": -every}
     if signal is not None:

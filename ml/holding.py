@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ml.columns import variance_of_sum
+from ml.columns import one_column, variance_of_sum
 from ml.momentum import fit_decay
 from ml.resampling import finite, mean_interval
 from utils.errors import ConfigError
@@ -37,11 +37,23 @@ class Decay:
 def break_even_holding(decay: Decay, cost_bps: float) -> float | None:
     """Time after which the edge has paid the round trip.
 
-    Formula: h0 = -tau ln(1 - c / A). Unit: minutes. None: A does not exceed the cost c. Source: own.
+    Formula: h0 = -tau ln(1 - c / A). Unit: minutes. None: A does not exceed the cost c, or no tau. Source: own.
     """
-    if not decay.amplitude_bps > cost_bps:
+    if not decay.amplitude_bps > cost_bps or not decay.tau_minutes > 0.0:
         return None
     return -decay.tau_minutes * math.log1p(-max(cost_bps, 0.0) / decay.amplitude_bps)
+
+
+def weight_of_time(scarce: Scarce) -> float:
+    """The factor of x in `best_holding`'s roots.
+
+    Raises:
+        ConfigError: what is scarce is neither `rate` nor `sharpe`.
+    """
+    factors = {"rate": 1.0, "sharpe": 2.0}
+    if scarce not in factors:
+        raise ConfigError(f"scarce: expected rate or sharpe, saw {scarce!r}; choose one of these")
+    return factors[scarce]
 
 
 def best_holding(decay: Decay, cost_bps: float, scarce: Scarce = "rate") -> float | None:
@@ -55,10 +67,13 @@ def best_holding(decay: Decay, cost_bps: float, scarce: Scarce = "rate") -> floa
         decay: edge over time.
         cost_bps: round trip c, bps; where it is not above 0 the best rate is to leave at once: 0 minutes.
         scarce: what the trade uses up.
+
+    Raises:
+        ConfigError: another word for what is scarce.
     """
+    factor = weight_of_time(scarce)
     if not decay.amplitude_bps > cost_bps or not decay.tau_minutes > 0.0:
         return None
-    factor = {"rate": 1.0, "sharpe": 2.0}[scarce]
     share = cost_bps / decay.amplitude_bps
     if scarce == "rate" and share <= 0.0:
         return 0.0
@@ -146,10 +161,17 @@ def holding_period(
         scarce: what a trade uses up.
 
     Raises:
-        ConfigError: `longest` under 3 bars.
+        ConfigError: `longest` under 3 bars, sides not beside the bars, another word for what is scarce.
+        DataError: what is no column of numbers.
     """
     if longest < 3:
         raise ConfigError(f"longest: expected a horizon of at least 3 bars for a decay curve, saw {longest}; raise it")
+    weight_of_time(scarce)  # a wrong word is refused though no curve may come to need it
+    log_close, sides = one_column(log_close, "log_close"), one_column(sides, "sides")
+    if len(log_close) != len(sides):
+        raise ConfigError(
+            f"sides: expected a number beside each of {len(log_close)} bars, saw {len(sides)}; 0 or NaN where none is"
+        )
     half = len(log_close) // 2
     early, late = slice(0, half), slice(half, None)
     bars = np.array([h for h in horizons_up_to(longest) if h < half])

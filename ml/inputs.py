@@ -95,9 +95,14 @@ def read_market(data: ScalpMarket | Candles | Source, **terms: Unpack[Terms]) ->
         **terms: see `Terms`.
 
     Raises:
-        ConfigError: a cost that is no number, an unknown entry, symbol or timeframe.
+        ConfigError: an unknown term, a cost that is no number, an unknown entry, symbol or timeframe.
         DataError: bars that no exchange could have printed; the message names row and column.
     """
+    unknown = terms.keys() - Terms.__annotations__
+    if unknown:
+        raise ConfigError(
+            f"{min(unknown)}: expected one of {', '.join(Terms.__annotations__)}, saw another name; correct it"
+        )
     if isinstance(data, ScalpMarket):
         settled = [name for name in ("symbol", "timeframe", "settings") if terms.get(name) is not None]
         if settled:
@@ -164,7 +169,7 @@ def _repriced(market: ScalpMarket, terms: Terms) -> ScalpMarket:
             raise ConfigError(f"entry: expected one of {', '.join(ENTRIES)}, saw {kind!r}; choose one of these")
         params["entry_kind"] = ENTRIES[kind]
     if tick is not None:
-        if not 0.0 < tick < math.inf:
+        if not (isinstance(tick, (int, float)) and 0.0 < tick < math.inf):
             raise ConfigError(f"tick: expected a finite price step above 0, saw {tick!r}; correct it")
         instrument["tick"], instrument["per_tick"] = tick, per_step(tick)
     return replace(market, instrument=instrument, params=params)

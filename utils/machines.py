@@ -26,8 +26,8 @@ def run_all(work: Callable[..., T], jobs: Sequence[tuple[Any, ...]], cluster: st
         cluster: address of a Dask scheduler, `tcp://host:port`; empty = the cores of this machine.
 
     Raises:
-        ConfigError: a cluster is named, and the packages for it are not installed.
-        DataUnavailable: the cluster does not answer.
+        ConfigError: a cluster is named by what is no address, or the packages for it are not installed.
+        DataUnavailable: the cluster does not answer, or has no worker.
     """
     with machines(cluster):
         return list(joblib.Parallel(n_jobs=-1, prefer="threads")(joblib.delayed(work)(*job) for job in jobs))
@@ -48,10 +48,22 @@ def machines(cluster: str) -> Iterator[None]:
         ) from None
     try:
         client = Client(cluster, timeout=PATIENCE_S, set_as_default=False)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"compute.cluster: expected tcp://host:port or tls://host:port, or empty, saw {cluster!r}; correct it"
+        ) from error
     except (OSError, TimeoutError) as error:
         raise DataUnavailable(
             f"compute.cluster: expected a Dask scheduler at {cluster}, nothing answered in {PATIENCE_S} s; "
             "start it, correct the address, or leave the setting empty"
         ) from error
-    with client, joblib.parallel_config("dask", client=client):
-        yield
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE_S)
+        except TimeoutError as error:
+            raise DataUnavailable(
+                f"compute.cluster: expected workers at {cluster}, saw none in {PATIENCE_S} s; "
+                "start some (dask worker ADDRESS), or leave the setting empty"
+            ) from error
+        with joblib.parallel_config("dask", client=client):
+            yield

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -47,7 +50,7 @@ from features.fold import Source
 from features.inputs import QUOTE_ROW
 from features.microstructure import effective_spread, multi_level_ofi, realised_spread
 from ingest.synthetic import PRESETS, START_NS, event_blocks, synthetic_grid
-from tests.e2e.support import SHARED
+from tests.e2e.support import ROOT, SHARED
 from tests.ingest.test_tape_check import tape
 from tests.ingest.test_tape_play import bybit_book, diff, enveloped
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -561,12 +564,29 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(capsys, tmp_path, monkeypatch
     assert 1 == len(err.strip().splitlines())
 
 
+def test_a_tape_without_a_market_is_said_in_words(capsys, tmp_path):
+    (tmp_path / "empty.jsonl").touch()
+    code, _, err = asked(capsys, "--data", str(tmp_path))
+    assert 2 == code
+    assert "expected books or quotes, saw no market's events; name other recordings" in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX pipe")
+def test_a_reader_that_has_gone_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "backtest.replicate", "--synthetic", "--hours", "0.001"]
+    seen = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=ROOT, check=False)
+    os.close(writer)
+    assert 0 == seen.returncode
+
+
 def test_a_symbol_that_is_not_there_is_refused_with_those_that_are(capsys):
     if not SMALL.is_file():
         pytest.skip("the recordings are not beside this tree")
     code, _, err = asked(capsys, "--data", str(SMALL), "--symbol", "XRPUSDT", "--json")
     assert 2 == code
-    assert "of XRPUSDT, saw BTCUSDT, DOGEUSDT, ETHUSDT, SOLUSDT" in err
+    assert "of XRPUSDT, saw other events, of BTCUSDT, DOGEUSDT, ETHUSDT, SOLUSDT" in err
 
 
 def test_a_tape_of_two_markets_is_refused(capsys, tmp_path):

@@ -46,3 +46,11 @@ def test_a_peer_that_is_off_stops_the_benchmark(ours):
 def test_no_rounds_is_one_clear_sentence(capsys):
     assert main(["live", "--rounds", "0"]) == 2
     assert "--rounds: expected at least 1, saw 0" in capsys.readouterr().err
+
+
+def test_the_help_names_the_parts_and_nothing_else(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "PART" in shown
+    assert "[]}" not in shown

@@ -42,6 +42,16 @@ def test_a_closed_standard_output_loses_no_log(tmp_path):
     assert json.loads((tmp_path / "logs" / "run.json").read_text(encoding="utf-8"))["bars"] == 30
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX pipe")
+def test_a_reader_of_the_settings_that_has_gone_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, str(ROOT / "run_simulation.py"), "--show-config"]
+    seen = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (0, b"") == (seen.returncode, seen.stderr)
+
+
 def test_a_leverage_below_one_is_a_cautious_setting_not_a_bug(tmp_path):
     seen = run(tmp_path, "--json", SCALPER__RISK__MAX_LEVERAGE="0.5")
     assert seen.returncode == 0, seen.stderr

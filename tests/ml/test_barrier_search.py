@@ -132,6 +132,8 @@ def test_the_grid_is_scaled_with_volatility_and_never_under_five_round_trips():
 def test_a_grid_of_the_user_is_taken_as_it_is():
     chosen = grid(market(walk(500)), 100, ("long", "short"), (25.0,), (18.0, 9.0), (20,))
     assert {Candidate(side, 25.0, stop, 20) for side in ("long", "short") for stop in (18.0, 9.0)} == set(chosen)
+    # the same again is no further trial
+    assert chosen == grid(market(walk(500)), 100, ("long", "short"), (25.0,), (18.0, 9.0, 9.0), (20, 20))
     row = params_of(market(walk(500)), chosen[0])
     assert (25.0, 20.0) == (row["take_bps"][0], row["horizon"][0])
 
@@ -141,8 +143,11 @@ def test_a_grid_of_the_user_is_taken_as_it_is():
     [
         ({"takes": ()}, r"takes: expected positive numbers up to 100000, saw \[\]"),
         ({"stops": (10.0, -1.0)}, r"stops: expected positive numbers up to 100000, saw \[10.0, -1.0\]"),
-        ({"horizons": (0,)}, r"horizons: expected positive numbers up to 100000, saw \[0\]"),
-        ({"folds": 0}, "folds: expected at least 1, saw 0"),
+        ({"stops": (10.0, np.nan)}, r"stops: expected positive numbers up to 100000, saw \[10.0, nan\]"),
+        ({"horizons": (0,)}, r"horizons: expected positive whole numbers of bars up to 100000, saw \[0.0\]"),
+        ({"horizons": (0.6,)}, r"horizons: expected positive whole numbers of bars up to 100000, saw \[0.6\]"),
+        ({"folds": 0}, "folds: expected a whole number of at least 1, saw 0"),
+        ({"folds": 1.5}, "folds: expected a whole number of at least 1, saw 1.5"),
     ],
 )
 def test_a_grid_that_cannot_be_is_refused(asked, text):

@@ -100,8 +100,17 @@ def test_weights_that_cannot_be_are_refused(weights, text):
 
 
 def test_a_horizon_of_no_bars_is_refused():
-    with pytest.raises(ConfigError, match="horizon: expected at least 1 bar, saw 0"):
-        favourability(market(), horizon=0)
+    for horizon in (0, 1.5, math.nan, "20"):
+        with pytest.raises(ConfigError, match="horizon: expected a whole number of bars, at least 1, saw "):
+            favourability(market(), horizon=horizon)
+    with pytest.raises(ConfigError, match="weights: expected a number of 0 or more for cost_coverage, saw '1'"):
+        favourability(market(), weights={"cost_coverage": "1"})
+
+
+@pytest.mark.parametrize(("asked", "text"), [({"first": -5}, "first: expected a row"), ({"draws": 1}, "at least 2")])
+def test_a_test_that_cannot_be_is_refused(asked, text):
+    with pytest.raises(ConfigError, match=text):
+        favourability_test(MOODY, settings=SETTINGS, **asked)
 
 
 def test_where_volatility_lasts_the_score_foretells_the_move_beyond_costs():

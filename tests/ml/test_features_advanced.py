@@ -104,6 +104,15 @@ def test_the_score_carries_its_bars_and_costs_to_the_search(score):
     assert 12.5 == find_best_scalping_params(dear, horizons=(5, 10))["cost_stop_bps"]
 
 
+def test_the_search_pays_the_spread_that_the_score_pays():
+    wide = market_microstructure_score(MOODY.assign(spread_bps=20.0), settings=SETTINGS)
+    found = find_best_scalping_params(wide, horizons=(5,))
+    assert (18.5, 18.5) == (wide.cost_bps, found.cost_stop_bps)
+    assert 9.5 == find_best_scalping_params(wide, horizons=(5,), half_spread_bps=1.0).cost_stop_bps
+    unknown = MOODY.assign(spread_bps=np.nan)
+    assert 9.0 == find_best_scalping_params(unknown, horizons=(5,), settings=SETTINGS).cost_stop_bps
+
+
 def test_a_driftless_walk_is_no_trade_and_the_answer_says_why(score):
     found = find_best_scalping_params(score)
     assert (False, "no trade", None) == (found.trade, found.verdict, found["params"])

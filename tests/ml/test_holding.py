@@ -130,3 +130,20 @@ def test_few_signals_and_short_horizons_are_said():
     )
     with pytest.raises(ConfigError, match="longest: expected a horizon of at least 3 bars"):
         holding_period(closes, sides, 5.0, 9.0, 2)
+
+
+def test_what_is_scarce_is_one_of_two_words_even_where_nothing_pays():
+    with pytest.raises(ConfigError, match="scarce: expected rate or sharpe, saw 'risk'"):
+        best_holding(GOLDEN, 13.0, "risk")
+    with pytest.raises(ConfigError, match="scarce: expected rate or sharpe, saw 'risk'"):
+        holding_period(np.zeros(200), np.ones(200), 1.0, 4.0, 20, "risk")
+
+
+def test_a_curve_without_a_time_constant_breaks_even_never():
+    assert break_even_holding(Decay(12.0, -1.0), 4.0) is None
+    assert break_even_holding(Decay(12.0, math.nan), 4.0) is None
+
+
+def test_sides_that_are_not_beside_the_bars_are_refused():
+    with pytest.raises(ConfigError, match="sides: expected a number beside each of 200 bars, saw 5"):
+        holding_period(np.zeros(200), np.ones(5), 1.0, 4.0, 20)

@@ -92,6 +92,8 @@ def test_a_column_beside_the_candles_that_cannot_be_is_refused(column, value, te
         ({"taker_bps": float("nan")}, "taker_bps: expected a number from -10 to 1000 bps, saw nan"),
         ({"slippage_bps": -1.0}, "slippage_bps: expected a number from 0 to 1000 bps, saw -1.0"),
         ({"tick": 0.0}, "tick: expected a finite price step above 0, saw 0.0"),
+        ({"tick": "0.1"}, "tick: expected a finite price step above 0, saw '0.1'"),
+        ({"taker_fee_bps": 9.0}, "taker_fee_bps: expected one of symbol, timeframe, .*, tick, saw another name"),
         ({"timeframe": "1h"}, "timeframe: expected 5m as the bars of frame are, seen 1h"),
     ],
 )

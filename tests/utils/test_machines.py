@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from utils import machines
 from utils.config import load_settings
@@ -34,6 +35,21 @@ def test_a_cluster_that_does_not_answer_is_named(monkeypatch):
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(DataUnavailable, match=f"expected a Dask scheduler at {address}, nothing answered in 0.5 s"):
             machines.run_all(total, [(np.ones(2), 1)], address)
+
+
+@pytest.mark.parametrize("address", ["http://x", "nonsense", 5])
+def test_what_is_no_address_is_refused_before_anybody_is_asked(address):
+    with pytest.raises(ConfigError, match=r"compute.cluster: expected tcp://host:port or tls://.*, saw"):
+        machines.run_all(total, [(np.ones(2), 1)], address)
+
+
+def test_a_cluster_without_workers_is_said(monkeypatch):
+    monkeypatch.setattr(machines, "PATIENCE_S", 0.5)
+    with (
+        LocalCluster(n_workers=0, processes=True, dashboard_address=None, host="127.0.0.1") as empty,
+        pytest.raises(DataUnavailable, match=r"expected workers at tcp://.*, saw none in 0.5 s"),
+    ):
+        machines.run_all(total, [(np.ones(2), 1)], empty.scheduler_address)
 
 
 @pytest.mark.parametrize("address", ["tcp://10.0.0.5:8786", "tls://head.example:8786", ""])
