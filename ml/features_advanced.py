@@ -179,7 +179,9 @@ def _reasons(market: ScalpMarket, found: Favourability, held: Holding, stale: bo
     """What a reader has to know of a score, each a sentence without its full stop."""
     coverage, cost = found.coverage[-1], found.cost_bps[-1]
     said = []
-    if math.isnan(found.score[-1]):
+    if math.isnan(cost):
+        said.append("score unknown: the last bar has no spread_bps, and so no cost")
+    elif math.isnan(found.score[-1]):
         said.append(f"score unknown: {len(market.bars)} bars are too few for ranks among the days before")
     else:
         parts = ", ".join(f"{name} {100 * weight:.0f} %" for name, weight in found.weights.items() if weight > 0.0)

@@ -104,6 +104,12 @@ def test_the_score_carries_its_bars_and_costs_to_the_search(score):
     assert 12.5 == find_best_scalping_params(dear, horizons=(5, 10))["cost_stop_bps"]
 
 
+def test_a_missing_spread_is_named_as_the_reason_of_a_score_that_is_not_known():
+    found = market_microstructure_score(MOODY.assign(spread_bps=math.nan), settings=SETTINGS)
+    assert math.isnan(found.scalping_favorability)
+    assert "score unknown: the last bar has no spread_bps, and so no cost" in found.reasons
+
+
 def test_the_search_pays_the_spread_that_the_score_pays():
     wide = market_microstructure_score(MOODY.assign(spread_bps=20.0), settings=SETTINGS)
     found = find_best_scalping_params(wide, horizons=(5,))
