@@ -190,7 +190,7 @@ def print_config(loaded: Loaded, *, as_json: bool) -> int:
         return 0
     from rich.table import Table
 
-    from backtest.screen import PlainConsole
+    from utils.console import PlainConsole
 
     table = Table("setting", "value", "unit", "range", "source", box=None, pad_edge=False)
     for row in rows:

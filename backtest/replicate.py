@@ -23,9 +23,9 @@ from rich.text import Text
 
 from backtest.replicate_data import Sample, mock_sample, samples_of, tapes_in
 from backtest.replicate_studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Measured, measure
-from backtest.screen import PlainConsole
 from ingest.tape_check import WIDTH
 from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.console import PlainConsole
 from utils.errors import ConfigError
 from utils.meter import Meter
 from utils.symbols import normalise_symbol

@@ -8,13 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
 from rich.text import Text
 
 from backtest.market import Market
 from backtest.sim_loop import SimulationResult, Watch
 from backtest.summary import WIDTH, last_words, one_line, summary
 from exec.engine import JournalRows
+from utils.console import PlainConsole
 from utils.meter import PAUSE_S, Meter
 from utils.rows import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, NS_PER_MINUTE, OPENED
 
@@ -37,8 +37,8 @@ class Screen:
     def __init__(self, *, as_json: bool, quiet: bool, pause_s: float = PAUSE_S) -> None:
         self._json = as_json
         self._shown = not (as_json or quiet)
-        self._out = PlainConsole(sys.stdout)
-        self._err = PlainConsole(sys.stderr)
+        self._out = PlainConsole(sys.stdout, WIDTH)
+        self._err = PlainConsole(sys.stderr, WIDTH)
         self._pause_s = pause_s
         self._meter: Meter | None = None
         self._lines = 0
@@ -141,18 +141,6 @@ class Screen:
             self._out.print(summary(result))
             for line in last_words(result):
                 self._out.print(line, soft_wrap=True)
-
-
-class PlainConsole(Console):
-    """A console that prints texts as they are, and leaves a closed pipe to the entry point."""
-
-    def __init__(self, file: Any, width: int = WIDTH) -> None:
-        # as wide as the terminal, or `width` where there is none
-        super().__init__(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
-
-    def on_broken_pipe(self) -> None:
-        """Raise what rich would turn into exit code 1."""
-        raise BrokenPipeError
 
 
 def first_line(source: str, *, synthetic: bool) -> Text:

@@ -26,6 +26,7 @@ from ingest.tape_file import Line, TapeReader
 from ingest.tape_play import Player, recognise
 from ingest.tape_record import Recorded, Recorder, record
 from utils.cli import Parser, guarded, with_hyphens
+from utils.console import PlainConsole
 from utils.errors import ConfigError
 from utils.log import event as log
 from utils.meter import Meter
@@ -139,7 +140,7 @@ def _check(flags: Any) -> int:
     if flags.json:
         print(json.dumps(report_of(found), allow_nan=False))
     else:
-        show(found, Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False))
+        show(found, PlainConsole(sys.stdout, WIDTH))
     return 0
 
 

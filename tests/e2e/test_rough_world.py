@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
 from backtest.market import synthetic_market
 from backtest.sim_loop import run_simulation
+from tests.wire import R0, bybit_book
 from utils.config import Settings
 from utils.errors import ConfigError
 from utils.journal import LEFTOVER_S, Journal, alone
@@ -43,11 +45,17 @@ def test_a_closed_standard_output_loses_no_log(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX pipe")
-def test_a_reader_of_the_settings_that_has_gone_is_no_error():
+@pytest.mark.parametrize(
+    "command", [["run_simulation.py", "--show-config"], ["-m", "ingest.tape", "check", "one.jsonl.zst"]]
+)
+def test_a_reader_of_a_table_that_has_gone_is_no_error(tmp_path, command):
+    line = b'{"recv_ns":%d,"msg":%s}\n' % (R0, bybit_book(1, "99 1", "101 1", "snapshot"))
+    (tmp_path / "one.jsonl.zst").write_bytes(zstandard.compress(line))
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, str(ROOT / "run_simulation.py"), "--show-config"]
-    seen = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    started = [sys.executable, *(str(ROOT / word) if word.endswith(".py") else word for word in command)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    seen = subprocess.run(started, cwd=tmp_path, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
     os.close(writer)
     assert (0, b"") == (seen.returncode, seen.stderr)
 
