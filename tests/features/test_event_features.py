@@ -274,3 +274,13 @@ def test_every_registered_feature_conforms_on_recorded_events(path, most):
         # a short recording does not fill the longest windows
         allowed = [[], ["it has no value on any of the inputs"]]
         assert {} == {name: problem for name, problem in found.items() if problem not in allowed}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [one for one in recordings() if "480s" in (one.id or "")])
+def test_on_a_recording_of_minutes_every_event_feature_has_values(path):
+    symbol = path.stem.split("_")[0]
+    for source, rows in rows_of(replay(path, kinds=("book", "trades")), [symbol]).items():
+        values = matrix(feature_set(source=source).batch(rows))
+        shares = np.isfinite(values).mean(axis=0)
+        assert (shares > 0.3).all(), dict(zip(feature_set(source=source).names, shares, strict=True))
