@@ -13,7 +13,7 @@ import numpy as np
 from features.events import BAND_BPS, BOOK_EVENT, LEVELS, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT
 from features.fold import Source
 from utils.book import ASKS, BIDS
-from utils.rows import BAR, BPS, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
+from utils.rows import BAR, BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
 
 #: A price of the dice's market, quote, and its tick.
 PRICE, TICK = 60_000.0, 0.1
@@ -187,7 +187,7 @@ def hard_trades(rows: int = 3000) -> Iterator[tuple[str, Rows]]:
     burst["ts"] = burst["ts"] // (300 * NS_PER_MS) * (300 * NS_PER_MS)
     yield "many prints of one time", burst
     night = trades.copy()
-    night["ts"] += 86_400 * NS_PER_S - night["ts"][1800] % (86_400 * NS_PER_S)
+    night["ts"] += NS_PER_DAY - night["ts"][1800] % NS_PER_DAY
     night["qty"][1800:] *= 7.0
     yield "midnight", night
     lost = trades.copy()

@@ -116,7 +116,6 @@ class PreparedTrade(Protocol):
     side: int
     price: float
     qty: float
-    signed: float  # side x qty, base
 
 
 class SharedTrade(Protocol):
@@ -251,7 +250,6 @@ def prepare_trade(shared: SharedTrade, event: TradeEventRow, row: PreparedTrade)
     row.side = event.side
     row.price = event.price
     row.qty = event.qty
-    row.signed = event.side * event.qty
 
 
 @compiled

@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features.inputs import Book, sides, top_of
 from utils.book import TopRow
 from utils.compiled import compiled
@@ -39,6 +42,13 @@ def spread_of(top: TopRow) -> float:
     Source: Huang and Stoll 1996.
     """
     return (top.ask - top.bid) / (0.5 * (top.bid + top.ask)) / BPS
+
+
+@compiled
+def fill_spreads(tops: Rows, out: NDArray[np.float64]) -> None:
+    """Write `spread_of` of each row, bps."""
+    for i in range(len(tops)):
+        out[i] = spread_of(tops[i])
 
 
 @compiled

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.inputs import Quotes, Trades, of_one_symbol, quote_rows, trade_rows
+from features.orderflow import fill_spreads
 from utils.errors import ConfigError, DataError
 from utils.rows import BPS, NS_PER_S, Rows
 
@@ -152,7 +153,8 @@ def _level(book: Rows, measure: str) -> NDArray[np.float64]:
     if measure == "depth":
         depth: NDArray[np.float64] = book["near_bid"] + book["near_ask"]
         return depth
-    spread: NDArray[np.float64] = (book["ask"] - book["bid"]) / (0.5 * (book["ask"] + book["bid"])) / BPS
+    spread = np.empty(len(book))
+    fill_spreads(book, spread)
     return spread
 
 

@@ -11,10 +11,9 @@ from features.bars import MINUTES_PER_DAY
 from features.events import PRINT, QUOTE, QUOTES
 from features.fold import Rule
 from features.windows import BUCKETS
-from utils.rows import NS_PER_MINUTE, NS_PER_S, Rows
+from utils.rows import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, Rows
 
 Mask = NDArray[np.bool_]
-NS_PER_DAY = 86_400 * NS_PER_S
 #: Buckets by which sums of thousands of floats may differ.
 ROUNDING = 1e-6
 

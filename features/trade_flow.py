@@ -27,11 +27,10 @@ from features.windows import (
     time_params,
 )
 from utils.compiled import compiled
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_DAY, NS_PER_S
 
 #: Prints that set the first bucket volume of VPIN.
 CALIBRATION = 500
-NS_PER_DAY = 86_400 * NS_PER_S
 
 
 class Sided(Protocol):

@@ -32,13 +32,12 @@ from ingest.web import Key, Service
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataError, DataUnavailable, ProtocolError, StorageError
 from utils.log import event
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_DAY, NS_PER_S
 
 MAX_PAGES = 10  # of one fetch, whatever the links say
 COINGECKO_PAGE = 20  # headlines, the most it allows
 RECORD_EVERY_S = 300.0  # between two snapshots; plans count requests by the month
 SUFFIX = ".jsonl.zst"
-NS_PER_DAY = 86_400 * NS_PER_S
 NO_KEY = (
     "news: expected CRYPTOPANIC_TOKEN, or COINGECKO_API_KEY of a paid plan with ingest.coingecko_plan: pro, saw none;"
     " a CoinGecko demo key has no news, so set CRYPTOPANIC_TOKEN in the environment or in .env"

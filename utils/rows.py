@@ -280,6 +280,7 @@ EQUITY = layout_of(EquityRow)
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_S
+NS_PER_DAY = 86_400 * NS_PER_S
 BPS = 1e-4
 
 # Codes inside records, and their one name table each. Index 0 is "none".
