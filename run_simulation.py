@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from backtest.cli import main
+        from backtest.run.cli import main
 
         sys.exit(main())
     except KeyboardInterrupt:  # while Python was still loading

@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backtest.replicate_data import Sample, mock_sample, samples_of, tapes_in
-from backtest.replicate_studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Measured, measure
-from ingest.tape_check import WIDTH
-from utils.cli import Parser, amount, guarded, whole, with_hyphens
-from utils.console import PlainConsole
+from backtest.replication.data import Sample, mock_sample, samples_of, tapes_in
+from backtest.replication.studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Measured, measure
+from ingest.tapes.check import WIDTH
 from utils.errors import ConfigError
-from utils.meter import Meter
-from utils.symbols import normalise_symbol
+from utils.market.symbols import normalise_symbol
+from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.shell.console import PlainConsole
+from utils.shell.meter import Meter
 
 #: Of the mock market, where no flag says.
 USUAL_SEED, USUAL_HOURS = 7, 1.0
@@ -67,12 +67,12 @@ def run(flags: Any) -> int:
     for sample in _samples(flags):
         one = measure(sample)
         if flags.out and one.drawn:
-            from backtest.replicate_plots import save_sheet
+            from backtest.replication.plots import save_sheet
 
             save_sheet(one, flags.out)
         measured.append(replace(one, drawn={}))
     if flags.out:
-        from backtest.replicate_plots import save_forest
+        from backtest.replication.plots import save_forest
 
         save_forest(measured, flags.out)
     if flags.json:

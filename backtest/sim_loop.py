@@ -18,18 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.market import BOOK_AT_CLOSE, Market, build_market, read_sources
-from backtest.strategies import Strategy, ask
+from backtest.data.market import BOOK_AT_CLOSE, Market, build_market, read_sources
+from backtest.run.strategies import Strategy, ask
 from exec.columns import Columns, equity_columns, order_columns, signal_columns, trade_columns
 from exec.engine import TABLES, Engine, JournalRows, joined
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.config import Settings, load_settings
-from utils.costs import break_even_win_rate, round_trip_costs
 from utils.errors import ConfigError
-from utils.journal import Journal, csv_text, decision_hash, plain
-from utils.kpi_summary import summarise
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
+from utils.market.costs import break_even_win_rate, round_trip_costs
+from utils.records.files import Journal, csv_text, decision_hash, plain
+from utils.records.schema import SCHEMA_VERSION, TIME_COLUMNS
 from utils.rows import (
     CANCELLED,
     CLOSED,
@@ -48,8 +48,8 @@ from utils.rows import (
     STATUS_NAMES,
     Rows,
 )
-from utils.schema import SCHEMA_VERSION, TIME_COLUMNS
-from utils.version import version
+from utils.shell.version import version
+from utils.summary import summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -388,7 +388,7 @@ def run_simulation(
         live: begin to decide with the first bar of the stream, and go on bar by bar.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
-        tell: told of each instant of the stream (`backtest.exchange.Instant`) when it has been decided.
+        tell: told of each instant of the stream (`backtest.run.exchange.Instant`) when it has been decided.
 
     Raises:
         DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.
@@ -399,7 +399,7 @@ def run_simulation(
     began = time.perf_counter()
     settings = load_settings().settings if settings is None else settings
     if data is None:
-        from backtest.exchange import run_on_exchange
+        from backtest.run.exchange import run_on_exchange
 
         asked = settings.market
         names, length = symbol or asked.symbol, tf or asked.timeframe
@@ -484,6 +484,6 @@ def conclude(
 
 
 if __name__ == "__main__":
-    from backtest.cli import main
+    from backtest.run.cli import main
 
     sys.exit(main(real=True))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtest.market import Market
+from backtest.data.market import Market
 from backtest.sim_loop import chunks, params_of
 from exec.engine import Engine
 from features.fold import FeatureSet

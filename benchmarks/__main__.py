@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.market import Market
+from backtest.data.market import Market
 from backtest.sim_loop import simulate
 from backtest.sweep import Branch, SignalMaker, run_branches
 from benchmarks import kernel as bare

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ingest.cache import TimedCache
 from ingest.prices import Candles, get_ohlcv
 from ingest.replay_server import Fault, ReplayServer
-from ingest.venue import close_venues
-from utils.cli import Parser, guarded, whole, with_hyphens
+from ingest.rest.cache import TimedCache
+from ingest.rest.venue import close_venues
 from utils.config import IngestSettings
 from utils.errors import ConfigError
+from utils.shell.cli import Parser, guarded, whole, with_hyphens
 
 POLL_S, LIFE_S = 3.0, 15.0
 ROUND_TRIPS_S = (0.050, 0.150)

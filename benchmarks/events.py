@@ -21,15 +21,15 @@ import numba
 import numpy as np
 
 from benchmarks.wire import RECORDING, RECORDINGS, Message, Messages, made, recorded
-from features.events import BOOK_EVENT, show
 from features.fold import FeatureSet, Source, matrix
 from features.registry import BOOK_FEATURES, feature_set
-from ingest.bybit_protocol import BybitProtocol
-from ingest.streams import Stream
-from utils.book import change, new_books
-from utils.cli import Parser, guarded, whole, with_hyphens
+from features.rows.events import BOOK_EVENT, show
+from ingest.venues.bybit.protocol import BybitProtocol
+from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError
+from utils.market.book import change, new_books
 from utils.rows import Rows
+from utils.shell.cli import Parser, guarded, whole, with_hyphens
 from utils.types import BookDelta, BookSnapshot
 
 #: Most microseconds a message that all book features together may cost in batch.

@@ -34,14 +34,14 @@ import rich.console
 import rich.progress
 
 from ingest.box.faults import FAULT_KINDS, Fault
-from ingest.live import LiveFeed
-from ingest.protocol import WAIT_NS
+from ingest.live.feed import LiveFeed
 from ingest.replay_server import ReplayServer
-from ingest.streams import BookView, Stream
-from utils.cli import Parser, guarded, whole, with_hyphens
+from ingest.wire.core import WAIT_NS
+from ingest.wire.streams import BookView, Stream
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.rows import NS_PER_S
+from utils.shell.cli import Parser, guarded, whole, with_hyphens
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, Level, MarketEvent
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

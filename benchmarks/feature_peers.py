@@ -47,8 +47,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.volatility import BUCKET_MINUTES, BUCKETS, GARMAN, PARKINSON
-from features.windows import half_life_weight
+from features.folds.volatility import BUCKET_MINUTES, BUCKETS, GARMAN, PARKINSON
+from features.folds.windows import half_life_weight
 from utils.rows import NS_PER_MINUTE, Rows
 
 Column = NDArray[np.float64]

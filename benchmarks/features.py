@@ -31,9 +31,9 @@ from benchmarks.inputs import market_bars
 from benchmarks.plain_vector import plain_vector
 from benchmarks.timing import interleaved, line, per_bar, ratio
 from features.registry import FEATURES, feature_set
-from utils.cli import Parser, guarded, whole, with_hyphens
 from utils.errors import ConfigError, InvariantError
 from utils.rows import Rows
+from utils.shell.cli import Parser, guarded, whole, with_hyphens
 
 #: Roots of differences that come near 0, where a root magnifies rounding: compared before the root is drawn.
 ROOTS = ("parkinson_20_bps", "garman_klass_20_bps", "roll_spread_20_bps")

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Generator
 from math import log, nan, sqrt
 
-from features.volatility import BUCKET_MINUTES, BUCKETS, GARMAN, PARKINSON
-from features.windows import half_life_weight
+from features.folds.volatility import BUCKET_MINUTES, BUCKETS, GARMAN, PARKINSON
+from features.folds.windows import half_life_weight
 from utils.rows import NS_PER_MINUTE
 
 #: Close time (ns), open, high, low, close, volume, volume bought by takers.

@@ -22,11 +22,11 @@ import numpy as np
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from ingest.live import LiveFeed
-from ingest.streams import Stream
-from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from ingest.live.feed import LiveFeed
+from ingest.wire.streams import Stream
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import DataUnavailable
+from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
 from utils.types import BookSnapshot
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,10 +27,10 @@ import numba
 import zstandard
 
 from features.orderflow import measures
-from ingest.bybit_protocol import BybitProtocol
-from ingest.streams import Stream
-from utils.cli import Parser, guarded, whole, with_hyphens
+from ingest.venues.bybit.protocol import BybitProtocol
+from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError
+from utils.shell.cli import Parser, guarded, whole, with_hyphens
 from utils.types import Level
 
 RECORDING = "bybit_v5/linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from backtest.market import Market, build_market, read_sources, synthetic_market
+from backtest.data.market import Market, build_market, read_sources, synthetic_market
 from backtest.sim_loop import run_simulation
 from utils.config import load_settings
 

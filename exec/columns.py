@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from exec.orders import ORDER_REASONS
 from risk.guard import RULE_NAMES, RULE_SIGNS
+from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
 from utils.rows import ACTION_NAMES, EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES, STATUS_NAMES, Rows
-from utils.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
 
 #: A table: column name to values; times int64 ns UTC, texts str, ids int (0 = not applicable), the rest float64.
 Columns = dict[str, NDArray[Any]]

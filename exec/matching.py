@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 from exec.slippage import taker_price
-from utils.barriers import first_touch, limit_fill
 from utils.compiled import compiled
+from utils.market.barriers import first_touch, limit_fill
 from utils.rows import (
     LIMIT,
     LIQUIDATION,

@@ -8,8 +8,8 @@ from exec.matching import CROSSES, WAITS, match_entry, match_exit
 from exec.slippage import taker_price
 from risk.portfolio import close_position, open_position
 from risk.stops import move_trail
-from utils.barriers import floor_to, resting_price
 from utils.compiled import compiled
+from utils.market.barriers import floor_to, resting_price
 from utils.rows import (
     BPS,
     END_OF_DATA,

@@ -18,6 +18,7 @@ from exec.decisions import decide_exit
 from exec.engine import Engine, JournalRows, admit
 from exec.orders import ORDER_REASONS, end_entry
 from risk.guard import RULE_NAMES, RULE_SIGNS
+from utils.market.timeframes import normalise_timeframe, parse_timeframe
 from utils.rows import (
     BAR,
     CANCELLED,
@@ -37,7 +38,6 @@ from utils.rows import (
     TRADE,
     Rows,
 )
-from utils.timeframes import normalise_timeframe, parse_timeframe
 from utils.types import (
     Bar,
     Decision,

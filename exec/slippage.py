@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from utils.barriers import crossed
 from utils.compiled import compiled
+from utils.market.barriers import crossed
 from utils.rows import BPS, BarRow, InstrumentRow, ParamsRow
 
 #: A bar's range over its volatility: Parkinson's 2 sqrt(ln 2), so sigma = ln(high / low) / RANGE_TO_SIGMA.

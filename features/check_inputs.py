@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from features.events import BAND_BPS, BOOK_EVENT, LEVELS, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT
 from features.fold import Source
-from utils.book import ASKS, BIDS
+from features.rows.events import BAND_BPS, BOOK_EVENT, LEVELS, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT
+from utils.market.book import ASKS, BIDS
 from utils.rows import BAR, BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
 
 #: A price of the dice's market, quote, and its tick.

@@ -22,8 +22,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from features.bars import BAR_ROW, BAR_SHARED, prepare_bar
-from features.events import (
+from features.rows.bars import BAR_ROW, BAR_SHARED, prepare_bar
+from features.rows.events import (
     BOOK_EVENT,
     BOOK_ROW,
     BOOK_SHARED,

@@ -1,8 +1,8 @@
 """Microstructure of a market as research asks for it: rows in, numbers out, by the folds that live features are.
 
-Everything takes what users hold (`features.inputs`): trades as ccxt gives them, DataFrames, nouns or rows; order books
-as snapshots in a sequence, or BOOK_EVENT rows of a recording (`event_features.rows_of`). What cannot be computed is
-NaN, what is wrong is a DataError. None of these is a forecast by itself: most explain the move of their own window.
+Everything takes what users hold (`features.rows.users`): trades as ccxt gives them, DataFrames, nouns or rows; order
+books as snapshots in a sequence, or BOOK_EVENT rows of a recording (`event_features.rows_of`). What cannot be computed
+is NaN, what is wrong is a DataError. None of these is a forecast by itself: most explain the move of their own window.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import (
+from features.fold import FeatureSet
+from features.folds.tape_flow import cost_bps, slope
+from features.folds.trade_flow import vpin as vpin_feature
+from features.folds.trade_flow import vpin_of
+from features.folds.volume import illiquidity
+from features.orderflow import DISTANCE_BPS, imbalance_of, leaning, weighed_depths, weighted_mid_of
+from features.rows.events import (
     BOOK_ROW,
     BOOK_SHARED,
     LEVELS,
@@ -25,15 +31,9 @@ from features.events import (
     prepare_book,
     prepare_tape,
 )
-from features.fold import FeatureSet
-from features.inputs import LONGEST_NS, Book, Quotes, Trades, book_rows, quote_rows, sides, tape_rows, trade_rows
-from features.orderflow import DISTANCE_BPS, imbalance_of, leaning, weighed_depths, weighted_mid_of
-from features.profile import VolumeProfile, volume_profile
-from features.resiliency import Resiliency, price_impact_decay
-from features.tape_flow import cost_bps, slope
-from features.trade_flow import vpin as vpin_feature
-from features.trade_flow import vpin_of
-from features.volume import illiquidity
+from features.rows.users import LONGEST_NS, Book, Quotes, Trades, book_rows, quote_rows, sides, tape_rows, trade_rows
+from features.studies.profile import VolumeProfile, volume_profile
+from features.studies.resiliency import Resiliency, price_impact_decay
 from utils.compiled import compiled
 from utils.errors import DataError
 from utils.rows import NS_PER_MS, NS_PER_S, Rows

@@ -1,7 +1,8 @@
 """Top-of-book measures: how wide the book is, which side is heavier, and where the price leans.
 
-Each is one compiled function over a TOP record (`utils.book`), and beside it the same number for what users hold: a
-ccxt order book, our BookSnapshot or BookView, or a pair of arrays. An empty side gives NaN, a crossed book an error.
+Each is one compiled function over a TOP record (`utils.market.book`), and beside it the same number for what users
+hold: a ccxt order book, our BookSnapshot or BookView, or a pair of arrays. An empty side gives NaN, a crossed book an
+error.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from features.inputs import Book, sides, top_of
-from utils.book import TopRow
+from features.rows.users import Book, sides, top_of
 from utils.compiled import compiled
 from utils.errors import DataError
+from utils.market.book import TopRow
 from utils.rows import BPS, Rows
 
 if TYPE_CHECKING:  # the model is fitted with what stands here
-    from features.micro_price import MicroPrice
+    from features.studies.micro_price import MicroPrice
 
 #: Distance from the mid at which a level weighs 1/e in `bid_ask_pressure`, bps.
 DISTANCE_BPS = 5.0
@@ -173,7 +174,7 @@ def micro_price(book: Book, model: MicroPrice) -> float:
 
     Args:
         book: as users hold it, or a row of ours.
-        model: what `features.micro_price.fit_micro_price` learned of this market.
+        model: what `features.studies.micro_price.fit_micro_price` learned of this market.
 
     Formula: m + sum over i of B^i g1 in the book's state.
     Unit: quote.

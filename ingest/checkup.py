@@ -1,7 +1,7 @@
 """What the doctor looks at: each check is a function that answers OK, WARN or FAIL, what was seen, and what mends it.
 
-The exchange is asked with the product's own code (`ingest.venue`, `ingest.live`, `ingest.news`), so that what is tested
-is what will be used.
+The exchange is asked with the product's own code (`ingest.rest.venue`, `ingest.live.feed`, `ingest.news`), so that what
+is tested is what will be used.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ingest.coingecko import fetch_prices
-from ingest.live import LiveFeed
+from ingest.headlines.coingecko import fetch_prices
+from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
-from ingest.streams import BookView, Stream
-from ingest.venue import ClockReading, Listing, venue
-from ingest.wire import advance, new_feeds
-from utils.book import change
+from ingest.rest.venue import ClockReading, Listing, venue
+from ingest.venues.bybit.fast import advance, new_feeds
+from ingest.wire.streams import BookView, Stream
 from utils.compiled import is_cached
 from utils.config import (
     EndpointSettings,
@@ -42,6 +41,7 @@ from utils.config import (
     Settings,
 )
 from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.market.book import change
 from utils.types import BookSnapshot
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"

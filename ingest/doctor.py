@@ -26,12 +26,12 @@ from rich.text import Text
 
 from ingest import checkup as look
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check
-from utils.cli import Parser, amount, guarded, with_hyphens
 from utils.config import ROOT, IngestSettings, Loaded, Settings, load_settings
 from utils.errors import ConfigError
-from utils.log import setup_logging
-from utils.symbols import normalise_symbol
-from utils.version import version
+from utils.market.symbols import normalise_symbol
+from utils.shell.cli import Parser, amount, guarded, with_hyphens
+from utils.shell.log import setup_logging
+from utils.shell.version import version
 
 TIMEOUT_S = 15.0
 #: In the order in which they should be mended.

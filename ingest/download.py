@@ -17,20 +17,20 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from ingest import venue_checks as check
+from ingest.files.store import Covered, Entry, Series, Store, missing, now_text, touching
 from ingest.prices import LISTING_MS, CandleSource, when_ms
-from ingest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.store import Covered, Entry, Series, Store, missing, now_text, touching
-from ingest.venue import Listing, Venue, venue
-from ingest.venue_checks import Matrix, Span
-from utils.cli import Parser, guarded, with_hyphens
+from ingest.rest import checks as check
+from ingest.rest.checks import Matrix, Span
+from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
+from ingest.rest.venue import Listing, Venue, venue
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
-from utils.log import setup_logging
-from utils.meter import Meter
-from utils.symbols import normalise_symbol
-from utils.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.version import version
+from utils.market.symbols import normalise_symbol
+from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.shell.cli import Parser, guarded, with_hyphens
+from utils.shell.log import setup_logging
+from utils.shell.meter import Meter
+from utils.shell.version import version
 
 HOUR_MS = 3_600_000
 #: Settlements of one request, where it is limited; no exchange settles more often than hourly.
@@ -312,7 +312,7 @@ def fetch_all(
     if flags.funding:
         funding = FundingRows(where, listing, settings)
         hours = funding_period(period, until, now_ms)
-        # where `ingest.funding.sibling_funding` looks for it
+        # where `ingest.files.funding.sibling_funding` looks for it
         root = flags.out.absolute().parent / "funding"
         with Store(root) as store, Meter(f"{name} funding", "hours", console, size=HOUR_MS) as meter:
             done.append(download(store, where.folder, where, listing, funding, hours, meter.reach, one=True))

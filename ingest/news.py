@@ -25,14 +25,14 @@ import msgspec
 import zstandard
 from pydantic import SecretStr
 
-from ingest import coingecko
-from ingest.coingecko import base_currency
-from ingest.headlines import Headline, Snapshot, parse_coingecko, parse_cryptopanic
-from ingest.web import Key, Service
+from ingest.headlines import coingecko
+from ingest.headlines.coingecko import base_currency
+from ingest.headlines.headline import Headline, Snapshot, parse_coingecko, parse_cryptopanic
+from ingest.headlines.web import Key, Service
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataError, DataUnavailable, ProtocolError, StorageError
-from utils.log import event
 from utils.rows import NS_PER_DAY, NS_PER_S
+from utils.shell.log import event
 
 MAX_PAGES = 10  # of one fetch, whatever the links say
 COINGECKO_PAGE = 20  # headlines, the most it allows

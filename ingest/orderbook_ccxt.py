@@ -9,13 +9,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ingest import venue_checks as check
-from ingest.cache import TimedCache
-from ingest.venue import Listing, Venue, configured, venue
-from ingest.venue_client import base_of, exchange_name
+from ingest.rest import checks as check
+from ingest.rest.cache import TimedCache
+from ingest.rest.client import base_of, exchange_name
+from ingest.rest.venue import Listing, Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
-from utils.symbols import normalise_symbol
+from utils.market.symbols import normalise_symbol
 
 #: Numbers of levels that an exchange knows; where it is not named here, it is asked for what the caller wants.
 DEPTHS: Mapping[str, tuple[int, ...]] = {

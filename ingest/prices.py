@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ingest import venue_checks as check
-from ingest.cache import TimedCache
-from ingest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.venue import Listing, Venue, configured, venue
-from ingest.venue_checks import Matrix, Span
-from ingest.venue_client import base_of, exchange_name, folder_of
+from ingest.rest import checks as check
+from ingest.rest.cache import TimedCache
+from ingest.rest.checks import Matrix, Span
+from ingest.rest.client import base_of, exchange_name, folder_of
+from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
+from ingest.rest.venue import Listing, Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable
-from utils.symbols import normalise_symbol
-from utils.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.market.symbols import normalise_symbol
+from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 
 if TYPE_CHECKING:
     import pandas as pd

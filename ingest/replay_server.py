@@ -39,17 +39,18 @@ from typing import TypeVar
 
 from aiohttp import WSMsgType, web
 
-from ingest.box import binance_ws, bybit_ws
+from ingest.box.binance import ws as binance_ws
+from ingest.box.bybit import ws as bybit_ws
 from ingest.box.connection import Connection, Session
-from ingest.box.exchange import Exchange
 from ingest.box.faults import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Desk, Fault
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import LENGTHS
+from ingest.box.floor.sources import SyntheticFlow
 from ingest.box.front import Front
 from ingest.box.limits import Limits
 from ingest.box.line import Ping
-from ingest.box.market import LENGTHS
 from ingest.box.pace import Pace
 from ingest.box.seen import CandleSeen, Connections, FrameSeen, RequestSeen, candle_seen, levels_seen
-from ingest.box.sources import SyntheticFlow
 from ingest.box.tape_flow import Tape
 from ingest.box.wire import Asked, Reply, Topics
 from ingest.synthetic import PRESETS

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest import venue_checks as check
-from ingest.cache import TimedCache
-from ingest.retry import BadVenueData, at_ms
-from ingest.venue import NS_PER_MS, Listing, Venue, configured, venue
-from ingest.venue_client import base_of, exchange_name
+from ingest.rest import checks as check
+from ingest.rest.cache import TimedCache
+from ingest.rest.client import base_of, exchange_name
+from ingest.rest.retry import BadVenueData, at_ms
+from ingest.rest.venue import NS_PER_MS, Listing, Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
-from utils.symbols import normalise_symbol
+from utils.market.symbols import normalise_symbol
 
 #: Over what time the ratio of accounts is taken, in ccxt's word or, where ccxt hands it on as it is, the exchange's.
 RATIO_PERIODS, RATIO_PERIOD = {"bybit": "5min"}, "5m"

@@ -3,7 +3,7 @@
     python -m ingest.tape check FILE... [--json]
     python -m ingest.tape bars FILE... --tf 1m [--symbol BTCUSDT] [--out DIR]
 
-`scripts/record.py` records; `ingest.tape_file` says what stands in a file.
+`scripts/record.py` records; `ingest.tapes.file` says what stands in a file.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any
 
 from rich.console import Console
 
-from ingest.streams import KINDS
-from ingest.tape_check import KIND_OF, WIDTH, check, recordings, report_of, show
-from ingest.tape_file import Line, TapeReader
-from ingest.tape_play import Player, recognise
-from ingest.tape_record import Recorded, Recorder, record
-from utils.cli import Parser, guarded, with_hyphens
-from utils.console import PlainConsole
+from ingest.tapes.check import KIND_OF, WIDTH, check, recordings, report_of, show
+from ingest.tapes.file import Line, TapeReader
+from ingest.tapes.play import Player, recognise
+from ingest.tapes.record import Recorded, Recorder, record
+from ingest.wire.streams import KINDS
 from utils.errors import ConfigError
-from utils.log import event as log
-from utils.meter import Meter
-from utils.symbols import normalise_symbol
+from utils.market.symbols import normalise_symbol
+from utils.shell.cli import Parser, guarded, with_hyphens
+from utils.shell.console import PlainConsole
+from utils.shell.log import event as log
+from utils.shell.meter import Meter
 from utils.types import Event, MarketEvent
 
 __all__ = ["Line", "Recorded", "Recorder", "TapeFeed", "lines", "main", "record", "replay"]
@@ -61,7 +61,7 @@ def replay(path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = 
     Args:
         path: a tape file, or several in order of time; files that the recorder turned over are one recording.
         symbols: only these, in any spelling; none = all.
-        kinds: of `ingest.streams.KINDS`: only these; none = all.
+        kinds: of `ingest.wire.streams.KINDS`: only these; none = all.
 
     Raises:
         ConfigError: an unknown kind or symbol.
@@ -145,7 +145,7 @@ def _check(flags: Any) -> int:
 
 
 def _bars(flags: Any) -> int:
-    from ingest.tape_bars import bars_of, save_bars
+    from ingest.tapes.bars import bars_of, save_bars
 
     symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
     with _meter("reading", flags) as meter:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from ingest.live import LiveFeed
-from ingest.streams import Stream
+from ingest.live.feed import LiveFeed
+from ingest.wire.streams import Stream
 from ingest.ws_manager import WSManager, get_manager
 from utils.config import EndpointSettings, IngestSettings
 from utils.types import Bar, Trade

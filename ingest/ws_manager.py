@@ -6,7 +6,8 @@
     book = latest("bybit", "orderbook", "BTCUSDT")
 
 One daemon thread owns the event loop and every socket. What it publishes is immutable and replaced by one assignment,
-so readers need no lock. Code that runs on an event loop takes `ingest.live.LiveFeed` instead: calls here may block it.
+so readers need no lock. Code that runs on an event loop takes `ingest.live.feed.LiveFeed` instead: calls here may block
+it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from collections.abc import Iterable, Sequence
 from ssl import SSLContext
 from typing import Any, TypeAlias
 
-from ingest.live import LiveFeed, load_code
-from ingest.streams import BookView, Stream
+from ingest.live.feed import LiveFeed, load_code
+from ingest.wire.streams import BookView, Stream
 from utils.config import EndpointSettings, IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable, InvariantError, ScalperError, StaleData
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade

@@ -1,7 +1,8 @@
 """Is this market worth scalping, how long to hold, and with which barriers: the answers a trader asks for.
 
-The parts stand beside this file: `ml.favourability` (the score and its test), `ml.holding` (decay of an edge),
-`ml.barrier_search` (nested search on the engine's own barrier rule), `ml.inputs` (bars and costs), `ml.regime`.
+The parts stand beside this file: `ml.market.favourability` (the score and its test), `ml.market.holding` (decay of an
+edge), `ml.barriers.search` (nested search on the engine's own barrier rule), `ml.market.inputs` (bars and costs),
+`ml.regime`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from features.registry import feature_set
-from ml.barrier_search import Fold, Side, refusals, search
-from ml.columns import one_column
-from ml.favourability import (
+from ml.barriers.search import Fold, Side, refusals, search
+from ml.market.columns import one_column
+from ml.market.favourability import (
     LEAST_COVERAGE,
     Favourability,
     FavourabilityTest,
@@ -24,12 +25,12 @@ from ml.favourability import (
     favourability_table,
     favourability_test,
 )
-from ml.holding import Decay, Holding, Scarce, best_holding, break_even_holding, holding_period
-from ml.inputs import ScalpMarket, Terms, read_market
+from ml.market.holding import Decay, Holding, Scarce, best_holding, break_even_holding, holding_period
+from ml.market.inputs import ScalpMarket, Terms, read_market
 from ml.regime import EXTREME, NAMES, UNKNOWN
 from ml.signal import Signaller, strategy_params
 from utils.errors import ConfigError
-from utils.kpi_math import Floats
+from utils.figures.arithmetic import Floats
 
 __all__ = [
     "Decay",
@@ -108,16 +109,16 @@ def market_microstructure_score(
 ) -> MicrostructureScore:
     """Score a market for scalping at its last closed bar, and say how long to hold there.
 
-    Formula: the last row of `ml.favourability.favourability`: by default 100 x the rank of cost coverage among the last
-    7 days, and 0 where coverage is under 1.5, volatility extreme or the data stale. The holding period maximises
-    (alpha(h) - c) / h for a decay curve alpha of the signal, see `ml.holding.holding_period`.
-    Unit: points 0-100; minutes. NaN: a score that has not seen enough bars (about a day); None: no horizon pays.
-    Source: own. On 30 recordings the rank foretold the move beyond costs everywhere (Spearman +.18 to +.37, each
-    interval above 0); equal weights for all components did worse on each, and the hard zeros cost .02 to .08 of it,
-    because extreme hours move most: they are caution, not forecast.
+    Formula: the last row of `ml.market.favourability.favourability`: by default 100 x the rank of cost coverage among
+    the last 7 days, and 0 where coverage is under 1.5, volatility extreme or the data stale. The holding period
+    maximises (alpha(h) - c) / h for a decay curve alpha of the signal, see `ml.market.holding.holding_period`. Unit:
+    points 0-100; minutes. NaN: a score that has not seen enough bars (about a day); None: no horizon pays. Source: own.
+    On 30 recordings the rank foretold the move beyond costs everywhere (Spearman +.18 to +.37, each interval above 0);
+    equal weights for all components did worse on each, and the hard zeros cost .02 to .08 of it, because extreme hours
+    move most: they are caution, not forecast.
 
     Args:
-        df: closed bars: a frame, a file or `Candles`, see `ml.inputs.read_market`.
+        df: closed bars: a frame, a file or `Candles`, see `ml.market.inputs.read_market`.
         weights: of the components; None = those that the recordings support.
         horizon: h of cost coverage, bars; None = `risk.horizon`.
         signal: whose edge is held, its sign beside each bar, 0 or NaN = none; None = the default strategy's signals
@@ -248,7 +249,7 @@ def find_best_scalping_params(
 ) -> ScalpingParams:
     """Search take, stop and horizon that pay their costs out of sample; "no trade" where none does.
 
-    Formula: `ml.barrier_search.search` over every closed bar, long and short, or over a signal's bars. Traded only if,
+    Formula: `ml.barriers.search.search` over every closed bar, long and short, or over a signal's bars. Traded only if,
     out of sample, the 95 % interval of the net lies above 0 and PSR >= .95 on 100 stretches of time, DSR >= .95, and
     at most 2 % of the trades met a bar with both barriers. Bars with a column `spread_bps` pay half its median each
     time they cross, unless `half_spread_bps` says otherwise. Size is small against volume: no impact, cap or

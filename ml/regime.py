@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from features.windows import Ring, state_layout
-from ml.columns import Floats, Prices, one_column, volatility_of
-from ml.forecasts import ForecastScore, compare_forecasts, ewma_forecast, har_forecast, qlike, realised_ahead
-from ml.momentum import MomentumDecay, VarianceRatio, ar1_half_life, momentum_decay, ou_half_life, variance_ratio
+from features.folds.windows import Ring, state_layout
+from ml.market.columns import Floats, Prices, one_column, volatility_of
+from ml.market.forecasts import ForecastScore, compare_forecasts, ewma_forecast, har_forecast, qlike, realised_ahead
+from ml.market.momentum import MomentumDecay, VarianceRatio, ar1_half_life, momentum_decay, ou_half_life, variance_ratio
 from utils.compiled import compiled, inlined
 from utils.errors import ConfigError
 from utils.rows import Rows

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.kpi_math import Floats
+from utils.figures.arithmetic import Floats
 
 DRAWS = 1000
 SEED = 7

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from utils.compiled import compile_source, compiled
-from utils.costs import break_even_win_rate, round_trip_costs
+from utils.market.costs import break_even_win_rate, round_trip_costs
 from utils.rows import BPS, MARKET, AccountRow, InstrumentRow, ParamsRow, SignalRow
 
 _break_even = compiled(break_even_win_rate)

@@ -6,8 +6,8 @@ A record is changed only by the function named for it: `open_position`, `close_p
 from __future__ import annotations
 
 from risk.stops import liquidation_levels
-from utils.barriers import levels
 from utils.compiled import compiled
+from utils.market.barriers import levels
 from utils.rows import (
     BPS,
     MAKER,

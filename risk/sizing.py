@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from utils.barriers import floor_to
 from utils.compiled import compiled
+from utils.market.barriers import floor_to
 from utils.rows import AccountRow, InstrumentRow, ParamsRow
 
 

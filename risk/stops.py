@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from utils.barriers import ceil_to, floor_to
 from utils.compiled import compiled
+from utils.market.barriers import ceil_to, floor_to
 from utils.rows import BPS, BarRow, InstrumentRow, ParamsRow, PositionRow, SignalRow
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from backtest.market import synthetic_market
-from backtest.screen import first_line
+from backtest.data.market import synthetic_market
+from backtest.run.screen import first_line
+from backtest.run.summary import WIDTH, last_words, summary
 from backtest.sim_loop import SimulationResult, run_simulation
-from backtest.summary import WIDTH, last_words, summary
 from utils.config import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,12 +17,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ingest.streams import KINDS, Stream
 from ingest.tape import record
-from utils.cli import Parser, amount, guarded, whole, with_hyphens
+from ingest.wire.streams import KINDS, Stream
 from utils.config import Settings, load_settings
 from utils.errors import ConfigError, ScalperError
-from utils.log import setup_logging
+from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.shell.log import setup_logging
 
 #: Time in which a wrong key for news shows, s.
 FIRST_LOOK_S = 0.3

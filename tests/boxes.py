@@ -40,8 +40,8 @@ import aiohttp
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from ingest.box.exchange import Exchange
-from ingest.box.market import MS, Arrival, Change, Fill, Grid, Market
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import MS, Arrival, Change, Fill, Grid, Market
 from ingest.replay_server import ReplayServer
 
 #: The real names of the venues' hosts.

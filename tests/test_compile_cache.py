@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("utils", "risk", "exec")
+from tests.places import ROOT
+
+PACKAGES = ("utils", "risk", "exec", "ingest")
 
 #: One long entry at 100, then a fall of ten quote a bar: the trade ends at its stop.
 TRADE = """
@@ -102,10 +103,12 @@ def test_a_callee_edited_in_another_file_changes_the_next_run_and_nothing_else_r
     assert {**edited, "hits": 1, "misses": 0} == again
 
 
-def test_a_constant_edited_in_another_file_changes_the_next_run(tree: Path) -> None:
-    cold, warm = run(tree, "distance.py"), run(tree, "distance.py")
+def test_a_constant_edited_in_another_file_changes_the_next_run_and_a_headline_reader_nothing(tree: Path) -> None:
+    cold = run(tree, "distance.py")
     assert {"stop": pytest.approx(0.01), "hits": 0, "misses": 1} == cold
-    assert {**cold, "hits": 1, "misses": 0} == warm
+    reader = tree / "ingest" / "headlines" / "headline.py"
+    reader.write_text(reader.read_text() + "ANOTHER = 1\n")
+    assert {**cold, "hits": 1, "misses": 0} == run(tree, "distance.py")
     edit(tree / "utils" / "rows.py", "BPS = 1e-4", "BPS = 3e-4")
     assert {"stop": pytest.approx(0.03), "hits": 0, "misses": 1} == run(tree, "distance.py")
 

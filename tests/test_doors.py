@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.places import ROOT
+
 DOORS = ("simulate.sh", "test.sh")
 SETTING_UP = "Setting up .venv (once, about a minute) ...\n"
 PROGRAM = """

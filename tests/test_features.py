@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from features import technical, volatility, volume
 from features.check_inputs import hard_inputs
 from features.checks import check_feature, problems
 from features.fold import FeatureSet, Source
+from features.folds import technical, volatility, volume
 from features.registry import FEATURES, REGISTERED, feature_set, fingerprint
-from ingest.candles import load_candles
+from ingest.files.candles import load_candles
 from tests.e2e.support import CANDLES
 
 #: Every bar feature that can be made, as its defaults make it.

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.places import ROOT
 from utils import compiled, errors, rows
 
-ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PYPROJECT["tool"]["setuptools"]["packages"]
 CONTRACTS = {contract["name"][0]: contract for contract in PYPROJECT["tool"]["importlinter"]["contracts"]}
@@ -221,9 +221,39 @@ def test_compiled_functions_say_nothing_that_rounds_otherwise_uncompiled() -> No
     assert [] == found
 
 
-def test_the_cache_stamp_covers_every_file_that_holds_compiled_code() -> None:
-    files = {path for path, _ in compiled_functions()}
-    assert set() == {path for path in files if str(path.parent) not in compiled.SOURCES}
+def stamped() -> dict[str, set[Path]]:
+    """The files below each pattern of the cache stamp."""
+    return {pattern: {path.relative_to(ROOT) for path in ROOT.glob(pattern)} for pattern in compiled.SOURCES}
+
+
+def lenders(tree: ast.Module) -> dict[str, Path]:
+    """What a module imports from our packages: name -> the file that defines it."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PACKAGES:
+            for alias in node.names:
+                whole = Path(*(node.module or "").split("."), alias.name).with_suffix(".py")
+                part = Path(*(node.module or "").split(".")).with_suffix(".py")
+                found[alias.asname or alias.name] = whole if (ROOT / whole).is_file() else part
+    return found
+
+
+def test_the_cache_stamp_covers_every_file_that_holds_compiled_code_or_lends_it_a_name() -> None:
+    files = set().union(*stamped().values())
+    imports = {path: lenders(tree) for path, tree in trees(*PACKAGES)}
+    found = {
+        (str(path), str(place))
+        for path, function in compiled_functions()
+        for node in ast.walk(ast.Module(function.body, []))  # what it says, not the types it is told
+        for place in (path, imports[path].get(node.id, path) if isinstance(node, ast.Name) else path)
+        if place not in files
+    }
+    assert set() == found
+
+
+def test_the_cache_stamp_names_no_chapter_without_compiled_code() -> None:
+    holding = {path for path, _ in compiled_functions()} | {Path("utils/compiled.py"), Path("utils/rows.py")}
+    assert [] == [pattern for pattern, files in stamped().items() if not files & holding]
 
 
 def test_only_our_decorator_keeps_machine_code_and_none_trades_exactness_for_speed() -> None:

@@ -6,25 +6,24 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from backtest.market import build_market
+from backtest.data.market import build_market
 from backtest.sim_loop import params_of, simulate
 from exec.engine import Engine, JournalRows
 from features.registry import feature_set
-from ingest.candles import load_candles
+from ingest.files.candles import load_candles
 from ml.signal import Signaller, strategy_params
 from tests.market import NAN, TF, chatter, dice, instrument, one_clock, params, settlements, signals, wander
-from utils.barriers import first_touch, levels
+from tests.places import DATA, ROOT
 from utils.config import Settings
+from utils.market.barriers import first_touch, levels
 from utils.rows import END_OF_DATA, FUNDING, LIMIT, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT, TRADE, Rows
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / ".." / "shared" / "data" / "ohlcv" / "binance_usdm" / "1m"
-FILES = [DATA / "BTCUSDT_20250706_20250717.parquet", DATA / "ETHUSDT_20250706_20250717.parquet"]
+MINUTES = DATA / "ohlcv" / "binance_usdm" / "1m"
+FILES = [MINUTES / "BTCUSDT_20250706_20250717.parquet", MINUTES / "ETHUSDT_20250706_20250717.parquet"]
 KINDS = JournalRows.__slots__
 
 SETTINGS = {

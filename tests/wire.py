@@ -2,19 +2,18 @@
 
 import json
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import pytest
 import zstandard
 
-from ingest.binance_protocol import BinanceProtocol
-from ingest.bybit_protocol import BybitProtocol
-from ingest.streams import Stream
+from ingest.venues.binance.protocol import BinanceProtocol
+from ingest.venues.bybit.protocol import BybitProtocol
+from ingest.wire.streams import Stream
+from tests.places import RECORDINGS
 from utils.errors import ProtocolError
 
-RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "l2"
 MS = 1_000_000
 S = 1_000 * MS
 #: Exchange time of the messages below, ms, and of their receipt, ns: 20 ms later.

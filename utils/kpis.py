@@ -6,7 +6,7 @@ equity between first entry and last exit and warn once per file and process (`Re
 and these functions give the same number, because they are the same functions.
 
 Each raises `DataError` if a file or a column it needs is missing or wrong. `initial_capital` (quote) is used only where
-the run did not record it. The formulas and their sources stand in `utils.kpi_math`.
+the run did not record it. The formulas and their sources stand in `utils.figures.arithmetic`.
 
 Example:
     >>> from utils.kpis import sharpe_ratio
@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 
-from utils import kpi_math
-from utils.costs import break_even_win_rate
 from utils.errors import DataError
-from utils.kpi_log import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
-from utils.kpi_math import Drawdown, Floats, Shortfall, sharpe_is_insufficient
+from utils.figures import arithmetic as kpi_math
+from utils.figures.arithmetic import Drawdown, Floats, Shortfall, sharpe_is_insufficient
+from utils.market.costs import break_even_win_rate
+from utils.records.reader import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
 from utils.rows import BPS, NS_PER_MINUTE
 
 __all__ = [

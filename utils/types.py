@@ -15,8 +15,8 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from utils.market.timeframes import TIMEFRAMES
 from utils.rows import BPS, EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES
-from utils.timeframes import TIMEFRAMES
 
 #: Number in a simulation, an exchange's text in a live run; 0 = numbered when it ends.
 OrderId = int | str
@@ -132,7 +132,7 @@ class Instrument(_Noun):
 
     def round_price(self, price: float, direction: int = 0) -> float:
         """`price` (quote) on the tick: up for `direction` +1, down for -1, to the nearest for 0 (half goes up)."""
-        from utils.barriers import ceil_to, floor_to  # readers of journals never round and need no compiler
+        from utils.market.barriers import ceil_to, floor_to  # readers of journals never round and need no compiler
 
         per = per_step(self.tick_size)
         if direction > 0:
@@ -141,7 +141,7 @@ class Instrument(_Noun):
 
     def round_qty(self, qty: float) -> float:
         """`qty` (base) down to the lot."""
-        from utils.barriers import floor_to
+        from utils.market.barriers import floor_to
 
         return floor_to(qty, self.lot_size, per_step(self.lot_size))
 

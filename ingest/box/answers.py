@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from ingest.box.faults import REST_FAULTS, Desk, Fault
-from ingest.box.market import MS, Market
+from ingest.box.floor.market import MS, Market
 from ingest.box.spoil import ANSWER, skewed
 from ingest.box.wire import JSON, Asked, Reply, json_reply, text_of
 from utils.rows import NS_PER_S

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from ingest.box.faults import REST_FAULTS, WS_FAULTS, Fault, read_script
 from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
 from ingest.synthetic import PRESETS
-from utils.cli import Parser, amount, guarded, whole, with_hyphens
 from utils.config import environment_name
 from utils.errors import ConfigError
-from utils.symbols import normalise_symbol
+from utils.market.symbols import normalise_symbol
+from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
 
 if TYPE_CHECKING:
     from ingest.replay_server import ReplayServer

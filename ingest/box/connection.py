@@ -12,8 +12,8 @@ from typing import Protocol
 
 from aiohttp import ClientConnectionError, WSCloseCode, web
 
-from ingest.box.exchange import Exchange
 from ingest.box.faults import Desk
+from ingest.box.floor.exchange import Exchange
 from ingest.box.line import Close, Cut, Line, Ping, Step
 
 #: Messages a slow reader may lag before the venue cuts it off.

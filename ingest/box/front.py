@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ingest.box.answers import delivered
-from ingest.box.binance_rest import BinanceRest
-from ingest.box.bybit_rest import BybitRest
-from ingest.box.exchange import Exchange
+from ingest.box.binance.rest import BinanceRest
+from ingest.box.bybit.rest import BybitRest
 from ingest.box.faults import Desk
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import Market
 from ingest.box.limits import BinanceBudget, BybitBudget, Limits
-from ingest.box.market import Market
 from ingest.box.news import CoinGecko, CryptoPanic
 from ingest.box.wire import Asked, Reply, Topics
 

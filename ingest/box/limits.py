@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ingest.box.binance_rest import WEIGHT_LIMIT, weight
-from ingest.box.market import MS
+from ingest.box.binance.rest import WEIGHT_LIMIT, weight
+from ingest.box.floor.market import MS
 from ingest.box.wire import Asked, Reply, json_reply
 from utils.rows import NS_PER_S
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from ingest.box.exchange import Exchange
-from ingest.box.market import MS, Market
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import MS, Market
 from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
 from utils.rows import NS_PER_S
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 
-from ingest.box.exchange import Exchange
+from ingest.box.floor.exchange import Exchange
 from utils.rows import NS_PER_S
 
 #: Longest nap, s; with no listener the clock is only looked at so often. Shortest, while time stands still.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ingest.box.market import Candle, Market, Side
+from ingest.box.floor.market import Candle, Market, Side
 from utils.types import Level
 
 

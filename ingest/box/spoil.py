@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ingest.box.faults import Fault
-from ingest.box.market import MS, Market
+from ingest.box.floor.market import MS, Market
 
 #: Keys of the stamps a venue writes; the times of candles are not among them.
 _STAMPS = ("ts", "cts", "E", "T", "time", "serverTime")

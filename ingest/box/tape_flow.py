@@ -17,10 +17,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from ingest.box.exchange import Exchange
-from ingest.box.market import MINUTE_MS, MS, Arrival, Change, Deed, Fill, Grid, Market
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import MINUTE_MS, MS, Arrival, Change, Deed, Fill, Grid, Market
 from ingest.box.wire import Topic, text_of
-from ingest.tape_file import Line, TapeReader
+from ingest.tapes.file import Line, TapeReader
 from utils.errors import DataError
 
 Levels = list[tuple[str, str]]

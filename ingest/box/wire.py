@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from ingest.box.exchange import Exchange
 from ingest.box.faults import Desk
-from ingest.box.market import MS, Deed
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import MS, Deed
 
 #: Topics that send at once are looked after so often, ns.
 AT_ONCE_NS = 10 * MS

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import linregress, norm
 
-from backtest import replicate_data
 from backtest.replicate import main
-from backtest.replicate_data import MOCK, Collector, Sample, Sums, Windows, mock_events, mock_sample, summed, windows
-from backtest.replicate_statistics import (
+from backtest.replication import data as replicate_data
+from backtest.replication.data import MOCK, Collector, Sample, Sums, Windows, mock_events, mock_sample, summed, windows
+from backtest.replication.statistics import (
     CLASSES,
     Estimate,
     auc,
@@ -27,7 +27,7 @@ from backtest.replicate_statistics import (
     resampled,
     slope_estimate,
 )
-from backtest.replicate_studies import (
+from backtest.replication.studies import (
     CLAIMS,
     FAILS,
     HOLDS,
@@ -44,21 +44,20 @@ from backtest.replicate_studies import (
     micro_study,
     spread_study,
 )
-from features.event_features import rows_of
-from features.events import LEVELS, TRADE_EVENT
 from features.fold import Source
-from features.inputs import QUOTE_ROW
+from features.live import rows_of
 from features.microstructure import effective_spread, multi_level_ofi, realised_spread
+from features.rows.events import LEVELS, TRADE_EVENT
+from features.rows.users import QUOTE_ROW
 from ingest.synthetic import PRESETS, START_NS, event_blocks, synthetic_grid
-from tests.e2e.support import ROOT, SHARED
-from tests.ingest.test_tape_check import tape
-from tests.ingest.test_tape_play import bybit_book, diff, enveloped
+from tests.ingest.tapes.test_check import tape
+from tests.ingest.tapes.test_play import bybit_book, diff, enveloped
+from tests.places import RECORDINGS, ROOT
 from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import BookDelta, BookInvalid, BookSnapshot, Quote, Trade
 
-L2 = SHARED / "data" / "l2"
-SMALL = L2 / "bybit_v5" / "linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"
-SHORT = L2 / "binance_usdm" / "SUSHI_AKRO_KEEP_CTK_20210722T2225_30s.jsonl.zst"
+SMALL = RECORDINGS / "bybit_v5" / "linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"
+SHORT = RECORDINGS / "binance_usdm" / "SUSHI_AKRO_KEEP_CTK_20210722T2225_30s.jsonl.zst"
 NONE = Sums(np.empty(0, np.int64), np.empty((0, LEVELS + 3)))
 
 
@@ -598,9 +597,9 @@ def test_a_tape_of_two_markets_is_refused(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_every_recording_is_measured(capsys):
-    if not L2.is_dir():
+    if not RECORDINGS.is_dir():
         pytest.skip("the recordings are not beside this tree")
-    code, out, _ = asked(capsys, "--data", str(L2), "--json")
+    code, out, _ = asked(capsys, "--data", str(RECORDINGS), "--json")
     rows = rows_in(out)
     assert 0 == code
     assert 15 * len(CLAIMS) == len(rows)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from backtest.market import SyntheticFeed, synthetic_market
+from backtest.data.market import SyntheticFeed, synthetic_market
 from backtest.sim_loop import (
     break_even_table,
     chunks,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backtest.market import synthetic_market
+from backtest.data.market import synthetic_market
 from backtest.sim_loop import simulate
 from backtest.sweep import sweep
 from utils.config import Settings

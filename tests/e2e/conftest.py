@@ -10,9 +10,9 @@ from types import ModuleType
 import pandas as pd
 import pytest
 
-from backtest.cli import main
+from backtest.run.cli import main
 from tests.e2e.support import TOOL, Ran, frame_of, write
-from utils.log import Console, LogFile
+from utils.shell.log import Console, LogFile
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from backtest.market import SyntheticFeed
+from backtest.data.market import SyntheticFeed
+from tests.places import DATA, SHARED
 from utils.config import Settings, load_settings
 
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared"
-CANDLES = SHARED / "data" / "ohlcv"
+CANDLES = DATA / "ohlcv"
 TOOL = SHARED / "tools" / "check_trades.py"
 
 

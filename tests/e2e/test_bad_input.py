@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from backtest.sim_loop import run_simulation
-from tests.e2e.support import ROOT, frame_of, write
+from tests.e2e.support import frame_of, write
+from tests.places import ROOT
 from utils.errors import ConfigError, StorageError
 
 FULL = Path("/dev/full")
@@ -275,7 +276,7 @@ def test_ctrl_c_between_chunks_leaves_no_trace(mock_file, place):
 def test_ctrl_c_before_the_program_is_loaded_is_130_too(place):
     shutil.copy(ROOT / "run_simulation.py", place)
     (place / "backtest").mkdir()
-    (place / "backtest" / "cli.py").write_text("raise KeyboardInterrupt")
+    (place / "backtest" / "run" / "cli.py").write_text("raise KeyboardInterrupt")
     ran = subprocess.run([sys.executable, place / "run_simulation.py"], capture_output=True, check=False)
     assert (130, b"", b"") == (ran.returncode, ran.stdout, ran.stderr)
 

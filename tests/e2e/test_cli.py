@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.market import SyntheticFeed
+from backtest.data.market import SyntheticFeed
 from backtest.sim_loop import run_simulation
-from ingest.candles import load_candles
-from tests.e2e.support import ROOT, frame_of, settings_of, write
+from ingest.files.candles import load_candles
+from tests.e2e.support import frame_of, settings_of, write
+from tests.places import ROOT
 from utils import kpis
 from utils.config import load_settings, show_config
 from utils.errors import ConfigError
-from utils.kpi_summary import SUMMARY_ROWS
+from utils.summary import SUMMARY_ROWS
 
 FILES = ("trades.csv", "signals.csv", "orders.csv", "equity.csv", "run.json")
 PROMISED = (

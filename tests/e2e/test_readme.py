@@ -21,9 +21,9 @@ from features.check_inputs import random_bars
 from ingest.replay_server import ReplayServer
 from ingest.synthetic import synthetic_bars
 from tests.boxes import binance, box_in_thread
+from tests.places import ROOT
 from utils.rows import NS_PER_MINUTE, Rows
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Setting up an environment is the doors' business (tests/test_doors.py); here only what runs in one.
 COMMANDS = [

@@ -13,7 +13,7 @@ import pytest
 
 from backtest.sim_loop import run_simulation
 from ingest.replay_server import ReplayServer
-from tests.e2e.support import ROOT
+from tests.places import ROOT
 from utils.config import load_settings
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from backtest.sim_loop import SimulationResult, run_simulation
 from tests.e2e.support import CANDLES, recordings, settings_of
-from utils.timeframes import TIMEFRAMES
+from utils.market.timeframes import TIMEFRAMES
 
 #: The settings furthest from the default: takers, stops by volatility that move.
 BRACKETS = {"execution__entry": "market", "risk__stop": "atr", "risk__trail": "bps"}

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import zstandard
 
-from backtest.market import synthetic_market
+from backtest.data.market import synthetic_market
 from backtest.sim_loop import run_simulation
+from tests.places import ROOT
 from tests.wire import R0, bybit_book
 from utils.config import Settings
 from utils.errors import ConfigError
-from utils.journal import LEFTOVER_S, Journal, alone
-
-ROOT = Path(__file__).resolve().parents[2]
+from utils.records.files import LEFTOVER_S, Journal, alone
 
 
 def run(place: Path, *flags: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ import pytest
 from exec.columns import equity_columns, order_columns, reasons_of, signal_columns, trade_columns
 from exec.orders import MIN_NOTIONAL
 from tests.market import NAN, row
+from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
 from utils.rows import (
     CLOSED,
     DECISION,
@@ -23,7 +24,6 @@ from utils.rows import (
     TAKER,
     TRADE,
 )
-from utils.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
 
 NAMES, SOURCES = ("AAA", "BBB"), ("a.parquet", "b.parquet")
 

@@ -1,13 +1,12 @@
 """The table of features says what the code says."""
 
-from pathlib import Path
-
 import pytest
 
 from features.catalogue import catalogue, formula_of
 from features.registry import REGISTERED
+from tests.places import ROOT
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "features.md"
+PAGE = ROOT / "docs" / "features.md"
 
 
 def test_the_page_of_features_ends_with_the_catalogue_as_it_is():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from features.check_inputs import random_books, random_tape, random_trades
-from features.events import PRINT
 from features.fold import Source
 from features.registry import BOOK_FEATURES, REGISTERED, TAPE_FEATURES, TRADE_FEATURES, feature_set
-from utils.book import ASKS, BIDS
+from features.rows.events import PRINT
+from utils.market.book import ASKS, BIDS
 from utils.rows import NS_PER_S
 
 #: +1 = the same when buyers and sellers change places, -1 = turned.

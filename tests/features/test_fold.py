@@ -6,22 +6,21 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 
-from features import technical, volatility
 from features.check_inputs import halted, random_bars
 from features.checks import check_feature, problems
 from features.fold import NEVER, Feature, FeatureSet, Source, fingerprint, matrix, shares
+from features.folds import technical, volatility
 from features.registry import FEATURES, feature_set
+from tests.places import ROOT
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError, InvariantError
 from utils.rows import BAR
 
-ROOT = Path(__file__).parents[2]
 FEW = (technical.log_return(1), volatility.parkinson(3))
 
 
@@ -181,7 +180,8 @@ def test_check_names_each_rule_a_feature_breaks():
 DIGEST = """
 import hashlib, sys
 import numba
-from features import volatility, volume
+from features.folds import volatility
+from features.folds import volume
 from features.check_inputs import hard_inputs
 from features.fold import FeatureSet, Source
 from features.registry import REGISTERED
@@ -217,7 +217,9 @@ def test_uncompiled_python_gives_the_same_bits():
 TWO_FEATURES = """
 import json
 import numpy as np
-from features import technical, volatility, volume
+from features.folds import technical
+from features.folds import volatility
+from features.folds import volume
 from features.fold import FeatureSet
 from utils.rows import BAR
 bars = np.ones(4, BAR)
@@ -239,7 +241,7 @@ def test_machine_code_is_kept_until_a_callee_changes(tmp_path):
     value, hits = value_and_hits()
     assert 0 == hits
     assert [value, 1] == value_and_hits()
-    windows = tmp_path / "features" / "windows.py"
+    windows = tmp_path / "features" / "folds" / "windows.py"
     text = windows.read_text()
     assert 1 == text.count("    total = window.block + value\n")
     windows.write_text(text.replace("    total = window.block + value\n", "    total = window.block + 4.0 * value\n"))

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from features import microstructure as ms
 from features.check_inputs import random_books, random_tape, random_trades
-from features.events import PRINT, QUOTE
 from features.fold import FeatureSet, Source
 from features.orderflow import order_book_imbalance, weighted_mid
 from features.registry import TRADE_FEATURES, feature_set
-from utils.book import ASKS, BIDS
+from features.rows.events import PRINT, QUOTE
 from utils.errors import DataError
+from utils.market.book import ASKS, BIDS
 from utils.rows import NS_PER_S
 from utils.types import Trade
 

@@ -6,11 +6,11 @@ import pytest
 import talib
 
 from benchmarks import feature_peers
-from features import technical, volatility
 from features.check_inputs import random_bars
 from features.fold import FeatureSet
+from features.folds import technical, volatility
+from features.folds.windows import half_life_weight
 from features.registry import FEATURES
-from features.windows import half_life_weight
 
 EXTRA = (volatility.atr_bps(), technical.rsi(7), technical.zscore(50), technical.range_position(10))
 

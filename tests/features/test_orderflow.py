@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.inputs import top_of
 from features.orderflow import measures, order_book_imbalance, spread_bps, weighted_mid
-from ingest.streams import BookView
+from features.rows.users import top_of
+from ingest.wire.streams import BookView
 from tests.wire import R0, bybit_book, bybit_protocol
-from utils.book import TOP
 from utils.errors import DataError
+from utils.market.book import TOP
 from utils.types import BookSnapshot
 
 BIDS = [[99.0, 3.0], [98.0, 5.0], [97.0, 1.0]]

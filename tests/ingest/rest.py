@@ -10,7 +10,7 @@ import ccxt  # noqa: F401 - now, as what it silences would be heard if the box's
 
 from ingest.prices import get_ohlcv
 from ingest.replay_server import ReplayServer
-from ingest.venue import close_venues, venue
+from ingest.rest.venue import close_venues, venue
 from tests.boxes import box_in_thread
 from utils.config import IngestSettings
 

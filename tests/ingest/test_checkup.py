@@ -1,19 +1,18 @@
 import os
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from ingest import checkup as look
 from ingest.checkup import FAIL, MACHINE, OK, WARN, Check
-from ingest.streams import BookView
-from ingest.venue import ClockReading, Listing
+from ingest.rest.venue import ClockReading, Listing
+from ingest.wire.streams import BookView
+from tests.places import ROOT
 from utils.config import EndpointSettings, RetrainSettings, SecretSettings, Settings, load_settings
 from utils.errors import DataUnavailable
 
-ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 1, 24, 12, tzinfo=UTC)
 MS = 1_000_000
 REQUIREMENTS = "# what we import\nnumpy>=2.2,<2.5  # arrays\nPyYAML>=6.0,<7\n-e .\n"

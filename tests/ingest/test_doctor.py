@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,11 @@ from ingest.box.faults import Fault
 from ingest.box.news import CRYPTOPANIC_TOKEN as TOKEN
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check, check_compiled
 from ingest.doctor import ASKED, as_json, exit_code, in_a_hurry, main, together, verdict
-from ingest.venue import close_venues
+from ingest.rest.venue import close_venues
 from tests.boxes import box_in_thread
+from tests.places import ROOT
 from utils.config import IngestSettings, Settings
 
-ROOT = Path(__file__).resolve().parents[2]
 OTHER = TOKEN[::-1]
 
 

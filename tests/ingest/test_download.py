@@ -11,17 +11,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from ingest.candles import load_candles
 from ingest.download import main
-from ingest.funding import load_funding, sibling_funding
+from ingest.files.candles import load_candles
+from ingest.files.funding import load_funding, sibling_funding
+from ingest.files.store import Covered, Series, Store
 from ingest.replay_server import Fault
-from ingest.retry import at_ms
-from ingest.store import Covered, Series, Store
+from ingest.rest.retry import at_ms
 from tests.ingest.rest import VENUES, paths, rest_box, unthrottled
+from tests.places import ROOT
 from utils.config import environment_name
 
 both = pytest.mark.parametrize("exchange", VENUES)
-ROOT = Path(__file__).resolve().parents[2]
 HOURS = 60.0
 QUICKLY = {
     "SCALPER__INGEST__RETRIES": "3",

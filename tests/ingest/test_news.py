@@ -15,8 +15,9 @@ from pydantic import SecretStr
 
 from features.news_metrics import news_metrics
 from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
-from ingest.coingecko import fetch_global, fetch_prices
-from ingest.headlines import Headline, Snapshot
+from ingest.headlines.coingecko import fetch_global, fetch_prices
+from ingest.headlines.headline import Headline, Snapshot
+from ingest.headlines.web import Key, Service
 from ingest.news import (
     MAX_PAGES,
     SnapshotFile,
@@ -26,7 +27,6 @@ from ingest.news import (
     record_news,
     take_snapshot,
 )
-from ingest.web import Key, Service
 from tests.boxes import box_in_thread
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
@@ -338,8 +338,8 @@ def test_a_recording_with_a_wrong_token_ends_at_once(tmp_path):
 WRITER = """
 import sys, time
 from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
-from ingest.coingecko import fetch_global, fetch_prices
-from ingest.headlines import Headline, Snapshot
+from ingest.headlines.coingecko import fetch_global, fetch_prices
+from ingest.headlines.headline import Headline, Snapshot
 from ingest.news import SnapshotFile
 file = SnapshotFile(sys.argv[1])
 for n in range(1, 10**6):

@@ -3,10 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ingest.cache import TimedCache
 from ingest.orderbook_ccxt import get_orderbook, get_trades
 from ingest.replay_server import Fault
-from ingest.venue import close_venues
+from ingest.rest.cache import TimedCache
+from ingest.rest.venue import close_venues
 from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
 from utils.errors import ConfigError, DataUnavailable
 

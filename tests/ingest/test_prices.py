@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ingest.cache import TimedCache
-from ingest.candles import load_candles
+from ingest.files.candles import load_candles
 from ingest.prices import Period, get_ohlcv, when_ms
 from ingest.replay_server import Fault
-from ingest.venue import close_venues
-from ingest.venue_checks import Span
+from ingest.rest.cache import TimedCache
+from ingest.rest.checks import Span
+from ingest.rest.venue import close_venues
 from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
 from utils.errors import ConfigError, DataUnavailable
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.binance_protocol import BinanceProtocol
-from ingest.bybit_protocol import BybitProtocol
-from ingest.streams import Stream
+from ingest.venues.binance.protocol import BinanceProtocol
+from ingest.venues.bybit.protocol import BybitProtocol
+from ingest.wire.streams import Stream
 from tests.wire import MS, R0, T0, answer, bybit, bybit_book, bybit_trade, diff, enveloped, rest_book, text
 from utils.types import BookDelta, BookInvalid, BookSnapshot
 

@@ -17,7 +17,7 @@ import pytest
 import websockets
 from ccxt.base.errors import BadRequest, BadSymbol, DDoSProtection, ExchangeError, RateLimitExceeded
 
-from ingest.box.exchange import LATENCY_NS
+from ingest.box.floor.exchange import LATENCY_NS
 from ingest.box.news import COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
 from ingest.replay_server import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Fault, Limits, ReplayServer
 from tests.boxes import (

@@ -3,9 +3,9 @@ import time
 import pytest
 
 from ingest.replay_server import Fault
+from ingest.rest.client import moved
+from ingest.rest.venue import close_venues, venue
 from ingest.smart_money import Positioning, fetch_positioning
-from ingest.venue import close_venues, venue
-from ingest.venue_client import moved
 from tests.ingest.rest import QUICK, VENUES, rest_box, unthrottled
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,10 +34,10 @@ from ingest.synthetic import (
     synthetic_events,
     synthetic_grid,
 )
+from tests.places import ROOT
 from utils.errors import ConfigError
 from utils.rows import BAR, NS_PER_MINUTE, NS_PER_S
 
-ROOT = Path(__file__).resolve().parents[2]
 HOUR, DAY = 3600, 86_400
 SEEDS = tuple(range(1, 9))
 SCALES = (1, 10, 60)

@@ -2,20 +2,19 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from ingest import ws_bybit
-from ingest.streams import Stream
+from ingest.wire.streams import Stream
 from ingest.ws_bybit import BybitClient, BybitFeed
 from ingest.ws_manager import WSManager
 from tests.boxes import box_in_thread, quick_box
+from tests.places import ROOT
 from utils.config import IngestSettings
 from utils.errors import ConfigError
 from utils.types import BookSnapshot
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SETTINGS = IngestSettings(timeout_s=10.0)
 
 

@@ -9,9 +9,9 @@ from scipy.stats import rankdata
 
 from features.check_inputs import random_bars
 from features.registry import FEATURES, feature_set
-from ingest.candles import load_candles
+from ingest.files.candles import load_candles
 from ml.audit import Leak, leaks, truncation_audit
-from ml.forecasts import ewma_forecast, har_forecast, realised_ahead
+from ml.market.forecasts import ewma_forecast, har_forecast, realised_ahead
 from ml.patterns import PATTERNS, detect_patterns
 from ml.regime import price_regime
 from tests.e2e.support import CANDLES, recordings

@@ -14,9 +14,9 @@ from ml.features_advanced import (
 )
 from tests.e2e.support import CANDLES, settings_of
 from tests.ml.walks import known_ahead, walk
-from utils import machines
 from utils.errors import ConfigError, DataUnavailable
 from utils.rows import NS_PER_MINUTE
+from utils.shell import machines
 
 SETTINGS = settings_of()
 MOODY = walk(6_000, moody=True, seed=2)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from features.check_inputs import random_bars
 from features.fold import FeatureSet
+from features.folds.volatility import ewma_vol
 from features.registry import feature_set
-from features.volatility import ewma_vol
-from ml import forecasts, momentum, regime
-from ml.columns import volatility_of
+from ml import regime
+from ml.market import forecasts, momentum
+from ml.market.columns import volatility_of
 from ml.regime import (
     EXTREME,
     HIGH,

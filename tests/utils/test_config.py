@@ -12,6 +12,7 @@ import pytest
 import yaml
 from pydantic import SecretStr, ValidationError
 
+from tests.places import DATA
 from utils.config import (
     INSTRUMENTS,
     ROOT,
@@ -30,7 +31,7 @@ from utils.config import (
 )
 from utils.errors import ConfigError
 
-CANDLES = ROOT.parent / "shared" / "data" / "ohlcv"
+CANDLES = DATA / "ohlcv"
 
 
 @pytest.fixture

@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils import kpi_log, kpi_math, kpis, schema
+from tests.places import ROOT
+from utils import kpis
 from utils.errors import DataError
-from utils.kpi_log import Log, RealisedEquityWarning, read_log
-from utils.kpi_summary import GIVEN_ROWS, SUMMARY_ROWS, ExitReason, exit_reasons, summarise
+from utils.figures import arithmetic as kpi_math
+from utils.records import reader as kpi_log
+from utils.records import schema
+from utils.records.reader import Log, RealisedEquityWarning, read_log
+from utils.summary import GIVEN_ROWS, SUMMARY_ROWS, ExitReason, exit_reasons, summarise
 
-ROOT = Path(__file__).resolve().parents[2]
 DAY = kpi_math.DAY_NS
 MINUTE = 60 * 10**9
 START = 1_704_067_200 * 10**9  # 2024-01-01T00:00Z
@@ -367,7 +370,7 @@ class TestReading:
         with pytest.warns(RealisedEquityWarning, match="realised daily equity") as seen:
             [kpi(path) for kpi in (kpis.sharpe_ratio, kpis.sharpe_ratio, kpis.max_drawdown, kpis.win_rate)]
         assert len(seen) == 1
-        assert Path(seen[0].filename) != ROOT / "utils" / "kpi_log.py"
+        assert Path(seen[0].filename) != ROOT / "utils" / "records" / "reader.py"
         other = tmp_path / "other"
         other.mkdir()
         with pytest.warns(RealisedEquityWarning):
@@ -644,7 +647,7 @@ class TestSummary:
 
 def test_importing_the_figures_imports_neither_pandas_nor_pyarrow() -> None:
     code = (
-        "import sys, utils.kpis, utils.kpi_summary;"
+        "import sys, utils.kpis, utils.summary;"
         "print([m for m in ('pandas', 'pyarrow', 'numba', 'scipy') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 
+from utils.records.schema import TRADE_COLUMNS
 from utils.rows import BAR, INSTRUMENT, LIQUIDITY_NAMES, SIGNAL, TAKE_PROFIT, TAKER, TRADE
-from utils.schema import TRADE_COLUMNS
 from utils.types import (
     Bar,
     BookDelta,

@@ -5,15 +5,13 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from ingest.replay_server import FAULT_KINDS, main
 from tests.boxes import quick_box
+from tests.places import ROOT
 from utils.config import load_settings
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def started(*flags: str) -> subprocess.Popen[str]:

@@ -12,19 +12,19 @@ import httpx
 import pytest
 import websockets
 
-from ingest.box import binance_ws, bybit_ws
-from ingest.box.exchange import Exchange
+from ingest.box.binance import ws as binance_ws
+from ingest.box.bybit import ws as bybit_ws
 from ingest.box.faults import Desk, Fault
-from ingest.box.market import MS
+from ingest.box.floor.exchange import Exchange
+from ingest.box.floor.market import MS
 from ingest.box.tape_flow import Tape
 from ingest.box.wire import Topics
 from ingest.replay_server import ReplayServer
-from ingest.tape_file import TapeReader
+from ingest.tapes.file import TapeReader
 from tests.boxes import MIDNIGHT_NS, ListPeer
+from tests.places import RECORDINGS
 from utils.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[3]
-RECORDINGS = ROOT.parent / "shared" / "data" / "l2"
 LINEAR = RECORDINGS / "bybit_v5" / "linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"
 SUSHI = RECORDINGS / "binance_usdm" / "SUSHI_AKRO_KEEP_CTK_20210722T2225_30s.jsonl.zst"
 BITCOIN = RECORDINGS / "binance_usdm" / "BTCUSDT_20240718T2357_480s.jsonl.zst"

@@ -1,0 +1,369 @@
+"""What a simulation runs on: rows of all symbols on one clock, their instruments and funding, and what was assumed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from features.live import EVENT_VECTOR
+from features.registry import feature_set
+from ingest.files.candles import Candles, infer_tick, load_candles
+from ingest.files.funding import load_funding, sibling_funding
+from ingest.synthetic import PRESETS, synthetic_bars
+from utils.config import Settings
+from utils.errors import ConfigError, DataError
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows, layout
+from utils.market.symbols import normalise_symbol, symbol_of_file
+from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.types import Instrument
+
+#: Hours of mock market that a run may ask for: some twenty minutes of work.
+MOST_HOURS = 50_000
+#: The live book and tape beside a bar, frozen at its close: age of the book's latest update and of the latest print,
+#: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
+#: before the first came.
+BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
+
+
+class Listing(Protocol):
+    """What an exchange says of one instrument; None = it does not say."""
+
+    @property
+    def tick_size(self) -> float | None:
+        """Quote."""
+
+    @property
+    def lot_size(self) -> float | None:
+        """Base."""
+
+    @property
+    def min_notional(self) -> float | None:
+        """Quote."""
+
+
+#: Used, and said in the assumptions, where neither settings nor data tell.
+LOT, MAINTENANCE = 1e-3, 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticFeed:
+    """The mock market as a source of candles: seeded, and used only where it is named."""
+
+    symbol: str
+    tf: str
+    seed: int
+    preset: str
+
+    def candles(self, bars: int, progress: Callable[[int], None] | None = None) -> Candles:
+        """The first `bars` candles of this seed."""
+        if self.preset not in PRESETS:
+            known = ", ".join(PRESETS)
+            raise ConfigError(f"simulation.preset: expected one of {known}, saw {self.preset!r}; change the setting")
+        tf_ns = TIMEFRAMES[self.tf]
+        rows = synthetic_bars(bars, tf_ns, self.seed, self.preset, progress=progress)
+        digest = hashlib.sha256(rows.tobytes()).hexdigest()
+        empty = int((rows["volume"] <= 0.0).sum())
+        return Candles(self.symbol, self.tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, empty)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Market:
+    """Everything the engine needs of the world, in arrays; symbols stand in order of name."""
+
+    symbols: tuple[str, ...]
+    sources: tuple[str, ...]  # beside symbols
+    tf: str
+    tf_ns: int
+    bars: Rows  # BAR, in order of (ts, sym)
+    instruments: Rows  # INSTRUMENT, beside symbols
+    funding: Rows  # FUNDING of all symbols
+    starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
+    files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
+    assumptions: tuple[str, ...]
+    book: Rows | None = None  # BOOK_AT_CLOSE, beside bars; None = no live book
+
+    @property
+    def synthetic(self) -> bool:
+        """True when a symbol comes from the mock market."""
+        return "synthetic" in self.sources
+
+    @property
+    def spot(self) -> bool:
+        """True when a symbol's candles come from a spot market."""
+        return any(str(one["market"]).endswith("_spot") for one in self.files)
+
+    @property
+    def decided(self) -> Rows:
+        """The bars on which decisions may be made."""
+        rows: Rows = self.bars[self.bars["ts"] >= np.array(self.starts)[self.bars["sym"]]]
+        return rows
+
+
+def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]:
+    """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused."""
+    if isinstance(data, Candles):
+        if symbol is not None and normalise_symbol(symbol) != data.symbol:
+            raise ConfigError(f"symbol: expected {data.symbol} as the candles are, saw {symbol}; leave symbol out")
+        if tf is not None and normalise_timeframe(tf) != data.tf:
+            raise ConfigError(f"timeframe: expected {data.tf} as the candles are, saw {tf}; leave the timeframe out")
+        return [data]
+    if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, Path, Candles)):
+        several = [candles for source in data for candles in read_sources(source, None, tf)]
+        named = set() if symbol is None else {normalise_symbol(name) for name in symbol.split(",")}
+        if named and named != {candles.symbol for candles in several}:
+            found = ", ".join(candles.symbol for candles in several)
+            raise ConfigError(f"--symbol: expected the symbols of --data ({found}), saw {symbol}; leave --symbol out")
+        return several
+    return [load_candles(data, symbol=symbol, tf=tf)]
+
+
+def one_clock(candles: Sequence[Candles]) -> tuple[Candles, ...]:
+    """Sources in order of symbol, of one timeframe, each symbol once."""
+    ordered = sorted(candles, key=lambda one: one.symbol)
+    names = [one.symbol for one in ordered]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(
+            f"--data: expected each symbol once, saw {', '.join(sorted(twice))} twice; join the files first"
+        )
+    frames = {one.tf for one in ordered}
+    if len(frames) > 1:
+        raise ConfigError(
+            f"--data: expected one timeframe on one clock, saw {', '.join(sorted(frames))}; name files of one"
+        )
+    return tuple(ordered)
+
+
+def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> tuple[int, list[str]]:
+    """Close of the first bar that may be decided on, ns: after warm-up, and among the last `steps` bars.
+
+    Also what has to be said about it: fewer bars than asked for are used, all of them, and never silently.
+    """
+    if len(rows) <= warmup:
+        raise DataError(
+            f"{source}: expected more than {warmup} bars (the warm-up) to decide on, saw {len(rows)}; "
+            "use a longer file or set simulation.warmup_bars"
+        )
+    there = len(rows) - warmup
+    if steps is None or steps <= there:
+        return int(rows["ts"][len(rows) - (steps or there)]), []
+    note = (
+        f"{source}: {steps} steps were asked for, and {there} bars come after the {warmup} of the warm-up: all are used"
+    )
+    return int(rows["ts"][warmup]), [note]
+
+
+def instrument_of(
+    candles: Candles, settings: Settings, warmup: int, listing: Listing | None = None
+) -> tuple[Instrument, list[str]]:
+    """The symbol's instrument and what was assumed for it: as listed, else as configured, else as the warm-up shows."""
+    known = settings.instrument(candles.market or "default", candles.symbol)
+    notes = []
+    tick, lot, least = known.tick, known.lot, known.min_notional
+    if listing is not None:
+        tick, lot = listing.tick_size or tick, listing.lot_size or lot
+        least = least if listing.min_notional is None else listing.min_notional
+        notes.append(f"{candles.symbol}: tick {tick or 0:g}, lot {lot or 0:g} as {candles.source} lists them")
+    if candles.market == "synthetic":
+        preset = PRESETS[settings.simulation.preset]
+        tick, lot = tick or preset.tick, lot or preset.lot
+    if tick is None:
+        tick = infer_tick(candles.rows, warmup)
+        notes.append(f"{candles.symbol}: tick {tick:g} inferred from the decimals of {warmup} warm-up bars")
+    if lot is None:
+        lot = LOT
+        notes.append(f"{candles.symbol}: lot {lot:g} assumed")
+    if known.maintenance_margin is None:
+        notes.append(f"{candles.symbol}: maintenance margin {100 * MAINTENANCE:g} % assumed")
+    if candles.market.endswith("_spot"):
+        notes.append(
+            f"{candles.symbol}: spot candles traded as if a perpetual: short and with leverage, borrowing free"
+        )
+    instrument = Instrument(
+        symbol=candles.symbol,
+        tick_size=tick,
+        lot_size=lot,
+        min_notional=least or 0.0,
+        maker_bps=known.maker_bps,
+        taker_bps=known.taker_bps,
+        max_leverage=known.max_leverage or math.inf,
+        maintenance=MAINTENANCE if known.maintenance_margin is None else known.maintenance_margin,
+    )
+    return instrument, notes
+
+
+def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path]) -> tuple[Rows, str]:
+    """Settlements of one symbol: the file named for it, else the sibling of its candles, else none; and what it was."""
+    path = named.get(candles.symbol)
+    if path is None and isinstance(data, (str, Path)):
+        path = sibling_funding(Path(data), candles.market, candles.symbol)
+    if path is None:
+        return np.zeros(0, FUNDING), f"{candles.symbol}: funding not modelled"
+    rows = load_funding(path, candles.symbol)
+    rows["sym"] = sym
+    period = "no settlements"
+    if len(rows):
+        first, last = (str(np.datetime64(int(ts), "ns"))[:10] for ts in (rows["ts"][0], rows["ts"][-1]))
+        period = f"{len(rows)} settlements, {first} to {last}; none is paid outside"
+    return (
+        rows,
+        f"{candles.symbol}: funding from {path.name} ({period}), on the last close as stand-in for the mark price",
+    )
+
+
+def named_funding(paths: Sequence[Path], symbols: Sequence[str]) -> dict[str, Path]:
+    """The funding files named by the user, by symbol; a file that does not say its symbol serves a single one."""
+    named: dict[str, Path] = {}
+    for path in paths:
+        symbol = symbol_of_file(path.name) or (symbols[0] if len(symbols) == 1 else "")
+        if symbol not in symbols:
+            raise ConfigError(
+                f"--funding: expected a file of {', '.join(symbols)}, saw {path.name} of {symbol or 'unknown symbol'}; "
+                "name a file that begins with the symbol, SYMBOL_..."
+            )
+        if symbol in named:
+            raise ConfigError(
+                f"--funding: expected one file for {symbol}, saw {named[symbol].name} and {path.name}; name one of them"
+            )
+        named[symbol] = path
+    return named
+
+
+def build_market(
+    candles: Sequence[Candles],
+    settings: Settings,
+    *,
+    steps: int | None = None,
+    data: Any = None,
+    funding: Sequence[Path] = (),
+    listings: Mapping[str, Listing] | None = None,
+) -> Market:
+    """Put sources on one clock.
+
+    Args:
+        candles: one a symbol, any order: permuting them changes nothing.
+        settings: instruments, warm-up, costs.
+        steps: bars that may be decided on, the last ones; None = all after the warm-up.
+        data: where the candles came from, one entry each, to find funding beside it.
+        funding: funding files named by the user, each called <SYMBOL>_... .
+        listings: what the exchange allows for each symbol, where it was asked.
+
+    Raises:
+        ConfigError: symbols repeated, timeframes mixed, `steps` below 1, a funding file for a symbol that is not
+            simulated.
+        DataError: too few bars, a funding file that is missing or wrong.
+    """
+    ordered = one_clock(candles)
+    paths = data if isinstance(data, (list, tuple)) else [data]
+    where = dict(zip((one.symbol for one in candles), paths, strict=False))
+    named = named_funding(funding, [one.symbol for one in ordered])
+    if steps is not None and steps < 1:
+        raise ConfigError(f"steps: expected at least 1 bar to decide on, saw {steps}; leave it out to use all bars")
+    warmup = settings.simulation.warmup_bars
+    warmup = feature_set().warmup if warmup is None else warmup
+    starts, instruments, fundings, notes, parts = [], [], [], [], []
+    for sym, one in enumerate(ordered):
+        start, shortage = first_decision(one.rows, warmup, steps, one.source)
+        instrument, assumed = instrument_of(one, settings, max(1, warmup), (listings or {}).get(one.symbol))
+        rows, paid = funding_of(one, sym, where.get(one.symbol), named)
+        part = one.rows.copy() if len(ordered) > 1 else one.rows
+        part["sym"] = sym
+        starts.append(start)
+        instruments.append(instrument.row())
+        fundings.append(rows)
+        parts.append(part)
+        notes += [*shortage, *assumed, paid]
+    bars = parts[0]
+    if len(parts) > 1:
+        bars = np.concatenate(parts)
+        bars = bars[np.lexsort((bars["sym"], bars["ts"]))]
+    return Market(
+        symbols=tuple(one.symbol for one in ordered),
+        sources=tuple(one.source for one in ordered),
+        tf=ordered[0].tf,
+        tf_ns=ordered[0].tf_ns,
+        bars=bars,
+        instruments=np.array(instruments, dtype=INSTRUMENT),
+        funding=np.concatenate(fundings),
+        starts=tuple(starts),
+        files=tuple(describe(one) for one in ordered),
+        assumptions=(*cost_notes(settings), *notes),
+    )
+
+
+def stamp(ts: int) -> str:
+    """A time in ns as ISO 8601 UTC with milliseconds."""
+    return f"{np.datetime64(int(ts) // NS_PER_MS, 'ms')}Z"
+
+
+def describe(candles: Candles) -> dict[str, Any]:
+    """The manifest entry of a source: name, hash, period, gaps."""
+    return {
+        "name": candles.source,
+        "symbol": candles.symbol,
+        "timeframe": candles.tf,
+        "market": candles.market,
+        "sha256": candles.sha256,
+        "bars": len(candles.rows),
+        "first_close": stamp(candles.rows["ts"][0]),
+        "last_close": stamp(candles.rows["ts"][-1]),
+        "zero_volume_bars": candles.zero_volume,
+        "dropped_unfinished": candles.dropped_unfinished,
+        "gaps": [
+            {"after": stamp(gap.after_ts), "before": stamp(gap.before_ts), "missing": gap.missing}
+            for gap in candles.gaps
+        ],
+    }
+
+
+def cost_notes(settings: Settings) -> tuple[str, ...]:
+    """What bar matching assumes of spread, slippage, latency and entries, in words."""
+    costs, entry = settings.simulation, settings.execution
+    arrival = f"bars arrive {costs.bar_delay_ms:g} ms after their close, orders {entry.entry_latency_ms:g} ms later"
+    impact = f"an impact of {costs.impact:g} sigma sqrt(quantity / bar volume)"
+    notes = [
+        f"bar fills: next open plus spread and slippage, latency not modelled ({arrival})",
+        f"market orders pay half a {costs.spread_bps:g} bps spread, {costs.slippage_bps:g} bps slippage and {impact}",
+        "limits fill only when traded through by a tick; stop first when a bar touches both barriers",
+        "a liquidation loses the margin, or more when the bar opens beyond the bankruptcy price",
+        f"entries are capped at {100 * costs.volume_cap:g} % of a bar's volume",
+    ]
+    if entry.entry != "market":
+        notes.append(
+            f"entries rest {entry.limit_offset_bps:g} bps from the deciding close ({entry.entry.replace('_', '-')}) "
+            f"for {entry.limit_bars} bars; no queue is modelled"
+        )
+    return tuple(notes)
+
+
+def synthetic_market(
+    settings: Settings, symbols: str, tf: str, steps: int, progress: Callable[[int, int], None] | None = None
+) -> Market:
+    """The mock market for `steps` decidable bars of each symbol; several symbols have seeds of their own, by name.
+
+    `progress` is told the bars made so far and how many there will be.
+    """
+    warmup = settings.simulation.warmup_bars
+    bars = steps + (feature_set().warmup if warmup is None else warmup)
+    names = sorted({normalise_symbol(name) for name in symbols.split(",")})
+    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / (3600 * NS_PER_S)
+    if hours > MOST_HOURS:
+        raise ConfigError(
+            f"the mock market simulates every order: expected at most {MOST_HOURS:,} hours of it, and {bars:,} bars of "
+            f"{tf} (warm-up included) are {hours:,.0f}; ask for fewer --steps or a shorter --timeframe"
+        )
+    feeds = [
+        SyntheticFeed(name, normalise_timeframe(tf), settings.simulation.seed + k, settings.simulation.preset)
+        for k, name in enumerate(names)
+    ]
+
+    def told(earlier: int) -> Callable[[int], None] | None:
+        return None if progress is None else lambda done: progress(earlier + done, bars * len(feeds))
+
+    return build_market([feed.candles(bars, told(k * bars)) for k, feed in enumerate(feeds)], settings, steps=steps)

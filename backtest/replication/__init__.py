@@ -1,0 +1,1 @@
+"""Published regularities, looked for on recordings."""

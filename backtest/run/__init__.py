@@ -1,0 +1,1 @@
+"""One run: decided, watched, concluded and printed."""

@@ -1,0 +1,199 @@
+"""The command line of a simulation: flags in, a summary or one JSON object out, an exit code that says whose fault."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from utils.config import Loaded, load_settings, show_config
+from utils.errors import ConfigError
+from utils.market.symbols import normalise_symbol
+from utils.market.timeframes import normalise_timeframe
+from utils.records.files import plain
+from utils.shell.cli import INTERRUPTED, Parser, amount, guarded, whole, with_hyphens
+from utils.shell.log import event, setup_logging
+from utils.shell.version import version
+
+#: Flags that set a setting, and which.
+SETTING_FLAGS = {
+    "symbol": "market.symbol",
+    "timeframe": "market.timeframe",
+    "seed": "simulation.seed",
+    "steps": "simulation.steps",
+    "initial_capital": "simulation.initial_capital",
+    "exchange": "market.exchange",
+    "market_type": "market.market_type",
+}
+logger = logging.getLogger("backtest")
+
+
+def build_parser(*, real: bool) -> Parser:
+    """The flags of `run_simulation.py` and `python -m backtest.sim_loop`."""
+    mode = "real data, or an error" if real else "the mock market, or a candle file"
+    parser = Parser(
+        prog="python -m backtest.sim_loop" if real else "python run_simulation.py",
+        description=f"Simulate the scalper on paper: {mode}. No real-money orders are ever sent.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol, or the file's)")
+    add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe, or the file's)")
+    add("--steps", type=whole, metavar="N", help="bars on which decisions are made, warm-up not counted")
+    add("--data", action="append", metavar="PATH", help="candle file: Parquet, CSV, Feather or JSON; repeatable")
+    add("--funding", action="append", metavar="PATH", help="funding file (default: the sibling of --data); repeatable")
+    add("--slow", action="store_true", help="the last N closed bars from the exchange")
+    add("--live", action="store_true", help="decide bar by bar on the exchange's stream, N bars or until Ctrl-C")
+    add("--use-ws", action="store_true", help="append bars that close meanwhile, and the book, from the stream")
+    add("--exchange", metavar="NAME", help="where candles come from: bybit or binance (default: market.exchange)")
+    add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
+    add("--exchange-for-ob", metavar="NAME", help="where the live book comes from (default: where candles come from)")
+    add("--seed", type=whole, metavar="N", help="seed of the mock market")
+    add("--initial-capital", type=amount, metavar="X", help="equity at the start, quote")
+    add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add("--logs-dir", type=Path, metavar="DIR", help="write the log files straight to this directory")
+    add("--log-file", type=Path, metavar="PATH", help="JSON lines of what happened")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--quiet", action="store_true", help="print one line instead of the summary")
+    add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
+    add("--show-config", action="store_true", help="print every setting with value, unit, range and source")
+    add("--version", action="store_true", help="print the version")
+    return parser
+
+
+def settings_of(flags: argparse.Namespace) -> Loaded:
+    """Settings with the flags on top; with a file, symbol and timeframe are its own and only checked."""
+    given: dict[str, Any] = {key: getattr(flags, flag) for flag, key in SETTING_FLAGS.items()}
+    symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
+    given["market.symbol"] = symbols[0] if len(symbols) == 1 and not flags.data else None
+    with contextlib.suppress(ConfigError):  # what is no timeframe at all is refused below, where flags are named
+        given["market.timeframe"] = normalise_timeframe(flags.timeframe) if flags.timeframe else None
+    names = {key: f"--{flag.replace('_', '-')}" for flag, key in SETTING_FLAGS.items()}
+    return load_settings(flags.config, flags=given, flag_names=names)
+
+
+def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
+    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C).
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+        real: only real data will do (`python -m backtest.sim_loop`).
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real), arguments)
+
+
+def run(flags: argparse.Namespace, *, real: bool) -> int:
+    """Do what the flags say."""
+    if flags.version:
+        print(f"hybrid-scalper {version()}")
+        return 0
+    loaded = settings_of(flags)
+    if flags.show_config:
+        return print_config(loaded, as_json=flags.json)
+    setup_logging(flags.verbose, quiet=flags.quiet or flags.json or not flags.verbose, log_file=flags.log_file)
+    streamed = flags.live or flags.use_ws
+    asks_exchange = not flags.data and (real or flags.slow or streamed)
+    if flags.data and (flags.slow or streamed):
+        raise ConfigError("--data: expected a file or the exchange, saw both; leave --slow, --live and --use-ws out")
+    if flags.exchange_for_ob and not streamed:
+        raise ConfigError("--exchange-for-ob: a book stands beside live bars only; add --use-ws or --live")
+    if flags.data and flags.seed is not None:
+        raise ConfigError("--seed: it belongs to the mock market, and --data names a file; leave one of them out")
+    if asks_exchange and flags.seed is not None:
+        raise ConfigError("--seed: it belongs to the mock market, and real data was asked for; leave it out")
+    if flags.funding and not flags.data:
+        raise ConfigError("--funding: it belongs to the candles of --data, and none are named; add --data")
+    return run_and_show(flags, loaded) if asks_exchange else simulate_and_show(flags, loaded)
+
+
+def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
+    """Simulate on the exchange's candles, live if asked for, and print what came of it."""
+    from backtest.run.exchange import source_of
+    from backtest.run.screen import Screen
+    from backtest.run.warm import finish, start
+    from backtest.sim_loop import run_simulation
+
+    settings = loaded.settings
+    market = settings.market
+    with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
+        screen.announce_exchange(source_of(settings), market.market_type, live=flags.live)
+        compiling = start()
+        screen.compiling(compiling is not None)
+        finish(compiling)
+        result = run_simulation(
+            flags.symbol or market.symbol,
+            market.timeframe,
+            flags.exchange_for_ob or market.exchange,
+            flags.steps,
+            flags.use_ws,
+            live=flags.live,
+            settings=settings,
+            logs_dir=flags.logs_dir,
+            tell=screen.tell_instant,
+        )
+        event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
+        screen.show(result)
+    return INTERRUPTED if result.interrupted else 0
+
+
+def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
+    """Simulate on the mock market or the named files, and print what came of it."""
+    from backtest.data.market import build_market, read_sources, synthetic_market
+    from backtest.run.screen import Screen
+    from backtest.run.warm import finish, start
+    from backtest.sim_loop import run_simulation
+
+    settings = loaded.settings
+    with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
+        if flags.data:
+            candles = read_sources(flags.data if len(flags.data) > 1 else flags.data[0], flags.symbol, flags.timeframe)
+            market = build_market(
+                candles,
+                settings,
+                steps=flags.steps,
+                data=flags.data,
+                funding=[Path(path) for path in flags.funding or ()],
+            )
+            screen.announce(", ".join(market.sources), synthetic=False)
+            compiling = start()
+            screen.compiling(compiling is not None)
+        else:
+            screen.announce(f"seed {settings.simulation.seed}, {settings.simulation.preset}", synthetic=True)
+            compiling = start()
+            screen.compiling(compiling is not None)
+            symbols = flags.symbol or settings.market.symbol
+            market = synthetic_market(
+                settings, symbols, settings.market.timeframe, settings.simulation.steps, screen.making
+            )
+        finish(compiling)
+        event(
+            logger, "run_started", source=",".join(market.sources), bars=len(market.bars), symbols=len(market.symbols)
+        )
+        result = run_simulation(data=market, settings=settings, logs_dir=flags.logs_dir, watch=screen.watching(market))
+        event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
+        screen.show(result)
+    return 0
+
+
+def print_config(loaded: Loaded, *, as_json: bool) -> int:
+    """Every setting: value, unit, range and where it came from."""
+    rows = show_config(loaded)
+    if as_json:
+        settings = {row.key: {name: value for name, value in row._asdict().items() if name != "key"} for row in rows}
+        print(json.dumps(plain(settings), allow_nan=False))
+        return 0
+    from rich.table import Table
+
+    from utils.shell.console import PlainConsole
+
+    table = Table("setting", "value", "unit", "range", "source", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row.key, json.dumps(plain(row.value)), row.unit, row.range, row.source)
+    PlainConsole(sys.stdout, 200).print(table)
+    return 0

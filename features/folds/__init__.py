@@ -1,0 +1,1 @@
+"""The definitions of the features: folds over rows, by what they read."""

@@ -1,0 +1,1 @@
+"""What is measured over a whole recording and is no fold."""

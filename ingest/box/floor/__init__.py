@@ -1,0 +1,1 @@
+"""What is traded in the box, and how its time passes."""

@@ -1,0 +1,1 @@
+"""Candles and funding in files: read, recognised, checked and stored."""

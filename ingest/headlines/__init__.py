@@ -1,0 +1,1 @@
+"""Headlines and coins from the web."""

@@ -1,0 +1,216 @@
+"""Getting through to an exchange: sockets and REST answers, asked for with patience and never faster than is allowed.
+
+A refusal that may pass is a value with the wait the exchange asked for; a ban or an unknown symbol is an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Mapping
+from http import HTTPStatus
+from ssl import SSLContext
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from ingest.rest.retry import retry_after_s
+from utils.config import IngestSettings
+from utils.errors import ConfigError, DataUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+#: Bybit allows 500 new sockets in 5 minutes, Binance 300; below both.
+SOCKETS, SOCKETS_S = 280, 300.0
+#: Binance allows weight 2400 a minute and address; other programs share it.
+WEIGHT = 0.7 * 2400
+#: An exchange that asks for a longer wait has banned us, whatever its status says; in seconds.
+LONGEST_WAIT_S = 600.0
+#: Wait for the other side's goodbye; one that has gone silent says none. In seconds.
+GOODBYE_S = 1.0
+#: REST answers asked for at the same time.
+AT_ONCE = 4
+#: Statuses after which asking again makes it worse, or changes nothing.
+FINAL = {
+    HTTPStatus.IM_A_TEAPOT: "this address is banned for asking too often",
+    HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: "it does not serve this region",
+}
+UNKNOWN_SYMBOL = -1121
+
+
+class Refused(NamedTuple):
+    """No answer yet."""
+
+    reason: str
+    wait_s: float = 0.0  # that the exchange asked for; 0 = it named none
+
+
+class Backoff:
+    """Waits that double at most, each drawn from its whole range ("full jitter"), so that clients do not march in step.
+
+    wait = uniform(0, min(most, first x 2^n)) after n failures, in seconds.
+    """
+
+    def __init__(self, first_s: float, most_s: float) -> None:
+        self.first_s, self.most_s, self.failures = first_s, most_s, 0
+
+    def wait_s(self) -> float:
+        """The wait after one more failure."""
+        most = min(self.most_s, self.first_s * 2.0 ** min(self.failures, 60))
+        self.failures += 1
+        return random.uniform(0.0, most)
+
+    def reset(self) -> None:
+        """All went well."""
+        self.failures = 0
+
+
+class Dialler:
+    """Opens sockets and fetches REST answers of one exchange, for one feed."""
+
+    def __init__(self, exchange: str, settings: IngestSettings, ssl: SSLContext | None = None) -> None:
+        self.exchange, self.settings, self.ssl = exchange, settings, ssl
+        self.longest = int(settings.max_frame_mib * 2**20)  # bytes of a message or an answer
+        self.opened: deque[float] = deque(maxlen=SOCKETS)
+        self.rest_from = 0.0  # monotonic seconds before which nothing is asked by REST
+        self.free = asyncio.Semaphore(AT_ONCE)
+        self.client: httpx.AsyncClient | None = None
+
+    async def open(self, url: str) -> ClientConnection | Refused:
+        """A socket, its handshake done.
+
+        The exchange's pings are answered by `websockets`; ours, besides those of the protocol, notice a dead line.
+        Messages come uncompressed: small ones gain nothing, and inflating costs time.
+
+        Raises:
+            DataUnavailable: the exchange has banned us or does not serve us.
+            ConfigError: the proxy of the environment needs a package that is not installed.
+        """
+        if len(self.opened) == SOCKETS:
+            await asyncio.sleep(self.opened[0] + SOCKETS_S - time.monotonic())
+        self.opened.append(time.monotonic())
+        where = urlsplit(url)
+        try:
+            return await connect(
+                url,
+                open_timeout=self.settings.timeout_s,
+                ping_interval=self.settings.heartbeat_s,
+                ping_timeout=self.settings.heartbeat_s,
+                close_timeout=GOODBYE_S,
+                max_size=self.longest,
+                compression=None,
+                proxy=None if local(where.hostname) else True,
+                ssl=(self.ssl or True) if where.scheme == "wss" else None,
+            )
+        except InvalidStatus as error:
+            return self.judged(error.response.status_code, error.response.headers, "its stream")
+        except (OSError, WebSocketException) as error:
+            return Refused(said(error))
+        except ImportError as error:
+            raise no_proxy(error) from None
+
+    async def get(self, url: str) -> bytes | Refused:
+        """The body of a REST answer of status 200, whatever it holds.
+
+        Raises:
+            DataUnavailable: the exchange has banned us, does not serve us, or does not know the symbol.
+            ConfigError: the proxy of the environment needs a package that is not installed.
+        """
+        import httpx
+
+        async with self.free:
+            # no event could be waited for: time itself must pass, and it may be put off once more meanwhile
+            while self.rest_from > time.monotonic():  # noqa: ASYNC110
+                await asyncio.sleep(self.rest_from - time.monotonic())
+            client = self.rest_client(url)
+            body = bytearray()
+            try:
+                async with asyncio.timeout(self.settings.timeout_s), client.stream("GET", url) as answer:
+                    async for part in answer.aiter_bytes():
+                        body += part
+                        if len(body) > self.longest:
+                            return Refused(f"an answer of more than {self.longest} bytes")
+            except (httpx.HTTPError, TimeoutError) as error:
+                return Refused(said(error))
+            if answer.status_code != HTTPStatus.OK:
+                refused = self.judged(answer.status_code, answer.headers, urlsplit(url).path, bytes(body))
+                self.rest_from = max(self.rest_from, time.monotonic() + refused.wait_s)
+                return refused
+            weight = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
+            if weight.isascii() and weight.isdigit() and float(weight) > WEIGHT:
+                self.rest_from = time.monotonic() + 60.0 - time.time() % 60.0  # the count begins anew with the minute
+            return bytes(body)
+
+    def rest_client(self, url: str) -> httpx.AsyncClient:
+        """The one that keeps connections open between requests."""
+        import httpx
+
+        if self.client is None:
+            where = urlsplit(url)
+            try:
+                self.client = httpx.AsyncClient(
+                    timeout=self.settings.timeout_s,
+                    verify=self.ssl or where.scheme == "https",  # plain http is this machine's own
+                    trust_env=not local(where.hostname),
+                )
+            except ImportError as error:
+                raise no_proxy(error) from None
+        return self.client
+
+    def judged(self, status: int, headers: Mapping[str, str], what: str, body: bytes = b"") -> Refused:
+        """What a refusal means.
+
+        Raises:
+            DataUnavailable: it is for good, or for longer than a feed can wait.
+        """
+        wait = retry_after_s(headers, time.time())
+        cause = FINAL.get(HTTPStatus(status)) if status in FINAL else None
+        if code_of(body) == UNKNOWN_SYMBOL:
+            cause = "it does not know the symbol"
+        elif wait > LONGEST_WAIT_S:
+            cause = "that is longer than a feed can wait"
+        if cause:
+            after = f" and asks to wait {wait:.0f} s" if wait else ""
+            raise DataUnavailable(
+                f"{self.exchange}: expected {what}, and it answered HTTP {status}{after}: {cause};"
+                " check the symbol, then wait before another try"
+            )
+        if status == HTTPStatus.FORBIDDEN and not wait:
+            wait = self.settings.backoff_max_s  # an address limit: each early try may lengthen it
+        return Refused(f"HTTP {status}", wait)
+
+    async def aclose(self) -> None:
+        """Close what is kept open between requests."""
+        if self.client is not None:
+            await self.client.aclose()
+
+
+def local(host: str | None) -> bool:
+    """Is this host the machine itself? Then no proxy stands between."""
+    return host in {"127.0.0.1", "::1", "localhost"}
+
+
+def no_proxy(error: ImportError) -> ConfigError:
+    """The proxy that the environment names cannot be used."""
+    return ConfigError(f"proxy: expected one that can be used, saw '{said(error)}'; install it, or unset ALL_PROXY")
+
+
+def said(error: BaseException) -> str:
+    """An error in one line: many of the network's have no text of their own."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def code_of(body: bytes) -> int:
+    """The number of an exchange's error body, 0 if it is none."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return 0
+    code = answer.get("code") if isinstance(answer, dict) else 0
+    return code if isinstance(code, int) else 0

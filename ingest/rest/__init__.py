@@ -1,0 +1,1 @@
+"""Questions by REST: clients, retries, checks of what is answered."""

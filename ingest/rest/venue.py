@@ -1,0 +1,514 @@
+"""One exchange as REST answers through ccxt: made once a process, asked politely, believed only after a look.
+
+`Venue.call` is the one way a request goes out: it takes the exchange's door (`ingest.rest.retry.Door`), checks the
+answer while it still holds it, tries again what may succeed later, and ends in `DataUnavailable` naming exchange, call
+and cause. Nothing here ever answers with data that did not come from the exchange.
+
+Threads may share everything; one exchange's requests go out one after the other, as its limits count by address.
+"""
+
+from __future__ import annotations
+
+import atexit
+import difflib
+import io
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import stamina
+import urllib3.exceptions
+
+from ingest.rest import checks as check
+from ingest.rest.cache import uptime
+from ingest.rest.client import CLIENTS, MARKET_TYPES, base_of, exchange_name, folder_of, make_client
+from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
+from utils.config import EndpointSettings, IngestSettings, load_settings
+from utils.errors import ConfigError, DataUnavailable
+from utils.market.symbols import normalise_symbol
+
+T = TypeVar("T")
+
+NS_PER_MS = 1_000_000
+#: Ticks, lots and listings change: markets are asked for again after a day.
+MARKETS_LIFE_S = 86_400.0
+#: The clock difference is measured again after the first of these, and then, as long as it holds, after twice the time
+#: each, up to the second; at once when the machine's clock was set by more than the third.
+CLOCK_FIRST_S, CLOCK_LIFE_S, CLOCK_JUMP_S = 1.0, 300.0, 0.5
+#: How fast a machine's clock may run away: what an old measurement may be wrong by grows so much a second.
+DRIFT = 50e-6
+#: Bytes of an answer that are read at once, and the most that is read at all.
+PIECE, LONGEST = 2**16, 64 * 2**20
+#: Weight a minute that each exchange allows one address; other programs share it, so 70 % is ours.
+WEIGHT, SHARE = {"binance_usdm": 2400.0, "binance_spot": 6000.0}, 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One instrument as its exchange lists it."""
+
+    symbol: str  # the exchange's id, in our spelling: BTCUSDT
+    id: str  # as the exchange writes it: BTC-USDT-SWAP
+    unified: str  # ccxt's name: BTC/USDT:USDT
+    market: str  # the data folder's name: binance_usdm
+    tick_size: float | None  # quote; None = the venue counts significant digits
+    lot_size: float | None  # base (contracts where contract_size is not 1)
+    min_qty: float | None  # likewise
+    min_notional: float | None  # quote
+    max_leverage: float | None  # ratio
+    contract_size: float  # base per contract
+    status: str  # the exchange's word for it
+    active: bool  # it trades
+    listed_ms: int | None  # when it began to trade
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.symbol} on {self.market}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """How far the exchange's clock is ahead of the machine's, as one answer showed."""
+
+    offset_ns: int  # exchange - machine
+    error_ns: int  # how wrong that may be
+    rtt_ns: int
+    wall_ns: int  # when it was taken, machine's clock
+    uptime_s: float
+
+
+class Venue:
+    """One exchange and market type. Get it from `venue`, which keeps one a process.
+
+    Args:
+        exchange: ccxt's name, or binance or bybit for either of their markets.
+        market_type: futures or spot.
+        base: address that takes the exchange's place; "" = its own.
+        door: shared by all that ask this address.
+        wall_ns: the machine's clock, ns.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        market_type: str,
+        base: str,
+        door: Door,
+        wall_ns: Callable[[], int] = time.time_ns,
+        clock: Callable[[], float] = uptime,
+    ) -> None:
+        self.exchange, self.market_type, self.base = exchange, market_type, base
+        self.folder = folder_of(exchange, market_type)
+        self.name = f"{exchange} {market_type}"
+        self.client = make_client(exchange, market_type, base)
+        self.client.session.hooks["response"].append(self._read)
+        self._door, self._wall_ns, self._clock = door, wall_ns, clock
+        self._setup = threading.RLock()  # one thread loads markets or reads the clock, the others wait for it
+        self._deadline_s = 0.0  # of one answer
+        self._answer: Answer | None = None
+        self._markets: tuple[float, dict[str, Mapping[str, Any]]] | None = None
+        self._reading: ClockReading | None = None
+        self._reading_life_s = CLOCK_FIRST_S
+        self._dated: ClockReading | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """The last answer, for checks that look at the wire itself; only inside `call`.
+
+        Raises:
+            BadVenueData: there was none.
+        """
+        if self._answer is None:
+            raise BadVenueData("expected an answer, saw none")
+        return self._answer
+
+    def call(self, what: str, ask: Callable[[Any], T], settings: IngestSettings) -> T:
+        """What `ask` returns, tried as often as the settings allow.
+
+        Args:
+            what: the call and its subject, for messages.
+            ask: uses the ccxt client it is given, checks what came, and raises BadVenueData if it cannot be believed.
+            settings: timeout, attempts and waits.
+
+        Raises:
+            DataUnavailable: it did not answer, answered garbage, or has banned us; its cause is the last error.
+        """
+        retrying = stamina.RetryingCaller(
+            attempts=settings.retries,
+            timeout=None,
+            wait_initial=settings.backoff_s,
+            wait_max=settings.backoff_max_s,
+            wait_jitter=settings.backoff_s,
+        )
+        try:
+            return retrying(patience(f"{self.name} {what}", settings), self._once, ask, settings)
+        except Trouble as trouble:
+            raise self._unavailable(what, trouble, settings) from trouble.__cause__
+
+    def _once(self, ask: Callable[[Any], T], settings: IngestSettings) -> T:
+        import ccxt
+
+        with self._door.passing():
+            self._answer = None
+            self._deadline_s = settings.timeout_s
+            self.client.timeout = int(1000.0 * settings.timeout_s)
+            try:
+                return ask(self.client)
+            # inside ccxt a body that is not what it expects ends in any of Python's own errors
+            except (
+                *(ccxt.BaseError, BadVenueData, TypeError, ValueError, LookupError),
+                *(AttributeError, ArithmeticError, RecursionError),
+            ) as error:
+                now_ms = (self._wall_ns() + self._offset_ns()) / NS_PER_MS
+                trouble = judge(error, self._answer, now_ms, settings.timeout_s)
+                if trouble.kind == "rate":
+                    self._door.quiet(max(trouble.wait_s, settings.backoff_s))
+                elif trouble.kind == "ban":
+                    trouble = self._door.ban(trouble, now_ms)
+                raise trouble from error
+
+    def _unavailable(self, what: str, trouble: Trouble, settings: IngestSettings) -> DataUnavailable:
+        tried = f" after {settings.retries} attempts" if trouble.kind in {"transient", "rate"} else ""
+        cure = {
+            "transient": "try again later, or look at the connection",
+            "rate": "wait, and run fewer programs that ask it from this address",
+            "ban": "stop every program that asks it from this address, and wait until then",
+            "fatal": "change what is asked for, or choose another exchange",
+        }[trouble.kind]
+        return DataUnavailable(f"{self.name}: {what} failed{tried}: {trouble.cause}; {cure}")
+
+    def _read(self, response: Any, *_: object, **__: object) -> None:
+        """Read an answer's body, whole but not for ever: requests limits the time of each piece alone.
+
+        A hook of requests, called when the headers are there.
+        """
+        elapsed_s = response.elapsed.total_seconds()
+        wall_ns, deadline = self._wall_ns(), self._clock() - elapsed_s + self._deadline_s
+        body = bytearray()
+        whole = False
+        try:
+            while piece := response.raw.read1(PIECE, decode_content=True):
+                body += piece
+                if len(body) > LONGEST or self._clock() > deadline:
+                    response.close()
+                    raise BadVenueData(
+                        f"expected a whole answer within {self._deadline_s:g} s, saw {len(body)} bytes and no end"
+                    )
+            whole = True
+        except urllib3.exceptions.DecodeError:
+            raise BadVenueData("expected an answer that can be unpacked, saw another") from None
+        except urllib3.exceptions.HTTPError:
+            raise BadVenueData(f"the answer broke off after {len(body)} bytes") from None
+        finally:
+            status, reason = response.status_code, str(response.reason or "")
+            self._answer = Answer(status, reason, response.headers, bytes(body), whole, wall_ns, elapsed_s)
+        response.raw = io.BytesIO(body)  # where requests goes on reading
+        self._note(self._answer)
+
+    def _note(self, answer: Answer) -> None:
+        """What every answer says beside its body: the weight we have used, and the time to the second."""
+        used = str(answer.headers.get("X-MBX-USED-WEIGHT-1M", ""))
+        now_s = (answer.wall_ns + self._offset_ns()) / 1e9
+        if used.isascii() and used.isdigit() and float(used) > SHARE * WEIGHT.get(self.folder, 2400.0):
+            self._door.quiet(60.0 - now_s % 60.0)  # the count begins anew with the minute
+        try:
+            date_ns = int(parsedate_to_datetime(str(answer.headers.get("Date", ""))).timestamp()) * 1_000_000_000
+        except (ValueError, OverflowError):
+            return
+        rtt_ns = int(1e9 * answer.elapsed_s)
+        offset = date_ns + 500 * NS_PER_MS - (answer.wall_ns - rtt_ns // 2)
+        error = 500 * NS_PER_MS + rtt_ns // 2
+        self._dated = ClockReading(offset, error, rtt_ns, answer.wall_ns, self._clock())
+
+    # --- time
+
+    def reading(self, settings: IngestSettings) -> ClockReading:
+        """How far the exchange's clock is ahead, measured within the last minutes.
+
+        It is looked at often until it has been seen to keep pace with ours: a box may run faster than the world.
+
+        Formula: offset = exchange time - (send + receive) / 2; it may be wrong by half the round trip. Of two that
+        agree the one with the shorter round trip is kept. If it tells no time, the Date of its answers has to do.
+
+        Raises:
+            DataUnavailable: it did not say.
+        """
+        with self._setup:
+            old = self._reading
+            if old is not None and self._fresh(old):
+                return old
+            if self.client.has["fetchTime"]:
+                new = self.measure(settings)
+            else:
+                if self._dated is None or not self._fresh(self._dated):
+                    self._markets = None
+                self.markets(settings)
+                if self._dated is None:
+                    raise DataUnavailable(
+                        f"{self.name}: it tells no time, and candles cannot be told closed without it"
+                    )
+                new = self._dated
+            if old is None or _contradict(old, new):
+                self._reading, self._reading_life_s = new, 0.0 if old else CLOCK_FIRST_S
+            else:
+                self._reading = _better(old, new)
+                self._reading_life_s = min(max(2.0 * self._reading_life_s, CLOCK_FIRST_S), CLOCK_LIFE_S)
+            return self._reading
+
+    def _fresh(self, reading: ClockReading) -> bool:
+        passed = self._clock() - reading.uptime_s
+        jumped = abs((self._wall_ns() - reading.wall_ns) / 1e9 - passed)
+        return passed < self._reading_life_s and jumped < CLOCK_JUMP_S
+
+    def measure(self, settings: IngestSettings) -> ClockReading:
+        """One new measurement, kept by nobody.
+
+        Raises:
+            DataUnavailable: the exchange did not say.
+        """
+        return self.call("fetch_time", self._measure, settings)
+
+    def _measure(self, client: Any) -> ClockReading:
+        server = check.time_ms(client.fetch_time(), "exchange time") * NS_PER_MS
+        rtt_ns = int(1e9 * self.answer.elapsed_s)
+        offset = server - (self.answer.wall_ns - rtt_ns // 2)
+        return ClockReading(offset, rtt_ns // 2 + NS_PER_MS, rtt_ns, self.answer.wall_ns, self._clock())
+
+    def _offset_ns(self) -> int:
+        return self._reading.offset_ns if self._reading else 0
+
+    def now_ms(self, settings: IngestSettings) -> float:
+        """Exchange time, the earliest it can be: what closes before this has closed."""
+        reading = self.reading(settings)
+        return (self._wall_ns() + reading.offset_ns - reading.error_ns) / NS_PER_MS
+
+    def seen_ms(self) -> float:
+        """Exchange time when the last answer came; only inside `call`, and after `reading`."""
+        return (self.answer.wall_ns + self._offset_ns()) / NS_PER_MS
+
+    def at_present(self, client: Any, look: Callable[[float], T]) -> T:
+        """What `look` says of the last answer at the present time (ms), and if it refuses, of the time asked for anew.
+
+        Only inside `call`, and after `reading`: an exchange in a box may run faster than the world.
+        """
+        try:
+            return look(self.seen_ms())
+        except BadVenueData:
+            if not client.has["fetchTime"]:
+                raise
+            return look(float(check.time_ms(client.fetch_time(), "exchange time")))
+
+    # --- instruments
+
+    def markets(self, settings: IngestSettings) -> Mapping[str, Mapping[str, Any]]:
+        """Markets of this type as ccxt has them, by exchange id and by base and quote; asked for once a day.
+
+        Raises:
+            DataUnavailable: the exchange did not say.
+            ConfigError: it has no markets of this type.
+        """
+        with self._setup:
+            if self._markets is None or self._clock() - self._markets[0] > MARKETS_LIFE_S:
+                found = self.call("load_markets", self._load, settings)
+                if not found:
+                    kind = "linear perpetual futures" if self.market_type == "futures" else "spot pairs"
+                    raise ConfigError(f"{self.exchange} has no {kind}; choose another exchange or market type")
+                self._markets = (self._clock(), found)
+            return self._markets[1]
+
+    def _load(self, client: Any) -> dict[str, Mapping[str, Any]]:
+        # reload: ccxt keeps what garbage left behind, and answers from it
+        wanted = [market for market in check.markets(client.load_markets(True)).values() if self._wanted(market)]
+        pairs = {plain(market["base"] + market["quote"]): market for market in wanted}
+        # the exchange's own id wins: BTCPERP is also known as BTCUSDC
+        return pairs | {plain(market["id"]): market for market in wanted}
+
+    def _wanted(self, market: Mapping[str, Any]) -> bool:
+        if self.market_type == "spot":
+            return bool(market["spot"])
+        return bool(market["swap"] and market["linear"] and market["settle"] == market["quote"])
+
+    def listing(self, symbol: str, settings: IngestSettings, *, trading: bool = True) -> Listing:
+        """The instrument of a symbol in any known spelling.
+
+        Args:
+            symbol: BTCUSDT, BTC/USDT:USDT, ...
+            settings: for asking, if need be.
+            trading: refuse one that does not trade now.
+
+        Raises:
+            ConfigError: no such symbol here; the nearest ones are named.
+            DataUnavailable: the exchange did not say, or has halted the symbol.
+        """
+        name = normalise_symbol(symbol)
+        known = self.markets(settings)
+        if name not in known:
+            # 1000PEPEUSDT first for PEPEUSDT: no other name is so likely meant
+            near = sorted(other for other in known if name in other) + difflib.get_close_matches(name, known, 3)
+            near = list(dict.fromkeys(near))[:3]
+            hint = f"did you mean {' or '.join(near)}?" if near else "look at the exchange's list"
+            kind = "perpetual contract" if self.market_type == "futures" else "spot pair"
+            raise ConfigError(f"symbol: expected a {kind} of {self.exchange}, saw {symbol!r}; {hint}")
+        try:
+            found = self._listing(known[name])
+        except BadVenueData as error:
+            raise DataUnavailable(f"{self.name}: what it lists for {name} cannot be believed: {error}") from error
+        if trading and not found.active:
+            raise DataUnavailable(
+                f"{self.name}: {found.symbol} does not trade (status {found.status}); wait, or choose another symbol"
+            )
+        return found
+
+    def _listing(self, market: Mapping[str, Any]) -> Listing:
+        limits, info = market["limits"], market["info"]
+        ours = (self.exchange, self.market_type) in CLIENTS
+        active = market["active"] is not False
+        return Listing(
+            symbol=plain(market["id"] if ours else market["base"] + market["quote"]),
+            id=market["id"],
+            unified=market["symbol"],
+            market=self.folder,
+            tick_size=self._step(market["precision"]["price"]),
+            lot_size=self._step(market["precision"]["amount"]),
+            min_qty=check.maybe(limits["amount"]["min"], "least quantity"),
+            min_notional=check.maybe(limits["cost"]["min"], "least notional"),
+            max_leverage=check.maybe(limits["leverage"]["max"], "most leverage"),
+            contract_size=check.maybe(market["contractSize"], "contract size") or 1.0,
+            status=str(info.get("status") or info.get("state") or ("trading" if active else "not trading")),
+            active=active,
+            listed_ms=check.time_ms(market["created"], "time of listing") if market["created"] else None,
+        )
+
+    def _step(self, precision: object) -> float | None:
+        """A precision of ccxt as a step: it is one already, or a number of decimals."""
+        import ccxt
+
+        step = check.maybe(precision, "precision")
+        if step is None or self.client.precisionMode == ccxt.SIGNIFICANT_DIGITS:
+            return None
+        return float(f"1e{-int(step)}") if self.client.precisionMode == ccxt.DECIMAL_PLACES else step
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.client.close()
+
+
+def _contradict(old: ClockReading, new: ClockReading) -> bool:
+    """Cannot both be right: one of the clocks was set, or they do not keep pace."""
+    return abs(old.offset_ns - new.offset_ns) > old.error_ns + new.error_ns
+
+
+def _better(old: ClockReading, new: ClockReading) -> ClockReading:
+    """Of two readings that agree the one that may be wrong by less, as of now."""
+    error_ns = old.error_ns + int(1e9 * DRIFT * (new.uptime_s - old.uptime_s))
+    if new.error_ns <= error_ns:
+        return new
+    return replace(old, error_ns=error_ns, wall_ns=new.wall_ns, uptime_s=new.uptime_s)
+
+
+def plain(name: str) -> str:
+    """Letters and digits alone, capital."""
+    return "".join(filter(str.isalnum, name)).upper()
+
+
+# --- one of each a process
+
+_venues: dict[tuple[str, str, str], Venue] = {}
+_doors: dict[tuple[str, str], Door] = {}
+_lock = threading.Lock()
+
+
+def venue(exchange: str, market_type: str = "futures", endpoints: EndpointSettings | None = None) -> Venue:
+    """The process's one client of an exchange and market type.
+
+    Args:
+        exchange: any exchange ccxt knows.
+        market_type: futures (linear perpetuals) or spot.
+        endpoints: where the exchanges live; None = by settings file and environment.
+
+    Raises:
+        ConfigError: no such exchange or market type.
+    """
+    name = exchange_name(exchange)
+    if market_type not in MARKET_TYPES:
+        raise ConfigError(f"market type: expected futures or spot, saw {market_type!r}; choose one of these")
+    base = base_of(name, market_type, endpoints or load_settings().settings.endpoints)
+    with _lock:
+        key = (name, market_type, base)
+        if key not in _venues:
+            door = _doors.setdefault((name, base), Door(name))
+            _venues[key] = Venue(name, market_type, base, door)
+        return _venues[key]
+
+
+def close_venues() -> None:
+    """Close every client of this process; the next call makes new ones."""
+    with _lock:
+        for each in _venues.values():
+            each.close()
+        _venues.clear()
+        _doors.clear()
+
+
+atexit.register(close_venues)
+
+
+def configured(
+    endpoints: EndpointSettings | None, settings: IngestSettings | None
+) -> tuple[EndpointSettings, IngestSettings]:
+    """What was given, and for what was not, settings file and environment."""
+    if endpoints is not None and settings is not None:
+        return endpoints, settings
+    loaded = load_settings().settings
+    return endpoints or loaded.endpoints, settings or loaded.ingest
+
+
+def server_time_ns(
+    exchange: str,
+    market_type: str = "futures",
+    *,
+    endpoints: EndpointSettings | None = None,
+    settings: IngestSettings | None = None,
+) -> int:
+    """The exchange's time now, ns UTC: the machine's clock, corrected by an offset measured within the last minutes.
+
+    Raises:
+        ConfigError: no such exchange or market type.
+        DataUnavailable: the exchange did not answer.
+    """
+    return time.time_ns() + clock_offset(exchange, market_type, endpoints=endpoints, settings=settings).offset_ns
+
+
+def clock_offset(
+    exchange: str,
+    market_type: str = "futures",
+    *,
+    endpoints: EndpointSettings | None = None,
+    settings: IngestSettings | None = None,
+) -> ClockReading:
+    """How far the exchange's clock is ahead of the machine's, and how wrong that may be; raises as `server_time_ns`."""
+    endpoints, settings = configured(endpoints, settings)
+    return venue(exchange, market_type, endpoints).reading(settings)
+
+
+def instrument(
+    symbol: str,
+    exchange: str,
+    market_type: str = "futures",
+    *,
+    endpoints: EndpointSettings | None = None,
+    settings: IngestSettings | None = None,
+) -> Listing:
+    """What an exchange allows for one symbol: tick, lot, least order, status; of one that does not trade, too.
+
+    Raises:
+        ConfigError: no such exchange, market type or symbol.
+        DataUnavailable: the exchange did not answer.
+    """
+    endpoints, settings = configured(endpoints, settings)
+    return venue(exchange, market_type, endpoints).listing(symbol, settings, trading=False)

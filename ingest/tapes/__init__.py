@@ -1,0 +1,1 @@
+"""Raw messages on disk: recorded, checked, played back."""

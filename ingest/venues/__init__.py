@@ -1,0 +1,1 @@
+"""One folder an exchange, and what is known of each in one table."""

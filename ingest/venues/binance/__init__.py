@@ -1,0 +1,1 @@
+"""Binance: its messages, and its protocol as a core without sockets."""

@@ -1,0 +1,1 @@
+"""Bybit: its messages, and its protocol as a core without sockets."""

@@ -1,0 +1,1 @@
+"""What becomes of a trade between its barriers."""

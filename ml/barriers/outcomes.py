@@ -1,0 +1,205 @@
+"""What becomes of a trade that a signal opens at a bar's close: the walk from bar to bar that labels and search share.
+
+Every price comes from `utils.market.barriers`, which the engine's matching calls, too; the order of things inside a bar
+is the engine's. So the outcome at a bar is the trade that the engine makes of a single signal there (size small against
+the bar's volume: no cap, no impact, no liquidation, no funding, no trail).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+
+from utils.compiled import compiled
+from utils.figures.arithmetic import Floats
+from utils.market.barriers import crossed, first_touch, levels, limit_fill, resting_price
+from utils.rows import (
+    BPS,
+    END_OF_DATA,
+    LIMIT,
+    MAKER,
+    MARKET,
+    TAKE_PROFIT,
+    TAKER,
+    TIME_LIMIT,
+    InstrumentRow,
+    ParamsRow,
+    Rows,
+    layout_of,
+)
+
+
+class OutcomeRow(Protocol):
+    """One trade from signal to exit; `exit_reason` 0 = there was none, or the bars ended before it was known."""
+
+    entry_bar: int  # row of the bar it was filled in; -1 = not filled
+    exit_bar: int  # row of the bar it ended in; -1 = it did not
+    entry_liquidity: int
+    exit_liquidity: int
+    exit_reason: int
+    at_open: int  # 1 = a time limit that had to wait for a bar that trades, and ended at its open
+    ambiguous: int  # bars that touched both barriers
+    entry_price: float  # quote
+    exit_price: float  # quote
+    net_bps: float  # after fees, spread and slippage, of the entry's notional; NaN = no trade
+
+
+OUTCOME = layout_of(OutcomeRow)
+
+
+@compiled
+def forget(out: OutcomeRow) -> None:
+    """No trade so far."""
+    out.entry_bar = -1
+    out.exit_bar = -1
+    out.entry_liquidity = 0
+    out.exit_liquidity = 0
+    out.exit_reason = 0
+    out.at_open = 0
+    out.ambiguous = 0
+    out.entry_price = math.nan
+    out.exit_price = math.nan
+    out.net_bps = math.nan
+
+
+@compiled
+def conclude(out: OutcomeRow, side: int, k: int, reason: int, price: float, liquidity: int, ins: InstrumentRow) -> None:
+    """The trade ended in bar k.
+
+    Formula: net = (d (exit - entry) - fee_entry entry - fee_exit exit) / entry, in bps.
+    """
+    out.exit_bar = k
+    out.exit_reason = reason
+    out.exit_price = price
+    out.exit_liquidity = liquidity
+    paid_in = ins.maker_bps if out.entry_liquidity == MAKER else ins.taker_bps
+    paid_out = ins.maker_bps if liquidity == MAKER else ins.taker_bps
+    gross = side * (price - out.entry_price) / out.entry_price / BPS
+    out.net_bps = gross - paid_in - paid_out * price / out.entry_price
+
+
+@compiled
+def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow, out: OutcomeRow) -> bool:
+    """Walk the entry order from the bar after t on until it fills; writes bar, price and liquidity of the entry.
+
+    Returns:
+        Whether the fill came inside its bar rather than at the open.
+    """
+    cost = (par.half_spread_bps + par.slippage_bps) * BPS
+    limit = math.nan
+    if par.entry_kind != MARKET:
+        limit = resting_price(bars[t].close, side, par.limit_offset_bps * BPS, ins.tick, ins.per_tick)
+    waited = 0
+    last = bars[t].last
+    k = t + 1
+    while last == 0 and k < len(bars):
+        bar = bars[k]
+        if bar.volume > 0.0:
+            if par.entry_kind == MARKET:
+                out.entry_price = crossed(bar.open, side, cost, ins.tick, ins.per_tick)
+                out.entry_liquidity = TAKER
+                out.entry_bar = k
+                return False
+            price, inside = limit_fill(limit, side, bar.open, bar.high, bar.low, ins.tick)
+            if not math.isnan(price):
+                rested = inside or waited > 0
+                if rested or par.entry_kind == LIMIT:
+                    out.entry_price = price
+                    out.entry_liquidity = MAKER if rested else TAKER
+                    out.entry_bar = k
+                return inside
+        waited += 1
+        if par.entry_kind != MARKET and waited >= par.limit_bars:
+            return False
+        last = bar.last
+        k += 1
+    return False
+
+
+@compiled
+def trade_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow, out: OutcomeRow) -> None:
+    """The trade that a signal at the close of bar t becomes, from a flat account.
+
+    Args:
+        bars: BAR rows of one symbol, in order of time.
+        t: row of the signal.
+        side: +1 long, -1 short.
+        ins: tick and fees.
+        par: take, stop, horizon, kind of entry, half spread and slippage.
+        out: OUTCOME record to write; without a trade, or where the bars end before it does, `net_bps` is NaN. A row
+            with `last` set ends it (END_OF_DATA).
+    """
+    forget(out)
+    inside = fill_from(bars, t, side, ins, par, out)
+    if out.entry_bar < 0:
+        return
+    cost = (par.half_spread_bps + par.slippage_bps) * BPS
+    take, stop = levels(side, out.entry_price, par.take_bps * BPS, par.stop_bps * BPS, ins.tick, ins.per_tick)
+    closing = False
+    for k in range(out.entry_bar, len(bars)):
+        held = k - out.entry_bar
+        bar = bars[k]
+        if not closing and bar.last == 0 and held + 1 < par.horizon:
+            # the quick answer for most bars: neither barrier is reached
+            if side > 0:
+                if bar.low > stop and bar.high <= take:
+                    inside = False
+                    continue
+            elif bar.high < stop and bar.low >= take:
+                inside = False
+                continue
+        trades = bar.volume > 0.0
+        if trades:
+            if closing:
+                out.at_open = 1
+                price = crossed(bar.open, -side, cost, ins.tick, ins.per_tick)
+                conclude(out, side, k, TIME_LIMIT, price, TAKER, ins)
+                return
+            price, touched, both = first_touch(
+                side, stop, take, bar.open, bar.high, bar.low, ins.tick, held == 0, inside
+            )
+            if both:
+                out.ambiguous += 1
+            if touched == TAKE_PROFIT:
+                conclude(out, side, k, touched, price, MAKER, ins)
+                return
+            if touched != 0:
+                price = crossed(price, -side, cost, ins.tick, ins.per_tick)
+                conclude(out, side, k, touched, price, TAKER, ins)
+                return
+        due = held + 1 >= par.horizon
+        if (due and trades) or bar.last == 1:
+            price = crossed(bar.close, -side, cost, ins.tick, ins.per_tick)
+            conclude(out, side, k, TIME_LIMIT if due and trades else END_OF_DATA, price, TAKER, ins)
+            return
+        closing = due
+        inside = False
+
+
+@compiled
+def outcome_rows(bars: Rows, sides: Floats, instruments: Rows, params: Rows, out: Rows) -> None:
+    """`trade_from` for the signal beside each bar; a side of 0 or NaN is no signal.
+
+    Args:
+        bars: BAR rows of one symbol.
+        sides: +1, -1, 0 or NaN beside them.
+        instruments: INSTRUMENT, one row.
+        params: PARAMS, one row.
+        out: OUTCOME rows to write, beside the bars.
+    """
+    for t in range(len(bars)):
+        if sides[t] > 0.0:
+            trade_from(bars, t, 1, instruments[0], params[0], out[t])
+        elif sides[t] < 0.0:
+            trade_from(bars, t, -1, instruments[0], params[0], out[t])
+        else:
+            forget(out[t])
+
+
+def outcomes(bars: Rows, sides: Floats, instrument: Rows, params: Rows) -> Rows:
+    """The trade behind every signal, each as if the account were flat: OUTCOME rows beside `bars`."""
+    out: Rows = np.zeros(len(bars), OUTCOME)
+    outcome_rows(bars, sides, instrument, params, out)
+    return out

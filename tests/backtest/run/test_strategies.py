@@ -1,0 +1,155 @@
+"""A user's strategy: any function from market rows to signal rows."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from backtest.data.market import synthetic_market
+from backtest.run.strategies import ask, market_frame
+from backtest.sim_loop import run_simulation
+from features.registry import feature_set
+from tests.e2e.support import settings_of
+from utils.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def market():
+    return synthetic_market(settings_of(), "BTCUSDT", "1m", 200)
+
+
+@pytest.fixture(scope="module")
+def two():
+    return synthetic_market(settings_of(), "BTCUSDT,ETHUSDT", "1m", 50)
+
+
+def every(step, side):
+    """A strategy that wants `side` at each `step`-th bar."""
+    return lambda frame: pd.DataFrame({"ts": frame["ts"].iloc[::step], "side": side})
+
+
+def test_the_market_frame_holds_candles_and_every_feature(market):
+    features = feature_set(1)
+    frame = market_frame(market, features.batch(market.bars))
+    assert ["ts", "symbol", "open", "high", "low", "close", "volume", "taker_buy", *features.dtype.names] == list(frame)
+    assert len(market.bars) == len(frame)
+    assert "UTC" == str(frame["ts"].dt.tz)
+
+
+def test_a_row_of_the_frame_never_depends_on_a_later_one(market):
+    seen = []
+
+    def look(frame):
+        seen.append(frame)
+        return frame[["ts"]].iloc[:0].assign(side=0.0)
+
+    ask(look, market)
+    half = build_market_of(market, len(market.bars) // 2)
+    ask(look, half)
+    pd.testing.assert_frame_equal(seen[0].iloc[: len(half.bars)], seen[1])
+
+
+def build_market_of(market, bars):
+    """The same market cut off after so many bars."""
+    values = {name: getattr(market, name) for name in market.__slots__}
+    return type(market)(**values | {"bars": market.bars[:bars].copy()})
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda frame: pd.DataFrame({"ts": frame["ts"][100:103], "side": [1, 0, -1]}),
+        lambda frame: {"ts": list(frame["ts"][100:103]), "side": [1, 0, -1]},
+        lambda frame: [{"ts": ts, "side": side} for ts, side in zip(frame["ts"][100:103], (1, 0, -1), strict=True)],
+        lambda frame: pd.DataFrame({"ts": frame["ts"][100:103], "side": [1, 0, -1], "symbol": "BTCUSDT"})[::-1],
+    ],
+)
+def test_signal_rows_come_as_frame_columns_or_rows_in_any_order(market, shape):
+    sides = ask(shape, market)["side"]
+    assert [1.0, 0.0, -1.0] == list(sides[100:103])
+    assert len(market.bars) - 3 == np.isnan(sides).sum()
+
+
+def test_what_a_strategy_leaves_out_is_left_to_the_settings(market):
+    row = ask(every(100, 1), market)[100]
+    assert all(math.isnan(row[name]) for name in ("take_bps", "stop_bps", "horizon", "strength", "p_win"))
+
+
+def test_signals_of_the_warm_up_are_not_acted_upon(market):
+    sides = ask(every(1, 1), market)["side"]
+    warmup = len(market.bars) - len(market.decided)
+    assert [True] * warmup + [False] * 200 == list(np.isnan(sides))
+
+
+def test_a_strategy_trades_by_its_own_barriers(tmp_path, market):
+    def rows(frame):
+        take = np.where(np.arange(len(frame)) % 40 == 0, 30.0, np.nan)
+        side = np.where(np.arange(len(frame)) % 40 == 0, 1.0, np.nan)
+        return pd.DataFrame({"ts": frame["ts"], "side": side, "take_bps": take, "stop_bps": 40.0, "horizon": 5})
+
+    settings = settings_of(execution__entry="market")
+    trades = run_simulation(data=market, settings=settings, strategy=rows, logs_dir=tmp_path).trades
+    assert 5 == len(trades)
+    assert {"long"} == set(trades["side"])
+    assert (trades["take_price"] >= trades["entry_price"] * 1.0030).all()
+    held = (trades["exit_time"] - trades["entry_time"]).dt.total_seconds() / 60
+    assert held.max() <= 5
+
+
+def test_side_zero_closes(tmp_path, market):
+    def rows(frame):
+        side = pd.Series(np.nan, frame.index)
+        side[100], side[103] = 1, 0
+        return pd.DataFrame({"ts": frame["ts"], "side": side, "stop_bps": 900.0, "take_bps": 900.0})
+
+    settings = settings_of(execution__entry="market")
+    result = run_simulation(data=market, settings=settings, strategy=rows, logs_dir=tmp_path)
+    assert ["EARLY_STOP"] == list(result.trades["exit_reason"])
+    assert ["OPENED", "CLOSED"] == list(result.signals["action"])
+    assert "bars" in result.funnel
+    assert not any(name.startswith("stopped by") for name in result.funnel)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        (lambda f: pd.DataFrame({"ts": f["ts"]}), "at least ts and side, saw columns ts; add side"),
+        (lambda f: pd.DataFrame({"when": f["ts"], "side": 1}), "add ts"),
+        (lambda _: {"ts": ["soon"], "side": [1]}, "expected times in ts"),
+        (lambda _: {"ts": [None], "side": [1]}, "expected times in ts|each ts to be the close"),
+        (
+            lambda f: pd.DataFrame({"ts": f["ts"], "side": 0.5}),
+            r"side must be \+1, -1, 0 .close. or NaN .nothing., saw 0.5",
+        ),
+        (lambda f: pd.DataFrame({"ts": f["ts"], "side": 2}), "side in row 1 must lie from -1 to 1, saw 2"),
+        (
+            lambda f: pd.DataFrame({"ts": f["ts"], "side": 1, "strength": 101}),
+            "strength in row 1 must lie from 0 to 100",
+        ),
+        (lambda f: pd.DataFrame({"ts": f["ts"], "side": "buy"}), "expected numbers in side, saw 'buy'"),
+        (lambda f: pd.DataFrame({"ts": f["ts"] + pd.Timedelta("1s"), "side": 1}), "each ts to be the close of a bar"),
+        (lambda f: pd.DataFrame({"ts": f["ts"].iloc[[5, 5]], "side": 1}), "one signal row per bar and symbol"),
+        (lambda f: pd.DataFrame({"ts": f["ts"], "side": 1, "symbol": "DOGE"}), "expected symbols BTCUSDT, saw DOGE"),
+        (lambda _: None, "at least ts and side"),
+        (lambda _: 5, "a DataFrame, a dict of columns or a list of dicts., saw 5; return one of these"),
+    ],
+)
+def test_an_answer_that_is_no_signal_rows_is_refused(market, strategy, words):
+    with pytest.raises(DataError, match=words):
+        ask(strategy, market)
+
+
+def test_several_symbols_need_a_symbol_column(two):
+    with pytest.raises(DataError, match="expected a symbol column"):
+        ask(every(1, 1), two)
+    rows = ask(lambda f: f.loc[f["symbol"] == "ETHUSDT", ["ts", "symbol"]].assign(side=1), two)
+    assert {1} == set(two.bars["sym"][~np.isnan(rows["side"])])
+
+
+def test_no_signal_rows_are_no_trades(tmp_path, market):
+    settings = settings_of()
+    result = run_simulation(
+        data=market, settings=settings, strategy=lambda f: f[["ts"]].iloc[:0].assign(side=1.0), logs_dir=tmp_path
+    )
+    assert (0, settings.simulation.initial_capital) == (result.report["trades"], result.report["final_equity"])

@@ -1,0 +1,123 @@
+"""The summary: complete, aligned, as wide as the terminal, and honest about what is bad."""
+
+import io
+import re
+import runpy
+
+import pytest
+from rich.console import Console
+
+from backtest.data.market import build_market, synthetic_market
+from backtest.run.screen import Screen
+from backtest.run.summary import COLUMNS, FRACTIONS, PERCENTS, TIMES, last_words, number, one_line, summary, warnings
+from backtest.sim_loop import run_simulation
+from ingest.files.candles import load_candles
+from tests.e2e.support import frame_of, settings_of
+from tests.places import ROOT
+from utils.summary import SUMMARY_ROWS
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    market = synthetic_market(settings_of(), "BTCUSDT", "5m", 500)
+    return run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path_factory.mktemp("logs"))
+
+
+def printed(result, width):
+    file = io.StringIO()
+    Console(file=file, width=width, markup=False).print(summary(result))
+    return file.getvalue()
+
+
+def test_every_metric_has_one_place():
+    placed = [name for column in COLUMNS for names in column.values() for name in names]
+    assert sorted(placed) == sorted(set(SUMMARY_ROWS) - {"Decision-log sha256"})
+    assert set(placed) >= FRACTIONS | PERCENTS | TIMES
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal(result, width):
+    text = printed(result, width)
+    assert width >= max(len(line) for line in text.splitlines())
+    assert [] == [name for name in SUMMARY_ROWS[:-1] if not re.search(rf"{re.escape(name)} +[-\w]", text)]
+
+
+def test_a_wide_terminal_needs_fewer_lines(result):
+    lines = {width: printed(result, width).count("\n") for width in (60, 80, 100)}
+    assert lines[100] < lines[80] < lines[60]
+    assert lines[100] <= 85
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("Win rate", 0.2889, "28.89 %"),
+        ("Maker %", 64.957, "64.96 %"),
+        ("Market change", -2.5, "-2.50 %"),
+        ("Sharpe", float("nan"), "-"),
+        ("PBO", None, "-"),
+        ("Backtesting from", "2024-01-01T05:05:00.000Z", "2024-01-01 05:05"),
+        ("Bars", 132420, "132,420"),
+        ("Fees paid", 1234.5, "1,234.50"),
+        ("Long / Short", "30 / 15", "30 / 15"),
+    ],
+)
+def test_numbers_are_shown_in_their_unit(name, value, shown):
+    assert shown == number(name, value)
+
+
+def test_the_worst_news_is_not_hidden(result):
+    said = "\n".join(warnings(result))
+    assert result.report["net_pnl"] < 0 < result.report["win_rate"] < result.report["break_even_win_rate"]
+    assert "below the 55.8 % that barriers and costs need" in said
+    assert "after costs this strategy lost money" in said
+    assert f"{result.report['trades']} trades in 2 days prove little" in said
+    assert said.endswith("synthetic data: profit or loss here proves nothing about real markets")
+
+
+def test_gaps_are_said(tmp_path):
+    frame = frame_of(300).drop(index=range(150, 160))
+    market = build_market([load_candles(frame, symbol="MOCKUSDT")], settings_of())
+    result = run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path)
+    assert any(text.startswith("bars missing from the data: 10; trades that cross a gap") for text in warnings(result))
+
+
+def test_a_run_without_trades_points_to_the_funnel(tmp_path):
+    market = synthetic_market(settings_of(), "BTCUSDT", "5m", 3)
+    result = run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path)
+    assert "no trades: the funnel says where the bars ended" in warnings(result)
+    assert "this run had" in printed(result, 100)
+
+
+def test_the_last_words_are_balance_hash_and_paths(result):
+    balance, sha, logs = (line.plain for line in last_words(result))
+    assert re.fullmatch(r"Final balance  [\d,.]+  [-+][\d,.]+, [-+][\d.]+ %  \d+ trades, [\d.]+ s", balance)
+    assert f"Decision-log sha256  {result.report['decision_sha256']}" == sha
+    assert logs == f"Logs  {result.report['logs']['trades']}, signals.csv, orders.csv, equity.csv, run.json"
+
+
+def test_one_line_is_one_line(result):
+    assert "\n" not in one_line(result)
+
+
+def test_names_in_brackets_are_names_and_no_markup(capsys):
+    Screen(as_json=False, quiet=False).announce("[bold]USDT_1m.csv", synthetic=False)
+    assert "Recorded candles: [bold]USDT_1m.csv\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("mode", ["as_json", "quiet"])
+def test_programs_are_not_told_of_progress(capsys, mode):
+    screen = Screen(**{"as_json": False, "quiet": False, mode: True}, pause_s=0.0)
+    with screen:
+        screen.announce("x", synthetic=True)
+        for done in range(100):
+            screen.making(done, 100)
+    assert ("", "") == capsys.readouterr()
+
+
+def test_the_picture_is_the_same_each_time_and_names_no_machine(tmp_path):
+    picture = runpy.run_path(str(ROOT / "scripts" / "picture.py"))
+    first, second = (picture["draw"](picture["run"]()) for _ in range(2))
+    assert first == second
+    assert first.startswith("<svg ")
+    assert [] == [word for word in ("cdnjs", "@font-face", str(tmp_path.parent), str(ROOT)) if word in first]

@@ -1,0 +1,286 @@
+"""Events to vectors: one at a time or all at once, live or from its tape, the same bits."""
+
+import math
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from features.check_inputs import random_books
+from features.checks import problems
+from features.fold import Source, matrix
+from features.live import EVENT_VECTOR, SOURCES, EventFeatures, RowMaker, parts_of, rows_of
+from features.registry import REGISTERED, feature_set
+from features.rows.events import BAND_BPS, PRINT, QUOTE
+from ingest.live.feed import LiveFeed
+from ingest.tape import replay
+from ingest.tapes.record import Recorder
+from ingest.wire.streams import Stream
+from tests.boxes import box_in_thread, quick_box
+from tests.wire import recordings
+from utils.errors import ConfigError, DataError
+from utils.types import BookDelta, BookInvalid, BookSnapshot, Trade
+
+S = 1_000_000_000
+MINUTE = 60 * S
+BIDS, ASKS = ((99.0, 1.0), (98.0, 2.0)), ((101.0, 3.0),)
+
+
+def snapshot(ts, bids=BIDS, asks=ASKS, symbol="X"):
+    return BookSnapshot(symbol, ts, ts, bids, asks)
+
+
+def delta(ts, bids=(), asks=(), symbol="X"):
+    return BookDelta(symbol, ts, ts, bids, asks)
+
+
+def a_print(ts, side=1, price=101.0, qty=1.0, symbol="X"):
+    return Trade(symbol, ts, ts, price, qty, side)
+
+
+def vectors(events, symbols=("X",)):
+    """The vector of the event's symbol after each event."""
+    features = EventFeatures(symbols)
+    found = []
+    for event in events:
+        features.see(event)
+        found.append(features.vector(event.symbol))
+    return np.concatenate(found)
+
+
+def stream(rows=2500, symbol="X", seed=1):
+    """A book that changes, from one snapshot, and prints beside it, as events."""
+    books = random_books(rows, seed)
+    dice = np.random.default_rng(seed)
+    before = None
+    for book in books:
+        ts = int(book["ts"])
+        sides = [np.column_stack([book["prices"][side], book["qtys"][side]]).tolist() for side in (0, 1)]
+        levels = [tuple(map(tuple, side)) for side in sides]
+        yield BookSnapshot(symbol, ts, ts, *levels) if before is None else _replaced(symbol, ts, before, levels)
+        before = levels
+        if dice.random() < 0.5:
+            yield a_print(ts, int(dice.choice([-1, 1])), levels[1][0][0], 0.5, symbol)
+
+
+def _replaced(symbol, ts, before, levels):
+    sides = []
+    for old, new in zip(before, levels, strict=True):
+        kept = {price for price, _ in new}
+        sides.append(tuple((price, 0.0) for price, _ in old if price not in kept) + tuple(new))
+    return BookDelta(symbol, ts, ts, *sides)
+
+
+def test_a_book_event_shows_the_best_levels_and_what_lies_near():
+    book, tape = RowMaker(["X"]).rows(snapshot(5, ((100.0, 1.0), (99.99, 2.0), (99.0, 4.0)), ((100.02, 3.0),)))
+    assert (Source.BOOK, Source.TAPE) == (book[0], tape[0])
+    row = book[1][0]
+    assert [100.0, 99.99, 99.0] == row["prices"][0, :3].tolist()
+    assert np.isnan(row["prices"][0, 3:]).all()
+    assert [1.0, 2.0, 4.0, 0.0] == row["qtys"][0, :4].tolist()
+    assert [3.0, 3.0] == row["near"].tolist()  # 99.0 lies 100 bps off, the band is narrower
+    assert BAND_BPS < 100.0
+    assert (5, 0, 1, QUOTE, 0, 100.0, 100.02) == tuple(tape[1][0].tolist()[:7])
+
+
+def test_a_print_is_a_row_of_its_own_and_of_the_tape():
+    maker = RowMaker(["X"])
+    maker.rows(snapshot(1))
+    trade, tape = maker.rows(a_print(2, side=-1, price=99.0, qty=0.5))
+    assert (2, 0, 1, -1, 99.0, 0.5) == trade[1][0].tolist()  # the first one: others may be missing before it
+    assert (2, 0, 0, PRINT, -1) == tape[1][0].tolist()[:5]
+    assert 0 == maker.rows(a_print(3))[0][1]["fresh"][0]
+
+
+def test_the_tape_has_a_quote_only_where_a_best_price_changed():
+    maker = RowMaker(["X"])
+    maker.rows(snapshot(1))
+    assert [Source.BOOK] == [source for source, _ in maker.rows(delta(2, bids=((99.0, 5.0),)))]
+    assert [Source.BOOK, Source.TAPE] == [source for source, _ in maker.rows(delta(3, bids=((100.0, 1.0),)))]
+
+
+def test_after_a_gap_everything_waits_for_a_snapshot_and_begins_anew():
+    maker = RowMaker(["X"])
+    assert () == maker.rows(delta(1, bids=((99.0, 1.0),)))
+    maker.rows(snapshot(2))
+    (_, lost), (_, quote) = maker.rows(BookInvalid("X", 3, 3, "gap"))
+    assert (1, True) == (lost["fresh"][0], bool(np.isnan(lost["prices"]).all()))
+    assert (1, True) == (quote["fresh"][0], math.isnan(quote["bid"][0]))
+    assert () == maker.rows(delta(4, bids=((98.0, 1.0),)))
+    assert 1 == maker.rows(a_print(4))[0][1]["fresh"][0]
+    assert 1 == maker.rows(snapshot(5))[0][1]["fresh"][0]
+
+
+def test_a_delta_that_crosses_the_book_ends_it():
+    maker = RowMaker(["X"])
+    maker.rows(snapshot(1))
+    (_, row), _ = maker.rows(delta(2, bids=((102.0, 1.0),)))
+    assert np.isnan(row["prices"]).all()
+    assert () == maker.rows(delta(3, bids=((99.0, 1.0),)))
+
+
+def test_an_event_of_an_unknown_symbol_is_refused():
+    with pytest.raises(DataError, match="expected one of X, saw Y"):
+        EventFeatures(["X"]).see(a_print(1, symbol="Y"))
+
+
+def test_books_of_an_invalid_book_have_no_features():
+    found = vectors([snapshot(1), BookInvalid("X", 2, 2, "gap")])
+    assert found["spread_bps"][0] == pytest.approx(200.0)
+    assert np.isnan(found["spread_bps"][1])
+    assert np.isnan(found["imbalance_1"][1])
+
+
+def test_live_vectors_are_those_of_the_whole_history_bit_for_bit():
+    events = [event for pair in zip(stream(), stream(symbol="Y", seed=2), strict=False) for event in pair]
+    maker, live = RowMaker(["X", "Y"]), EventFeatures(["X", "Y"])
+    last = {source: [] for source in SOURCES}
+    for event in events:
+        live.see(event)
+        for source, _ in maker.rows(event):
+            last[source].append(parts_of(live.vector(event.symbol))[source][0])
+    for source, rows in rows_of(events, ["X", "Y"]).items():
+        whole = feature_set(2, source).batch(rows)
+        assert np.array(last[source]).tobytes() == np.ascontiguousarray(matrix(whole)).tobytes()
+        assert np.isfinite(matrix(whole)).any(), source
+
+
+def test_another_symbols_events_change_nothing():
+    events = list(stream())
+    alone = vectors(events)
+    mixed = EventFeatures(["X", "Y"])
+    found = []
+    for event, other in zip(events, stream(symbol="Y", seed=2), strict=False):
+        mixed.see(other)
+        mixed.see(event)
+        found.append(mixed.vector("X"))
+    assert alone[: len(found)].tobytes() == np.concatenate(found).tobytes()
+
+
+def test_a_vector_is_frozen_before_the_first_event_at_or_after_the_close():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(MINUTE - 5_000_000))
+    features.see(delta(MINUTE, bids=((100.0, 1.0),)))
+    age, _, vector = features.at(0, MINUTE)
+    assert (5.0, pytest.approx(200.0)) == (age, vector["spread_bps"][0])
+    age, _, vector = features.at(0, 2 * MINUTE)
+    assert (60_000.0, pytest.approx(1e4 / 100.5)) == (age, vector["spread_bps"][0])
+
+
+def test_prints_have_an_age_at_the_close_until_some_may_have_been_lost():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(1))
+    assert math.isnan(features.at(0, MINUTE).print_age_ms)
+    features.see(a_print(MINUTE - 7_000_000))
+    assert features.at(0, MINUTE).print_age_ms == 7.0
+    features.see(BookInvalid("X", MINUTE + 1, MINUTE + 1, "gap"))
+    assert features.at(0, MINUTE).print_age_ms == 7.0
+    assert math.isnan(features.at(0, 2 * MINUTE).print_age_ms)
+
+
+def test_a_book_that_came_after_the_close_is_not_joined_to_it():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(MINUTE + 1))
+    age, _, vector = features.at(0, MINUTE)
+    assert math.isnan(age)
+    assert np.isnan(matrix(vector)).all()
+
+
+def test_an_invalid_book_has_neither_age_nor_features():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(1))
+    features.see(BookInvalid("X", 2, 2, "gap"))
+    age, _, vector = features.at(0, MINUTE)
+    assert math.isnan(age)
+    assert np.isnan(parts_of(vector)[Source.BOOK]).all()
+
+
+def test_prints_of_before_a_loss_are_not_the_market_after_it():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(1))
+    for second in range(20):
+        features.see(a_print(second * S + 1))
+    assert features.vector("X")["trade_rate_10s"][0] == 1.0
+    features.see(BookInvalid("X", 20 * S, 20 * S, "connection lost"))
+    assert np.isnan(matrix(features.at(0, MINUTE).vector)).all()
+
+
+def test_closes_that_nothing_happened_between_are_kept_as_one():
+    features = EventFeatures(["X"], [MINUTE], MINUTE)
+    features.see(snapshot(MINUTE - S))
+    features.see(delta(2**62, bids=((100.0, 1.0),)))  # a clock that jumps by a hundred years
+    ages = [features.at(0, close)[0] for close in (MINUTE, MINUTE, 10**6 * MINUTE)]
+    assert ages == [1e3, 1e3, (10**6 - 1) * 60e3 + 1e3]
+    assert features.at(0, 10**6 * MINUTE).vector["spread_bps"] == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize(("closes", "tf_ns"), [([MINUTE], 0), ([], MINUTE), ([MINUTE, MINUTE], MINUTE)])
+def test_closes_without_a_time_between_them_or_for_other_symbols_are_refused(closes, tf_ns):
+    with pytest.raises(ConfigError, match="a close for each of 1 symbols"):
+        EventFeatures(["X"], closes, tf_ns)
+
+
+def test_the_vector_holds_every_registered_event_feature_once():
+    names = [feature.name for source in SOURCES for feature in REGISTERED[source]]
+    assert names == list(EVENT_VECTOR.names)
+
+
+@pytest.mark.parametrize("exchange", ["bybit", "binance"])
+async def test_a_live_vector_and_that_of_its_tape_are_the_same_bits(exchange, tmp_path):
+    symbols = ("BTCUSDT", "ETHUSDT")
+    streams = [Stream(kind, symbol) for kind in ("book", "trades") for symbol in symbols]
+    live, seen, recorder = EventFeatures(symbols), [], Recorder(tmp_path, streams)
+    with box_in_thread(symbols=symbols, history_hours=0.1) as box:  # nothing is compiled while a feed waits
+        box.truth("BTCUSDT")
+    async with quick_box(symbols=symbols, preset="btc-like", history_hours=0.1) as box:
+        feed = LiveFeed(exchange, streams, endpoints=box.endpoints, on_raw=recorder)
+        recorder.follow(feed)
+        async with feed:
+            async for event in feed:
+                live.see(event)
+                seen.append(live.vector(event.symbol))
+                if len(seen) == 400:
+                    break
+    replayed = vectors(replay(recorder.close().paths), symbols)
+    assert np.concatenate(seen).tobytes() == replayed[: len(seen)].tobytes()
+    assert np.isfinite(matrix(replayed)).any(axis=0).sum() >= 8
+
+
+@pytest.mark.parametrize("path", recordings())
+def test_vectors_of_a_recording_are_those_of_its_history(path):
+    events = list(islice(replay(path, kinds=("book", "trades")), 3000))
+    symbols = sorted({event.symbol for event in events})
+    live, maker = EventFeatures(symbols), RowMaker(symbols)
+    last = {source: [] for source in SOURCES}
+    for event in events:
+        live.see(event)
+        for source, _ in maker.rows(event):
+            last[source].append(parts_of(live.vector(event.symbol))[source][0])
+    for source, rows in rows_of(events, symbols).items():
+        whole = matrix(feature_set(len(symbols), source).batch(rows))
+        assert np.array(last[source]).tobytes() == np.ascontiguousarray(whole).tobytes()
+
+
+@pytest.mark.parametrize("most", [4000, pytest.param(40_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("path", recordings())
+def test_every_registered_feature_conforms_on_recorded_events(path, most):
+    events = list(islice(replay(path, kinds=("book", "trades")), most))
+    busiest = Counter(event.symbol for event in events).most_common(1)[0][0]
+    for source, rows in rows_of((event for event in events if event.symbol == busiest), [busiest]).items():
+        found = {
+            feature.name: problems(feature, REGISTERED[source], [(path.stem, rows)]) for feature in REGISTERED[source]
+        }
+        # a short recording does not fill the longest windows
+        allowed = [[], ["it has no value on any of the inputs"]]
+        assert {} == {name: problem for name, problem in found.items() if problem not in allowed}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [one for one in recordings() if "480s" in (one.id or "")])
+def test_on_a_recording_of_minutes_every_event_feature_has_values(path):
+    symbol = path.stem.split("_")[0]
+    for source, rows in rows_of(replay(path, kinds=("book", "trades")), [symbol]).items():
+        values = matrix(feature_set(source=source).batch(rows))
+        shares = np.isfinite(values).mean(axis=0)
+        assert (shares > 0.3).all(), dict(zip(feature_set(source=source).names, shares, strict=True))

@@ -1,0 +1,162 @@
+"""The barrier rule, against itself in whole ticks."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.market.barriers import against_us, ceil_to, first_touch, floor_to, levels, trades_through
+from utils.rows import STOP_LOSS, TAKE_PROFIT
+
+NONE = (0, 0)
+LONG, SHORT = 1, -1
+
+
+def touch(side, candle, *, stop=99.5, take=101.0, entry_bar=False, inside=False):
+    """(reason, price) of a bar (open, high, low) on a grid of 0.1."""
+    price, reason, _ = first_touch(side, stop, take, *candle, 0.1, entry_bar, inside)
+    return (reason, price) if reason else NONE
+
+
+def both(side, candle, **where):
+    return first_touch(side, *((99.5, 101.0) if side > 0 else (100.5, 99.0)), *candle, 0.1, *where.values())[2]
+
+
+@pytest.mark.parametrize(
+    ("candle", "expected"),
+    [
+        ((100.0, 100.9, 99.6), NONE),
+        ((100.0, 101.0, 99.6), NONE),  # at the take, not through it
+        ((100.0, 101.1, 99.6), (TAKE_PROFIT, 101.0)),
+        ((100.0, 100.9, 99.5), (STOP_LOSS, 99.5)),  # a stop is touched
+        ((99.2, 100.9, 99.0), (STOP_LOSS, 99.2)),  # or jumped over: the open is worse
+        ((100.0, 101.1, 99.5), (STOP_LOSS, 99.5)),  # both: the stop
+        ((101.1, 101.5, 99.0), (TAKE_PROFIT, 101.1)),  # opens beyond the take: that came first, at that open
+        ((101.0, 101.0, 99.0), (STOP_LOSS, 99.5)),  # opens at the take: not through it
+    ],
+)
+def test_a_long_bar_after_the_entry_bar(candle, expected):
+    assert expected == touch(LONG, candle)
+
+
+@pytest.mark.parametrize(
+    ("candle", "expected"),
+    [
+        ((100.0, 100.4, 99.0), NONE),
+        ((100.0, 100.4, 98.9), (TAKE_PROFIT, 99.0)),
+        ((100.0, 100.5, 99.5), (STOP_LOSS, 100.5)),
+        ((100.8, 101.0, 99.5), (STOP_LOSS, 100.8)),
+        ((100.0, 100.5, 98.9), (STOP_LOSS, 100.5)),
+        ((98.9, 101.0, 98.5), (TAKE_PROFIT, 98.9)),
+    ],
+)
+def test_a_short_bar_after_the_entry_bar(candle, expected):
+    assert expected == touch(SHORT, candle, stop=100.5, take=99.0)
+
+
+def test_in_the_entry_bar_an_open_beyond_the_take_came_before_the_position():
+    # a fill far below the open: the take lies under the open and is filled at its own price
+    assert (TAKE_PROFIT, 101.0) == touch(LONG, (101.5, 102.0, 101.2), entry_bar=True)
+    assert (STOP_LOSS, 99.5) == touch(LONG, (101.5, 102.0, 99.0), entry_bar=True)
+
+
+def test_a_position_entered_inside_the_bar_can_be_stopped_in_it_but_not_take():
+    inside = {"entry_bar": True, "inside": True}
+    assert NONE == touch(LONG, (100.2, 105.0, 99.6), **inside)
+    assert (STOP_LOSS, 99.5) == touch(LONG, (100.2, 105.0, 99.5), **inside)
+
+
+def test_a_bar_that_touched_both_says_so_unless_its_open_decided():
+    assert both(LONG, (100.0, 101.1, 99.5), entry_bar=False, inside=False)
+    assert both(SHORT, (100.0, 100.5, 98.9), entry_bar=False, inside=False)
+    assert not both(LONG, (100.0, 101.0, 99.5), entry_bar=False, inside=False)
+    assert not both(LONG, (101.2, 101.2, 99.5), entry_bar=False, inside=False)
+    assert not both(LONG, (100.0, 101.1, 99.5), entry_bar=True, inside=True)
+
+
+def in_ticks(side, stop, take, candle, entry_bar, inside):
+    """The rule of the contract in whole ticks, from a long's point of view: shorts are mirrored before and after."""
+    opened, high, low = candle if side > 0 else (-candle[0], -candle[2], -candle[1])
+    stop, take = side * stop, side * take
+    takes = high >= take + 1 and not inside
+    if takes and opened >= take + 1 and not entry_bar:
+        return TAKE_PROFIT, side * opened
+    if low <= stop:
+        return STOP_LOSS, side * min(stop, opened)
+    return (TAKE_PROFIT, side * take) if takes else NONE
+
+
+@given(
+    side=st.sampled_from([LONG, SHORT]),
+    stop=st.integers(1, 30),
+    take=st.integers(1, 30),
+    path=st.lists(st.integers(-40, 40), min_size=3, max_size=3),
+    entry_bar=st.booleans(),
+    inside=st.booleans(),
+    tick=st.sampled_from([(0.1, 10.0), (0.01, 100.0), (1.0, 1.0), (0.0001, 10_000.0)]),
+)
+def test_any_bar_equals_the_rule_in_whole_ticks(side, stop, take, path, entry_bar, inside, tick):
+    step, per = tick
+    middle = 20_000
+    stop, take = middle - side * stop, middle + side * take
+    candle = middle + path[0], middle + max(path), middle + min(path)
+    expected = in_ticks(side, stop, take, candle, entry_bar, entry_bar and inside)
+    prices = [price / per for price in candle]
+    price, reason, _ = first_touch(side, stop / per, take / per, *prices, step, entry_bar, entry_bar and inside)
+    assert (expected[0], expected[1] / per) == ((reason, price) if reason else NONE)
+
+
+def test_a_limit_needs_a_trade_one_tick_through_it():
+    assert not trades_through(100.0, LONG, 100.0, 101.0, 0.1)
+    assert trades_through(100.0, LONG, 99.9, 101.0, 0.1)
+    assert not trades_through(100.0, SHORT, 99.0, 100.0, 0.1)
+    assert trades_through(100.0, SHORT, 99.0, 100.1, 0.1)
+
+
+@pytest.mark.parametrize("price", [0.3, 0.7, 1.1, 17.3, 60_123.7, 123_456.9])
+def test_a_price_on_the_grid_stays_where_it_is_whatever_floats_say(price):
+    assert price == floor_to(price, 0.1, 10.0) == ceil_to(price, 0.1, 10.0)
+    assert price == floor_to(price * (1.0 + 2e-16), 0.1, 10.0)
+
+
+def test_a_grid_without_a_whole_inverse_is_counted_in_steps():
+    assert 97.5 == floor_to(99.9, 2.5, 0.0)
+    assert 100.0 == ceil_to(97.6, 2.5, 0.0)
+
+
+def test_a_taker_pays_up_and_sells_down_to_the_grid():
+    assert 100.1 == against_us(100.01, LONG, 0.1, 10.0)
+    assert 100.0 == against_us(100.09, SHORT, 0.1, 10.0)
+    assert 100.0 == against_us(100.0, LONG, 0.1, 10.0) == against_us(100.0, SHORT, 0.1, 10.0)
+
+
+def test_the_take_rounds_away_from_the_entry_and_the_stop_towards_it():
+    # 25 and 18 bps of 100 are 100.25 and 99.82
+    assert (100.3, 99.9) == levels(LONG, 100.0, 25e-4, 18e-4, 0.1, 10.0)
+    assert (99.7, 100.1) == levels(SHORT, 100.0, 25e-4, 18e-4, 0.1, 10.0)
+
+
+def test_the_stop_is_at_least_one_tick_off():
+    assert (100.1, 99.9) == levels(LONG, 100.0, 1e-4, 1e-4, 0.1, 10.0)
+    assert (99.9, 100.1) == levels(SHORT, 100.0, 1e-4, 1e-4, 0.1, 10.0)
+    assert 99.0 == levels(LONG, 100.7, 1e-4, 1e-4, 1.0, 1.0)[1]
+    assert 102.0 == levels(SHORT, 100.3, 1e-4, 1e-4, 1.0, 1.0)[1]
+
+
+@given(
+    side=st.sampled_from([LONG, SHORT]),
+    entry=st.integers(1_000, 1_000_000),
+    take=st.floats(1e-5, 0.05),
+    stop=st.floats(1e-5, 0.05),
+)
+def test_levels_lie_on_the_grid_and_within_a_tick_of_their_distance(side, entry, take, stop):
+    take_price, stop_price = levels(side, entry / 10.0, take, stop, 0.1, 10.0)
+    assert take_price * 10.0 == round(take_price * 10.0)
+    assert stop_price * 10.0 == round(stop_price * 10.0)
+    gained = side * (take_price - entry / 10.0) - entry / 10.0 * take
+    risked = side * (entry / 10.0 - stop_price) - entry / 10.0 * stop
+    assert -1e-6 <= gained < 0.1 + 1e-6
+    assert risked <= 1e-6 or side * (entry / 10.0 - stop_price) == pytest.approx(0.1)
+    assert side * (entry / 10.0 - stop_price) > 0.1 - 1e-6
+    assert not math.isnan(take_price)

@@ -1,0 +1,1 @@
+"""What a trading record says in numbers: formulas over arrays, without files."""

@@ -1,0 +1,244 @@
+"""The record of a run: log files that are whole or not there, and never destroy an older run.
+
+A run is staged in hidden directories beside its places. When it is whole, one of them is renamed to
+`runs/<UTC start>-<hash>/` and the files in the logs directory are replaced by the other's, each by an atomic rename. A
+crash, a full disk or Ctrl-C leaves the older files as they were.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.errors import StorageError
+from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS
+
+TABLES = ("trades", "signals", "orders", "equity")
+#: Tables that hold what was decided and done; their bytes make the decision hash.
+DECISION_TABLES = ("signals", "orders", "trades")
+#: Age from which a staged run is taken for dead, and how patiently the lock is tried for, seconds.
+LEFTOVER_S = 86_400.0
+LOCK_TRIES, LOCK_PAUSE_S = 500, 0.01
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def cells(name: str, values: NDArray[Any]) -> list[str]:
+    """One column as text: ISO 8601 UTC with ms, shortest exact decimals, empty for NaN and for id 0."""
+    if name in TIME_COLUMNS:
+        stamps = np.datetime_as_string(values.astype("M8[ns]").astype("M8[ms]"))
+        return [f"{stamp}Z" for stamp in stamps.tolist()]
+    if name in ID_COLUMNS:
+        return [str(value) if value else "" for value in values.tolist()]
+    if name in TEXT_COLUMNS:
+        return [quoted(value) for value in values.tolist()]
+    # + 0.0 turns -0.0 into 0.0; a NaN is not equal to itself
+    return ["" if value != value else repr(value) for value in (values + 0).tolist()]  # noqa: PLR0124
+
+
+def quoted(text: str) -> str:
+    """A CSV cell: in quotes only where a comma, a quote or a line break asks for it."""
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def csv_text(columns: Mapping[str, NDArray[Any]]) -> str:
+    """A table as CSV with a header line and Unix line ends."""
+    lines = [",".join(columns)]
+    lines.extend(map(",".join, zip(*(cells(name, values) for name, values in columns.items()), strict=True)))
+    return "\n".join(lines) + "\n"
+
+
+def decision_hash(texts: Mapping[str, str]) -> str:
+    """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order."""
+    digests = (hashlib.sha256(texts[table].encode()).digest() for table in DECISION_TABLES)
+    return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: NaN and infinities become null, paths text, NumPy numbers plain ones."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (int, float, type(None))) else str(value)
+
+
+@contextmanager
+def storing(where: Path) -> Iterator[None]:
+    """Turn the machine's refusals to write into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StorageError(
+                f"{where}: the disk is full, the logs of this run were not kept and older ones are untouched; "
+                "free some space or pass --logs-dir with another disk"
+            ) from error
+        seen = "a file in its place" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
+        raise StorageError(
+            f"{where}: expected a directory that this user may write to, saw '{seen}'; "
+            "change that or pass --logs-dir with another one"
+        ) from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what runs that were killed more than a day ago had staged."""
+    for leftover in folder.glob(".partial-*"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_S:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Hold a lock file while the log files are replaced, so that two runs do not leave a mixed set."""
+    for _ in range(LOCK_TRIES):
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            break
+        except FileExistsError:
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime > LOCK_TRIES * LOCK_PAUSE_S:
+                    lock.unlink()  # its owner was killed: renaming takes no such time
+            time.sleep(LOCK_PAUSE_S)
+    else:
+        raise StorageError(
+            f"{lock}: other runs have held the log files for {LOCK_TRIES * LOCK_PAUSE_S:g} seconds; "
+            "the run is kept under runs/ if it has a place there, else run again with another --logs-dir"
+        )
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+class Journal:
+    """The log files of one simulation.
+
+    Args:
+        logs: the logs directory; made if absent.
+        name: `<UTC start>-<hash>` keeps the run under `runs/` too; None writes straight to `logs`.
+
+    Raises:
+        StorageError: `logs` cannot be made or written to, said before the run rather than after it.
+    """
+
+    def __init__(self, logs: Path, name: str | None) -> None:
+        self.logs = logs
+        self._name = name
+        hidden = f".partial-{uuid.uuid4().hex[:12]}"
+        # what will replace the files in `logs`, and what will become the kept run
+        self._staged = [logs / hidden] if name is None else [logs / hidden, logs / "runs" / hidden]
+        with storing(logs):
+            for folder in self._staged:
+                folder.mkdir(parents=True)
+                remove_leftovers(folder.parent)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for folder in self._staged:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def write(self, table: str, text: str) -> None:
+        """Stage one table, already CSV, as `<table>.csv`."""
+        with storing(self.logs):
+            self._put(f"{table}.csv", text.encode())
+
+    def _put(self, file: str, data: bytes) -> None:
+        for folder in self._staged:
+            with (folder / file).open("wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+
+    def finish(self, run: Mapping[str, Any]) -> dict[str, str]:
+        """Write run.json and put everything in its place.
+
+        Returns:
+            Path of each file in the logs directory, and as `kept` the run under `runs/` where there is one.
+        """
+        paths = {table: self.logs / f"{table}.csv" for table in TABLES} | {"run": self.logs / "run.json"}
+        with storing(self.logs):
+            self._put("run.json", (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode())
+            # everything that can fill the disk is behind us: what follows only renames
+            kept = self._keep()
+            with alone(self.logs / ".lock"):
+                for path in paths.values():
+                    (self._staged[0] / path.name).replace(path)
+        if kept is not None:
+            paths["kept"] = kept
+        return {name: str(path) for name, path in paths.items()}
+
+    def _keep(self) -> Path | None:
+        """Rename the staged run to its place under `runs/`; a number follows the name if it is taken."""
+        if self._name is None:
+            return None
+        for number in range(1, 10_000):
+            place = self.logs / "runs" / (self._name if number == 1 else f"{self._name}-{number}")
+            if place.exists():
+                continue
+            try:
+                return self._staged[1].rename(place)
+            except OSError:
+                if not place.exists():  # else another process was quicker, and the next number is free
+                    raise
+        raise StorageError(f"{self.logs / 'runs'}: 10,000 runs are named {self._name}; move some away")
+
+
+class TradeLog:
+    """Appends closed trades to a trades.csv, one flushed line each: what a paper broker writes while it runs.
+
+    Args:
+        path: the file; made with its header if absent.
+
+    Raises:
+        StorageError: it cannot be opened for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with storing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: TextIO = path.open("a", encoding="utf-8", newline="")
+            if self._file.tell() == 0:
+                self._file.write(",".join(TRADE_COLUMNS) + "\n")
+                self._file.flush()
+
+    def write(self, trades: Sequence[Any]) -> None:
+        """Append trade records: objects whose attributes are the columns of trades.csv; None leaves a cell empty."""
+        if not trades:
+            return
+        rows = {name: [getattr(trade, name) for trade in trades] for name in TRADE_COLUMNS}
+        columns = {name: np.array([math.nan if cell is None else cell for cell in row]) for name, row in rows.items()}
+        with storing(self.path):
+            self._file.write(csv_text(columns).split("\n", 1)[1])
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
