@@ -37,8 +37,9 @@ from features.rows.events import (
     prepare_tape,
     prepare_trade,
 )
-from utils.compiled import ROOT, SOURCES, compile_source
+from utils.compiled import SOURCES, compile_source
 from utils.errors import ConfigError, DataError
+from utils.root import ROOT
 from utils.rows import BAR, Rows, layout
 
 #: One object per layout: compiled code knows rows by the object of their dtype, and compares an equal one field by

@@ -13,7 +13,7 @@
         with box_in_thread() as box:                            # own thread, own loop
             exchange = binance(box, ccxt)                       # ccxt, ccxt.async_support or ccxt.pro
 
-What the product itself needs is `box.endpoints` (utils.config.EndpointSettings), or `box.http` and `box.ws`:
+What the product itself needs is `box.endpoints` (utils.settings.tree.EndpointSettings), or `box.http` and `box.ws`:
 Bybit streams at `box.ws + "/v5/public/linear"`, Binance streams at `box.ws + "/public/ws"`, `/market/ws`, `/ws`,
 `/stream?streams=...`. `?clock=tape` puts `{"clock": <ns>}` before each message. `box.step(s)` moves a frozen box on,
 `box.requests`, `box.frames`, `box.connections` and `box.unknown` tell what clients did.
