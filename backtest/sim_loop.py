@@ -20,17 +20,10 @@ import numpy as np
 
 from backtest.data.market import BOOK_AT_CLOSE, Market, build_market, read_sources
 from backtest.run.strategies import Strategy, ask
-from exec.columns import Columns, equity_columns, order_columns, signal_columns, trade_columns
 from exec.engine import TABLES, Engine, JournalRows, joined
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
-from utils.config import Settings, load_settings
-from utils.errors import ConfigError
-from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
-from utils.market.costs import break_even_win_rate, round_trip_costs
-from utils.records.files import Journal, csv_text, decision_hash, plain
-from utils.records.schema import SCHEMA_VERSION, TIME_COLUMNS
-from utils.rows import (
+from utils.codes import (
     CANCELLED,
     CLOSED,
     EXPIRED,
@@ -38,16 +31,20 @@ from utils.rows import (
     HELD,
     LIMIT,
     MARKET,
-    NS_PER_S,
     OPENED,
-    PARAMS,
     POST_ONLY,
     REFUSED,
     REJECTED,
-    SIGNAL,
     STATUS_NAMES,
-    Rows,
 )
+from utils.config import Settings, load_settings
+from utils.errors import ConfigError
+from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
+from utils.market.costs import break_even_win_rate, round_trip_costs
+from utils.records.files import Journal, csv_text, decision_hash, plain
+from utils.records.names import equity_columns, order_columns, signal_columns, trade_columns
+from utils.records.schema import SCHEMA_VERSION, TIME_COLUMNS, Columns
+from utils.rows import NS_PER_S, PARAMS, SIGNAL, Rows
 from utils.shell.version import version
 from utils.summary import summarise
 

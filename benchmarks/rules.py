@@ -22,8 +22,9 @@ from benchmarks.kernel import (
     WARMUP,
 )
 from exec.engine import Engine
+from utils.codes import MARKET
 from utils.compiled import compiled
-from utils.rows import INSTRUMENT, MARKET, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout
+from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout
 from utils.types import Instrument
 
 CAPITAL = 1e9  # quote: losses of a million bars must not bind

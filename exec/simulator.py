@@ -16,28 +16,11 @@ import numpy as np
 
 from exec.decisions import decide_exit
 from exec.engine import Engine, JournalRows, admit
-from exec.orders import ORDER_REASONS, end_entry
-from risk.guard import RULE_NAMES, RULE_SIGNS
+from exec.orders import end_entry
+from utils.codes import CANCELLED, HELD, KIND_NAMES, LIMIT, MARKET, ORDER_REASONS, REJECTED, RULE_NAMES
 from utils.market.timeframes import normalise_timeframe, parse_timeframe
-from utils.rows import (
-    BAR,
-    CANCELLED,
-    DECISION,
-    EQUITY,
-    FUNDING,
-    HELD,
-    INSTRUMENT,
-    KIND_NAMES,
-    LIMIT,
-    MARKET,
-    NS_PER_MINUTE,
-    ORDER,
-    PARAMS,
-    REJECTED,
-    SIGNAL,
-    TRADE,
-    Rows,
-)
+from utils.records.names import refusal_text
+from utils.rows import BAR, DECISION, EQUITY, FUNDING, INSTRUMENT, NS_PER_MINUTE, ORDER, PARAMS, SIGNAL, TRADE, Rows
 from utils.types import (
     Bar,
     Decision,
@@ -113,9 +96,8 @@ def default_params(tf: str = "5m") -> Rows:
 
 def refusal_of(row: Any, symbol: str) -> Refusal | None:
     """Why a DECISION row did not do all that was asked; None if it did."""
-    rule = RULE_NAMES[row.rule]
-    if rule:
-        return Refusal(rule, f"{symbol}: {rule}={row.value:.6g}{RULE_SIGNS[row.rule]}{row.limit:.6g}")
+    if row.rule:
+        return Refusal(RULE_NAMES[row.rule], f"{symbol}: {refusal_text(row.rule, row.value, row.limit)}")
     if row.action != HELD:
         return None
     if row.side == 0:

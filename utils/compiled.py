@@ -26,6 +26,7 @@ R = TypeVar("R")
 SOURCES = (
     "utils/compiled.py",
     "utils/rows.py",
+    "utils/codes.py",
     "utils/market/*.py",
     "ingest/synthetic.py",
     "ingest/venues/bybit/*.py",

@@ -15,8 +15,9 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from utils.codes import EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES
 from utils.market.timeframes import TIMEFRAMES
-from utils.rows import BPS, EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES
+from utils.rows import BPS
 
 #: Number in a simulation, an exchange's text in a live run; 0 = numbered when it ends.
 OrderId = int | str

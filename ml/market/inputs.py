@@ -14,12 +14,13 @@ from features.registry import FEATURES
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.columns import TIME_NAMES, Table, numbers, refusal, times
 from ingest.files.tables import read_table
+from utils.codes import LIMIT, MARKET, POST_ONLY
 from utils.config import Settings, load_settings
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import round_trip_costs
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.rows import INSTRUMENT, LIMIT, MARKET, NS_PER_MINUTE, PARAMS, POST_ONLY, Rows
+from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, Rows
 from utils.types import Instrument, per_step
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from backtest.sim_loop import (
 )
 from ml.signal import strategy_params
 from tests.e2e.support import settings_of
-from utils.rows import BAR, LIMIT, MARKET, NS_PER_S, POST_ONLY
+from utils.codes import LIMIT, MARKET, POST_ONLY
+from utils.rows import BAR, NS_PER_S
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from exec.engine import Engine
 from exec.simulator import PaperBroker, default_params
 from tests.fakes import FakeBroker, ListFeed, ListJournal
 from tests.market import row
+from utils.codes import LIMIT, STATUS_NAMES
 from utils.config import Settings
 from utils.ports import Broker, Feed
-from utils.rows import BAR, FUNDING, INSTRUMENT, LIMIT, SIGNAL, STATUS_NAMES
+from utils.rows import BAR, FUNDING, INSTRUMENT, SIGNAL
 from utils.types import Bar, Decision, Funding, Instrument, Order, Signal, Trade
 
 TF = 300_000_000_000

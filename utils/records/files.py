@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import StorageError
-from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS
+from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS, Columns
 
 TABLES = ("trades", "signals", "orders", "equity")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
@@ -56,7 +56,7 @@ def quoted(text: str) -> str:
     return text
 
 
-def csv_text(columns: Mapping[str, NDArray[Any]]) -> str:
+def csv_text(columns: Columns) -> str:
     """A table as CSV with a header line and Unix line ends."""
     lines = [",".join(columns)]
     lines.extend(map(",".join, zip(*(cells(name, values) for name, values in columns.items()), strict=True)))
