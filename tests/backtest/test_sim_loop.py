@@ -6,15 +6,9 @@ import numpy as np
 import pytest
 
 from backtest.data.market import SyntheticFeed, synthetic_market
-from backtest.sim_loop import (
-    break_even_table,
-    chunks,
-    needed_win_rate,
-    params_of,
-    run_hash,
-    run_simulation,
-    simulate,
-)
+from backtest.run.loop import chunks, params_of, simulate
+from backtest.run.report import break_even_table, needed_win_rate, run_hash
+from backtest.sim_loop import run_simulation
 from ml.signal import strategy_params
 from tests.e2e.support import settings_of
 from utils.rows import BAR, LIMIT, MARKET, NS_PER_S, POST_ONLY
