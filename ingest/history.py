@@ -17,12 +17,8 @@ from utils.rows import NS_PER_MS, Rows
 Backfill = Callable[[str, int, int], Rows]
 
 
-def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candles:
-    """The last `bars` closed candles of one symbol, by REST.
-
-    Raises:
-        DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
-    """
+def asked(symbol: str, tf: str, bars: int, settings: Settings, **span: int) -> Candles:
+    """Closed candles from the market of the settings, asked for now; `since` and `until` are opens, ms."""
     market = settings.market
     frame = get_ohlcv(
         symbol,
@@ -30,12 +26,22 @@ def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candle
         market.exchange,
         market.market_type,
         bars,
+        **span,
         endpoints=settings.endpoints,
         settings=settings.ingest,
         fresh=True,
     )
-    candles = load_candles(frame, symbol=symbol, tf=tf)
-    return dataclasses.replace(candles, market=market.venue, source=source_of(settings))
+    return load_candles(frame, symbol=symbol, tf=tf)
+
+
+def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candles:
+    """The last `bars` closed candles of one symbol, by REST.
+
+    Raises:
+        DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
+    """
+    candles = asked(symbol, tf, bars, settings)
+    return dataclasses.replace(candles, market=settings.market.venue, source=source_of(settings))
 
 
 def source_of(settings: Settings) -> str:
@@ -48,21 +54,10 @@ def source_of(settings: Settings) -> str:
 
 def rest_backfill(tf: str, settings: Settings) -> Backfill:
     """Closed bars by REST, for what a stream missed."""
-    length, market = TIMEFRAMES[tf], settings.market
+    length = TIMEFRAMES[tf]
 
     def backfill(symbol: str, first: int, last: int) -> Rows:
-        frame = get_ohlcv(
-            symbol,
-            tf,
-            market.exchange,
-            market.market_type,
-            (last - first) // length + 1,
-            since=(first - length) // NS_PER_MS,
-            until=(last - length) // NS_PER_MS,
-            endpoints=settings.endpoints,
-            settings=settings.ingest,
-            fresh=True,
-        )
-        return load_candles(frame, symbol=symbol, tf=tf).rows
+        span = {"since": (first - length) // NS_PER_MS, "until": (last - length) // NS_PER_MS}
+        return asked(symbol, tf, (last - first) // length + 1, settings, **span).rows
 
     return backfill
