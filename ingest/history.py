@@ -17,7 +17,9 @@ from utils.rows import NS_PER_MS, Rows
 Backfill = Callable[[str, int, int], Rows]
 
 
-def asked(symbol: str, tf: str, bars: int, settings: Settings, **span: int) -> Candles:
+def asked(
+    symbol: str, tf: str, bars: int, settings: Settings, *, since: int | None = None, until: int | None = None
+) -> Candles:
     """Closed candles from the market of the settings, asked for now; `since` and `until` are opens, ms."""
     market = settings.market
     frame = get_ohlcv(
@@ -26,7 +28,8 @@ def asked(symbol: str, tf: str, bars: int, settings: Settings, **span: int) -> C
         market.exchange,
         market.market_type,
         bars,
-        **span,
+        since=since,
+        until=until,
         endpoints=settings.endpoints,
         settings=settings.ingest,
         fresh=True,
@@ -57,7 +60,7 @@ def rest_backfill(tf: str, settings: Settings) -> Backfill:
     length = TIMEFRAMES[tf]
 
     def backfill(symbol: str, first: int, last: int) -> Rows:
-        span = {"since": (first - length) // NS_PER_MS, "until": (last - length) // NS_PER_MS}
-        return asked(symbol, tf, (last - first) // length + 1, settings, **span).rows
+        since, until = (first - length) // NS_PER_MS, (last - length) // NS_PER_MS
+        return asked(symbol, tf, (last - first) // length + 1, settings, since=since, until=until).rows
 
     return backfill
