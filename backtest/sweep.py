@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import Market
-from backtest.sim_loop import chunks, params_of
+from backtest.run.loop import chunks, params_of
 from exec.engine import Engine
 from features.fold import FeatureSet
 from features.registry import feature_set
@@ -93,7 +93,7 @@ def run_branches(
 def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
     """Score the default strategy under each of `settings`; capital is the first one's.
 
-    Each score is what `backtest.sim_loop.simulate` finds for the same settings.
+    Each score is what `backtest.run.loop.simulate` finds for the same settings.
     """
     groups: dict[bytes, list[int]] = {}
     for index, one in enumerate(settings):

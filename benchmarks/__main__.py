@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from backtest.data.market import Market
-from backtest.sim_loop import simulate
+from backtest.run.loop import simulate
 from backtest.sweep import Branch, SignalMaker, run_branches
 from benchmarks import kernel as bare
 from benchmarks.inputs import SETTINGS, market_bars

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from backtest.sim_loop import chunks
+from backtest.run.loop import chunks
 from benchmarks.inputs import Setting
 from benchmarks.kernel import (
     FAST,

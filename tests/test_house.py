@@ -156,6 +156,28 @@ def test_the_import_contracts_break_when_a_module_reaches_where_it_may_not(
     assert 1 == seen.returncode
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("utils.kpis", "utils.summary"),
+        ("ingest.tapes.play", "ingest.tapes.check"),
+        ("ingest.box.line", "ingest.box.binance.rest"),
+        ("features.folds.windows", "features.fold"),
+    ],
+)
+def test_the_import_contracts_break_when_two_rooms_lean_on_each_other(skeleton: Path, one: str, other: str) -> None:
+    ends = {
+        (skeleton / name.replace(".", "/")).with_suffix(".py"): target for name, target in ((one, other), (other, one))
+    }
+    for place, target in ends.items():
+        assert "" == place.read_text()
+        place.write_text(f"def later():\n    import {target}\n")
+    seen = contracts_hold(skeleton)
+    for place in ends:
+        place.write_text("")
+    assert (1, True) == (seen.returncode, "No cycles are allowed" in seen.stdout)
+
+
 def test_contracts_installation_and_folders_name_the_same_packages() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders == {name.split(".")[0] for name in PACKAGES}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backtest.data.market import build_market
-from backtest.sim_loop import params_of, simulate
+from backtest.run.loop import params_of, simulate
 from exec.engine import Engine, JournalRows
 from features.registry import feature_set
 from ingest.files.candles import load_candles

@@ -11,8 +11,9 @@ import numpy as np
 from rich.text import Text
 
 from backtest.data.market import Market
+from backtest.run.loop import Watch
+from backtest.run.result import SimulationResult
 from backtest.run.summary import WIDTH, last_words, one_line, summary
-from backtest.sim_loop import SimulationResult, Watch
 from exec.engine import JournalRows
 from utils.codes import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, OPENED
 from utils.rows import NS_PER_MINUTE

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from backtest.sim_loop import params_of
+from backtest.run.loop import params_of
 from exec.engine import Engine, replay
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params

@@ -25,8 +25,8 @@ from tests.market import (
     signals,
     wander,
 )
-from utils.codes import ACTION_NAMES, LIMIT, LIQUIDITY_NAMES, MARKET, POST_ONLY, STATUS_NAMES
-from utils.records.names import ORDER_REASONS, reasons_of
+from utils.codes import ACTION_NAMES, LIMIT, LIQUIDITY_NAMES, MARKET, ORDER_REASONS, POST_ONLY, STATUS_NAMES
+from utils.records.names import reasons_of
 from utils.rows import INSTRUMENT
 
 LONG, SHORT, CLOSE = 1.0, -1.0, 0.0

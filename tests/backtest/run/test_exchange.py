@@ -10,7 +10,7 @@ import pytest
 
 from backtest.data.market import SyntheticFeed, build_market
 from backtest.run.exchange import LiveRun, follow
-from backtest.sim_loop import simulate
+from backtest.run.loop import simulate
 from utils.config import Settings
 from utils.errors import DataUnavailable
 from utils.types import Bar, BookSnapshot, Trade
