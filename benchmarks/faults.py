@@ -40,9 +40,9 @@ from ingest.wire.core import WAIT_NS
 from ingest.wire.streams import BookView, Stream
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_S, Level
 from utils.shell.cli import Parser, guarded, whole, with_hyphens
-from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, Level, MarketEvent
+from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SETTINGS = IngestSettings(

@@ -56,8 +56,7 @@ from ingest.box.wire import Asked, Reply, Topics
 from ingest.synthetic import PRESETS
 from utils.config import EndpointSettings
 from utils.errors import ConfigError
-from utils.rows import NS_PER_S
-from utils.types import Level
+from utils.rows import NS_PER_S, Level
 
 __all__ = ["FAULT_KINDS", "REST_FAULTS", "WS_FAULTS", "Fault", "Limits", "ReplayServer", "main"]
 

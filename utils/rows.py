@@ -20,6 +20,8 @@ Word = Annotated[int, 32]
 
 #: A structured array of one of the layouts below.
 Rows = NDArray[Any]
+#: Price and quantity of one level of a book.
+Level = tuple[float, float]
 
 
 def layout(*fields: tuple[Any, ...]) -> np.dtype[Any]:

@@ -17,8 +17,7 @@ from ingest.tapes.file import Record, TapeWriter, file_name
 from ingest.wire.streams import BookView, Stream
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import DataUnavailable
-from utils.rows import NS_PER_MINUTE, NS_PER_MS
-from utils.types import Level
+from utils.rows import NS_PER_MINUTE, NS_PER_MS, Level
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -11,8 +11,7 @@ import msgspec
 from ingest.venues.bybit.fast import AHEAD_NS, ERA_END_MS, ERA_START_MS
 from utils.errors import ProtocolError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
-from utils.rows import NS_PER_MS
-from utils.types import Level
+from utils.rows import NS_PER_MS, Level
 
 #: Price and quantity as the exchanges write them: decimal text. A JSON number in their place is refused.
 Pair: TypeAlias = tuple[str, str]
