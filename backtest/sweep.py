@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import Market
-from backtest.run.loop import chunks, params_of
+from backtest.run.loop import chunks
 from exec.engine import Engine
 from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.config import Settings
+from utils.params import params_of
 from utils.rows import SIGNAL, Rows
 
 #: Rows at once: few enough to stay in cache between engines, enough that Python's share of the time is small.

@@ -295,6 +295,19 @@ def test_only_our_decorator_keeps_machine_code_and_none_trades_exactness_for_spe
     assert {("utils/compiled.py", "cache")} == found
 
 
+def test_nobody_but_their_builder_makes_parameters_of_the_engine() -> None:
+    # a record begun with zeros leaves what it does not name at 0, and nobody sees it
+    makers = {f"np.{name}" for name in ("zeros", "empty", "full", "ones")}
+    found = {
+        str(path)
+        for path, tree in trees(*PACKAGES)
+        if lenders(tree).get("PARAMS") == Path("utils/rows.py")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) in makers and "PARAMS" in map(ast.unparse, node.args)
+    }
+    assert set() == found
+
+
 def test_the_core_reads_no_clock_and_throws_no_unseeded_dice() -> None:
     core = [name.replace(".", "/") for name in CONTRACTS["3"]["source_modules"]]
     found = [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backtest.data.market import build_market
-from backtest.run.loop import params_of, simulate
+from backtest.run.loop import simulate
 from exec.engine import Engine, JournalRows
 from features.registry import feature_set
 from ingest.files.candles import load_candles
@@ -21,6 +21,7 @@ from tests.places import DATA, ROOT
 from utils.codes import END_OF_DATA, LIMIT, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
 from utils.config import Settings
 from utils.market.barriers import first_touch, levels
+from utils.params import params_of
 from utils.rows import FUNDING, TRADE, Rows
 
 MINUTES = DATA / "ohlcv" / "binance_usdm" / "1m"

@@ -13,44 +13,14 @@ from backtest.run.strategies import Strategy, ask
 from exec.engine import TABLES, Engine, JournalRows, joined
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
-from utils.codes import LIMIT, MARKET, POST_ONLY
 from utils.config import Settings
-from utils.rows import NS_PER_S, PARAMS, SIGNAL, Rows
+from utils.params import params_of
+from utils.rows import SIGNAL, Rows
 
 #: Bars handed to the compiled loop at once: features and signals of a chunk stay in cache, memory stays flat.
 CHUNK = 16_384
 #: Called after each chunk with the bars done and the journal rows since the last call.
 Watch = Callable[[int, JournalRows], None]
-
-
-def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
-    """The engine's PARAMS record of these settings; `live` makes gates without input refuse."""
-    risk, entry, costs = settings.risk, settings.execution, settings.simulation
-    row = np.zeros(1, PARAMS)
-    par = row[0]
-    par.tf_ns = tf_ns
-    par.half_spread_bps = costs.spread_bps / 2.0
-    par.slippage_bps = costs.slippage_bps
-    par.impact = costs.impact
-    par.volume_cap = costs.volume_cap
-    par.take_bps = risk.take_bps
-    par.stop_bps = risk.stop_bps
-    par.horizon = risk.horizon
-    par.stop_in_atr = int(risk.stop == "atr")
-    par.stop_atr = risk.stop_atr
-    par.trail_bps = risk.trail_bps if risk.trail == "bps" else 0.0
-    par.trail_atr = risk.trail_atr if risk.trail == "atr" else 0.0
-    par.entry_kind = {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY}[entry.entry]
-    par.limit_offset_bps = entry.limit_offset_bps
-    par.limit_bars = entry.limit_bars
-    par.risk_fraction = risk.risk_per_trade
-    par.fixed_notional = risk.fixed_notional if risk.sizing == "fixed" else 0.0
-    par.leverage = risk.max_leverage
-    par.max_positions = risk.max_positions
-    par.veto_break_even = int(settings.signal.veto_below_break_even)
-    par.nan_refuses = int(live)
-    par.equity_step_ns = round(costs.equity_step_s * NS_PER_S)
-    return row
 
 
 @dataclass(frozen=True, slots=True, eq=False)

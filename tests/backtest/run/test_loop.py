@@ -1,14 +1,13 @@
-"""Chunks of a run, and settings that become the records of engine and signal."""
+"""Chunks of a run, and settings that become the record of the signal."""
 
 import numpy as np
 import pytest
 
 from backtest.data.market import synthetic_market
-from backtest.run.loop import chunks, params_of, simulate
+from backtest.run.loop import chunks, simulate
 from ml.signal import strategy_params
 from tests.e2e.support import settings_of
-from utils.codes import LIMIT, MARKET, POST_ONLY
-from utils.rows import BAR, NS_PER_S
+from utils.rows import BAR
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +36,6 @@ def test_a_watcher_sees_every_bar_and_every_trade_once(market):
     whole = simulate(market, settings_of(), watch=lambda done, rows: told.append((done, len(rows.trades))), chunk=300)
     assert len(market.bars) == told[-1][0]
     assert len(whole.rows.trades) == sum(trades for _, trades in told) > 0
-
-
-@pytest.mark.parametrize(("entry", "kind"), [("market", MARKET), ("limit", LIMIT), ("post_only", POST_ONLY)])
-def test_settings_become_the_record_of_the_engine(entry, kind):
-    settings = settings_of(execution__entry=entry, simulation__spread_bps=3.0, risk__trail="atr", risk__stop="atr")
-    row = params_of(settings, 60 * NS_PER_S)[0]
-    assert (kind, 1.5, 0.0, 2.0, 1) == (
-        row.entry_kind,
-        row.half_spread_bps,
-        row.trail_bps,
-        row.trail_atr,
-        row.stop_in_atr,
-    )
-    assert (0.0, 0) == (row.fixed_notional, row.nan_refuses)
-    assert 1 == params_of(settings, 1, live=True)[0].nan_refuses
 
 
 def test_the_halflife_of_the_threshold_is_one():
