@@ -26,7 +26,7 @@ SOURCES = (
     "utils/compiled.py",
     "utils/rows.py",
     "utils/market/*.py",
-    "ingest/synthetic.py",
+    "ingest/mock/*.py",
     "ingest/venues/bybit/*.py",
     "features/*.py",
     "features/*/*.py",

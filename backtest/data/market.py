@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from features.live import EVENT_VECTOR
 from features.registry import feature_set
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.synthetic import PRESETS, synthetic_bars
+from ingest.synthetic import PRESETS, SyntheticFeed
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
 from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows, layout
@@ -49,27 +48,6 @@ class Listing(Protocol):
 
 #: Used, and said in the assumptions, where neither settings nor data tell.
 LOT, MAINTENANCE = 1e-3, 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticFeed:
-    """The mock market as a source of candles: seeded, and used only where it is named."""
-
-    symbol: str
-    tf: str
-    seed: int
-    preset: str
-
-    def candles(self, bars: int, progress: Callable[[int], None] | None = None) -> Candles:
-        """The first `bars` candles of this seed."""
-        if self.preset not in PRESETS:
-            known = ", ".join(PRESETS)
-            raise ConfigError(f"simulation.preset: expected one of {known}, saw {self.preset!r}; change the setting")
-        tf_ns = TIMEFRAMES[self.tf]
-        rows = synthetic_bars(bars, tf_ns, self.seed, self.preset, progress=progress)
-        digest = hashlib.sha256(rows.tobytes()).hexdigest()
-        empty = int((rows["volume"] <= 0.0).sum())
-        return Candles(self.symbol, self.tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from backtest.data.market import SyntheticFeed, synthetic_market
+from backtest.data.market import synthetic_market
 from backtest.sim_loop import (
     break_even_table,
     chunks,
@@ -15,6 +15,7 @@ from backtest.sim_loop import (
     run_simulation,
     simulate,
 )
+from ingest.synthetic import SyntheticFeed
 from ml.signal import strategy_params
 from tests.e2e.support import settings_of
 from utils.rows import BAR, LIMIT, MARKET, NS_PER_S, POST_ONLY

@@ -22,14 +22,16 @@ from ingest.box.floor.market import (
     Print,
     aggregate_window,
 )
-from ingest.synthetic import BLOCK, BOOK, EVENT, GRID, LEVELS, MASK, TRADE, Ints, SyntheticMarket, open_market
-from utils.rows import BAR, NS_PER_S, Rows
+from ingest.mock.events import BLOCK
+from ingest.mock.market import SyntheticMarket, nothing, open_market
+from ingest.mock.rows import BOOK, EVENT, TRADE, Ints
+from utils.rows import NS_PER_S, Rows
 
 #: How far ahead of the clock the mock market is made, ns.
 AHEAD_NS = NS_PER_S
 MINUTE_NS = MINUTE_MS * MS
 HOUR_NS = 60 * MINUTE_NS
-_NOTHING = (np.zeros(0, GRID), np.zeros(0, BAR))
+_NOTHING = nothing()[1:]  # neither grid nor bars
 
 
 class SyntheticFlow:
@@ -120,12 +122,7 @@ def _arrivals(symbol: str, market: SyntheticMarket, rows: Rows) -> Iterator[Arri
 
 def _book(market: SyntheticMarket) -> list[Change]:
     """The whole book of the mock market."""
-    return [
-        Change(int(side.sign), int(side.sign) * level, int(side.lots[level & MASK]))
-        for side in market.sides
-        for level in range(int(side.best), int(side.best) - LEVELS, -1)
-        if side.lots[level & MASK] > 0
-    ]
+    return [Change(*level) for level in market.levels()]
 
 
 def _candles(ts: Ints, side: Ints, ticks: Ints, lots: Ints, first_id: int) -> Iterator[Candle]:
