@@ -278,9 +278,16 @@ DECISION = layout_of(DecisionRow)
 EQUITY = layout_of(EquityRow)
 
 NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
+NS_PER_S = 1_000 * NS_PER_MS
 NS_PER_MINUTE = 60 * NS_PER_S
-NS_PER_DAY = 86_400 * NS_PER_S
+NS_PER_HOUR = 60 * NS_PER_MINUTE
+NS_PER_DAY = 24 * NS_PER_HOUR
+MS_PER_MINUTE = 60_000
+MS_PER_HOUR = 60 * MS_PER_MINUTE
+MS_PER_DAY = 24 * MS_PER_HOUR
+MS_PER_WEEK = 7 * MS_PER_DAY
+S_PER_HOUR = 3_600
+S_PER_DAY = 24 * S_PER_HOUR
 BPS = 1e-4
 
 # Codes inside records, and their one name table each. Index 0 is "none".

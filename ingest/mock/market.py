@@ -12,7 +12,7 @@ from ingest.mock.loop import DONE, FLOOR, FLOOR_TICKS, NOT_STARTED, run
 from ingest.mock.rows import EVENT, GRID, LEVELS, MARKET, MASK, SIDE, STEP_S, WINDOW
 from ingest.mock.settings import PRESETS, MarketParams, Preset, params_of
 from utils.errors import ConfigError
-from utils.rows import BAR, NS_PER_S, Rows
+from utils.rows import BAR, NS_PER_HOUR, NS_PER_S, Rows
 
 START_NS = 1_704_067_200 * NS_PER_S  # 2024-01-01T00:00Z
 WARM_UP_S = 60.0  # model seconds before the first output; the book forgets its first shape in some 12
@@ -54,7 +54,7 @@ class SyntheticMarket:
         with np.errstate(over="ignore"):  # the dice wrap on purpose; only the uncompiled run would warn
             why = run(self.state, self.sides, self.params, until, events, grid, bars)
         if why == FLOOR:
-            hours = (self.state[0].ts - START_NS) / (3600 * NS_PER_S)
+            hours = (self.state[0].ts - START_NS) / NS_PER_HOUR
             raise ConfigError(
                 f"the synthetic market {self.preset.name!r} with seed {self.seed} fell to {FLOOR_TICKS} ticks, "
                 f"{hours:.0f} hours after 2024-01-01, and its prices have to stay positive; "

@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeAlias
 
 from ingest.rest.cache import uptime
 from utils.config import IngestSettings
+from utils.rows import S_PER_DAY
 from utils.shell.log import event
 
 logger = logging.getLogger("ingest")
@@ -40,7 +41,7 @@ Kind: TypeAlias = Literal["transient", "rate", "ban", "fatal"]
 #: An exchange that asks for a longer wait than this has banned us, whatever its status says.
 PATIENCE_S = 120.0
 #: No wait counts as longer: ten years, s.
-LONGEST_S = 10 * 365 * 86_400.0
+LONGEST_S = 10.0 * 365 * S_PER_DAY
 #: How long a ban lasts that does not say: Binance begins with 2 minutes (418), Bybit with 10 (403).
 BAN_S = {HTTPStatus.IM_A_TEAPOT: 120.0, HTTPStatus.FORBIDDEN: 600.0}
 #: A wait from here on is worth a line, s.

@@ -9,28 +9,14 @@ from decimal import Decimal
 
 import numpy as np
 
-from ingest.box.floor.market import (
-    KEPT_TRADES,
-    MINUTE_MS,
-    MS,
-    Arrival,
-    Candle,
-    Change,
-    Fill,
-    Grid,
-    Market,
-    Print,
-    aggregate_window,
-)
+from ingest.box.floor.market import KEPT_TRADES, Arrival, Candle, Change, Fill, Grid, Market, Print, aggregate_window
 from ingest.mock.events import BLOCK
 from ingest.mock.market import SyntheticMarket, nothing, open_market
 from ingest.mock.rows import BOOK, EVENT, TRADE, Ints
-from utils.rows import NS_PER_S, Rows
+from utils.rows import MS_PER_MINUTE, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
 
 #: How far ahead of the clock the mock market is made, ns.
 AHEAD_NS = NS_PER_S
-MINUTE_NS = MINUTE_MS * MS
-HOUR_NS = 60 * MINUTE_NS
 _NOTHING = nothing()[1:]  # neither grid nor bars
 
 
@@ -40,7 +26,7 @@ class SyntheticFlow:
     def __init__(self, symbol: str, preset: str, seed: int, start_ns: int, history_hours: float) -> None:
         self.symbol = symbol
         own_seed = (seed * 1_000_003 + zlib.crc32(symbol.encode())) % 2**63
-        begin_ns = int(start_ns - history_hours * HOUR_NS) // MINUTE_NS * MINUTE_NS
+        begin_ns = int(start_ns - history_hours * NS_PER_HOUR) // NS_PER_MINUTE * NS_PER_MINUTE
         self._made_ns = begin_ns
         self._market = open_market(own_seed, preset, begin_ns)
         self._market.want(begin_ns, events=True)
@@ -48,7 +34,7 @@ class SyntheticFlow:
         self._waiting: deque[Arrival] = deque()
         chosen = self._market.preset
         grid = Grid(Decimal(str(chosen.tick)), Decimal(str(chosen.lot)))
-        self.market = Market(symbol, grid, begin_ns // MS, own_seed)
+        self.market = Market(symbol, grid, begin_ns // NS_PER_MS, own_seed)
         self._live_through(start_ns)
 
     def take(self, until_ns: int) -> Iterator[Arrival]:
@@ -89,7 +75,7 @@ class SyntheticFlow:
         market.apply(Arrival(self.symbol, start_ns, start_ns, _book(self._market), whole=True))
         market.begin(int(ticks[0]) if len(ticks) else market.bids.best)
         for candle in _candles(rows["ts"], rows["side"], ticks, lots, first_id):
-            market.roll(candle.open_ms * MS)
+            market.roll(candle.open_ms * NS_PER_MS)
             market.candles[-1] = candle
         market.roll(start_ns)
 
@@ -129,7 +115,7 @@ def _candles(ts: Ints, side: Ints, ticks: Ints, lots: Ints, first_id: int) -> It
     """Candles of a minute from trades; minutes without any are left out."""
     if len(ts) == 0:
         return
-    opens = ts // (MINUTE_MS * MS) * MINUTE_MS
+    opens = ts // NS_PER_MINUTE * MS_PER_MINUTE
     first = np.flatnonzero(np.diff(opens, prepend=-1))
     last = np.append(first[1:], len(ts))
     value, buys = ticks * lots, side > 0
