@@ -27,7 +27,9 @@ import numpy as np
 from ingest.headlines.coingecko import fetch_prices
 from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
-from ingest.rest.venue import ClockReading, Listing, venue
+from ingest.rest.clock import ClockReading
+from ingest.rest.listing import Listing
+from ingest.rest.venue import venue
 from ingest.venues.bybit.fast import advance, new_feeds
 from ingest.wire.streams import BookView, Stream
 from utils.compiled import is_cached

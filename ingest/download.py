@@ -21,8 +21,9 @@ from ingest.files.store import Covered, Entry, Series, Store, missing, now_text,
 from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.rest import checks as check
 from ingest.rest.checks import Matrix, Span
+from ingest.rest.listing import Listing
 from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.rest.venue import Listing, Venue, venue
+from ingest.rest.venue import Venue, venue
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol

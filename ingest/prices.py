@@ -19,8 +19,9 @@ from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.client import base_of, exchange_name, folder_of
+from ingest.rest.listing import Listing
 from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.rest.venue import Listing, Venue, configured, venue
+from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol

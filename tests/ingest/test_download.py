@@ -17,7 +17,7 @@ from ingest.files.funding import load_funding, sibling_funding
 from ingest.files.store import Covered, Series, Store
 from ingest.replay_server import Fault
 from ingest.rest.retry import at_ms
-from tests.ingest.rest import VENUES, paths, rest_box, unthrottled
+from tests.ingest.rest.support import VENUES, paths, rest_box, unthrottled
 from tests.places import ROOT
 from utils.config import environment_name
 
