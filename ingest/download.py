@@ -22,7 +22,7 @@ from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.rest import checks as check
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.listing import Listing
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
+from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, venue
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
@@ -32,6 +32,7 @@ from utils.rows import MS_PER_HOUR, NS_PER_MS
 from utils.shell.cli import Parser, guarded, with_hyphens
 from utils.shell.log import setup_logging
 from utils.shell.meter import Meter
+from utils.shell.moments import at_ms
 from utils.shell.version import version
 
 #: Settlements of one request, where it is limited; no exchange settles more often than hourly.

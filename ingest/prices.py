@@ -20,13 +20,14 @@ from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.client import base_of, exchange_name, folder_of
 from ingest.rest.listing import Listing
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
+from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.shell.moments import at_ms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ingest.rest.retry import at_ms
 from utils.errors import ConfigError, DataError
 from utils.rows import MS_PER_DAY
+from utils.shell.moments import at_ms
 
 FORMAT = 1
 #: Beside the pages: what is being made of them, and where they came from.

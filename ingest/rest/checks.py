@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms, one_line
+from ingest.rest.retry import BadVenueData, IncompleteCandles, one_line
 from utils.market.timeframes import MONDAY
 from utils.rows import MS_PER_HOUR, MS_PER_MINUTE, MS_PER_WEEK, NS_PER_MS
+from utils.shell.moments import at_ms
 
 Matrix: TypeAlias = NDArray[np.float64]
 
