@@ -27,7 +27,9 @@ import numpy as np
 from ingest.headlines.coingecko import fetch_prices
 from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
-from ingest.rest.venue import ClockReading, Listing, venue
+from ingest.rest.clock import ClockReading
+from ingest.rest.listing import Listing
+from ingest.rest.venue import venue
 from ingest.venues.bybit.fast import advance, new_feeds
 from ingest.wire.streams import BookView, Stream
 from utils.compiled import is_cached
@@ -42,6 +44,7 @@ from utils.config import (
 )
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.market.book import change
+from utils.rows import NS_PER_MS, S_PER_HOUR
 from utils.types import BookSnapshot
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -50,7 +53,6 @@ SETTING, MACHINE, EXCHANGE = "setting", "machine", "exchange"
 SAMPLES = 5  # of round trip and clock
 #: Free space below which logs and recordings will soon end, and below which nothing should start. Bytes.
 SCARCE, TOO_LITTLE = 2 * 2**30, 200 * 2**20
-NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def check_model(artifacts: Path, retrain: RetrainSettings, now: datetime) -> Che
     current = artifacts / "CURRENT"
     try:
         version = current.read_text(encoding="utf-8").strip()
-        age_h = (now.timestamp() - current.stat().st_mtime) / 3600.0
+        age_h = (now.timestamp() - current.stat().st_mtime) / S_PER_HOUR
     except FileNotFoundError:
         return Check("model", OK, "no model yet")
     except (OSError, UnicodeDecodeError) as error:

@@ -28,7 +28,7 @@ SOURCES = (
     "utils/rows.py",
     "utils/codes.py",
     "utils/market/*.py",
-    "ingest/synthetic.py",
+    "ingest/mock/*.py",
     "ingest/venues/bybit/*.py",
     "features/*.py",
     "features/*/*.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from features.live import EVENT_VECTOR
 from features.registry import feature_set
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.synthetic import PRESETS, synthetic_bars
+from ingest.synthetic import PRESETS, SyntheticFeed
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows, layout
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, NS_PER_MS, Rows, layout
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Instrument
@@ -50,27 +49,6 @@ class Listing(Protocol):
 
 #: Used, and said in the assumptions, where neither settings nor data tell.
 LOT, MAINTENANCE = 1e-3, 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticFeed:
-    """The mock market as a source of candles: seeded, and used only where it is named."""
-
-    symbol: str
-    tf: str
-    seed: int
-    preset: str
-
-    def candles(self, bars: int, progress: Callable[[int], None] | None = None) -> Candles:
-        """The first `bars` candles of this seed."""
-        if self.preset not in PRESETS:
-            known = ", ".join(PRESETS)
-            raise ConfigError(f"simulation.preset: expected one of {known}, saw {self.preset!r}; change the setting")
-        tf_ns = TIMEFRAMES[self.tf]
-        rows = synthetic_bars(bars, tf_ns, self.seed, self.preset, progress=progress)
-        digest = hashlib.sha256(rows.tobytes()).hexdigest()
-        empty = int((rows["volume"] <= 0.0).sum())
-        return Candles(self.symbol, self.tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -308,7 +286,7 @@ def synthetic_market(
     warmup = settings.simulation.warmup_bars
     bars = steps + (feature_set().warmup if warmup is None else warmup)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
-    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / (3600 * NS_PER_S)
+    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / NS_PER_HOUR
     if hours > MOST_HOURS:
         raise ConfigError(
             f"the mock market simulates every order: expected at most {MOST_HOURS:,} hours of it, and {bars:,} bars of "
