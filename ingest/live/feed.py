@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 from ingest.live.backlog import Backlog
 from ingest.live.dial import Backoff, Dialler, Refused, said
 from ingest.live.links import Link, venue_of
-from ingest.venues.bybit.fast import books_compiled, load_books
+from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, InvariantError, ProtocolError

@@ -8,13 +8,17 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ingest.venues.bybit.fast import AHEAD_NS, ERA_END_MS, ERA_START_MS
 from utils.errors import ProtocolError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
-from utils.rows import NS_PER_MS, Level
+from utils.rows import NS_PER_MS, NS_PER_S, Level
 
 #: Price and quantity as the exchanges write them: decimal text. A JSON number in their place is refused.
 Pair: TypeAlias = tuple[str, str]
+
+#: Exchange times are milliseconds between 2015 and 2100: seconds and microseconds fall outside.
+ERA_START_MS, ERA_END_MS = 1_420_070_400_000, 4_102_444_800_000
+#: Exchange time may be so far ahead of the corrected receive time; beyond it the stamp is wrong.
+AHEAD_NS = 5 * NS_PER_S
 
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 #: How much of what was seen a sentence repeats.

@@ -18,7 +18,6 @@ import msgspec
 from ingest.venues.binance import messages
 from ingest.venues.binance.depth_sync import Base, DepthSync, Diff
 from ingest.venues.binance.messages import own_symbol, wire_symbol
-from ingest.venues.bybit.fast import LIVE
 from ingest.wire.core import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.wire.fields import (
     Refused,
@@ -34,6 +33,7 @@ from ingest.wire.fields import (
     signed,
     within,
 )
+from ingest.wire.records import LIVE
 from ingest.wire.streams import FUTURES_ONLY, Connection, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.market.timeframes import TIMEFRAMES
@@ -173,10 +173,6 @@ class BinanceProtocol(ProtocolCore):
             self._counts[UNKNOWN].bad_messages += 1
             raise
         return self._routed(about, kind, body, recv_ns)
-
-    def advance(self, text: bytes, recv_ns: int) -> bool:  # noqa: ARG002 - there is no such door
-        """False: Binance's changes all go through `receive`."""
-        return False
 
     def _routed(self, about: str, kind: str, body: Body, recv_ns: int) -> list[MarketEvent]:
         """Hand a message to its stream."""

@@ -13,7 +13,7 @@ from itertools import groupby
 import msgspec
 
 from ingest.venues.bybit import messages
-from ingest.venues.bybit.fast import EMPTY, LIVE
+from ingest.venues.bybit.fast import advance
 from ingest.venues.bybit.messages import Message, Topic
 from ingest.wire.core import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.wire.fields import (
@@ -30,6 +30,7 @@ from ingest.wire.fields import (
     signed,
     within,
 )
+from ingest.wire.records import EMPTY, LIVE
 from ingest.wire.streams import FUTURES_ONLY, Connection, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -96,7 +97,7 @@ class BybitProtocol(ProtocolCore):
         anything: bool = False,
     ) -> None:
         known_market(market, MARKETS)
-        super().__init__(streams, market, clock, heartbeat_s, stale_s, anything)
+        super().__init__(streams, market, clock, heartbeat_s, stale_s, anything, fast=advance)
         self.refused: dict[str, str] = {}
         self._topics: dict[str, Topic] = {}
         for stream in streams:
