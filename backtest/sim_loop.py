@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.data.market import BOOK_AT_CLOSE, Market, build_market, read_sources
+from backtest.data.market import Market, build_market, read_sources
 from backtest.run.strategies import Strategy, ask
 from exec.columns import Columns, equity_columns, order_columns, signal_columns, trade_columns
 from exec.engine import TABLES, Engine, JournalRows, joined
+from features.live import BOOK_AT_CLOSE
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.config import Settings, load_settings

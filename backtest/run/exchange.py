@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from backtest.data.market import BOOK_AT_CLOSE, Market, build_market, describe
+from backtest.data.market import Market, build_market, describe
 from backtest.run.strategies import Strategy, ask
 from backtest.sim_loop import (
     Decider,
@@ -31,7 +31,7 @@ from backtest.sim_loop import (
     simulate,
 )
 from exec.engine import JournalRows
-from features.live import EventFeatures, load_folds
+from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of, load_candles
 from ingest.live.thread import MarketStream
