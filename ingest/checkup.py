@@ -30,7 +30,8 @@ from ingest.news import take_snapshot
 from ingest.rest.clock import ClockReading
 from ingest.rest.listing import Listing
 from ingest.rest.venue import venue
-from ingest.venues.bybit.fast import advance, new_feeds
+from ingest.venues.bybit.fast import advance
+from ingest.wire.records import new_feeds
 from ingest.wire.streams import BookView, Stream
 from utils.compiled import is_cached
 from utils.config import (

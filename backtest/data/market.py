@@ -11,24 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from backtest.data.manifest import cost_notes, describe
-from features.live import EVENT_VECTOR
 from features.registry import feature_set
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.funding import load_funding, sibling_funding
 from ingest.synthetic import PRESETS, SyntheticFeed
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, NS_PER_MS, Rows, layout
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-#: The live book and tape beside a bar, frozen at its close: age of the book's latest update and of the latest print,
-#: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
-#: before the first came.
-BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
 
 
 class Listing(Protocol):
@@ -65,7 +60,7 @@ class Market:
     starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
     files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
     assumptions: tuple[str, ...]
-    book: Rows | None = None  # BOOK_AT_CLOSE, beside bars; None = no live book
+    book: Rows | None = None  # features.live.BOOK_AT_CLOSE, beside bars; None = no live book
 
     @property
     def synthetic(self) -> bool:

@@ -18,13 +18,13 @@ from typing import Protocol
 import numpy as np
 
 from backtest.data.manifest import describe
-from backtest.data.market import BOOK_AT_CLOSE, Market, build_market
+from backtest.data.market import Market, build_market
 from backtest.run.loop import Decider, Outcome, Watch, engine_of, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
 from backtest.run.strategies import Strategy, ask
 from exec.engine import JournalRows
-from features.live import EventFeatures, load_folds
+from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
 from ingest.history import Backfill, fetch_candles, rest_backfill

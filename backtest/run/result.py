@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.data.market import BOOK_AT_CLOSE, Market
+from backtest.data.market import Market
+from features.live import BOOK_AT_CLOSE
 from utils.config import Settings
 from utils.records.schema import TIME_COLUMNS, Columns
 
