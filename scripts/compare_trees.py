@@ -515,7 +515,6 @@ def checked_out(name: str, folder: Path, home: Path = ROOT) -> Iterator[Path]:
         yield folder
     finally:
         git("worktree", "remove", "--force", str(folder))
-        git("worktree", "prune")
 
 
 def recordings(folders: Sequence[Path], pattern: str) -> list[Path]:

@@ -29,7 +29,8 @@ import numpy as np
 #: What has no door, by the names that it had and has; a move adds one.
 LOAD_CANDLES = ("ingest.files.candles:load_candles", "ingest.candles:load_candles")
 EVENT_FEATURES = ("features.live:EventFeatures", "features.event_features:EventFeatures")
-ROWS_OF = ("features.rows.maker:rows_of", "features.live:rows_of", "features.event_features:rows_of")
+ROWS_OF = ("features.live:rows_of", "features.event_features:rows_of")
+SIMULATE = ("backtest.run.loop:simulate", "backtest.sim_loop:simulate")
 #: Time between the closes at which event features are looked at, ns.
 CLOSE_NS = 10_000_000_000
 #: Bars of the benchmarks' mock market: a million would take five times as long to make.
@@ -150,8 +151,8 @@ def event_features(path: str) -> None:
     save("vectors", np.concatenate(vectors))
     ends = range(begin, max(event.ts for event in events) + 1, CLOSE_NS)
     closes = [live.at(sym, close) for close in ends for sym in range(len(symbols))]
-    save("ages_at_closes", np.array([one[:2] for one in closes], np.float64).reshape(-1, 2))
-    save("vectors_at_closes", np.concatenate([one.vector for one in closes] or vectors[:0] or [vectors[0][:0]]))
+    save("ages_at_closes", np.array([(one.book_age_ms, one.print_age_ms) for one in closes]))
+    save("vectors_at_closes", np.concatenate([vectors[0][:0], *(one.vector for one in closes)]))
     for source, rows in first(ROWS_OF)(events, symbols).items():
         save(f"rows_{source.name}", rows)
         save(f"batch_{source.name}", registry.feature_set(len(symbols), fold.Source[source.name]).batch(rows))
@@ -247,9 +248,9 @@ def bench_trades() -> None:
         save(f"bars_{name}", rows)
         save(f"engine_{name}", rules.engine_trades(rows, step))
         save(f"kernel_{name}", bare.run(rows, step))
-    simulate, settings = importlib.import_module("backtest.sim_loop").simulate, importlib.import_module("utils.config")
+    settings = importlib.import_module("utils.config").load_settings().settings
     market = importlib.import_module("benchmarks.__main__").market_of(bars, tick)
-    save("default_mock", simulate(market, settings.Settings(), keep=("trades",)).rows.trades)
+    save("default_mock", first(SIMULATE)(market, settings, keep=("trades",)).rows.trades)
 
 
 def speed() -> None:
