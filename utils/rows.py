@@ -282,6 +282,9 @@ NS_PER_S = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_S
 NS_PER_DAY = 86_400 * NS_PER_S
 BPS = 1e-4
+#: A correlation, or a slope that has no unit, nearer to 0 than this is 0: its sign is that of a rounding, and hangs on
+#: the processor.
+ROUNDING = 1e-12
 
 # Codes inside records, and their one name table each. Index 0 is "none".
 LIQUIDITY_NAMES = ("", "maker", "taker")
