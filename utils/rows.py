@@ -291,3 +291,6 @@ MS_PER_WEEK = 7 * MS_PER_DAY
 S_PER_HOUR = 3_600
 S_PER_DAY = 24 * S_PER_HOUR
 BPS = 1e-4
+#: A correlation, or a slope that has no unit, nearer to 0 than this is 0: its sign is that of a rounding, and hangs on
+#: the processor.
+ROUNDING = 1e-12

@@ -243,10 +243,8 @@ class Player:
         """A book that was fetched, or that our recorder wrote down when a file began."""
         symbol = _symbol(line.url)
         if line.event == "book":
-            if core.protocol.book(symbol, 1).state == "live":
-                return []
-            if core.protocol.market.startswith(BYBIT):
-                return core.protocol.receive(message, line.recv_ns)
+            live = core.protocol.book(symbol, 1).state == "live"
+            return [] if live else core.protocol.resume(symbol, message, line.recv_ns)
         if not symbol or "depth" not in line.url:
             return []
         return core.protocol.snapshot(symbol, message, line.recv_ns)

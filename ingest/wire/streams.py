@@ -146,6 +146,10 @@ class WireProtocol(Protocol):
         """The answer to it. A body that is no book is counted and asks again."""
         ...
 
+    def resume(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
+        """A book that was live when a recorder wrote it down, as its exchange sends one: it is live again at once."""
+        ...
+
     @property
     def failure(self) -> str:
         """Why this connection should be given up for a new one; "" while it is fine."""

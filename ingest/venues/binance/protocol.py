@@ -317,21 +317,43 @@ class BinanceProtocol(ProtocolCore):
         Raises:
             ProtocolError: no book of that symbol is subscribed to.
         """
+        feed, base = self._fetched(symbol, body, recv_ns)
+        if base is None or feed.state == LIVE:
+            return []
+        sync = self._syncs[feed.symbol]
+        sync.base, sync.came = base, recv_ns
+        return self._meet(feed, recv_ns)
+
+    def resume(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
+        """A book that was live when a recorder wrote it down: it had met its changes, so it waits for none.
+
+        Raises:
+            ProtocolError: no book of that symbol is subscribed to.
+        """
+        feed, base = self._fetched(symbol, body, recv_ns)
+        if base is None or feed.state == LIVE:
+            return []
+        sync = self._syncs[feed.symbol]
+        sync.base = None
+        sync.forget_changes()
+        self._seen(feed.counts, base.ts)
+        self._change(feed.index, base.bids, base.asks, anew=True)
+        self._applied(feed, base.update_id, base.ts, self._clock.now(recv_ns), recv_ns)
+        return self._begin(feed, recv_ns)
+
+    def _fetched(self, symbol: str, body: str | bytes, recv_ns: int) -> tuple[BookFeed, Base | None]:
+        """The book a body is of, and what it holds; None = it is no book, which is counted and asks again."""
         name = own_symbol(symbol, self.market)
         if name not in self._books and not self._at_sight(name, "book"):
             raise ProtocolError(f"snapshot: expected a symbol that is subscribed to, saw {shown(symbol)}")
         feed = self._books[name]
         feed.counts.messages += 1
         try:
-            base = self._checked_snapshot(feed.counts, body, recv_ns)
+            return feed, self._checked_snapshot(feed.counts, body, recv_ns)
         except ProtocolError:
             feed.counts.bad_messages += 1
             self._ask_again(feed, recv_ns)
-            return []
-        if feed.state == LIVE:
-            return []
-        self._syncs[name].base, self._syncs[name].came = base, recv_ns
-        return self._meet(feed, recv_ns)
+            return feed, None
 
     def _checked_snapshot(self, counts: Counts, body: str | bytes, recv_ns: int) -> Base:
         data: messages.Snapshot = decode(body, messages.SNAPSHOT)
@@ -345,7 +367,7 @@ class BinanceProtocol(ProtocolCore):
         times = [milliseconds(value, name) for name, value in (("E", data.E), ("T", data.T)) if value is not None]
         if times:
             self._stamp(max(times), recv_ns)
-        return Base(last, bids, asks)
+        return Base(last, bids, asks, max(times, default=0))
 
     def _unnamed_snapshot(self, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
         """A REST book that stands among the messages of a tape, as tapes of one symbol have it."""

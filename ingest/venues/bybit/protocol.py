@@ -385,6 +385,10 @@ class BybitProtocol(ProtocolCore):
         """No events: Bybit's stream brings its snapshots."""
         return []
 
+    def resume(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:  # noqa: ARG002 - it says whose
+        """A book that was live when a recorder wrote it down, in the form of Bybit's own snapshots."""
+        return self.receive(body, recv_ns)
+
 
 def _main_kind(topic: Topic) -> str:
     """The kind under which a topic's messages are counted."""

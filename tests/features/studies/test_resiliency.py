@@ -73,6 +73,13 @@ def test_the_spread_between_shocks_reverts_at_the_same_rate(fine):
     assert math.isnan(price_impact_decay(*fine, measure="mid", horizon_s=8.0).ar1_half_life_s)
 
 
+def test_a_spread_that_never_changes_does_not_revert(fine):
+    trades, rows = fine
+    still = rows.copy()
+    still["prices"][:, 0, 0], still["prices"][:, 1, 0] = MID, MID + 0.1
+    assert math.isnan(price_impact_decay(trades, still, horizon_s=8.0).ar1_half_life_s)
+
+
 def test_a_move_that_stays_does_not_change_the_half_life_of_the_rest():
     found = price_impact_decay(*market(0.8, 0.05, permanent=4.0), measure="mid", horizon_s=8.0)
     assert found.half_life_s == pytest.approx(0.8, rel=0.1)

@@ -30,6 +30,8 @@ def test_the_book_outlives_a_walk_across_its_whole_ring():
                 (resting[side].add if qty > 0.0 else resting[side].discard)(round(price * 10_000))
             else:
                 low, high = min(low, price), max(high, price)
+        if (high - low) * 10_000 > 2048:
+            break  # where it walks hangs on the last bit of the machine's exp, and a fall may end at 0
     assert (high - low) * 10_000 > LEVELS
     assert max(resting[1]) < min(resting[-1])
     assert max(resting[1]) - min(resting[1]) < LEVELS
