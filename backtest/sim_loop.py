@@ -100,6 +100,7 @@ class Outcome:
     ambiguous: int  # of them, bars that touched both barriers
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
 
 
 def chunks(bars: Rows, size: int) -> list[tuple[int, int]]:
@@ -201,6 +202,7 @@ class SimulationResult:
     report: Mapping[str, Any]  # what `--json` prints, paths and timing included
     funnel: Mapping[str, int]
     unavailable: Mapping[str, int]
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
     interrupted: bool = False  # a live run that Ctrl-C ended
     _frames: dict[str, Any] = field(default_factory=dict)
 
@@ -477,10 +479,13 @@ def conclude(
         "funnel": funnel,
         "unavailable_gates": outcome.unavailable,
         "break_even": break_even_table(market, settings),
+        **({"answers": outcome.answers} if outcome.answers else {}),
     }
     paths = journal.finish(run)
     report |= {"elapsed_s": round(time.perf_counter() - began, 3), "logs": paths}
-    return SimulationResult(market, settings, tables, metrics, plain(report), funnel, outcome.unavailable)
+    return SimulationResult(
+        market, settings, tables, metrics, plain(report), funnel, outcome.unavailable, outcome.answers
+    )
 
 
 if __name__ == "__main__":
