@@ -32,10 +32,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from utils.cli import Parser, guarded, with_hyphens
-from utils.meter import Meter
 
 from utils.errors import ConfigError
+from utils.shell.cli import Parser, guarded, with_hyphens
+from utils.shell.meter import Meter
 
 ROOT = Path(__file__).resolve().parent.parent
 PROBE = Path(__file__).with_name("tree_probe.py")
