@@ -52,8 +52,9 @@ LEFT_OUT = {
     "how far a run has come": (r"(?m)^.* s to go\n", ""),
     "where the tree and the answer stand": (r"<tree>|<folder>", "<place>"),
 }
-#: Files that are compared as they are; every other one is text.
+#: Files that are compared as they are: no text at all, or tables without anything of the kind.
 BINARY = {".npy", ".bin", ".parquet"}
+AS_IS = {*BINARY, ".csv", ".events"}
 #: Words of commands that need a network, or that run until they are stopped.
 ELSEWHERE = ("--slow", "--live", "ingest.doctor", "ingest.download", "scripts/record.py", "ingest.replay_server")
 #: Settings of runs on candles, as environment variables.
@@ -338,7 +339,7 @@ def _code(question: Question, folder: Path) -> str:
 
 def kept(path: Path, tree: Path, folder: Path) -> bytes:
     """The bytes of an answer's file that are compared."""
-    if path.suffix in BINARY:
+    if path.suffix in AS_IS:
         return path.read_bytes()
     text = path.read_bytes().decode("utf-8", errors="surrogateescape")
     text = text.replace(str(folder), "<folder>").replace(str(tree), "<tree>")
@@ -597,11 +598,13 @@ def run(flags: argparse.Namespace) -> int:
             meter.reach(0)
             for question in asked:
                 answers.append(compared(question, trees, scratch, inputs))
+                if not flags.json:
+                    show_answer(answers[-1])
                 step()
             times = timed(trees, scratch, flags.rounds, step) if flags.time else {}
     spent = os.times()
     seconds = (time.perf_counter() - began, spent.children_user + spent.children_system)
-    show = show_json if flags.json else show_table
+    show = show_json if flags.json else show_rest
     show(answers, times, absent, seconds)
     return 0 if all(answer.equal for answer in answers) else 1
 
@@ -627,15 +630,19 @@ def show_json(
     print(json.dumps(report | {"left_out": left_out, "absent": absent} | spent))
 
 
-def show_table(
+def show_answer(answer: Answer) -> None:
+    """The line of a question, as soon as it is answered: whoever ends this early has seen what was equal so far."""
+    question = answer.question
+    print(f"{'equal' if answer.equal else 'DIFFERS':<8} {answer.sha256[:12]}  {question.part:<10}  {question.name}")
+    if answer.where:
+        print(f"         {answer.where}")
+    sys.stdout.flush()
+
+
+def show_rest(
     answers: Sequence[Answer], times: Mapping[str, Any], absent: Sequence[str], seconds: tuple[float, float]
 ) -> None:
-    """The report for people."""
-    for answer in answers:
-        question = answer.question
-        print(f"{'equal' if answer.equal else 'DIFFERS':<8} {answer.sha256[:12]}  {question.part:<10}  {question.name}")
-        if answer.where:
-            print(f"         {answer.where}")
+    """The end of the report for people."""
     for what, sides in times.items():
         figures = (f"{statistics.median(v):.2f} ({min(v):.2f}-{max(v):.2f})" for v in sides.values())
         print(f"{what:<28}" + "".join(f"{side} {text:<24}" for side, text in zip(sides, figures, strict=True)))

@@ -140,7 +140,7 @@ def event_features(path: str) -> None:
     """The events of a tape, and the features as they stand after each and at closes, and all at once in batch."""
     registry, fold = importlib.import_module("features.registry"), importlib.import_module("features.fold")
     events = list(importlib.import_module("ingest.tape").replay(path))
-    Path("events.txt").write_text("".join(f"{event}\n" for event in events), encoding="utf-8")
+    Path("tape.events").write_text("".join(f"{event}\n" for event in events), encoding="utf-8")
     symbols = sorted({event.symbol for event in events})
     begin = min(event.ts for event in events) // CLOSE_NS * CLOSE_NS + CLOSE_NS
     live = first(EVENT_FEATURES)(symbols, [begin] * len(symbols), CLOSE_NS)
