@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ingest.venues.known import check_names
 from utils.config import Loaded, load_settings, show_config
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
@@ -94,6 +95,7 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
         print(f"hybrid-scalper {version()}")
         return 0
     loaded = settings_of(flags)
+    check_names(loaded)
     if flags.show_config:
         return print_config(loaded, as_json=flags.json)
     setup_logging(flags.verbose, quiet=flags.quiet or flags.json or not flags.verbose, log_file=flags.log_file)

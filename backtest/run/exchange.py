@@ -38,6 +38,7 @@ from ingest.live.thread import MarketStream
 from ingest.prices import get_ohlcv
 from ingest.rest.client import base_of
 from ingest.rest.venue import instrument
+from ingest.venues.known import folder_of
 from utils.config import EndpointSettings, Settings
 from utils.errors import DataUnavailable
 from utils.market.symbols import normalise_symbol
@@ -83,7 +84,9 @@ def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candle
         fresh=True,
     )
     candles = load_candles(frame, symbol=symbol, tf=tf)
-    return dataclasses.replace(candles, market=market.venue, source=source_of(settings))
+    return dataclasses.replace(
+        candles, market=folder_of(market.exchange, market.market_type), source=source_of(settings)
+    )
 
 
 def source_of(settings: Settings) -> str:

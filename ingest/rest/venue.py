@@ -24,15 +24,17 @@ import urllib3.exceptions
 
 from ingest.rest import checks as check
 from ingest.rest.cache import uptime
-from ingest.rest.client import CLIENTS, MARKET_TYPES, base_of, exchange_name, folder_of, make_client
+from ingest.rest.client import base_of, exchange_name, make_client
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
+from ingest.venues.facts import Refusals, Rest
+from ingest.venues.known import MARKET_TYPES, folder_of, place_of
 from utils.config import EndpointSettings, IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
+from utils.rows import NS_PER_MS
 
 T = TypeVar("T")
 
-NS_PER_MS = 1_000_000
 #: Ticks, lots and listings change: markets are asked for again after a day.
 MARKETS_LIFE_S = 86_400.0
 #: The clock difference is measured again after the first of these, and then, as long as it holds, after twice the time
@@ -42,8 +44,10 @@ CLOCK_FIRST_S, CLOCK_LIFE_S, CLOCK_JUMP_S = 1.0, 300.0, 0.5
 DRIFT = 50e-6
 #: Bytes of an answer that are read at once, and the most that is read at all.
 PIECE, LONGEST = 2**16, 64 * 2**20
-#: Weight a minute that each exchange allows one address; other programs share it, so 70 % is ours.
-WEIGHT, SHARE = {"binance_usdm": 2400.0, "binance_spot": 6000.0}, 0.7
+#: Of the weight that an exchange allows one address so much is ours: other programs share it.
+SHARE = 0.7
+#: What an exchange that we do not know may be like.
+STRANGER = Rest(ccxt="", types=(), host="", at="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Venue:
     """One exchange and market type. Get it from `venue`, which keeps one a process.
 
     Args:
-        exchange: ccxt's name, or binance or bybit for either of their markets.
+        exchange: ccxt's name, or one of `ingest.venues.known` for any of its markets.
         market_type: futures or spot.
         base: address that takes the exchange's place; "" = its own.
         door: shared by all that ask this address.
@@ -105,6 +109,10 @@ class Venue:
         self.exchange, self.market_type, self.base = exchange, market_type, base
         self.folder = folder_of(exchange, market_type)
         self.name = f"{exchange} {market_type}"
+        place = place_of(exchange, market_type)
+        self.ours = place.venue if place else None  # what we know of it besides what ccxt does
+        self.rest = place.market.rest or STRANGER if place else STRANGER
+        self.refusals = place.venue.refusals if place else Refusals()
         self.client = make_client(exchange, market_type, base)
         self.client.session.hooks["response"].append(self._read)
         self._door, self._wall_ns, self._clock = door, wall_ns, clock
@@ -165,7 +173,7 @@ class Venue:
                 *(AttributeError, ArithmeticError, RecursionError),
             ) as error:
                 now_ms = (self._wall_ns() + self._offset_ns()) / NS_PER_MS
-                trouble = judge(error, self._answer, now_ms, settings.timeout_s)
+                trouble = judge(error, self._answer, now_ms, settings.timeout_s, self.refusals)
                 if trouble.kind == "rate":
                     self._door.quiet(max(trouble.wait_s, settings.backoff_s))
                 elif trouble.kind == "ban":
@@ -212,9 +220,9 @@ class Venue:
 
     def _note(self, answer: Answer) -> None:
         """What every answer says beside its body: the weight we have used, and the time to the second."""
-        used = str(answer.headers.get("X-MBX-USED-WEIGHT-1M", ""))
+        used = str(answer.headers.get(self.rest.used, ""))
         now_s = (answer.wall_ns + self._offset_ns()) / 1e9
-        if used.isascii() and used.isdigit() and float(used) > SHARE * WEIGHT.get(self.folder, 2400.0):
+        if used.isascii() and used.isdigit() and float(used) > SHARE * self.rest.weight:
             self._door.quiet(60.0 - now_s % 60.0)  # the count begins anew with the minute
         try:
             date_ns = int(parsedate_to_datetime(str(answer.headers.get("Date", ""))).timestamp()) * 1_000_000_000
@@ -366,10 +374,9 @@ class Venue:
 
     def _listing(self, market: Mapping[str, Any]) -> Listing:
         limits, info = market["limits"], market["info"]
-        ours = (self.exchange, self.market_type) in CLIENTS
         active = market["active"] is not False
         return Listing(
-            symbol=plain(market["id"] if ours else market["base"] + market["quote"]),
+            symbol=plain(market["id"] if self.ours else market["base"] + market["quote"]),
             id=market["id"],
             unified=market["symbol"],
             market=self.folder,

@@ -154,7 +154,7 @@ def take(
 
 def books_compiled(*doors: FastDoor) -> bool:
     """Whether the machine code of books, and of these fast doors, is on the disk."""
-    return all(map(is_cached, (change, *doors)))
+    return is_cached(change) and all(is_cached(door) for door in doors)
 
 
 def load_books(*doors: FastDoor) -> None:

@@ -14,7 +14,6 @@ from pydantic import SecretStr, ValidationError
 
 from tests.places import DATA
 from utils.config import (
-    INSTRUMENTS,
     ROOT,
     SAME_VENUE,
     VENUES,
@@ -424,17 +423,6 @@ def test_fees_taken_away_are_missed(load):
         settings.instrument("synthetic", "X")
 
 
-def test_market_names_its_venue():
-    names = {
-        (e, m): Settings(market={"exchange": e, "market_type": m}).market.venue
-        for e in ("binance", "bybit")
-        for m in ("futures", "spot")
-    }
-    assert {"binance_usdm", "binance_spot", "bybit_linear", "bybit_spot"} == set(names.values())
-    assert set(names.values()) <= set(INSTRUMENTS)
-
-
-@pytest.mark.skipif(not CANDLES.is_dir(), reason="the recorded candles (../shared/data/ohlcv) are not here")
 def test_configured_ticks_and_lots_divide_every_recorded_price_and_volume():
     parquet = pytest.importorskip("pyarrow.parquet")
     settings = Settings()
@@ -482,3 +470,18 @@ def test_text_from_the_environment_stays_text(load):
     env = {"SCALPER__LOGS__DIR": "2025", "SCALPER__MARKET__SYMBOL": "1000"}
     settings = load(env=env).settings
     assert (settings.logs.dir, settings.market.symbol) == (Path("2025"), "1000")
+
+
+def test_an_address_of_an_exchange_that_settings_do_not_know_is_taken_by_the_form_of_its_name(load):
+    found = load("endpoints: {toy_ws: 'ws://127.0.0.1:1/'}", env={"SCALPER__ENDPOINTS__TOY_REST": "https://toy.test"})
+    assert ("ws://127.0.0.1:1", "https://toy.test") == (
+        found.settings.endpoints.toy_ws,
+        found.settings.endpoints.toy_rest,
+    )
+    shown = {row.key: row.source for row in show_config(found) if "toy" in row.key}
+    assert {"endpoints.toy_ws", "endpoints.toy_rest"} == set(shown)
+
+
+@pytest.mark.parametrize("entry", ["toy_wss: wss://x.test", "toy: https://x.test", "toy_ws: https://x.test"])
+def test_an_address_under_no_such_name_is_refused(load, entry):
+    assert refusal(load, f"endpoints: {{{entry}}}").startswith(("settings.yaml", "config", "endpoints"))
