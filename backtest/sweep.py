@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import Market
-from backtest.sim_loop import chunks, params_of
+from backtest.run.loop import chunks
 from exec.engine import Engine
 from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.config import Settings
+from utils.params import params_of
 from utils.rows import SIGNAL, Rows
 
 #: Rows at once: few enough to stay in cache between engines, enough that Python's share of the time is small.
@@ -93,7 +94,7 @@ def run_branches(
 def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
     """Score the default strategy under each of `settings`; capital is the first one's.
 
-    Each score is what `backtest.sim_loop.simulate` finds for the same settings.
+    Each score is what `backtest.run.loop.simulate` finds for the same settings.
     """
     groups: dict[bytes, list[int]] = {}
     for index, one in enumerate(settings):

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import utils.compiled  # noqa: F401 - its cache locator also sees changes in the callees of other files
-from utils.rows import END_OF_DATA, FLIP, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT, Rows, layout
+from utils.codes import END_OF_DATA, FLIP, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
+from utils.rows import Rows, layout
 
 Column = NDArray[np.float64]
 

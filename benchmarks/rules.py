@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from backtest.sim_loop import chunks
+from backtest.run.loop import chunks
 from benchmarks.inputs import Setting
 from benchmarks.kernel import (
     FAST,
@@ -22,8 +22,9 @@ from benchmarks.kernel import (
     WARMUP,
 )
 from exec.engine import Engine
+from utils.codes import MARKET
 from utils.compiled import compiled
-from utils.rows import INSTRUMENT, MARKET, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout
+from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout
 from utils.types import Instrument
 
 CAPITAL = 1e9  # quote: losses of a million bars must not bind

@@ -26,12 +26,12 @@ import msgspec
 import numba
 import zstandard
 
-from features.orderflow import measures
+from features.folds.top_of_book import measures
 from ingest.venues.bybit.protocol import BybitProtocol
 from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError
+from utils.rows import Level
 from utils.shell.cli import Parser, guarded, whole, with_hyphens
-from utils.types import Level
 
 RECORDING = "bybit_v5/linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "l2"

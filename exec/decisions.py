@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import math
 
-from exec.orders import CLOSE_SIGNAL, OPPOSITE_SIGNAL, close_at_next_open, end_entry, place_entry
-from risk.guard import NO_STOP, TOO_SMALL, guard
+from exec.orders import close_at_next_open, end_entry, place_entry
+from risk.guard import guard
 from risk.sizing import entry_qty
 from risk.stops import stop_distance, trail_distance
-from utils.compiled import compiled
-from utils.rows import (
+from utils.codes import (
     CANCELLED,
+    CLOSE_SIGNAL,
     CLOSED,
     EARLY_STOP,
     FLIP,
     FLIPPED,
     HELD,
+    NO_STOP,
     OPENED,
+    OPPOSITE_SIGNAL,
     REFUSED,
-    AccountRow,
-    BarRow,
-    DecisionRow,
-    InstrumentRow,
-    OrderRow,
-    ParamsRow,
-    PositionRow,
-    SignalRow,
+    TOO_SMALL,
 )
+from utils.compiled import compiled
+from utils.rows import AccountRow, BarRow, DecisionRow, InstrumentRow, OrderRow, ParamsRow, PositionRow, SignalRow
 
 
 @compiled

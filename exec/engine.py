@@ -25,13 +25,13 @@ from exec.decisions import answer, decide_entry, decide_exit, expected
 from exec.matching import untouched
 from exec.orders import age_entry, enter, exit_at_open, exit_inside
 from risk.portfolio import exposure, mark, note_equity, open_pnl, settle_funding
+from utils.codes import HELD
 from utils.compiled import compiled
 from utils.rows import (
     ACCOUNT,
     DECISION,
     EQUITY,
     FUNDING,
-    HELD,
     ORDER,
     POSITION,
     TRADE,

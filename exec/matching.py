@@ -10,22 +10,10 @@ from __future__ import annotations
 import math
 
 from exec.slippage import taker_price
+from utils.codes import LIMIT, LIQUIDATION, MAKER, MARKET, STOP_LOSS, TAKE_PROFIT, TAKER, TRAILING_STOP
 from utils.compiled import compiled
 from utils.market.barriers import first_touch, limit_fill
-from utils.rows import (
-    LIMIT,
-    LIQUIDATION,
-    MAKER,
-    MARKET,
-    STOP_LOSS,
-    TAKE_PROFIT,
-    TAKER,
-    TRAILING_STOP,
-    BarRow,
-    InstrumentRow,
-    ParamsRow,
-    PositionRow,
-)
+from utils.rows import BarRow, InstrumentRow, ParamsRow, PositionRow
 
 #: Answers of `match_entry`.
 WAITS, FILLS, CROSSES = 0, 1, 2

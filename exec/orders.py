@@ -8,17 +8,15 @@ from exec.matching import CROSSES, WAITS, match_entry, match_exit
 from exec.slippage import taker_price
 from risk.portfolio import close_position, open_position
 from risk.stops import move_trail
-from utils.compiled import compiled
-from utils.market.barriers import floor_to, resting_price
-from utils.rows import (
-    BPS,
+from utils.codes import (
     END_OF_DATA,
-    EXIT_NAMES,
     EXPIRED,
     FILLED,
     LIMIT,
+    LIMIT_BARS,
     LIQUIDATION,
     MARKET,
+    MIN_NOTIONAL,
     PARTIAL,
     REJECTED,
     STOP_LOSS,
@@ -27,29 +25,12 @@ from utils.rows import (
     TAKER,
     TIME_LIMIT,
     TRAILING_STOP,
-    AccountRow,
-    BarRow,
-    InstrumentRow,
-    OrderRow,
-    ParamsRow,
-    PositionRow,
-    SignalRow,
-    TradeRow,
+    VOLUME_CAP,
+    WOULD_CROSS,
 )
-
-#: Why an order ended: an exit reason, or one of these.
-ORDER_REASONS = (
-    *EXIT_NAMES,
-    "VOLUME_CAP",
-    "MIN_NOTIONAL",
-    "WOULD_CROSS",
-    "LIMIT_BARS",
-    "OPPOSITE_SIGNAL",
-    "CLOSE_SIGNAL",
-)
-VOLUME_CAP, MIN_NOTIONAL, WOULD_CROSS, LIMIT_BARS, OPPOSITE_SIGNAL, CLOSE_SIGNAL = range(
-    len(EXIT_NAMES), len(ORDER_REASONS)
-)
+from utils.compiled import compiled
+from utils.market.barriers import floor_to, resting_price
+from utils.rows import BPS, AccountRow, BarRow, InstrumentRow, OrderRow, ParamsRow, PositionRow, SignalRow, TradeRow
 
 
 @compiled

@@ -16,28 +16,12 @@ import numpy as np
 
 from exec.decisions import decide_exit
 from exec.engine import Engine, JournalRows, admit
-from exec.orders import ORDER_REASONS, end_entry
-from risk.guard import RULE_NAMES, RULE_SIGNS
+from exec.orders import end_entry
+from utils.codes import CANCELLED, HELD, KIND_NAMES, LIMIT, MARKET, ORDER_REASONS, REJECTED, RULE_NAMES
 from utils.market.timeframes import normalise_timeframe, parse_timeframe
-from utils.rows import (
-    BAR,
-    CANCELLED,
-    DECISION,
-    EQUITY,
-    FUNDING,
-    HELD,
-    INSTRUMENT,
-    KIND_NAMES,
-    LIMIT,
-    MARKET,
-    NS_PER_MINUTE,
-    ORDER,
-    PARAMS,
-    REJECTED,
-    SIGNAL,
-    TRADE,
-    Rows,
-)
+from utils.params import params_of
+from utils.records.names import refusal_text
+from utils.rows import BAR, DECISION, EQUITY, FUNDING, INSTRUMENT, ORDER, PARAMS, SIGNAL, TRADE, Rows
 from utils.types import (
     Bar,
     Decision,
@@ -88,34 +72,18 @@ class TradeJournal(Protocol):
 
 def default_params(tf: str = "5m") -> Rows:
     """One PARAMS row: the settings' defaults, but market entries and no limit on the number of positions."""
-    params = np.zeros(1, PARAMS)
-    values = {
-        "tf_ns": parse_timeframe(tf),
-        "half_spread_bps": 0.5,
-        "slippage_bps": 1.0,
-        "impact": 0.5,
-        "volume_cap": 0.02,
-        "take_bps": 25.0,
-        "stop_bps": 18.0,
-        "horizon": 20.0,
-        "entry_kind": MARKET,
-        "limit_offset_bps": 1.0,
-        "limit_bars": 3.0,
-        "risk_fraction": 0.0025,
-        "leverage": 3.0,
-        "max_positions": 1_000_000,
-        "equity_step_ns": NS_PER_MINUTE,
-    }
-    for name, value in values.items():
-        params[name] = value
+    from utils.settings.tree import Settings  # not needed by whoever brings PARAMS of his own
+
+    params = params_of(Settings(), parse_timeframe(tf))
+    params["entry_kind"] = MARKET
+    params["max_positions"] = 1_000_000
     return params
 
 
 def refusal_of(row: Any, symbol: str) -> Refusal | None:
     """Why a DECISION row did not do all that was asked; None if it did."""
-    rule = RULE_NAMES[row.rule]
-    if rule:
-        return Refusal(rule, f"{symbol}: {rule}={row.value:.6g}{RULE_SIGNS[row.rule]}{row.limit:.6g}")
+    if row.rule:
+        return Refusal(RULE_NAMES[row.rule], f"{symbol}: {refusal_text(row.rule, row.value, row.limit)}")
     if row.action != HELD:
         return None
     if row.side == 0:

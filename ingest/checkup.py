@@ -25,7 +25,9 @@ from zoneinfo import ZoneInfo
 from ingest.headlines.coingecko import fetch_prices
 from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
-from ingest.rest.venue import ClockReading, Listing, venue
+from ingest.rest.clock import ClockReading
+from ingest.rest.listing import Listing
+from ingest.rest.venue import venue
 from ingest.venues.known import VENUES, own_addresses
 from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Stream
@@ -39,7 +41,7 @@ from utils.config import (
     Settings,
 )
 from utils.errors import ConfigError, DataUnavailable, ScalperError
-from utils.rows import NS_PER_MS
+from utils.rows import NS_PER_MS, S_PER_HOUR
 from utils.types import BookSnapshot
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -150,7 +152,7 @@ def check_model(artifacts: Path, retrain: RetrainSettings, now: datetime) -> Che
     current = artifacts / "CURRENT"
     try:
         version = current.read_text(encoding="utf-8").strip()
-        age_h = (now.timestamp() - current.stat().st_mtime) / 3600.0
+        age_h = (now.timestamp() - current.stat().st_mtime) / S_PER_HOUR
     except FileNotFoundError:
         return Check("model", OK, "no model yet")
     except (OSError, UnicodeDecodeError) as error:

@@ -27,9 +27,10 @@ from rich.text import Text
 from ingest import checkup as look
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check
 from ingest.venues.known import check_names
-from utils.config import ROOT, IngestSettings, Loaded, Settings, load_settings
+from utils.config import IngestSettings, Loaded, Settings, load_settings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
+from utils.root import ROOT
 from utils.shell.cli import Parser, amount, guarded, with_hyphens
 from utils.shell.log import setup_logging
 from utils.shell.version import version

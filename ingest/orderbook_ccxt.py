@@ -11,7 +11,8 @@ from typing import Any
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.venue import Listing, Venue, configured, venue
+from ingest.rest.listing import Listing
+from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol

@@ -19,15 +19,17 @@ from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.rest.venue import Listing, Venue, configured, venue
+from ingest.rest.listing import Listing
+from ingest.rest.retry import BadVenueData, IncompleteCandles
+from ingest.rest.venue import Venue, configured, venue
 from ingest.venues.facts import CandleCall
 from ingest.venues.known import folder_of
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.rows import NS_PER_MS
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.shell.moments import at_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,14 +37,13 @@ if TYPE_CHECKING:
 #: A time as its user writes it: ms since 1970, ISO 8601 text (UTC without a zone), a datetime or a date.
 When: TypeAlias = int | str | datetime | date
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 #: Most candles of one request to an exchange that we do not know, and how many where ccxt does not tell either.
 PAGE, LEAST_PAGE = 1000, 100
 #: Most candles of one call; `python -m ingest.download` takes more, and can be stopped.
 MOST = 200_000
 #: A symbol's first candle may lie so far from the time its exchange gives for its listing: ten days after it and
 #: two weeks before it have been seen.
-LISTING_MS = 30 * DAY_MS
+LISTING_MS = 30 * MS_PER_DAY
 
 _cache: TimedCache[Candles] = TimedCache()
 _began: TimedCache[int] = TimedCache()
@@ -263,8 +264,8 @@ class CandleSource:
         listed = self._listing.listed_ms
         if listed is not None and span.start < listed + LISTING_MS:
             key = (self._where.name, self._where.base, self._listing.id)
-            began = _began.get(key, DAY_MS / 1000.0, lambda: self._find_beginning(listed)).value
-            self._never.append((began, began + HOUR_MS))
+            began = _began.get(key, MS_PER_DAY / 1000.0, lambda: self._find_beginning(listed)).value
+            self._never.append((began, began + MS_PER_HOUR))
             span = Span(max(span.start, check.floor_to_grid(began, span.tf)), span.end, span.tf)
         if span.size < 1:
             raise self.nothing()
@@ -273,10 +274,10 @@ class CandleSource:
     def _find_beginning(self, listed_ms: int) -> int:
         """The hour of the first trade, ms; 0 if it lies too far back to matter."""
         if not {"1d", "1h"} <= set(self._known):
-            return check.floor_to_grid(listed_ms, HOUR_MS)
-        earliest = check.floor_to_grid(listed_ms - LISTING_MS, DAY_MS)
+            return check.floor_to_grid(listed_ms, MS_PER_HOUR)
+        earliest = check.floor_to_grid(listed_ms - LISTING_MS, MS_PER_DAY)
         day = self._first("1d", earliest, earliest + 2 * LISTING_MS, listed_ms)
-        return 0 if day == earliest else self._first("1h", day, day + DAY_MS, listed_ms)
+        return 0 if day == earliest else self._first("1h", day, day + MS_PER_DAY, listed_ms)
 
     def _first(self, tf: str, start: int, end: int, listed_ms: int) -> int:
         """The open of the first candle in a period; the present one if none has closed since the listing."""

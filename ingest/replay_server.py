@@ -6,7 +6,7 @@ prints its addresses, and the environment lines that point the product at it. In
 
     async with ReplayServer(symbols=("BTCUSDT",), history_hours=2, seed=7) as box:   # blocking: ReplayServer.thread()
         box.http, box.ws            # "http://127.0.0.1:PORT", "ws://127.0.0.1:PORT"
-        box.endpoints               # utils.config.EndpointSettings with every address here
+        box.endpoints               # utils.settings.tree.EndpointSettings with every address here
         box.freeze()                # time stands still, everything made so far is sent
         bids, asks = box.truth("BTCUSDT")   # ((price, qty), ...) best first: what every view shows now
         box.candles("BTCUSDT", "1m")        # all candles, the last is being formed
@@ -56,8 +56,7 @@ from ingest.box.wire import Asked, Reply, Topics
 from ingest.synthetic import PRESETS
 from utils.config import EndpointSettings
 from utils.errors import ConfigError
-from utils.rows import NS_PER_S
-from utils.types import Level
+from utils.rows import NS_PER_S, Level
 
 __all__ = ["FAULT_KINDS", "REST_FAULTS", "WS_FAULTS", "Fault", "Limits", "ReplayServer", "main"]
 

@@ -13,21 +13,23 @@ from typing import Any
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.retry import BadVenueData, at_ms
-from ingest.rest.venue import Listing, Venue, configured, venue
+from ingest.rest.listing import Listing
+from ingest.rest.retry import BadVenueData
+from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
-from utils.rows import NS_PER_MS
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.shell.moments import at_ms
 
 #: Over what time the ratio of accounts is taken, in ccxt's word.
 RATIO_PERIOD = "5m"
 #: How old its last value may be, ms.
-RATIO_AGE_MS = 3_600_000
+RATIO_AGE_MS = MS_PER_HOUR
 #: Open interest may be a figure of the last 5 minutes to an hour, ms.
-INTEREST_AGE_MS = 2 * 3_600_000
+INTEREST_AGE_MS = 2 * MS_PER_HOUR
 #: The next settlement lies within a day, ms.
-NEXT_MS = 86_400_000
+NEXT_MS = MS_PER_DAY
 
 _cache: TimedCache[Positioning] = TimedCache()
 

@@ -1,4 +1,4 @@
-"""Whether at all: an ordered tuple of small rules. Adding one is a function and a line in `RULES` and `RULE_NAMES`.
+"""Whether at all: an ordered tuple of small rules. Adding one is a function, its place in `RULES`, and its name's line.
 
 A rule answers (scale, value, limit): scale 0 refuses, 1 lets the entry pass, between them shrinks it; value and limit
 say what it saw and what it allows, and stand in the journal.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from utils.codes import MARKET
 from utils.compiled import compile_source, compiled
 from utils.market.costs import break_even_win_rate, round_trip_costs
-from utils.rows import BPS, MARKET, AccountRow, InstrumentRow, ParamsRow, SignalRow
+from utils.rows import BPS, AccountRow, InstrumentRow, ParamsRow, SignalRow
 
 _break_even = compiled(break_even_win_rate)
 _costs = compiled(round_trip_costs)
@@ -26,7 +27,7 @@ def rule_equity(
 
 
 @compiled
-def rule_positions(
+def rule_max_positions(
     acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
 ) -> tuple[float, float, float]:
     """Open positions and waiting entries stay under `risk.max_positions`."""
@@ -34,7 +35,7 @@ def rule_positions(
 
 
 @compiled
-def rule_leverage(
+def rule_max_leverage(
     acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
 ) -> tuple[float, float, float]:
     """Gross notional over equity stays under `risk.max_leverage`."""
@@ -62,13 +63,8 @@ def rule_break_even(
     return (1.0 if sig.p_win >= needed else 0.0), sig.p_win, needed
 
 
-RULES = (rule_equity, rule_positions, rule_leverage, rule_break_even)
-
-#: Names of the refusing rules by code: `RULES` from 1 on, then what sizing itself may refuse. The sign is how the value
-#: failed its limit.
-RULE_NAMES = ("", "equity", "max_positions", "max_leverage", "break_even", "stop_distance", "min_notional")
-RULE_SIGNS = ("", "<=", ">=", ">=", "<", "<=", "<")
-NO_STOP, TOO_SMALL = len(RULES) + 1, len(RULES) + 2
+#: In the order of `utils.codes.REFUSALS`, whose names they bear: a rule's code is its place, from 1 on.
+RULES = (rule_equity, rule_max_positions, rule_max_leverage, rule_break_even)
 
 
 def unrolled(

@@ -6,11 +6,11 @@ A record is changed only by the function named for it: `open_position`, `close_p
 from __future__ import annotations
 
 from risk.stops import liquidation_levels
+from utils.codes import MAKER
 from utils.compiled import compiled
 from utils.market.barriers import levels
 from utils.rows import (
     BPS,
-    MAKER,
     AccountRow,
     BarRow,
     EquityRow,

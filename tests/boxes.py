@@ -13,7 +13,7 @@
         with box_in_thread() as box:                            # own thread, own loop
             exchange = binance(box, ccxt)                       # ccxt, ccxt.async_support or ccxt.pro
 
-What the product itself needs is `box.endpoints` (utils.config.EndpointSettings), or `box.http` and `box.ws`:
+What the product itself needs is `box.endpoints` (utils.settings.tree.EndpointSettings), or `box.http` and `box.ws`:
 Bybit streams at `box.ws + "/v5/public/linear"`, Binance streams at `box.ws + "/public/ws"`, `/market/ws`, `/ws`,
 `/stream?streams=...`. `?clock=tape` puts `{"clock": <ns>}` before each message. `box.step(s)` moves a frozen box on,
 `box.requests`, `box.frames`, `box.connections` and `box.unknown` tell what clients did.
@@ -41,8 +41,9 @@ import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MS, Arrival, Change, Fill, Grid, Market
+from ingest.box.floor.market import Arrival, Change, Fill, Grid, Market
 from ingest.replay_server import ReplayServer
+from utils.rows import NS_PER_MS
 
 #: The real names of the venues' hosts.
 HOSTS = ("fapi.binance.com", "fstream.binance.com", "api.bybit.com", "stream.bybit.com")
@@ -171,7 +172,7 @@ class ListFlow:
     """
 
     def __init__(self, symbol: str = "BTCUSDT", arrivals: Sequence[Arrival] = ()) -> None:
-        self.market = Market(symbol, Grid(Decimal("0.1"), Decimal("0.001")), MIDNIGHT_NS // MS, 0)
+        self.market = Market(symbol, Grid(Decimal("0.1"), Decimal("0.001")), MIDNIGHT_NS // NS_PER_MS, 0)
         self.market.begin(100)
         book = [Change(1, 100 - i, 1) for i in range(5)] + [Change(-1, 101 + i, 1) for i in range(5)]
         self.market.apply(Arrival(symbol, MIDNIGHT_NS, MIDNIGHT_NS, book, whole=True))
@@ -186,7 +187,7 @@ def deed(
     ms: float, *changes: tuple[int, int, int], fills: Sequence[tuple[int, int, int]] = (), symbol: str = "BTCUSDT"
 ) -> Arrival:
     """An arrival so many ms after midnight: (side, tick, lots) of the book, and of trades."""
-    at = MIDNIGHT_NS + round(ms * MS)
+    at = MIDNIGHT_NS + round(ms * NS_PER_MS)
     return Arrival(symbol, at, at, [Change(*change) for change in changes], [Fill(*fill) for fill in fills])
 
 
@@ -228,7 +229,7 @@ class ListPeer:
 
 def advance(exchange: Exchange, ms: float) -> None:
     """Move an exchange to so many ms after midnight."""
-    while not exchange.advance(MIDNIGHT_NS + round(ms * MS)):
+    while not exchange.advance(MIDNIGHT_NS + round(ms * NS_PER_MS)):
         pass
 
 
@@ -236,4 +237,4 @@ def jump(exchange: Exchange, ms: float) -> None:
     """The same in one leap, with nothing sent on the way."""
     for symbol in exchange.symbols:
         exchange.market(symbol)
-    exchange._pass(MIDNIGHT_NS + round(ms * MS))
+    exchange._pass(MIDNIGHT_NS + round(ms * NS_PER_MS))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from exec.engine import Engine, JournalRows
-from utils.rows import BAR, EXIT_NAMES, FUNDING, INSTRUMENT, MARKET, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
+from utils.codes import EXIT_NAMES, MARKET
+from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
 
 TF = NS_PER_MINUTE
 NAN = math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import re
@@ -156,6 +157,28 @@ def test_the_import_contracts_break_when_a_module_reaches_where_it_may_not(
     assert 1 == seen.returncode
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("utils.kpis", "utils.summary"),
+        ("ingest.tapes.play", "ingest.tapes.check"),
+        ("ingest.box.line", "ingest.box.binance.rest"),
+        ("features.folds.windows", "features.fold"),
+    ],
+)
+def test_the_import_contracts_break_when_two_rooms_lean_on_each_other(skeleton: Path, one: str, other: str) -> None:
+    ends = {
+        (skeleton / name.replace(".", "/")).with_suffix(".py"): target for name, target in ((one, other), (other, one))
+    }
+    for place, target in ends.items():
+        assert "" == place.read_text()
+        place.write_text(f"def later():\n    import {target}\n")
+    seen = contracts_hold(skeleton)
+    for place in ends:
+        place.write_text("")
+    assert (1, True) == (seen.returncode, "No cycles are allowed" in seen.stdout)
+
+
 def test_contracts_installation_and_folders_name_the_same_packages() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders == {name.split(".")[0] for name in PACKAGES}
@@ -252,7 +275,11 @@ def test_the_cache_stamp_covers_every_file_that_holds_compiled_code_or_lends_it_
 
 
 def test_the_cache_stamp_names_no_chapter_without_compiled_code() -> None:
-    holding = {path for path, _ in compiled_functions()} | {Path("utils/compiled.py"), Path("utils/rows.py")}
+    holding = {path for path, _ in compiled_functions()} | {
+        Path("utils/compiled.py"),
+        Path("utils/rows.py"),
+        Path("utils/codes.py"),
+    }
     assert [] == [pattern for pattern, files in stamped().items() if not files & holding]
 
 
@@ -267,6 +294,19 @@ def test_only_our_decorator_keeps_machine_code_and_none_trades_exactness_for_spe
         if keyword.arg in {"cache", "fastmath", "parallel"}
     }
     assert {("utils/compiled.py", "cache")} == found
+
+
+def test_nobody_but_their_builder_makes_parameters_of_the_engine() -> None:
+    # a record begun with zeros leaves what it does not name at 0, and nobody sees it
+    makers = {f"np.{name}" for name in ("zeros", "empty", "full", "ones")}
+    found = {
+        str(path)
+        for path, tree in trees(*PACKAGES)
+        if lenders(tree).get("PARAMS") == Path("utils/rows.py")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) in makers and "PARAMS" in map(ast.unparse, node.args)
+    }
+    assert set() == found
 
 
 def test_the_core_reads_no_clock_and_throws_no_unseeded_dice() -> None:
@@ -321,6 +361,39 @@ def test_the_version_stands_in_one_place() -> None:
     pattern = re.compile(rf"(?<![\d.]){re.escape(version)}(?!\.?\d)")
     found = {str(place) for place, text in papers() if pattern.search(text)}
     assert found <= {"pyproject.toml", "CHANGELOG.md"}
+
+
+#: NAME of a length of time in another unit: DAY, MS, _MINUTE_NS, NS_PER_DAY.
+UNIT_NAME = re.compile(r"_?((NS|US|MS|S)_PER_)?(NS|US|MS|S|SEC|SECOND|MINUTE|HOUR|DAY|WEEK)S?(_(NS|US|MS|S))?")
+
+
+def constants(tree: ast.Module, known: dict[str, int]) -> Iterator[tuple[str, float]]:
+    """What a module assigns to names in capitals, as far as it is arithmetic of numbers and of what is known."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name | ast.Tuple):
+            target = node.targets[0]
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for name, value in zip(target.elts if isinstance(target, ast.Tuple) else [target], values, strict=False):
+                if all(
+                    isinstance(part, ast.BinOp | ast.operator | ast.Constant | ast.Name | ast.expr_context)
+                    for part in ast.walk(value)
+                ):
+                    with contextlib.suppress(NameError, TypeError):
+                        number = eval(compile(ast.Expression(value), "", "eval"), {}, known)  # noqa: S307 - our own source
+                        known = known | {ast.unparse(name): number}
+                        yield ast.unparse(name), number
+
+
+def test_a_unit_of_time_has_one_name_in_one_place() -> None:
+    units = {name: value for name, value in vars(rows).items() if "_PER_" in name}
+    again = {
+        (str(path), name)
+        for path, tree in trees(*PACKAGES)
+        for name, value in constants(tree, units)
+        if UNIT_NAME.fullmatch(name) and value in units.values()
+    }
+    settings_only = {("utils/market/timeframes.py", f"_{name}") for name in ("MINUTE", "HOUR", "DAY")}  # without NumPy
+    assert {("utils/rows.py", name) for name in units} | settings_only == again
 
 
 def test_no_paper_names_a_machine_or_leaves_a_note_to_self() -> None:

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 
 from backtest.data.market import build_market
-from backtest.sim_loop import params_of, simulate
+from backtest.run.loop import simulate
 from exec.engine import Engine, JournalRows
 from features.registry import feature_set
 from ingest.files.candles import load_candles
 from ml.signal import Signaller, strategy_params
 from tests.market import NAN, TF, chatter, dice, instrument, one_clock, params, settlements, signals, wander
 from tests.places import DATA, ROOT
+from utils.codes import END_OF_DATA, LIMIT, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
 from utils.config import Settings
 from utils.market.barriers import first_touch, levels
-from utils.rows import END_OF_DATA, FUNDING, LIMIT, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT, TRADE, Rows
+from utils.params import params_of
+from utils.rows import FUNDING, TRADE, Rows
 
 MINUTES = DATA / "ohlcv" / "binance_usdm" / "1m"
 FILES = [MINUTES / "BTCUSDT_20250706_20250717.parquet", MINUTES / "ETHUSDT_20250706_20250717.parquet"]

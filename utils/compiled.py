@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numba
 from numba.core.caching import UserWideCacheLocator, _CacheLocator
 
+from utils.root import ROOT
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-ROOT = Path(__file__).resolve().parent.parent
 #: The chapters that hold compiled functions, and the ground below them. A change in any of these files retires all the
 #: cache, one elsewhere retires nothing. House tests hold the list complete and free of chapters that need not be in it.
 SOURCES = (
     "utils/compiled.py",
     "utils/rows.py",
+    "utils/codes.py",
     "utils/market/*.py",
-    "ingest/synthetic.py",
+    "ingest/mock/*.py",
     "ingest/wire/*.py",
     "ingest/venues/*/fast.py",
     "features/*.py",

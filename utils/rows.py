@@ -20,6 +20,8 @@ Word = Annotated[int, 32]
 
 #: A structured array of one of the layouts below.
 Rows = NDArray[Any]
+#: Price and quantity of one level of a book.
+Level = tuple[float, float]
 
 
 def layout(*fields: tuple[Any, ...]) -> np.dtype[Any]:
@@ -278,33 +280,14 @@ DECISION = layout_of(DecisionRow)
 EQUITY = layout_of(EquityRow)
 
 NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
+NS_PER_S = 1_000 * NS_PER_MS
 NS_PER_MINUTE = 60 * NS_PER_S
-NS_PER_DAY = 86_400 * NS_PER_S
+NS_PER_HOUR = 60 * NS_PER_MINUTE
+NS_PER_DAY = 24 * NS_PER_HOUR
+MS_PER_MINUTE = 60_000
+MS_PER_HOUR = 60 * MS_PER_MINUTE
+MS_PER_DAY = 24 * MS_PER_HOUR
+MS_PER_WEEK = 7 * MS_PER_DAY
+S_PER_HOUR = 3_600
+S_PER_DAY = 24 * S_PER_HOUR
 BPS = 1e-4
-
-# Codes inside records, and their one name table each. Index 0 is "none".
-LIQUIDITY_NAMES = ("", "maker", "taker")
-MAKER, TAKER = 1, 2
-
-EXIT_NAMES = (
-    "",
-    "TAKE_PROFIT",
-    "STOP_LOSS",
-    "TRAILING_STOP",
-    "TIME_LIMIT",
-    "FLIP",
-    "LIQUIDATION",
-    "EARLY_STOP",
-    "END_OF_DATA",
-)
-TAKE_PROFIT, STOP_LOSS, TRAILING_STOP, TIME_LIMIT, FLIP, LIQUIDATION, EARLY_STOP, END_OF_DATA = range(1, 9)
-
-KIND_NAMES = ("", "MARKET", "LIMIT", "POST_ONLY", "STOP_MARKET")
-MARKET, LIMIT, POST_ONLY, STOP_MARKET = range(1, 5)
-
-STATUS_NAMES = ("", "FILLED", "PARTIAL", "EXPIRED", "CANCELLED", "REJECTED")
-FILLED, PARTIAL, EXPIRED, CANCELLED, REJECTED = range(1, 6)
-
-ACTION_NAMES = ("", "OPENED", "FLIPPED", "CLOSED", "HELD", "REFUSED")
-OPENED, FLIPPED, CLOSED, HELD, REFUSED = range(1, 6)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from utils import kpis
 from utils.figures import arithmetic as kpi_math
-from utils.figures.arithmetic import DAY_NS, Floats
+from utils.figures.arithmetic import Floats
 from utils.records.reader import Log, Source, column, equity_curve, iso_time, read_log
-from utils.rows import BPS, NS_PER_MINUTE, NS_PER_S
+from utils.rows import BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 
 Value: TypeAlias = float | int | str | None
 
@@ -253,7 +253,7 @@ def _days(log: Log) -> dict[str, Value]:
     if len(out):
         trade_first, trade_last = kpi_math.day_span(out)
         first, last = min(first, trade_first), max(last, trade_last)
-    by_day = np.bincount((out - 1) // DAY_NS - first, weights=pnl, minlength=last - first + 1)
+    by_day = np.bincount((out - 1) // NS_PER_DAY - first, weights=pnl, minlength=last - first + 1)
     return {
         "Best day": float(np.max(by_day)),
         "Worst day": float(np.min(by_day)),

@@ -15,13 +15,12 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
+from utils.codes import EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES
 from utils.market.timeframes import TIMEFRAMES
-from utils.rows import BPS, EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES
+from utils.rows import BPS, Level
 
 #: Number in a simulation, an exchange's text in a live run; 0 = numbered when it ends.
 OrderId = int | str
-#: Price and quantity of one level.
-Level = tuple[float, float]
 #: What makes a field legal, and the words for it.
 Rule = tuple[Callable[[Any], bool], str]
 

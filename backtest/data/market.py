@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,24 +10,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from features.live import EVENT_VECTOR
+from backtest.data.manifest import cost_notes, describe
 from features.registry import feature_set
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.synthetic import PRESETS, synthetic_bars
+from ingest.synthetic import PRESETS, SyntheticFeed
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows, layout
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-#: The live book and tape beside a bar, frozen at its close: age of the book's latest update and of the latest print,
-#: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
-#: before the first came.
-BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
 
 
 class Listing(Protocol):
@@ -51,27 +46,6 @@ class Listing(Protocol):
 LOT, MAINTENANCE = 1e-3, 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class SyntheticFeed:
-    """The mock market as a source of candles: seeded, and used only where it is named."""
-
-    symbol: str
-    tf: str
-    seed: int
-    preset: str
-
-    def candles(self, bars: int, progress: Callable[[int], None] | None = None) -> Candles:
-        """The first `bars` candles of this seed."""
-        if self.preset not in PRESETS:
-            known = ", ".join(PRESETS)
-            raise ConfigError(f"simulation.preset: expected one of {known}, saw {self.preset!r}; change the setting")
-        tf_ns = TIMEFRAMES[self.tf]
-        rows = synthetic_bars(bars, tf_ns, self.seed, self.preset, progress=progress)
-        digest = hashlib.sha256(rows.tobytes()).hexdigest()
-        empty = int((rows["volume"] <= 0.0).sum())
-        return Candles(self.symbol, self.tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, empty)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Market:
     """Everything the engine needs of the world, in arrays; symbols stand in order of name."""
@@ -86,7 +60,7 @@ class Market:
     starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
     files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
     assumptions: tuple[str, ...]
-    book: Rows | None = None  # BOOK_AT_CLOSE, beside bars; None = no live book
+    book: Rows | None = None  # features.live.BOOK_AT_CLOSE, beside bars; None = no live book
 
     @property
     def synthetic(self) -> bool:
@@ -297,51 +271,6 @@ def build_market(
     )
 
 
-def stamp(ts: int) -> str:
-    """A time in ns as ISO 8601 UTC with milliseconds."""
-    return f"{np.datetime64(int(ts) // NS_PER_MS, 'ms')}Z"
-
-
-def describe(candles: Candles) -> dict[str, Any]:
-    """The manifest entry of a source: name, hash, period, gaps."""
-    return {
-        "name": candles.source,
-        "symbol": candles.symbol,
-        "timeframe": candles.tf,
-        "market": candles.market,
-        "sha256": candles.sha256,
-        "bars": len(candles.rows),
-        "first_close": stamp(candles.rows["ts"][0]),
-        "last_close": stamp(candles.rows["ts"][-1]),
-        "zero_volume_bars": candles.zero_volume,
-        "dropped_unfinished": candles.dropped_unfinished,
-        "gaps": [
-            {"after": stamp(gap.after_ts), "before": stamp(gap.before_ts), "missing": gap.missing}
-            for gap in candles.gaps
-        ],
-    }
-
-
-def cost_notes(settings: Settings) -> tuple[str, ...]:
-    """What bar matching assumes of spread, slippage, latency and entries, in words."""
-    costs, entry = settings.simulation, settings.execution
-    arrival = f"bars arrive {costs.bar_delay_ms:g} ms after their close, orders {entry.entry_latency_ms:g} ms later"
-    impact = f"an impact of {costs.impact:g} sigma sqrt(quantity / bar volume)"
-    notes = [
-        f"bar fills: next open plus spread and slippage, latency not modelled ({arrival})",
-        f"market orders pay half a {costs.spread_bps:g} bps spread, {costs.slippage_bps:g} bps slippage and {impact}",
-        "limits fill only when traded through by a tick; stop first when a bar touches both barriers",
-        "a liquidation loses the margin, or more when the bar opens beyond the bankruptcy price",
-        f"entries are capped at {100 * costs.volume_cap:g} % of a bar's volume",
-    ]
-    if entry.entry != "market":
-        notes.append(
-            f"entries rest {entry.limit_offset_bps:g} bps from the deciding close ({entry.entry.replace('_', '-')}) "
-            f"for {entry.limit_bars} bars; no queue is modelled"
-        )
-    return tuple(notes)
-
-
 def synthetic_market(
     settings: Settings, symbols: str, tf: str, steps: int, progress: Callable[[int, int], None] | None = None
 ) -> Market:
@@ -352,7 +281,7 @@ def synthetic_market(
     warmup = settings.simulation.warmup_bars
     bars = steps + (feature_set().warmup if warmup is None else warmup)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
-    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / (3600 * NS_PER_S)
+    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / NS_PER_HOUR
     if hours > MOST_HOURS:
         raise ConfigError(
             f"the mock market simulates every order: expected at most {MOST_HOURS:,} hours of it, and {bars:,} bars of "

@@ -40,7 +40,7 @@ from features.microstructure import (
     sign_memory,
     spaced_lags,
 )
-from features.rows.events import LEVELS
+from features.rows.book import LEVELS
 from features.studies.micro_price import FEWEST, fit_micro_price, micro_prices
 from utils.errors import DataError
 from utils.rows import BPS, NS_PER_S, Rows

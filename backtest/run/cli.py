@@ -116,10 +116,10 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
 
 def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     """Simulate on the exchange's candles, live if asked for, and print what came of it."""
-    from backtest.run.exchange import source_of
     from backtest.run.screen import Screen
+    from backtest.run.simulation import run_simulation
     from backtest.run.warm import finish, start
-    from backtest.sim_loop import run_simulation
+    from ingest.history import source_of
 
     settings = loaded.settings
     market = settings.market
@@ -148,8 +148,8 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     """Simulate on the mock market or the named files, and print what came of it."""
     from backtest.data.market import build_market, read_sources, synthetic_market
     from backtest.run.screen import Screen
+    from backtest.run.simulation import run_simulation
     from backtest.run.warm import finish, start
-    from backtest.sim_loop import run_simulation
 
     settings = loaded.settings
     with Screen(as_json=flags.json, quiet=flags.quiet) as screen:

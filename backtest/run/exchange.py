@@ -14,36 +14,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from backtest.data.market import BOOK_AT_CLOSE, Market, build_market, describe
+from backtest.data.manifest import describe
+from backtest.data.market import Market, build_market
+from backtest.run.loop import Decider, Outcome, Watch, engine_of, simulate
+from backtest.run.report import conclude, journal_of
+from backtest.run.result import SimulationResult
 from backtest.run.strategies import Strategy, ask
-from backtest.sim_loop import (
-    Decider,
-    Outcome,
-    SimulationResult,
-    Watch,
-    conclude,
-    engine_of,
-    journal_of,
-    simulate,
-)
 from exec.engine import JournalRows
-from features.live import EventFeatures, load_folds
+from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
 from features.registry import feature_set
-from ingest.files.candles import Candles, gaps_of, load_candles
+from ingest.files.candles import Candles, gaps_of
+from ingest.history import Backfill, fetch_candles, rest_backfill
 from ingest.live.thread import MarketStream
-from ingest.prices import get_ohlcv
-from ingest.rest.client import base_of
 from ingest.rest.venue import instrument
-from ingest.venues.known import folder_of
-from utils.config import EndpointSettings, Settings
+from utils.config import Settings
 from utils.errors import DataUnavailable
 from utils.market.symbols import normalise_symbol
-from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.rows import BAR, NS_PER_MS, NS_PER_S, SIGNAL, Rows
+from utils.market.timeframes import normalise_timeframe
+from utils.rows import BAR, NS_PER_S, SIGNAL, Rows
 from utils.types import Bar, MarketEvent
 
 #: Bars of one close may arrive so far apart; then the missing ones are asked for by REST, s.
@@ -60,63 +51,6 @@ class EventSource(Protocol):
     def get(self, timeout_s: float) -> MarketEvent | None:
         """The next event; None when none came in time."""
         ...
-
-
-#: Asks for the closed bars of a symbol: (symbol, first close, last close) in ns, both included.
-Backfill = Callable[[str, int, int], Rows]
-
-
-def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candles:
-    """The last `bars` closed candles of one symbol, by REST.
-
-    Raises:
-        DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
-    """
-    market = settings.market
-    frame = get_ohlcv(
-        symbol,
-        tf,
-        market.exchange,
-        market.market_type,
-        bars,
-        endpoints=settings.endpoints,
-        settings=settings.ingest,
-        fresh=True,
-    )
-    candles = load_candles(frame, symbol=symbol, tf=tf)
-    return dataclasses.replace(
-        candles, market=folder_of(market.exchange, market.market_type), source=source_of(settings)
-    )
-
-
-def source_of(settings: Settings) -> str:
-    """What the data calls itself: the exchange, and where it was asked if that is not the exchange's own address."""
-    name = settings.market.exchange
-    asked = base_of(name, settings.market.market_type, settings.endpoints)
-    own = base_of(name, settings.market.market_type, EndpointSettings())
-    return name if asked == own else f"{name}@{urlsplit(asked).netloc}"
-
-
-def rest_backfill(tf: str, settings: Settings) -> Backfill:
-    """Closed bars by REST, for what a stream missed."""
-    length, market = TIMEFRAMES[tf], settings.market
-
-    def backfill(symbol: str, first: int, last: int) -> Rows:
-        frame = get_ohlcv(
-            symbol,
-            tf,
-            market.exchange,
-            market.market_type,
-            (last - first) // length + 1,
-            since=(first - length) // NS_PER_MS,
-            until=(last - length) // NS_PER_MS,
-            endpoints=settings.endpoints,
-            settings=settings.ingest,
-            fresh=True,
-        )
-        return load_candles(frame, symbol=symbol, tf=tf).rows
-
-    return backfill
 
 
 def history(symbols: str, tf: str, steps: int, settings: Settings) -> tuple[Candles, ...]:

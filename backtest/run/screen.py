@@ -11,10 +11,12 @@ import numpy as np
 from rich.text import Text
 
 from backtest.data.market import Market
+from backtest.run.loop import Watch
+from backtest.run.result import SimulationResult
 from backtest.run.summary import WIDTH, last_words, one_line, summary
-from backtest.sim_loop import SimulationResult, Watch
 from exec.engine import JournalRows
-from utils.rows import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, NS_PER_MINUTE, OPENED
+from utils.codes import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, OPENED
+from utils.rows import NS_PER_MINUTE
 from utils.shell.console import PlainConsole
 from utils.shell.meter import PAUSE_S, Meter
 

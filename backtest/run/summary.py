@@ -14,7 +14,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from backtest.sim_loop import SimulationResult, break_even_table
+from backtest.run.report import break_even_table
+from backtest.run.result import SimulationResult
 from utils.kpis import Log
 from utils.records.files import TABLES
 from utils.summary import exit_reasons

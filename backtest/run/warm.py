@@ -11,12 +11,13 @@ import sys
 
 import numpy as np
 
-from backtest.sim_loop import params_of
 from exec.engine import Engine, replay
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
-from utils.compiled import ROOT, is_cached
+from utils.compiled import is_cached
 from utils.config import Settings
+from utils.params import params_of
+from utils.root import ROOT
 from utils.rows import BAR, INSTRUMENT, NS_PER_MINUTE
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.orderflow import fill_spreads
+from features.folds.top_of_book import fill_spreads
 from features.rows.users import Quotes, Trades, of_one_symbol, quote_rows, trade_rows
 from utils.errors import ConfigError, DataError
 from utils.rows import BPS, NS_PER_S, Rows

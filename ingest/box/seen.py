@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ingest.box.floor.market import Candle, Market, Side
-from utils.types import Level
+from utils.rows import Level
 
 
 class RequestSeen(NamedTuple):

@@ -10,10 +10,11 @@ import msgspec
 
 from ingest.box.faults import Desk
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MS, Deed
+from ingest.box.floor.market import Deed
+from utils.rows import NS_PER_MS
 
 #: Topics that send at once are looked after so often, ns.
-AT_ONCE_NS = 10 * MS
+AT_ONCE_NS = 10 * NS_PER_MS
 JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import count
@@ -30,7 +30,9 @@ from typing import Any, Literal, TypeAlias
 from ingest.rest.cache import uptime
 from ingest.venues.facts import Refusals
 from utils.config import IngestSettings
+from utils.rows import S_PER_DAY
 from utils.shell.log import event
+from utils.shell.moments import at_ms
 
 logger = logging.getLogger("ingest")
 # it would say "stamina.retry_scheduled" beside our own sentence
@@ -41,7 +43,7 @@ Kind: TypeAlias = Literal["transient", "rate", "ban", "fatal"]
 #: An exchange that asks for a longer wait than this has banned us, whatever its status says.
 PATIENCE_S = 120.0
 #: No wait counts as longer: ten years, s.
-LONGEST_S = 10 * 365 * 86_400.0
+LONGEST_S = 10.0 * 365 * S_PER_DAY
 #: How long a ban lasts that does not say: Binance begins with 2 minutes (418), Bybit with 10 (403).
 BAN_S = {HTTPStatus.IM_A_TEAPOT: 120.0, HTTPStatus.FORBIDDEN: 600.0}
 #: A wait from here on is worth a line, s.
@@ -101,15 +103,6 @@ class Answer:
         """The beginning of the body, for messages."""
         plain = one_line(self.body[: 4 * most].decode("utf-8", "replace"), most)
         return "an HTML page" if plain.startswith("<") else repr(plain) if plain else "nothing"
-
-
-def at_ms(ms: float) -> str:
-    """A time in ms as ISO 8601 UTC, for messages."""
-    try:
-        text = datetime.fromtimestamp(ms / 1000.0, UTC).isoformat(timespec="milliseconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
-    return text.removesuffix("+00:00").removesuffix(".000").removesuffix(":00") + "Z"
 
 
 def one_line(text: str, most: int = 160) -> str:

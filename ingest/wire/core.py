@@ -15,8 +15,8 @@ from ingest.wire.records import EMPTY, FIELDS, INVALID, LIVE, ODD, STATES, FastD
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.market.book import ASKS, BIDS, CAPACITY, Changes, best_levels, change
-from utils.rows import NS_PER_S, Rows
-from utils.types import BookDelta, BookInvalid, BookSnapshot, Level, MarketEvent
+from utils.rows import NS_PER_S, Level, Rows
+from utils.types import BookDelta, BookInvalid, BookSnapshot, MarketEvent
 
 #: What concerns no known symbol is counted under this key.
 UNKNOWN = ("", "")

@@ -11,8 +11,7 @@ import numpy as np
 
 from utils.errors import ProtocolError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
-from utils.rows import NS_PER_MS, NS_PER_S
-from utils.types import Level
+from utils.rows import NS_PER_MS, NS_PER_S, Level
 
 #: Price and quantity as the exchanges write them: decimal text. A JSON number in their place is refused.
 Pair: TypeAlias = tuple[str, str]

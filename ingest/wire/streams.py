@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
-from utils.types import Level, MarketEvent
+from utils.rows import Level
+from utils.types import MarketEvent
 
 #: Kinds of streams: order book, public trades, closed bars, best bid and ask, mark price and funding, liquidations.
 KINDS = ("book", "trades", "bars", "quote", "mark", "liquidations")

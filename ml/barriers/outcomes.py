@@ -12,23 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
+from utils.codes import END_OF_DATA, LIMIT, MAKER, MARKET, TAKE_PROFIT, TAKER, TIME_LIMIT
 from utils.compiled import compiled
 from utils.figures.arithmetic import Floats
 from utils.market.barriers import crossed, first_touch, levels, limit_fill, resting_price
-from utils.rows import (
-    BPS,
-    END_OF_DATA,
-    LIMIT,
-    MAKER,
-    MARKET,
-    TAKE_PROFIT,
-    TAKER,
-    TIME_LIMIT,
-    InstrumentRow,
-    ParamsRow,
-    Rows,
-    layout_of,
-)
+from utils.rows import BPS, InstrumentRow, ParamsRow, Rows, layout_of
 
 
 class OutcomeRow(Protocol):

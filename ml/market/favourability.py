@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ml.market.inputs import ScalpMarket, Terms, read_market
 from ml.regime import EXTREME, NAMES, Regimes, volatility_regime
 from ml.resampling import block_sums, correlation, finite, interval, products, spearman
+from utils.codes import MARKET
 from utils.errors import ConfigError, DataError
 from utils.figures.arithmetic import Floats
-from utils.rows import MARKET
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,18 +15,19 @@ from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.columns import TIME_NAMES, Table, numbers, refusal, times
 from ingest.files.tables import read_table
 from ingest.venues.known import folder_of
+from utils.codes import MARKET
 from utils.config import Settings, load_settings
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import round_trip_costs
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.rows import INSTRUMENT, LIMIT, MARKET, NS_PER_MINUTE, PARAMS, POST_ONLY, Rows
+from utils.params import ENTRY_KINDS, params_of
+from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
 from utils.types import Instrument, per_step
 
 if TYPE_CHECKING:
     from ingest.files.tables import Source
 
-ENTRIES = {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY}
 #: Columns beside the candles that are used where a user has them, and what they must lie in.
 EXTRAS = {"spread_bps": (0.0, math.inf), "depth": (0.0, math.inf), "trade_rate": (0.0, math.inf), "vpin": (0.0, 1.0)}
 #: When bars without a time begin, ns: any Monday serves.
@@ -70,7 +71,7 @@ class ScalpMarket:
     @property
     def entry(self) -> str:
         """How entries reach the market: market, limit or post_only."""
-        return next(name for name, kind in ENTRIES.items() if kind == self.params[0].entry_kind)
+        return next(name for name, kind in ENTRY_KINDS.items() if kind == self.params[0].entry_kind)
 
     def costs(self) -> tuple[float, float]:
         """Round trip of a trade that ends at its take, and of one that ends at the market, bps."""
@@ -132,21 +133,7 @@ def _priced(
     known = settings.instrument(candles.market or usual, symbol)
     tick = known.tick or infer_tick(candles.rows, min(len(candles.rows), TICK_BARS))
     instrument = Instrument(symbol or "NONE", tick, 1e-3, 0.0, known.maker_bps, known.taker_bps)
-    params = np.zeros(1, PARAMS)
-    values = {
-        "tf_ns": candles.tf_ns,
-        "half_spread_bps": settings.simulation.spread_bps / 2.0,
-        "slippage_bps": settings.simulation.slippage_bps,
-        "take_bps": settings.risk.take_bps,
-        "stop_bps": settings.risk.stop_bps,
-        "horizon": float(settings.risk.horizon),
-        "entry_kind": ENTRIES[settings.execution.entry],
-        "limit_offset_bps": settings.execution.limit_offset_bps,
-        "limit_bars": float(settings.execution.limit_bars),
-    }
-    for name, value in values.items():
-        params[name] = value
-    rows = np.array([instrument.row()], INSTRUMENT)
+    rows, params = np.array([instrument.row()], INSTRUMENT), params_of(settings, candles.tf_ns)
     return ScalpMarket(symbol, candles.tf_ns, candles.rows, rows, params, extras, timed, settings)
 
 
@@ -167,9 +154,9 @@ def _repriced(market: ScalpMarket, terms: Terms) -> ScalpMarket:
         table[name] = value
     kind, tick = terms.get("entry"), terms.get("tick")
     if kind is not None:
-        if kind not in ENTRIES:
-            raise ConfigError(f"entry: expected one of {', '.join(ENTRIES)}, saw {kind!r}; choose one of these")
-        params["entry_kind"] = ENTRIES[kind]
+        if kind not in ENTRY_KINDS:
+            raise ConfigError(f"entry: expected one of {', '.join(ENTRY_KINDS)}, saw {kind!r}; choose one of these")
+        params["entry_kind"] = ENTRY_KINDS[kind]
     if tick is not None:
         if not (isinstance(tick, (int, float)) and 0.0 < tick < math.inf):
             raise ConfigError(f"tick: expected a finite price step above 0, saw {tick!r}; correct it")

@@ -44,10 +44,11 @@ from backtest.replication.studies import (
     micro_study,
     spread_study,
 )
-from features.fold import Source
-from features.live import rows_of
 from features.microstructure import effective_spread, multi_level_ofi, realised_spread
-from features.rows.events import LEVELS, TRADE_EVENT
+from features.rows.book import LEVELS
+from features.rows.maker import rows_of
+from features.rows.sources import Source
+from features.rows.trades import TRADE_EVENT
 from features.rows.users import QUOTE_ROW
 from ingest.synthetic import PRESETS, START_NS, event_blocks, synthetic_grid
 from tests.ingest.tapes.test_check import tape

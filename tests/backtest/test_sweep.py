@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backtest.data.market import synthetic_market
-from backtest.sim_loop import simulate
+from backtest.run.loop import simulate
 from backtest.sweep import sweep
 from utils.config import Settings
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import inputs
 from benchmarks.kernel import TRADE, columns, kernel, run
-from utils.rows import END_OF_DATA, FLIP, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
+from utils.codes import END_OF_DATA, FLIP, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
 
 
 class Ticks:

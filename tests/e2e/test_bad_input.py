@@ -297,7 +297,7 @@ def test_a_bug_is_one_sentence_without_verbose(cli, place, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("backtest.sim_loop.conclude", broken)
+    monkeypatch.setattr("backtest.run.simulation.conclude", broken)
     told(cli("--quiet", "--steps", 1), 1, "a bug of ours: RuntimeError: boom; run again with -v and report it")
     assert not (place / "logs" / "trades.csv").exists()
 

@@ -6,7 +6,6 @@ A signal said in row 0 is decided at time 1 (in bars) and acts at the earliest i
 import numpy as np
 import pytest
 
-from exec.columns import ORDER_REASONS, reasons_of
 from exec.engine import Engine
 from tests.market import (
     EMPTY,
@@ -26,7 +25,9 @@ from tests.market import (
     signals,
     wander,
 )
-from utils.rows import ACTION_NAMES, INSTRUMENT, LIMIT, LIQUIDITY_NAMES, MARKET, POST_ONLY, STATUS_NAMES
+from utils.codes import ACTION_NAMES, LIMIT, LIQUIDITY_NAMES, MARKET, ORDER_REASONS, POST_ONLY, STATUS_NAMES
+from utils.records.names import reasons_of
+from utils.rows import INSTRUMENT
 
 LONG, SHORT, CLOSE = 1.0, -1.0, 0.0
 DROP = (100.0, 100.2, 99.4, 99.6)  # through a long's stop of 99.5

@@ -6,19 +6,19 @@ import pytest
 
 from exec.matching import CROSSES, FILLS, WAITS, match_entry, match_exit
 from tests.market import FLAT, bars, instrument, params, row
-from utils.rows import (
+from utils.codes import (
     EXIT_NAMES,
     LIMIT,
     LIQUIDATION,
     MAKER,
     MARKET,
-    POSITION,
     POST_ONLY,
     STOP_LOSS,
     TAKE_PROFIT,
     TAKER,
     TRAILING_STOP,
 )
+from utils.rows import POSITION
 
 BUY, SELL = 1, -1
 

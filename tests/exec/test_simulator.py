@@ -10,9 +10,12 @@ from exec.engine import Engine
 from exec.simulator import PaperBroker, default_params
 from tests.fakes import FakeBroker, ListFeed, ListJournal
 from tests.market import row
-from utils.config import Settings
+from utils.codes import LIMIT, MARKET, STATUS_NAMES
+from utils.market.timeframes import parse_timeframe
+from utils.params import params_of
 from utils.ports import Broker, Feed
-from utils.rows import BAR, FUNDING, INSTRUMENT, LIMIT, SIGNAL, STATUS_NAMES
+from utils.rows import BAR, FUNDING, INSTRUMENT, PARAMS, SIGNAL
+from utils.settings.tree import Settings
 from utils.types import Bar, Decision, Funding, Instrument, Order, Signal, Trade
 
 TF = 300_000_000_000
@@ -149,20 +152,10 @@ def test_money_is_conserved_at_every_close():
     assert broker.cash == broker.equity
 
 
-def test_default_params_are_the_settings_defaults():
-    settings, params = Settings(), default_params()[0]
-    assert settings.risk.take_bps == params.take_bps
-    assert settings.risk.stop_bps == params.stop_bps
-    assert settings.risk.horizon == params.horizon
-    assert settings.risk.risk_per_trade == params.risk_fraction
-    assert settings.risk.max_leverage == params.leverage
-    assert settings.execution.limit_bars == params.limit_bars
-    assert settings.execution.limit_offset_bps == params.limit_offset_bps
-    assert settings.simulation.spread_bps == 2.0 * params.half_spread_bps
-    assert settings.simulation.slippage_bps == params.slippage_bps
-    assert settings.simulation.impact == params.impact
-    assert settings.simulation.volume_cap == params.volume_cap
-    assert settings.simulation.equity_step_s == params.equity_step_ns / 1e9
+def test_default_params_are_the_settings_defaults_but_for_market_entries_without_a_limit_of_positions():
+    settings, params = params_of(Settings(), parse_timeframe("5m"))[0], default_params()[0]
+    changed = {name: params[name].item() for name in PARAMS.names if params[name] != settings[name]}
+    assert {"entry_kind": MARKET, "max_positions": 1_000_000} == changed
 
 
 def test_an_order_before_the_first_bar_is_refused_for_want_of_a_price():

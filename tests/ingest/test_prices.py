@@ -12,7 +12,7 @@ from ingest.replay_server import Fault
 from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Span
 from ingest.rest.venue import close_venues
-from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
+from tests.ingest.rest.support import QUICK, VENUES, paths, rest_box, unthrottled
 from utils.errors import ConfigError, DataUnavailable
 
 both = pytest.mark.parametrize("exchange", VENUES)

@@ -6,7 +6,7 @@ from ingest.replay_server import Fault
 from ingest.rest.client import moved
 from ingest.rest.venue import close_venues, venue
 from ingest.smart_money import Positioning, fetch_positioning
-from tests.ingest.rest import QUICK, VENUES, rest_box, unthrottled
+from tests.ingest.rest.support import QUICK, VENUES, rest_box, unthrottled
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable

@@ -4,11 +4,12 @@ import math
 
 import pytest
 
-from risk.guard import RULE_NAMES, RULE_SIGNS, RULES, guard, rule_break_even, rule_equity, unrolled
+from risk.guard import RULES, guard, rule_break_even, rule_equity, unrolled
 from risk.stops import stop_distance
 from tests.market import instrument, params, row, signals
+from utils.codes import LIMIT, NO_STOP, RULE_NAMES, RULE_SIGNS
 from utils.compiled import compiled
-from utils.rows import ACCOUNT, LIMIT
+from utils.rows import ACCOUNT
 
 
 def asked(rules=guard, *, count=0, gross=0.0, equity=10_000.0, ins=None, said=None, **settings):
@@ -107,6 +108,6 @@ def test_a_rule_is_numbered_by_its_place():
     assert (0.0, 2) == one(row(ACCOUNT, equity=1.0)[0], instrument()[0], par[0], sig[0], 0.005, 0, 0.0)[:2]
 
 
-def test_every_rule_has_a_name_and_a_sign():
-    assert len(RULES) < len(RULE_NAMES) == len(RULE_SIGNS) == len(set(RULE_NAMES))
-    assert [rule.__name__ for rule in RULES] == ["rule_equity", "rule_positions", "rule_leverage", "rule_break_even"]
+def test_rules_bear_the_names_of_their_codes_and_sizing_has_the_rest():
+    assert [f"rule_{name}" for name in RULE_NAMES[1:NO_STOP]] == [rule.__name__ for rule in RULES]
+    assert all(RULE_SIGNS[1:])

@@ -15,7 +15,8 @@ from risk.portfolio import (
     settle_funding,
 )
 from tests.market import FLAT, NAN, TF, bars, instrument, params, row, settlements
-from utils.rows import ACCOUNT, EQUITY, FLIP, MAKER, MARKET, POSITION, STOP_LOSS, TAKER, TRADE
+from utils.codes import FLIP, MAKER, MARKET, STOP_LOSS, TAKER
+from utils.rows import ACCOUNT, EQUITY, POSITION, TRADE
 
 FEES = {"maker_bps": 2.0, "taker_bps": 5.0}
 

@@ -20,9 +20,10 @@ from utils.figures import arithmetic as kpi_math
 from utils.records import reader as kpi_log
 from utils.records import schema
 from utils.records.reader import Log, RealisedEquityWarning, read_log
+from utils.rows import NS_PER_DAY
 from utils.summary import GIVEN_ROWS, SUMMARY_ROWS, ExitReason, exit_reasons, summarise
 
-DAY = kpi_math.DAY_NS
+DAY = NS_PER_DAY
 MINUTE = 60 * 10**9
 START = 1_704_067_200 * 10**9  # 2024-01-01T00:00Z
 RETURNS = np.array([0.01, -0.005, 0.002, 0.0, -0.012, 0.008, 0.003])

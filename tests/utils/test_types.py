@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from utils.codes import LIQUIDITY_NAMES, TAKE_PROFIT, TAKER
 from utils.records.schema import TRADE_COLUMNS
-from utils.rows import BAR, INSTRUMENT, LIQUIDITY_NAMES, SIGNAL, TAKE_PROFIT, TAKER, TRADE
+from utils.rows import BAR, INSTRUMENT, SIGNAL, TRADE
 from utils.types import (
     Bar,
     BookDelta,

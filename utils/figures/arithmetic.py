@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.rows import NS_PER_DAY
+
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-DAY_NS = 86_400_000_000_000
 DAYS_PER_YEAR = 365
 ENOUGH_DAYS = 20
 #: What is left of an order after float sums of its fills, as a fraction of it, counts as nothing.
@@ -32,10 +33,10 @@ def day_span(times_ns: Times, start_ns: int | None = None) -> tuple[int, int]:
     Stamps are closes, so a day is (00:00, 24:00]: the bar that closes at midnight belongs to the day that ends there.
     `start_ns` is an opening time, whose day is [00:00, 24:00).
     """
-    first = (int(times_ns[0]) - 1) // DAY_NS
+    first = (int(times_ns[0]) - 1) // NS_PER_DAY
     if start_ns is not None:
-        first = min(first, start_ns // DAY_NS)
-    return first, (int(times_ns[-1]) - 1) // DAY_NS
+        first = min(first, start_ns // NS_PER_DAY)
+    return first, (int(times_ns[-1]) - 1) // NS_PER_DAY
 
 
 def daily_returns(times_ns: Times, equity: Floats, initial: float, start_ns: int | None = None) -> Floats:
@@ -56,7 +57,7 @@ def daily_returns(times_ns: Times, equity: Floats, initial: float, start_ns: int
     if len(times_ns) == 0:
         return np.empty(0)
     first, last = day_span(times_ns, start_ns)
-    ends = np.arange(first + 1, last + 2, dtype=np.int64) * DAY_NS
+    ends = np.arange(first + 1, last + 2, dtype=np.int64) * NS_PER_DAY
     at = np.searchsorted(times_ns, ends, side="right") - 1
     close = np.where(at >= 0, equity[at], initial)
     before = np.concatenate(([initial], close[:-1]))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from utils.codes import STOP_LOSS, TAKE_PROFIT
 from utils.compiled import compiled
-from utils.rows import STOP_LOSS, TAKE_PROFIT
 
 #: Fraction of a tick within which a computed price counts as lying on the grid (float noise, far below any tick).
 ON_GRID = 1e-6

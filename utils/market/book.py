@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.compiled import compiled
-from utils.rows import Rows, layout, layout_of
-from utils.types import Level
+from utils.rows import Level, Rows, layout, layout_of
 
 BIDS, ASKS = 0, 1
 #: Most levels a side. A full side gives up its farthest level for a nearer one; venues of 1000 levels never fill it,

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,9 +31,8 @@ from utils.records.schema import (
     TEXT_COLUMNS,
     TIME_COLUMNS,
     TRADE_COLUMNS,
+    Columns,
 )
-
-Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 #: Path of trades.csv, a pandas frame of trades, or a `Log`.
 Source: TypeAlias = Any

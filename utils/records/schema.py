@@ -5,6 +5,14 @@ A reader refuses a `run.json` whose `schema` is greater than `SCHEMA_VERSION`. F
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+#: A table: column name to values; times int64 ns UTC, texts str, ids int (0 = not applicable), the rest float64.
+Columns: TypeAlias = Mapping[str, NDArray[Any]]
+
 SCHEMA_VERSION = 1
 
 #: trades.csv: one row per closed round trip, by exit time, then entry order.

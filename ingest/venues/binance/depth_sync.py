@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from utils.types import Level
+from utils.rows import Level
 
 #: Changes kept while a snapshot is awaited: messages, and levels of them all; beyond it the oldest goes.
 MOST_KEPT = 4096

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.rows.events import BOOK_EVENT
+from features.rows.book import BOOK_EVENT
 from features.rows.users import trade_rows
 from features.studies.resiliency import price_impact_decay
 from ingest.tape import replay

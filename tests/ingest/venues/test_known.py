@@ -29,12 +29,14 @@ from ingest.venues.known import (
 )
 from ingest.wire.streams import Stream
 from tests.boxes import box_in_thread
-from tests.ingest.rest import QUICK
+from tests.ingest.rest.support import QUICK
 from tests.places import ROOT
 from tests.test_house import PACKAGES
 from tests.toy import TOY, toy_server
-from utils.config import INSTRUMENTS, EndpointSettings, IngestSettings, Settings, field_of, load_settings, range_of
+from utils.config import EndpointSettings, IngestSettings, Settings, load_settings
 from utils.errors import ConfigError, DataError
+from utils.settings.keys import field_of, range_of
+from utils.settings.tree import INSTRUMENTS
 
 BOOK = Stream("book", "BTCUSDT")
 MS = time.time_ns() // 1_000_000
@@ -97,8 +99,8 @@ def test_what_is_not_in_the_table_is_refused_by_a_sentence_that_names_what_is(tm
 NAMED = {
     "ingest/venues/known.py": "the table",
     "ingest/ws_bybit.py": "a promised name",
-    "utils/config.py": "what users configure: the default exchange, addresses, fees",
-    "backtest/sim_loop.py": "a promised default",
+    "utils/settings/tree.py": "what users configure: the default exchange, addresses, fees",
+    "backtest/run/simulation.py": "a promised default",
     "ingest/orderbook_ccxt.py": "a promised default",
     "ingest/prices.py": "a promised default",
     "ingest/smart_money.py": "a promised default",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ml.barriers.outcomes import outcomes
 from tests.market import EMPTY, FLAT, TF, bars, instrument, only, params, play, wander
-from utils.rows import END_OF_DATA, EXIT_NAMES, LIMIT, MAKER, MARKET, POST_ONLY, TAKER
+from utils.codes import END_OF_DATA, EXIT_NAMES, LIMIT, MAKER, MARKET, POST_ONLY, TAKER
 
 FEES = {"maker_bps": 2.0, "taker_bps": 5.5}
 

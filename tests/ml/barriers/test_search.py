@@ -14,8 +14,8 @@ from ml.market.inputs import read_market
 from tests.e2e.support import settings_of
 from tests.market import instrument, params, signals, wander
 from tests.ml.walks import known_ahead, walk
+from utils.codes import LIMIT, MARKET, POST_ONLY
 from utils.errors import ConfigError, DataError
-from utils.rows import LIMIT, MARKET, POST_ONLY
 
 SETTINGS = settings_of()
 

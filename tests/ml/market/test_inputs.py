@@ -8,8 +8,9 @@ from ingest.files.candles import load_candles
 from ml.market.inputs import read_market
 from tests.e2e.support import settings_of
 from tests.ml.walks import walk
+from utils.codes import MARKET, POST_ONLY
 from utils.errors import ConfigError, DataError
-from utils.rows import MARKET, NS_PER_MINUTE, POST_ONLY
+from utils.rows import NS_PER_MINUTE
 
 CANDLES = walk(60)
 

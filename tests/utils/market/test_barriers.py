@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.codes import STOP_LOSS, TAKE_PROFIT
 from utils.market.barriers import against_us, ceil_to, first_touch, floor_to, levels, trades_through
-from utils.rows import STOP_LOSS, TAKE_PROFIT
 
 NONE = (0, 0)
 LONG, SHORT = 1, -1

@@ -3,27 +3,24 @@
 import numpy as np
 import pytest
 
-from exec.columns import equity_columns, order_columns, reasons_of, signal_columns, trade_columns
-from exec.orders import MIN_NOTIONAL
 from tests.market import NAN, row
-from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
-from utils.rows import (
+from utils.codes import (
     CLOSED,
-    DECISION,
-    EQUITY,
     HELD,
     MAKER,
     MARKET,
+    MIN_NOTIONAL,
     OPENED,
-    ORDER,
     POST_ONLY,
     REFUSED,
     REJECTED,
     STOP_LOSS,
     TAKE_PROFIT,
     TAKER,
-    TRADE,
 )
+from utils.records.names import equity_columns, order_columns, reasons_of, signal_columns, trade_columns
+from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
+from utils.rows import DECISION, EQUITY, ORDER, TRADE
 
 NAMES, SOURCES = ("AAA", "BBB"), ("a.parquet", "b.parquet")
 

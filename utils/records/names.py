@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exec.orders import ORDER_REASONS
-from risk.guard import RULE_NAMES, RULE_SIGNS
-from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
-from utils.rows import ACTION_NAMES, EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES, STATUS_NAMES, Rows
-
-#: A table: column name to values; times int64 ns UTC, texts str, ids int (0 = not applicable), the rest float64.
-Columns = dict[str, NDArray[Any]]
+from utils.codes import (
+    ACTION_NAMES,
+    EXIT_NAMES,
+    KIND_NAMES,
+    LIQUIDITY_NAMES,
+    ORDER_REASONS,
+    RULE_NAMES,
+    RULE_SIGNS,
+    STATUS_NAMES,
+)
+from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS, Columns
+from utils.rows import Rows
 
 
 def named(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -57,13 +61,18 @@ def order_columns(rows: Rows, symbols: Sequence[str], latency_ms: float, sources
     return {name: columns[name] if name in columns else rows[name] for name in ORDER_COLUMNS}
 
 
+def refusal_text(rule: int, value: float, limit: float) -> str:
+    """`rule=value<limit` of a rule that refused."""
+    return f"{RULE_NAMES[rule]}={value:.6g}{RULE_SIGNS[rule]}{limit:.6g}"
+
+
 def reasons_of(rows: Rows) -> list[str]:
     """`rule=value<limit` of each decision: the strength it passed with, then the rule that refused."""
     texts = []
     for strength, threshold, rule, value, limit in rows[["strength", "threshold", "rule", "value", "limit"]].tolist():
         parts = [] if threshold != threshold else [f"strength={strength:.1f}>={threshold:.1f}"]  # noqa: PLR0124 - NaN
         if rule:
-            parts.append(f"{RULE_NAMES[rule]}={value:.6g}{RULE_SIGNS[rule]}{limit:.6g}")
+            parts.append(refusal_text(rule, value, limit))
         texts.append(";".join(parts))
     return texts
 

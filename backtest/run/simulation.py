@@ -1,0 +1,85 @@
+"""One simulation from data to files: what `run_simulation` and the command lines start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backtest.data.market import Market, build_market, read_sources
+from backtest.run.loop import Watch, simulate
+from backtest.run.report import conclude, journal_of
+from backtest.run.result import SimulationResult
+from backtest.run.strategies import Strategy
+from utils.config import Settings, load_settings
+from utils.errors import ConfigError
+
+
+def run_simulation(
+    symbol: str | None = None,
+    tf: str | None = None,
+    exchange_for_ob: str = "bybit",
+    steps: int | None = None,
+    use_ws: bool = False,
+    *,
+    data: Any = None,
+    funding: str | Path | Sequence[str | Path] = (),
+    settings: Settings | None = None,
+    logs_dir: str | Path | None = None,
+    live: bool = False,
+    strategy: Strategy | None = None,
+    watch: Watch | None = None,
+    tell: Callable[[Any], None] | None = None,
+) -> SimulationResult:
+    """Simulate on paper, write the log files, and return everything.
+
+    Without `data` the candles come from the exchange of the settings (`market.exchange`) or the run ends with an error.
+
+    Args:
+        symbol: exchange id, or several with commas; with `data` only to check against it.
+        tf: timeframe, ccxt name; with `data` only to check against it.
+        exchange_for_ob: exchange of the order book beside live bars: bybit and binance by their streams, others by
+            REST. A book is never joined to a bar that closed before it came.
+        steps: bars that may be decided on. With `data` the last ones, None = all after the warm-up; from the exchange
+            the last closed ones, None = `simulation.steps`; live as many as are to come, None = until Ctrl-C.
+        use_ws: append bars that close meanwhile, and the book beside them, from the stream.
+        data: a path, several paths, a DataFrame, `Candles`, or a `Market` (taken as it is: symbol, tf, steps and
+            funding are its own); None asks the exchange.
+        funding: funding files; without one the sibling of the candle file is used.
+        settings: parameters; None loads config.yaml, .env and the environment.
+        logs_dir: write straight to this directory; None keeps the run under `logs/runs/` and refreshes `logs/`.
+        live: begin to decide with the first bar of the stream, and go on bar by bar.
+        strategy: a function from market rows to signal rows; None = the default strategy.
+        watch: told of progress after each chunk of bars.
+        tell: told of each instant of the stream (`backtest.run.exchange.Instant`) when it has been decided.
+
+    Raises:
+        DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.
+        DataError: a file is missing or wrong.
+        ConfigError: arguments contradict the data.
+        StorageError: the log files cannot be written.
+    """
+    began = time.perf_counter()
+    settings = load_settings().settings if settings is None else settings
+    if data is None:
+        from backtest.run.exchange import run_on_exchange
+
+        asked = settings.market
+        names, length = symbol or asked.symbol, tf or asked.timeframe
+        return run_on_exchange(
+            names, length, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
+            strategy=strategy, watch=watch, tell=tell,
+        )  # fmt: skip
+    if live or use_ws:
+        raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws and live out")
+    if isinstance(data, Market):
+        market = data
+    else:
+        paths = [Path(path) for path in ([funding] if isinstance(funding, (str, Path)) else funding)]
+        market = build_market(read_sources(data, symbol, tf), settings, steps=steps, data=data, funding=paths)
+    started = datetime.now(tz=UTC)
+    with journal_of(market, settings, logs_dir, started) as journal:
+        outcome = simulate(market, settings, strategy, watch)
+        return conclude(market, settings, outcome, journal, started, began)

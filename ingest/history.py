@@ -1,0 +1,69 @@
+"""The past of a live market by REST: the last closed candles, and the bars that a stream missed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ingest.files.candles import Candles, load_candles
+from ingest.prices import get_ohlcv
+from ingest.rest.client import base_of
+from ingest.venues.known import folder_of
+from utils.config import EndpointSettings, Settings
+from utils.market.timeframes import TIMEFRAMES
+from utils.rows import NS_PER_MS, Rows
+
+#: Asks for the closed bars of a symbol: (symbol, first close, last close) in ns, both included.
+Backfill = Callable[[str, int, int], Rows]
+
+
+def asked(
+    symbol: str, tf: str, bars: int, settings: Settings, *, since: int | None = None, until: int | None = None
+) -> Candles:
+    """Closed candles from the market of the settings, asked for now; `since` and `until` are opens, ms."""
+    market = settings.market
+    frame = get_ohlcv(
+        symbol,
+        tf,
+        market.exchange,
+        market.market_type,
+        bars,
+        since=since,
+        until=until,
+        endpoints=settings.endpoints,
+        settings=settings.ingest,
+        fresh=True,
+    )
+    return load_candles(frame, symbol=symbol, tf=tf)
+
+
+def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candles:
+    """The last `bars` closed candles of one symbol, by REST.
+
+    Raises:
+        DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
+    """
+    candles = asked(symbol, tf, bars, settings)
+    return dataclasses.replace(
+        candles, market=folder_of(settings.market.exchange, settings.market.market_type), source=source_of(settings)
+    )
+
+
+def source_of(settings: Settings) -> str:
+    """What the data calls itself: the exchange, and where it was asked if that is not the exchange's own address."""
+    name = settings.market.exchange
+    asked = base_of(name, settings.market.market_type, settings.endpoints)
+    own = base_of(name, settings.market.market_type, EndpointSettings())
+    return name if asked == own else f"{name}@{urlsplit(asked).netloc}"
+
+
+def rest_backfill(tf: str, settings: Settings) -> Backfill:
+    """Closed bars by REST, for what a stream missed."""
+    length = TIMEFRAMES[tf]
+
+    def backfill(symbol: str, first: int, last: int) -> Rows:
+        since, until = (first - length) // NS_PER_MS, (last - length) // NS_PER_MS
+        return asked(symbol, tf, (last - first) // length + 1, settings, since=since, until=until).rows
+
+    return backfill

@@ -1,0 +1,43 @@
+"""Chunks of a run, and settings that become the record of the signal."""
+
+import numpy as np
+import pytest
+
+from backtest.data.market import synthetic_market
+from backtest.run.loop import chunks, simulate
+from ml.signal import strategy_params
+from tests.e2e.support import settings_of
+from utils.rows import BAR
+
+
+@pytest.fixture(scope="module")
+def market():
+    return synthetic_market(settings_of(), "BTCUSDT,ETHUSDT", "1m", 1_000)
+
+
+def tables(outcome):
+    return [getattr(outcome.rows, name).tobytes() for name in ("trades", "orders", "decisions", "equity")]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 500, 2_119, 10**6])
+def test_the_size_of_a_chunk_changes_nothing(market, chunk):
+    assert tables(simulate(market, settings_of())) == tables(simulate(market, settings_of(), chunk=chunk))
+
+
+def test_chunks_never_part_the_bars_of_one_instant():
+    bars = np.zeros(10, BAR)
+    bars["ts"] = [1, 1, 2, 2, 2, 2, 3, 4, 4, 5]
+    assert [(0, 6), (6, 9), (9, 10)] == chunks(bars, 3)
+    assert [] == chunks(bars[:0], 3)
+
+
+def test_a_watcher_sees_every_bar_and_every_trade_once(market):
+    told = []
+    whole = simulate(market, settings_of(), watch=lambda done, rows: told.append((done, len(rows.trades))), chunk=300)
+    assert len(market.bars) == told[-1][0]
+    assert len(whole.rows.trades) == sum(trades for _, trades in told) > 0
+
+
+def test_the_halflife_of_the_threshold_is_one():
+    step = strategy_params(settings_of(signal__adapt_halflife=10.0))[0].adapt_step / 100.0
+    assert 0.5 == pytest.approx((1.0 - step) ** 10)

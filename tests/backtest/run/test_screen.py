@@ -1,0 +1,57 @@
+"""Lines that a run prints while it goes, as a person reads them."""
+
+import numpy as np
+import pytest
+
+from backtest.data.market import synthetic_market
+from backtest.run.screen import MOST_LINES, Screen, first_line, minute, signal_line, trade_line
+from backtest.sim_loop import run_simulation
+from tests.e2e.support import settings_of
+from utils.codes import CLOSED, OPENED, TAKE_PROFIT
+from utils.rows import DECISION, TRADE
+
+
+@pytest.fixture(scope="module")
+def market():
+    return synthetic_market(settings_of(), "BTCUSDT", "1m", 1_000)
+
+
+def test_the_first_line_says_whether_the_data_are_real():
+    assert "Recorded candles: a.csv" == first_line("a.csv", synthetic=False).plain
+    assert first_line("seed 1", synthetic=True).plain.startswith("SYNTHETIC mock market (seed 1): no real data.")
+
+
+def test_a_time_is_read_to_the_minute():
+    assert "2025-01-01 00:05" == minute(1_735_689_900_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("side", "action", "words"),
+    [(1, OPENED, "long   signal of strength 34: entry order"), (0, CLOSED, "close  signal")],
+)
+def test_a_signal_that_was_acted_upon_is_one_line(market, side, action, words):
+    row = np.zeros(1, DECISION)[0]
+    row.side, row.action, row.strength = side, action, 34.2
+    assert words in signal_line(market, row).plain
+
+
+def test_a_closed_trade_is_one_line_with_its_reason_and_what_it_left(market):
+    row = np.zeros(1, TRADE)[0]
+    row.side, row.entry_price, row.exit_price, row.exit_reason, row.net_pnl = -1, 0.5024, 0.5012, TAKE_PROFIT, -3.214
+    assert trade_line(market, row).plain.endswith("BTCUSDT short  0.5024 -> 0.5012  TAKE_PROFIT  -3.21")
+
+
+def test_a_run_shows_its_first_lines_and_says_that_there_are_more(market, tmp_path, capsys):
+    settings = settings_of(signal__min_strength=5.0)
+    with Screen(as_json=False, quiet=False, pause_s=1e9) as screen:
+        run_simulation(data=market, settings=settings, logs_dir=tmp_path, watch=screen.watching(market))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "BTCUSDT" in line or "others" in line]
+    assert (MOST_LINES + 1, "... the others stand in the log files") == (len(lines), lines[-1])
+
+
+def test_as_json_nothing_else_is_printed(market, tmp_path, capsys):
+    with Screen(as_json=True, quiet=False) as screen:
+        screen.announce("a.csv", synthetic=False)
+        screen.compiling(cold=True)
+        run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path, watch=screen.watching(market))
+    assert ("", "") == capsys.readouterr()

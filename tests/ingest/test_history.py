@@ -1,0 +1,49 @@
+"""The past of a live market, asked of an exchange in a box."""
+
+import numpy as np
+import pytest
+
+from ingest.history import fetch_candles, rest_backfill, source_of
+from tests.ingest.rest import rest_box
+from utils.config import EndpointSettings, load_settings
+from utils.errors import DataUnavailable
+from utils.rows import NS_PER_MINUTE
+
+
+@pytest.fixture(scope="module")
+def box():
+    with rest_box() as box:
+        yield box
+
+
+def settings_at(endpoints, exchange="bybit"):
+    settings = load_settings(env={}).settings
+    market = settings.market.model_copy(update={"exchange": exchange})
+    return settings.model_copy(update={"endpoints": endpoints, "market": market})
+
+
+@pytest.mark.parametrize(("exchange", "folder"), [("bybit", "bybit_linear"), ("binance", "binance_usdm")])
+def test_the_last_closed_candles_say_where_they_are_from(box, exchange, folder):
+    candles = fetch_candles("BTCUSDT", "1m", 30, settings_at(box.endpoints, exchange))
+    assert (30, "BTCUSDT", "1m", folder) == (len(candles.rows), candles.symbol, candles.tf, candles.market)
+    assert candles.source.startswith(f"{exchange}@127.0.0.1:")
+
+
+def test_what_a_stream_missed_is_asked_for_by_its_closes_both_ends_included(box):
+    settings = settings_at(box.endpoints)
+    closes = fetch_candles("BTCUSDT", "1m", 30, settings).rows["ts"]
+    missed = rest_backfill("1m", settings)("BTCUSDT", int(closes[5]), int(closes[8]))
+    assert closes[5:9].tolist() == missed["ts"].tolist()
+    assert {NS_PER_MINUTE} == set(np.diff(missed["ts"]))
+
+
+def test_at_its_own_address_an_exchange_needs_no_address():
+    assert "bybit" == source_of(settings_at(EndpointSettings()))
+
+
+def test_an_exchange_that_is_not_there_is_no_history():
+    nowhere = EndpointSettings(bybit_rest="http://127.0.0.1:9")
+    settings = settings_at(nowhere)
+    quick = settings.ingest.model_copy(update={"retries": 1, "backoff_s": 0.001, "backoff_max_s": 0.01})
+    with pytest.raises(DataUnavailable, match="bybit"):
+        fetch_candles("BTCUSDT", "1m", 30, settings.model_copy(update={"ingest": quick}))

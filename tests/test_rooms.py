@@ -1,0 +1,94 @@
+"""The plan of the house: chapters of a size to read, few arrows between rooms, tests beside what they test."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.places import ROOT
+from tests.plan import arrows, chapters, imports, modules
+
+#: A chapter is read at a sitting.
+MOST_FILES = 15
+#: Arrows between the rooms of the two packages that had most of them.
+MOST_ARROWS = {"ingest": 50, "features": 30}
+#: Modules without a test file of their name, and the test that covers each.
+COVERED_BY: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_a_chapter_holds_few_files(chapter: str) -> None:
+    assert len(chapters()[chapter]) <= MOST_FILES
+
+
+@pytest.mark.parametrize("chapter", [name for name in chapters() if "." in name])
+def test_a_chapter_holds_more_than_one_room(chapter: str) -> None:
+    assert len(chapters()[chapter]) + sum(name.startswith(f"{chapter}.") for name in chapters()) > 1
+
+
+@pytest.mark.parametrize("package", MOST_ARROWS)
+def test_few_arrows_run_between_the_rooms_of(package: str) -> None:
+    found = arrows(package)
+    assert sum(map(len, found.values())) <= MOST_ARROWS[package], found
+
+
+def test_arrows_are_counted_once_a_pair_of_rooms_wherever_the_import_stands(tmp_path: Path) -> None:
+    for place, text in {
+        "house/__init__.py": "",
+        "house/door.py": "from house.cellar import wine\nfrom house.cellar.wine import red\n",
+        "house/cellar/__init__.py": "",
+        "house/cellar/wine.py": "def red():\n    from house import attic\n\n    import house.cellar.beer\n",
+        "house/cellar/beer.py": "",
+        "house/attic.py": "import json\n",
+    }.items():
+        (tmp_path / place).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / place).write_text(text)
+    found = {room: others for room, others in arrows("house", tmp_path).items() if others}
+    assert {"house.door": {"house.cellar"}, "house.cellar": {"house.attic"}} == found
+    assert {"house.cellar.wine": {"house.cellar.beer"}, "house.cellar.beer": set()} == arrows("house.cellar", tmp_path)
+
+
+def test_every_module_has_a_test_of_its_name_or_is_named_with_the_one_that_covers_it() -> None:
+    without = {
+        str(path.relative_to(ROOT))
+        for path in modules().values()
+        if not (ROOT / "tests" / path.relative_to(ROOT)).with_name(f"test_{path.name}").is_file()
+    }
+    assert without == set(COVERED_BY)
+
+
+@pytest.mark.parametrize(("module", "test"), COVERED_BY.items())
+def test_a_covering_test_reaches_its_module(module: str, test: str) -> None:
+    name = module.removesuffix(".py").replace("/", ".")
+    text = (ROOT / test).read_text(encoding="utf-8")
+    users = {other for other, others in imports().items() if name in others} | {name}
+    spoken = [rf"\b{re.escape(user)}\b" for user in users]
+    spoken += [
+        rf"from {re.escape(above)} import [^\n]*\b{own}\b" for above, _, own in (user.rpartition(".") for user in users)
+    ]
+    assert any(re.search(pattern, text) for pattern in spoken)
+
+
+def mapped() -> dict[str, set[str]]:
+    """What the map of the architecture page names, by package: doors as they are called, chapters with a slash."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    block = page[page.index("## The map") :].split("```")[1]
+    found: dict[str, set[str]] = {}
+    package = ""
+    for line in filter(None, block.splitlines()):
+        words = line.strip().split("  ")[0].replace("○", "").split()
+        if not line.startswith(" "):
+            package = words[0]
+            found |= {word: set() for word in words if word != "|"}
+        elif words[0].endswith(":"):
+            found[words[0][:-1]].update(words[1:])
+        else:
+            found[package].update(words)
+    return found
+
+
+@pytest.mark.parametrize("package", [name for name in chapters() if "." not in name])
+def test_the_map_names_every_door_and_every_chapter_and_nothing_else(package: str) -> None:
+    doors = {path.stem for path in chapters()[package]}
+    rooms = {f"{name.split('.')[1]}/" for name in chapters() if name.startswith(f"{package}.")}
+    assert doors | rooms == mapped()[package]

@@ -1,0 +1,23 @@
+"""What tests of settings share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from utils.config import Loaded, load_settings
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    """Loads the text of a config.yaml and a .env, away from the files of this machine."""
+
+    def load(config: str = "", dotenv: str = "", env=None, flags=None, **more) -> Loaded:
+        (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+        (tmp_path / ".env").write_text(dotenv, encoding="utf-8")
+        return load_settings(
+            tmp_path / "config.yaml", env=env or {}, dotenv=tmp_path / ".env", flags=flags or {}, **more
+        )
+
+    return load

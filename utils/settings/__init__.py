@@ -1,0 +1,1 @@
+"""The settings: what there is to set, under which key, and where values come from."""
