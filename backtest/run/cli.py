@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ingest.venues.known import check_names
 from utils.config import Loaded, load_settings, show_config
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
@@ -94,6 +93,8 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     if flags.version:
         print(f"hybrid-scalper {version()}")
         return 0
+    from ingest.venues.known import check_names
+
     loaded = settings_of(flags)
     check_names(loaded)
     if flags.show_config:

@@ -1,18 +1,21 @@
 """What must be known of an exchange, as values: what it is called, where it lives, who speaks its language, its limits.
 
 Each exchange fills one `Venue` in its own folder; `ingest.venues.known` lists them. What a venue does not say is said
-here too, by a default: code that meets a venue asks for the fact, never for its name.
+here too, by a default: code that meets a venue asks for the fact, never for its name. Named tuples, as every start
+reads the table: dataclasses take twice as long to make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ingest.wire.records import FastDoor
     from ingest.wire.streams import BookView, Connection, Stream, WireProtocol
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Language(NamedTuple):
@@ -24,17 +27,16 @@ class Language(NamedTuple):
     fast: FastDoor | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandleCall:
+class CandleCall(NamedTuple):
     """An exchange's own call for candles: ccxt drops columns of some, and sorts and cuts what it gets."""
 
     call: str  # ccxt's name of it
     since: str  # name of the parameter for the first open, ms
     until: str  # of that for the last ms
-    more: Mapping[str, str] = field(default_factory=dict)  # parameters that the answer repeats beside its rows
+    columns: tuple[int, ...]  # where time, open, high, low, close, volume and, if it tells it, taker-buy volume stand
+    more: Mapping[str, str] = NOTHING  # parameters that the answer repeats beside its rows
     rows_at: tuple[str, ...] = ()  # keys that lead to the rows
     newest_first: bool = False
-    columns: tuple[int, ...]  # where time, open, high, low, close, volume and, if it tells it, taker-buy volume stand
     page: int = 1000  # candles of one request, where the answer to more costs double, or is cut
 
     @property
@@ -43,8 +45,7 @@ class CandleCall:
         return len(self.columns) > 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
+class Rest(NamedTuple):
     """How a market is asked by REST, through ccxt."""
 
     ccxt: str  # name of its class
@@ -61,8 +62,7 @@ class Rest:
     used: str = "X-MBX-USED-WEIGHT-1M"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Market:
+class Market(NamedTuple):
     """One market of an exchange: where it lives, and how it is known on a tape."""
 
     name: str  # of its data folder, binance_usdm
@@ -76,8 +76,7 @@ class Market:
     stamps_quotes: bool = True  # best bid and ask come with their time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tapes:
+class Tapes(NamedTuple):
     """What an exchange's messages look like, for tapes whose recorder does not say. All are patterns."""
 
     message: str  # of any of its messages
@@ -85,8 +84,7 @@ class Tapes:
     change: str = ""  # of a change of such a book; group 1 is its symbol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusals:
+class Refusals(NamedTuple):
     """Codes of an exchange's refusals, as text."""
 
     passing: frozenset[str] = frozenset()  # pass by themselves: timeout, server error
@@ -95,8 +93,7 @@ class Refusals:
     unknown_symbol: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Venue:
+class Venue(NamedTuple):
     """One exchange."""
 
     name: str  # small letters, as the settings call it
@@ -106,9 +103,9 @@ class Venue:
     language: Callable[[], Language]  # loads it: nothing is that is not used
     tapes: Tapes
     aliases: tuple[str, ...] = ()
-    addresses: Mapping[str, str] = field(default_factory=dict)  # of endpoints for which the settings have no default
+    addresses: Mapping[str, str] = NOTHING  # of endpoints for which the settings have no default
     sockets: int = 300  # new ones that it allows one address in five minutes
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: Refusals = Refusals()
     funding_page: int = 100  # settlements of one request
     ratio_period: str = "5m"  # over which the ratio of accounts is taken, in ccxt's word or its own where ccxt has none
     archive: tuple[str, ...] = ()  # columns of its candle files, which name none
