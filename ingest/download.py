@@ -24,6 +24,7 @@ from ingest.rest.checks import Matrix, Span
 from ingest.rest.listing import Listing
 from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, venue
+from ingest.venues.known import check_names
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
@@ -35,9 +36,8 @@ from utils.shell.meter import Meter
 from utils.shell.moments import at_ms
 from utils.shell.version import version
 
-#: Settlements of one request, where it is limited; no exchange settles more often than hourly.
-FUNDING_PAGE = {"binance": 1000}
-LEAST_FUNDING_PAGE = 100
+#: Settlements of one request to an exchange that we do not know; none settles more often than hourly.
+FUNDING_PAGE = 100
 
 #: Told how many ms of a period are there, of how many.
 Watch = Callable[[int, int], None]
@@ -77,7 +77,7 @@ class CandleRows:
         self._tf_ms = TIMEFRAMES[tf] // NS_PER_MS
         self._listed_ms = listing.listed_ms
         self.page_ms = self._source.page * self._tf_ms
-        self._taker = where.exchange == "binance"
+        self._taker = where.rest.candles is not None and where.rest.candles.tells_takers
 
     def period(self, since: int, until: int | None, now_ms: float) -> Covered:
         """The closed candles from `since` to `until` (ms, opens, both included), from the symbol's first on.
@@ -131,7 +131,7 @@ class FundingRows:
         if not where.client.has["fetchFundingRateHistory"]:
             raise ConfigError(f"{where.exchange} tells no history of funding; leave --funding out")
         self._where, self._listing, self._settings = where, listing, settings
-        self._most = 200 if where.exchange == "bybit" else FUNDING_PAGE.get(where.exchange, LEAST_FUNDING_PAGE)
+        self._most = where.ours.funding_page if where.ours else FUNDING_PAGE
         self.page_ms = self._most * MS_PER_HOUR
 
     def fetch(self, period: Covered) -> Any:
@@ -268,7 +268,9 @@ def run(flags: argparse.Namespace) -> int:
         return 0
     if flags.since is None:
         raise ConfigError("--since: expected the first day to download, such as 2025-01-01, saw none")
-    settings = load_settings(flags.config).settings
+    loaded = load_settings(flags.config)
+    check_names(loaded)
+    settings = loaded.settings
     setup_logging(flags.verbose, quiet=flags.json)
     tf = normalise_timeframe(flags.timeframe or settings.market.timeframe)
     market_type = flags.market_type or settings.market.market_type

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ingest.tape import record
+from ingest.venues.known import check_names
 from ingest.wire.streams import KINDS, Stream
 from utils.config import Settings, load_settings
 from utils.errors import ConfigError, ScalperError
@@ -91,7 +92,9 @@ def run(flags: argparse.Namespace) -> int:
         if not 0.0 <= value < math.inf:
             raise ConfigError(f"--{name.replace('_', '-')}: expected a number of at least 0, saw {value}; give one")
     setup_logging(flags.verbose, quiet=not flags.verbose)
-    settings = load_settings(flags.config).settings
+    loaded = load_settings(flags.config)
+    check_names(loaded)
+    settings = loaded.settings
     symbols = (flags.symbols or settings.market.symbol).split(",")
     streams = [
         Stream(kind, symbol, tf=flags.tf if kind == "bars" else "", depth=flags.depth or settings.ingest.book_depth)

@@ -114,6 +114,13 @@ def a_dict(value: object, what: str) -> Mapping[str, Any]:
     return value
 
 
+def inside(body: object, keys: Sequence[str], what: str) -> object:
+    """What stands in a JSON object where these keys lead, one after the other."""
+    for key in keys:
+        body = a_dict(body, what).get(key)
+    return body
+
+
 def same(seen: object, asked: str, what: str) -> None:
     """The answer is about what was asked for."""
     if seen != asked:
@@ -121,7 +128,7 @@ def same(seen: object, asked: str, what: str) -> None:
 
 
 def only_about(body: object, symbol: str, depth: int = 4) -> None:
-    """Every symbol that a body of Binance or Bybit names is the one asked for: ccxt takes any for it."""
+    """Every symbol that a body names is the one asked for: ccxt takes any for it."""
     if isinstance(body, Mapping):
         for key in ("symbol", "s"):
             if key in body:

@@ -21,10 +21,12 @@ import urllib3.exceptions
 
 from ingest.rest import checks as check
 from ingest.rest.cache import uptime
-from ingest.rest.client import CLIENTS, MARKET_TYPES, base_of, exchange_name, folder_of, make_client
+from ingest.rest.client import base_of, exchange_name, make_client
 from ingest.rest.clock import ClockReading, ExchangeClock
 from ingest.rest.listing import Listing, Market, by_name, listing_of, unknown_symbol
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
+from ingest.venues.facts import Refusals, Rest
+from ingest.venues.known import MARKET_TYPES, folder_of, place_of
 from utils.config import EndpointSettings, IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
@@ -36,15 +38,17 @@ T = TypeVar("T")
 MARKETS_LIFE_S = S_PER_DAY
 #: Bytes of an answer that are read at once, and the most that is read at all.
 PIECE, LONGEST = 2**16, 64 * 2**20
-#: Weight a minute that each exchange allows one address; other programs share it, so 70 % is ours.
-WEIGHT, SHARE = {"binance_usdm": 2400.0, "binance_spot": 6000.0}, 0.7
+#: Of the weight that an exchange allows one address so much is ours: other programs share it.
+SHARE = 0.7
+#: What an exchange that we do not know may be like.
+STRANGER = Rest(ccxt="", types=(), host="", at="")
 
 
 class Venue:
     """One exchange and market type. Get it from `venue`, which keeps one a process.
 
     Args:
-        exchange: ccxt's name, or binance or bybit for either of their markets.
+        exchange: ccxt's name, or one of `ingest.venues.known` for any of its markets.
         market_type: futures or spot.
         base: address that takes the exchange's place; "" = its own.
         door: shared by all that ask this address.
@@ -64,6 +68,10 @@ class Venue:
         self.exchange, self.market_type, self.base = exchange, market_type, base
         self.folder = folder_of(exchange, market_type)
         self.name = f"{exchange} {market_type}"
+        place = place_of(exchange, market_type)
+        self.ours = place.venue if place else None  # what we know of it besides what ccxt does
+        self.rest = place.market.rest or STRANGER if place else STRANGER
+        self.refusals = place.venue.refusals if place else Refusals()
         self.client = make_client(exchange, market_type, base)
         self.client.session.hooks["response"].append(self._read)
         self._door, self._wall_ns, self._uptime_s = door, wall_ns, clock
@@ -122,7 +130,7 @@ class Venue:
                 *(AttributeError, ArithmeticError, RecursionError),
             ) as error:
                 now_ms = (self._wall_ns() + self._clock.offset_ns) / NS_PER_MS
-                trouble = judge(error, self._answer, now_ms, settings.timeout_s)
+                trouble = judge(error, self._answer, now_ms, settings.timeout_s, self.refusals)
                 if trouble.kind == "rate":
                     self._door.quiet(max(trouble.wait_s, settings.backoff_s))
                 elif trouble.kind == "ban":
@@ -169,9 +177,9 @@ class Venue:
 
     def _note(self, answer: Answer) -> None:
         """What every answer says beside its body: the weight we have used, and the time to the second."""
-        used = str(answer.headers.get("X-MBX-USED-WEIGHT-1M", ""))
+        used = str(answer.headers.get(self.rest.used, ""))
         now_s = (answer.wall_ns + self._clock.offset_ns) / NS_PER_S
-        if used.isascii() and used.isdigit() and float(used) > SHARE * WEIGHT.get(self.folder, 2400.0):
+        if used.isascii() and used.isdigit() and float(used) > SHARE * self.rest.weight:
             self._door.quiet(60.0 - now_s % 60.0)  # the count begins anew with the minute
         self._clock.note(answer)
 
@@ -270,8 +278,7 @@ class Venue:
         if name not in known:
             raise unknown_symbol(symbol, name, known, self.exchange, self.market_type)
         try:
-            ours = (self.exchange, self.market_type) in CLIENTS
-            found = listing_of(known[name], self.folder, self.client.precisionMode, by_id=ours)
+            found = listing_of(known[name], self.folder, self.client.precisionMode, by_id=self.ours is not None)
         except BadVenueData as error:
             raise DataUnavailable(f"{self.name}: what it lists for {name} cannot be believed: {error}") from error
         if trading and not found.active:

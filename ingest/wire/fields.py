@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
 
 from utils.errors import ProtocolError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
@@ -90,6 +91,11 @@ def changes(pairs: Iterable[Pair], side: str) -> tuple[Level, ...]:
         Refused: one of them is no such number.
     """
     return tuple((above_zero(price, f"{side} price"), number(qty, f"{side} quantity")) for price, qty in pairs)
+
+
+def decimals(levels: Iterable[Level]) -> list[tuple[str, ...]]:
+    """Levels as plain decimals that read as the same numbers."""
+    return [tuple(np.format_float_positional(value, trim="-") for value in level) for level in levels]
 
 
 def milliseconds(value: int, name: str) -> int:

@@ -6,7 +6,7 @@ for what is to be sent, and tells the core when time passes. So a core fed from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -170,3 +170,4 @@ class Connection:
 
     url: str  # no two of a feed are the same; a fragment, #2, is not dialled
     streams: Sequence[Stream]
+    names: Collection[str] = field(default=(), compare=False)  # what its messages call their streams, if they do

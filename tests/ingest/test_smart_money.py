@@ -107,7 +107,7 @@ def aster(asked) -> Reply:
 def test_what_an_exchange_does_not_tell_is_none():
     with ScriptedServer(aster) as server:
         where = venue("aster", "futures", EndpointSettings())
-        where.client.urls["api"] = moved(where.client.urls["api"], "https://fapi.asterdex.com", server.url)
+        where.client.urls["api"] = moved(where.client.urls["api"], "https://fapi.asterdex.com", server.url, "")
         where.client.session.trust_env = False
         seen = fetch_positioning("BTCUSDT", "aster", endpoints=EndpointSettings(), settings=QUICK)
         close_venues()

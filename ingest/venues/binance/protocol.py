@@ -24,6 +24,7 @@ from ingest.wire.fields import (
     above_zero,
     changes,
     close_of,
+    decimals,
     decode,
     identity,
     milliseconds,
@@ -34,10 +35,10 @@ from ingest.wire.fields import (
     within,
 )
 from ingest.wire.records import LIVE
-from ingest.wire.streams import FUTURES_ONLY, Connection, Counts, ReceiveClock, Stream
+from ingest.wire.streams import FUTURES_ONLY, BookView, Connection, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.market.timeframes import TIMEFRAMES
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
 
 #: Streams named in one address.
@@ -90,9 +91,16 @@ def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Co
     for path, group in groups.items():
         for first in range(0, len(group), MOST_STREAMS):
             part = tuple(group[first : first + MOST_STREAMS])
-            names = "/".join(messages.stream_name(stream, market) for stream in part)
-            found.append(Connection(f"{base_ws}{path}/stream?streams={names}", part))
+            names = [messages.stream_name(stream, market) for stream in part]
+            found.append(Connection(f"{base_ws}{path}/stream?streams={'/'.join(names)}", part, names))
     return found
+
+
+def snapshot_message(view: BookView, depth: int) -> bytes:  # noqa: ARG001 - others choose by it
+    """A book as Binance answers by REST."""
+    ms = view.ts // NS_PER_MS
+    sides = {"bids": decimals(view.bids), "asks": decimals(view.asks)}
+    return msgspec.json.encode({"lastUpdateId": view.update_id, "E": ms, "T": ms, **sides})
 
 
 class BinanceProtocol(ProtocolCore):

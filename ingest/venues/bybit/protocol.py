@@ -21,6 +21,7 @@ from ingest.wire.fields import (
     above_zero,
     changes,
     close_of,
+    decimals,
     decode,
     identity,
     milliseconds,
@@ -31,7 +32,7 @@ from ingest.wire.fields import (
     within,
 )
 from ingest.wire.records import EMPTY, LIVE
-from ingest.wire.streams import FUTURES_ONLY, Connection, ReceiveClock, Stream
+from ingest.wire.streams import FUTURES_ONLY, BookView, Connection, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
@@ -62,7 +63,19 @@ def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Co
         if not parts or len(parts[-1]) + len(together) > MOST_STREAMS:
             parts.append([])
         parts[-1] += together
-    return [Connection(f"{url}#{number}" if number > 1 else url, tuple(part)) for number, part in enumerate(parts, 1)]
+    found = []
+    for place, part in enumerate(parts, 1):
+        topics = {messages.topic_of(stream).name for stream in part}
+        found.append(Connection(f"{url}#{place}" if place > 1 else url, tuple(part), topics))
+    return found
+
+
+def snapshot_message(view: BookView, depth: int) -> bytes:
+    """A book as Bybit's stream begins one."""
+    ms = view.ts // NS_PER_MS
+    data = {"s": view.symbol, "b": decimals(view.bids), "a": decimals(view.asks), "u": view.update_id}
+    topic = f"orderbook.{depth}.{view.symbol}"
+    return msgspec.json.encode({"topic": topic, "type": "snapshot", "ts": ms, "data": data, "cts": ms})
 
 
 def _symbol(stream: Stream) -> str:

@@ -9,6 +9,7 @@ from websockets.asyncio.server import serve
 
 from ingest.live import dial
 from ingest.live.dial import Backoff, Dialler, Refused
+from ingest.venues.known import streamed
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 
@@ -44,7 +45,7 @@ def reply(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 @asynccontextmanager
 async def dialler(settings=SETTINGS):
-    one = Dialler("binance", settings)
+    one = Dialler(streamed("binance", "futures"), settings)
     try:
         yield one
     finally:
@@ -203,8 +204,8 @@ async def test_a_proxy_that_cannot_be_used_is_named(monkeypatch):
 
 
 async def test_sockets_are_never_opened_faster_than_exchanges_allow(monkeypatch):
-    # 280 handshakes in five minutes, brought down to 3 in half a second
-    monkeypatch.setattr(dial, "SOCKETS", 3)
+    # 279 handshakes in five minutes, brought down to 3 in half a second
+    monkeypatch.setattr(dial, "SOCKETS_SHARE", 0.01)
     monkeypatch.setattr(dial, "SOCKETS_S", 0.5)
     async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0) as server, dialler() as one:
         began = time.monotonic()

@@ -31,7 +31,7 @@ VENUES = ("bybit", "binance")
 @pytest.fixture(scope="module", autouse=True)
 def _warm():
     """Nothing is compiled while a test waits."""
-    load_code()
+    load_code("bybit")
     with box_in_thread(symbols=SYMBOLS, history_hours=0.1) as box:
         box.truth("BTCUSDT")
 

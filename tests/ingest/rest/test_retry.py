@@ -15,6 +15,7 @@ from ingest.rest.retry import (
     patience,
     retry_after_s,
 )
+from ingest.venues.bybit.venue import BYBIT
 from utils.config import IngestSettings
 
 NOW_MS = 1_735_689_600_000.0  # 2025-01-01
@@ -53,7 +54,7 @@ def answer(status: int = 200, body: bytes = b"{}", **headers: str) -> Answer:
     ],
 )
 def test_what_a_failure_means(error, seen, kind):
-    assert kind == judge(error, seen, NOW_MS, 10.0).kind
+    assert kind == judge(error, seen, NOW_MS, 10.0, BYBIT.refusals).kind
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_what_a_failure_means(error, seen, kind):
     ],
 )
 def test_the_cause_is_one_phrase(error, seen, cause):
-    told = judge(error, seen, NOW_MS, 10.0).cause
+    told = judge(error, seen, NOW_MS, 10.0, BYBIT.refusals).cause
     assert (True, False) == (cause in told, "\n" in told)
 
 
@@ -93,7 +94,7 @@ def test_the_cause_is_one_phrase(error, seen, cause):
     ],
 )
 def test_the_wait_an_exchange_asks_for(seen, wait_s):
-    assert pytest.approx(wait_s) == asked_wait_s(seen, NOW_MS)
+    assert pytest.approx(wait_s) == asked_wait_s(seen, NOW_MS, BYBIT.refusals)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,10 @@ def test_retry_after_is_read_in_seconds_or_as_a_date_and_nonsense_is_none(text, 
 
 
 def test_a_ban_without_a_time_lasts_as_long_as_the_exchange_documents():
-    bans = [judge(ccxt.DDoSProtection("x"), answer(status, b""), NOW_MS, 10.0).wait_s for status in (418, 403)]
+    bans = [
+        judge(ccxt.DDoSProtection("x"), answer(status, b""), NOW_MS, 10.0, BYBIT.refusals).wait_s
+        for status in (418, 403)
+    ]
     assert [120.0, 600.0] == bans
 
 
