@@ -33,7 +33,7 @@ from typing import NamedTuple
 import rich.console
 import rich.progress
 
-from ingest.box.faults import FAULT_KINDS, Fault
+from ingest.box.faults.desk import FAULT_KINDS, Fault
 from ingest.live.feed import LiveFeed
 from ingest.replay_server import ReplayServer
 from ingest.wire.core import WAIT_NS

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from backtest.data.manifest import cost_notes, describe
 from features.registry import feature_set
-from ingest.files.candles import Candles, infer_tick, load_candles
+from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.synthetic import PRESETS, SyntheticFeed
+from ingest.instruments import Listing, instrument_of
+from ingest.synthetic import SyntheticFeed
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
 from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-
-
-class Listing(Protocol):
-    """What an exchange says of one instrument; None = it does not say."""
-
-    @property
-    def tick_size(self) -> float | None:
-        """Quote."""
-
-    @property
-    def lot_size(self) -> float | None:
-        """Base."""
-
-    @property
-    def min_notional(self) -> float | None:
-        """Quote."""
-
-
-#: Used, and said in the assumptions, where neither settings nor data tell.
-LOT, MAINTENANCE = 1e-3, 0.005
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,45 +110,6 @@ def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> t
         f"{source}: {steps} steps were asked for, and {there} bars come after the {warmup} of the warm-up: all are used"
     )
     return int(rows["ts"][warmup]), [note]
-
-
-def instrument_of(
-    candles: Candles, settings: Settings, warmup: int, listing: Listing | None = None
-) -> tuple[Instrument, list[str]]:
-    """The symbol's instrument and what was assumed for it: as listed, else as configured, else as the warm-up shows."""
-    known = settings.instrument(candles.market or "default", candles.symbol)
-    notes = []
-    tick, lot, least = known.tick, known.lot, known.min_notional
-    if listing is not None:
-        tick, lot = listing.tick_size or tick, listing.lot_size or lot
-        least = least if listing.min_notional is None else listing.min_notional
-        notes.append(f"{candles.symbol}: tick {tick or 0:g}, lot {lot or 0:g} as {candles.source} lists them")
-    if candles.market == "synthetic":
-        preset = PRESETS[settings.simulation.preset]
-        tick, lot = tick or preset.tick, lot or preset.lot
-    if tick is None:
-        tick = infer_tick(candles.rows, warmup)
-        notes.append(f"{candles.symbol}: tick {tick:g} inferred from the decimals of {warmup} warm-up bars")
-    if lot is None:
-        lot = LOT
-        notes.append(f"{candles.symbol}: lot {lot:g} assumed")
-    if known.maintenance_margin is None:
-        notes.append(f"{candles.symbol}: maintenance margin {100 * MAINTENANCE:g} % assumed")
-    if candles.market.endswith("_spot"):
-        notes.append(
-            f"{candles.symbol}: spot candles traded as if a perpetual: short and with leverage, borrowing free"
-        )
-    instrument = Instrument(
-        symbol=candles.symbol,
-        tick_size=tick,
-        lot_size=lot,
-        min_notional=least or 0.0,
-        maker_bps=known.maker_bps,
-        taker_bps=known.taker_bps,
-        max_leverage=known.max_leverage or math.inf,
-        maintenance=MAINTENANCE if known.maintenance_margin is None else known.maintenance_margin,
-    )
-    return instrument, notes
 
 
 def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path]) -> tuple[Rows, str]:

@@ -19,7 +19,8 @@ import msgspec
 
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import Arrival, Change, Deed, Fill, Grid, Market
-from ingest.box.wire import Topic, text_of
+from ingest.box.topics import Topic
+from ingest.box.wire import text_of
 from ingest.tapes.file import Line, TapeReader
 from utils.errors import DataError
 from utils.rows import MS_PER_MINUTE, NS_PER_MS

@@ -10,7 +10,7 @@ import numpy as np
 from ingest.mock.dice import spread_seed
 from ingest.mock.loop import DONE, FLOOR, FLOOR_TICKS, NOT_STARTED, run
 from ingest.mock.rows import EVENT, GRID, LEVELS, MARKET, MASK, SIDE, STEP_S, WINDOW
-from ingest.mock.settings import PRESETS, MarketParams, Preset, params_of
+from ingest.mock.settings import PRESETS, MarketParams, Preset, params_record
 from utils.errors import ConfigError
 from utils.rows import BAR, NS_PER_HOUR, NS_PER_S, Rows
 
@@ -85,7 +85,7 @@ def open_market(
     if not 0 <= seed < 2**64:
         raise ConfigError(f"a seed is a whole number from 0 to 2^64 - 1, and not {seed}")
     chosen = PRESETS[preset]
-    rows = params_of(params or MarketParams(), chosen)
+    rows = params_record(params or MarketParams(), chosen)
     state, sides = np.zeros(1, MARKET), np.zeros(2, SIDE)
     m, p = state[0], rows[0]
     spread_seed(m, seed)

@@ -74,7 +74,7 @@ def require_positive(name: str, value: float) -> None:
         raise ConfigError(f"{name} of the synthetic market is to be more than 0, and is {value}")
 
 
-def params_of(params: MarketParams, preset: Preset) -> Rows:
+def params_record(params: MarketParams, preset: Preset) -> Rows:
     """The loop's settings from the user's.
 
     Raises:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ingest.box.faults import Fault
+from ingest.box.faults.desk import Fault
 from ingest.box.news import CRYPTOPANIC_TOKEN as TOKEN
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check, check_compiled
 from ingest.doctor import ASKED, as_json, exit_code, in_a_hurry, main, together, verdict

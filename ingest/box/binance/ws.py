@@ -10,7 +10,8 @@ from typing import Any
 
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import AGGREGATE_NS, LENGTHS, Candle, Deed, Market, Print, bucket, bucket_end
-from ingest.box.wire import Peer, Topic, Topics, text_of
+from ingest.box.topics import Peer, Topic, Topics
+from ingest.box.wire import text_of
 from utils.rows import NS_PER_MS
 
 #: Speeds of the order book stream, ns; 0 = every change at once.

@@ -8,7 +8,8 @@ from typing import Any
 from ingest.box.bybit.ws import DEPTHS, INTERVALS, DepthTopic, ticker, trade_id
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import Market, bucket, trimmed
-from ingest.box.wire import Asked, Refused, Reply, Topics, json_reply, whole_number
+from ingest.box.topics import Topics
+from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, NS_PER_MS
 
 CATEGORIES = ("linear", "spot", "inverse", "option")

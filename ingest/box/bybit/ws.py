@@ -8,7 +8,8 @@ from typing import Any
 
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import Deed, Market, Print, Side, bucket, bucket_end, trimmed
-from ingest.box.wire import Peer, Topic, Topics, text_of
+from ingest.box.topics import Peer, Topic, Topics
+from ingest.box.wire import text_of
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
 
 #: Levels of an order book topic, and how often it is sent, ns.

@@ -14,10 +14,10 @@ import websockets
 
 from ingest.box.binance import ws as binance_ws
 from ingest.box.bybit import ws as bybit_ws
-from ingest.box.faults import Desk, Fault
+from ingest.box.faults.desk import Desk, Fault
 from ingest.box.floor.exchange import Exchange
 from ingest.box.tape_flow import Tape
-from ingest.box.wire import Topics
+from ingest.box.topics import Topics
 from ingest.replay_server import ReplayServer
 from ingest.tapes.file import TapeReader
 from tests.boxes import MIDNIGHT_NS, ListPeer

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.faults import Reader
 from benchmarks.soak import Book
-from ingest.box.faults import Fault
+from ingest.box.faults.desk import Fault
 from ingest.live.feed import LiveFeed, load_code
 from ingest.wire.streams import Stream
 from tests import boxes

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from ingest.box.binance import ws as binance_ws
-from ingest.box.faults import Desk
+from ingest.box.faults.desk import Desk
 from ingest.box.floor.exchange import Exchange
-from ingest.box.wire import Topics
+from ingest.box.topics import Topics
 from tests.boxes import MIDNIGHT_NS, ListPeer, advance, deed, scripted
 from utils.rows import MS_PER_MINUTE, NS_PER_MS
 

@@ -8,9 +8,10 @@ import pytest
 
 from ingest.box.bybit import ws as bybit_ws
 from ingest.box.bybit.rest import BybitRest
-from ingest.box.faults import Desk
+from ingest.box.faults.desk import Desk
 from ingest.box.floor.market import FUNDING_MS
-from ingest.box.wire import Asked, Topics
+from ingest.box.topics import Topics
+from ingest.box.wire import Asked
 from tests.boxes import MIDNIGHT_NS, ListPeer, advance, deed, jump, scripted
 from utils.rows import MS_PER_MINUTE, NS_PER_MS
 

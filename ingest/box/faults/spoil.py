@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ingest.box.faults import Fault
+from ingest.box.faults.desk import Fault
 from ingest.box.floor.market import Market
 from utils.rows import NS_PER_MS, NS_PER_S
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from ingest.box.faults import REST_FAULTS, Desk, Fault
+from ingest.box.faults.desk import REST_FAULTS, Desk, Fault
+from ingest.box.faults.spoil import ANSWER, skewed
 from ingest.box.floor.market import Market
-from ingest.box.spoil import ANSWER, skewed
 from ingest.box.wire import JSON, Asked, Reply, json_reply, text_of
 from utils.rows import NS_PER_MS, NS_PER_S
 
