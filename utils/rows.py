@@ -279,8 +279,10 @@ ORDER = layout_of(OrderRow)
 DECISION = layout_of(DecisionRow)
 EQUITY = layout_of(EquityRow)
 
+# Units of time and of prices, for everybody.
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 NS_PER_MINUTE = 60 * NS_PER_S
-NS_PER_DAY = 86_400 * NS_PER_S
+NS_PER_HOUR = 60 * NS_PER_MINUTE
+NS_PER_DAY = 24 * NS_PER_HOUR
 BPS = 1e-4

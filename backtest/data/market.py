@@ -19,7 +19,7 @@ from ingest.files.funding import load_funding, sibling_funding
 from ingest.synthetic import PRESETS, synthetic_bars
 from utils.config import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_MS, NS_PER_S, Rows, layout
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, NS_PER_MS, Rows, layout
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.types import Instrument
@@ -308,7 +308,7 @@ def synthetic_market(
     warmup = settings.simulation.warmup_bars
     bars = steps + (feature_set().warmup if warmup is None else warmup)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
-    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / (3600 * NS_PER_S)
+    hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / NS_PER_HOUR
     if hours > MOST_HOURS:
         raise ConfigError(
             f"the mock market simulates every order: expected at most {MOST_HOURS:,} hours of it, and {bars:,} bars of "

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from features.rows.events import BOOK_EVENT, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT, show
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS, TOP, change, new_books
-from utils.rows import NS_PER_MS, NS_PER_S, Rows, layout_of
+from utils.rows import NS_PER_DAY, NS_PER_MS, Rows, layout_of
 from utils.types import Quote, Trade
 
 #: One order book: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such attributes, (bids,
@@ -32,7 +32,7 @@ Quotes = Any
 #: Words for the aggressor's side; numbers are +1, -1, and 0 = unknown.
 SIDES: dict[Any, int] = {"buy": 1, "sell": -1, 1: 1, -1: -1, 0: 0}
 #: Times of one recording lie closer together than this; milliseconds among seconds do not.
-LONGEST_NS = 40 * 365 * 86_400 * NS_PER_S
+LONGEST_NS = 40 * 365 * NS_PER_DAY
 
 
 class QuoteRow(Protocol):
