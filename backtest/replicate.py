@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from backtest.replication.studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Me
 from ingest.tapes.check import WIDTH
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
-from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, amount, command, whole
 from utils.shell.console import PlainConsole
 from utils.shell.meter import Meter
 
@@ -52,12 +52,6 @@ def build_parser() -> Parser:
     add("--json", action="store_true", help="print one JSON list and nothing else")
     add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
     return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 130 Ctrl-C)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
 
 
 def run(flags: Any) -> int:
@@ -141,6 +135,9 @@ def show(one: Measured, console: Console) -> None:
     for reason, names in reasons.items():
         console.print(Text(f"not measured: {'; '.join(names)}: {reason}", style="dim"))
     console.print()
+
+
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,7 +23,7 @@ from ingest.rest.cache import TimedCache
 from ingest.rest.venue import close_venues
 from utils.config import IngestSettings
 from utils.errors import ConfigError
-from utils.shell.cli import Parser, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, command, whole
 
 POLL_S, LIFE_S = 3.0, 15.0
 ROUND_TRIPS_S = (0.050, 0.150)
@@ -160,17 +159,15 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
-
-
 def run(flags: argparse.Namespace) -> int:
     if flags.polls < 6:
         raise ConfigError(f"--polls: expected at least 6, one life of the cache, saw {flags.polls}")
     seen = measure(flags.polls)
     print(json.dumps(seen)) if flags.json else show(seen)
     return 1 if seen["broken"] else 0
+
+
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError
 from utils.market.book import change, new_books
 from utils.rows import Rows
-from utils.shell.cli import Parser, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, command, whole
 from utils.types import BookDelta, BookSnapshot
 
 #: Most microseconds a message that all book features together may cost in batch.
@@ -190,10 +190,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if worst(found) <= GOAL_US else 1
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command."""
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -41,7 +41,7 @@ from ingest.wire.streams import BookView, Stream
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.rows import NS_PER_MINUTE, NS_PER_S, Level
-from utils.shell.cli import Parser, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, command, whole
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -536,11 +536,6 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
-
-
 def run(flags: argparse.Namespace) -> int:
     kinds = flags.kinds.replace("-", "_").split(",")
     unknown = [kind for kind in kinds if kind not in PLANS]
@@ -588,6 +583,9 @@ class Progress:
         elif not self.silent and time.monotonic() - self.said > 15.0:
             self.said = time.monotonic()
             print(f"{done} of {total} runs", file=sys.stderr, flush=True)
+
+
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

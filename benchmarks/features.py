@@ -18,7 +18,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
@@ -33,7 +33,7 @@ from benchmarks.timing import interleaved, line, per_bar, ratio
 from features.registry import FEATURES, feature_set
 from utils.errors import ConfigError, InvariantError
 from utils.rows import Rows
-from utils.shell.cli import Parser, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, command, whole
 
 #: Roots of differences that come near 0, where a root magnifies rounding: compared before the root is drawn.
 ROOTS = ("parkinson_20_bps", "garman_klass_20_bps", "roll_spread_20_bps")
@@ -196,10 +196,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if all(reached) else 1
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command."""
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

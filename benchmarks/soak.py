@@ -14,7 +14,6 @@ import json
 import random
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from ingest.live.feed import LiveFeed
 from ingest.wire.streams import Stream
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import DataUnavailable
-from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, amount, command, whole
 from utils.types import BookSnapshot
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -298,11 +297,6 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
-
-
 def run(flags: argparse.Namespace) -> int:
     if flags.serve:
         asyncio.run(serve_frames(flags.rate, flags.symbols))
@@ -313,6 +307,9 @@ def run(flags: argparse.Namespace) -> int:
     else:
         show(held, flags.symbols)
     return 1 if held.broken else 0
+
+
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from ingest.venues.bybit.protocol import BybitProtocol
 from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError
 from utils.rows import Level
-from utils.shell.cli import Parser, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, command, whole
 
 RECORDING = "bybit_v5/linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data" / "l2"
@@ -339,10 +339,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if overall(found) >= GOAL else 1
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command."""
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -31,7 +31,7 @@ from utils.config import IngestSettings, Loaded, Settings, load_settings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.root import ROOT
-from utils.shell.cli import Parser, amount, guarded, with_hyphens
+from utils.shell.cli import Parser, amount, command
 from utils.shell.log import setup_logging
 from utils.shell.version import version
 
@@ -60,12 +60,6 @@ def build_parser() -> Parser:
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add("-v", "--verbose", action="count", default=0, help="log lines of what is tried; with an error, its traceback")
     return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
 
 
 def run(flags: argparse.Namespace) -> int:
@@ -229,6 +223,9 @@ def verdict(checks: Sequence[Check]) -> str:
         others = f", {warned}" if counts[WARN] else ""
         return f"Not fit: {counts[FAIL]} failed{others}. Begin with {whose[first.blame]}: {first.name}."
     return f"Fit, with {warned}." if counts[WARN] else "Fit."
+
+
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

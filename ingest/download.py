@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +30,7 @@ from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_HOUR, NS_PER_MS
-from utils.shell.cli import Parser, guarded, with_hyphens
+from utils.shell.cli import Parser, command
 from utils.shell.log import setup_logging
 from utils.shell.meter import Meter
 from utils.shell.moments import at_ms
@@ -255,12 +255,6 @@ def build_parser() -> Parser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
-
-
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     if flags.version:
@@ -333,6 +327,9 @@ def sentence(done: Download) -> str:
     gaps = f"{count} gap{'s' * (count > 1)}, listed in manifest.json" if count else "no gaps"
     new = "downloaded" if done.fetched else "nothing new"
     return f"{done.root / entry.path}: {entry.rows:,} rows, {entry.first} to {entry.last}, {gaps}; {new}"
+
+
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

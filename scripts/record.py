@@ -22,7 +22,7 @@ from ingest.venues.known import check_names
 from ingest.wire.streams import KINDS, Stream
 from utils.config import Settings, load_settings
 from utils.errors import ConfigError, ScalperError
-from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, amount, command, whole
 from utils.shell.log import setup_logging
 
 #: Time in which a wrong key for news shows, s.
@@ -123,10 +123,7 @@ def run(flags: argparse.Namespace) -> int:
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ equity between first entry and last exit and warn once per file and process (`Re
 and these functions give the same number, because they are the same functions.
 
 Each raises `DataError` if a file or a column it needs is missing or wrong. `initial_capital` (quote) is used only where
-the run did not record it. The formulas and their sources stand in `utils.figures.arithmetic`.
+the run did not record it. The formulas and their sources stand in `utils.figures`.
 
 Example:
     >>> from utils.kpis import sharpe_ratio
@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from utils.errors import DataError
-from utils.figures import arithmetic as kpi_math
-from utils.figures.arithmetic import Drawdown, Floats, Shortfall, sharpe_is_insufficient
+from utils.figures import arithmetic
+from utils.figures.arithmetic import Drawdown, Floats, sharpe_is_insufficient
+from utils.figures.shortfall import NO_SHORTFALL, Shortfall, shortfall
 from utils.market.costs import break_even_win_rate
 from utils.records.reader import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
 from utils.rows import BPS, NS_PER_MINUTE
@@ -97,29 +98,29 @@ def _trades(source: Source, *names: str) -> tuple[Any, ...]:
 
 
 def daily_returns(source: Source, *, initial_capital: float | None = None) -> Floats:
-    """Return of each UTC day, fractions; days without trades are 0, see `kpi_math.daily_returns`."""
-    return kpi_math.daily_returns(*equity_curve(read_log(source, initial_capital)))
+    """Return of each UTC day, fractions; days without trades are 0, see `arithmetic.daily_returns`."""
+    return arithmetic.daily_returns(*equity_curve(read_log(source, initial_capital)))
 
 
 def sharpe_ratio(source: Source, *, initial_capital: float | None = None) -> float:
     """Annual Sharpe ratio of daily returns: mean / std(ddof=1) * sqrt(365); NaN with under two days or no spread."""
-    return kpi_math.sharpe(daily_returns(source, initial_capital=initial_capital))
+    return arithmetic.sharpe(daily_returns(source, initial_capital=initial_capital))
 
 
 def sortino_ratio(source: Source, *, initial_capital: float | None = None) -> float:
     """Annual Sortino ratio of daily returns against 0; NaN with under two days or no losing day."""
-    return kpi_math.sortino(daily_returns(source, initial_capital=initial_capital))
+    return arithmetic.sortino(daily_returns(source, initial_capital=initial_capital))
 
 
 def cagr(source: Source, *, initial_capital: float | None = None) -> float:
     """Compound annual growth over the whole UTC days of the run, fraction; means little under a month; NaN if empty."""
-    return kpi_math.annual_growth(daily_returns(source, initial_capital=initial_capital))
+    return arithmetic.annual_growth(daily_returns(source, initial_capital=initial_capital))
 
 
 def drawdown(source: Source, *, initial_capital: float | None = None) -> Drawdown:
     """The deepest falls of equity, initial capital first, with their times."""
     times, equity, initial, _ = equity_curve(read_log(source, initial_capital))
-    return kpi_math.drawdown(times, equity, initial)
+    return arithmetic.drawdown(times, equity, initial)
 
 
 def max_drawdown(source: Source, *, initial_capital: float | None = None) -> float:
@@ -130,7 +131,7 @@ def max_drawdown(source: Source, *, initial_capital: float | None = None) -> flo
 def calmar_ratio(source: Source, *, initial_capital: float | None = None) -> float:
     """CAGR / |maximum drawdown|; NaN without a drawdown."""
     log = read_log(source, initial_capital)
-    return kpi_math.calmar(cagr(log), max_drawdown(log))
+    return arithmetic.calmar(cagr(log), max_drawdown(log))
 
 
 def probabilistic_sharpe_ratio(
@@ -138,8 +139,8 @@ def probabilistic_sharpe_ratio(
 ) -> float:
     """Probability, 0-1, that the true daily Sharpe ratio exceeds `benchmark` (daily too); NaN as `sharpe_ratio`."""
     returns = daily_returns(source, initial_capital=initial_capital)
-    ratio, skew, kurtosis = kpi_math.moments(returns)
-    return kpi_math.probabilistic_sharpe(ratio, len(returns), skew, kurtosis, benchmark)
+    ratio, skew, kurtosis = arithmetic.moments(returns)
+    return arithmetic.probabilistic_sharpe(ratio, len(returns), skew, kurtosis, benchmark)
 
 
 def deflated_sharpe_ratio(
@@ -158,8 +159,8 @@ def deflated_sharpe_ratio(
         initial_capital: quote, where the run did not record it.
     """
     returns = daily_returns(source, initial_capital=initial_capital)
-    ratio, skew, kurtosis = kpi_math.moments(returns)
-    return kpi_math.deflated_sharpe(ratio, len(returns), skew, kurtosis, trials, trial_variance)
+    ratio, skew, kurtosis = arithmetic.moments(returns)
+    return arithmetic.deflated_sharpe(ratio, len(returns), skew, kurtosis, trials, trial_variance)
 
 
 def final_balance(source: Source, *, initial_capital: float | None = None) -> float:
@@ -186,46 +187,46 @@ def net_profit(source: Source) -> float:
 def win_rate(source: Source) -> float:
     """Wins / (wins + losses) by net_pnl, fraction; break-even trades count in neither; NaN without trades."""
     (pnl,) = _trades(source, "net_pnl")
-    return kpi_math.win_share(pnl)
+    return arithmetic.win_share(pnl)
 
 
 def win_rate_interval(source: Source, *, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided Wilson interval of the win rate, fractions; NaN without trades."""
     (pnl,) = _trades(source, "net_pnl")
     wins, losses = int(np.count_nonzero(pnl > 0)), int(np.count_nonzero(pnl < 0))
-    return kpi_math.wilson_interval(wins, wins + losses, confidence)
+    return arithmetic.wilson_interval(wins, wins + losses, confidence)
 
 
 def profit_factor(source: Source) -> float:
     """Sum of winning / |sum of losing| net_pnl; inf without losses (null in JSON), NaN without either."""
     (pnl,) = _trades(source, "net_pnl")
-    return kpi_math.profit_over_loss(pnl)
+    return arithmetic.profit_over_loss(pnl)
 
 
 def expectancy(source: Source) -> float:
     """Mean net_pnl of a trade, quote; NaN without trades."""
     (pnl,) = _trades(source, "net_pnl")
-    return kpi_math.mean_or_nan(pnl)
+    return arithmetic.mean_or_nan(pnl)
 
 
 def expectancy_bps(source: Source) -> float:
     """Mean over trades of net_pnl / entry notional, bps; NaN without trades."""
     pnl, qty, price = _trades(source, "net_pnl", "qty", "entry_price")
-    return kpi_math.mean_or_nan(pnl / (qty * price)) / BPS
+    return arithmetic.mean_or_nan(pnl / (qty * price)) / BPS
 
 
 def expectancy_r(source: Source) -> float:
     """Mean over trades of net_pnl / (qty * |entry_price - stop_price|), in risks taken; NaN if one had no stop."""
     pnl, qty, price, stop = _trades(source, "net_pnl", "qty", "entry_price", "stop_price")
     with np.errstate(divide="ignore", invalid="ignore"):
-        return kpi_math.mean_or_nan(pnl / (qty * np.abs(price - stop)))
+        return arithmetic.mean_or_nan(pnl / (qty * np.abs(price - stop)))
 
 
 def expectancy_ratio(source: Source) -> float:
     """Expectancy ratio as freqtrade has it: (1 + mean win / mean loss) * wins / trades - 1; NaN without win or loss."""
     (pnl,) = _trades(source, "net_pnl")
-    reward = kpi_math.mean_or_nan(pnl[pnl > 0]) / -kpi_math.mean_or_nan(pnl[pnl < 0])
-    return (1 + reward) * kpi_math.mean_or_nan(pnl > 0) - 1
+    reward = arithmetic.mean_or_nan(pnl[pnl > 0]) / -arithmetic.mean_or_nan(pnl[pnl < 0])
+    return (1 + reward) * arithmetic.mean_or_nan(pnl > 0) - 1
 
 
 def _minutes(source: Source) -> Floats:
@@ -235,7 +236,7 @@ def _minutes(source: Source) -> Floats:
 
 def avg_trade_duration_minutes(source: Source) -> float:
     """Mean of exit_time - entry_time over closed trades, minutes; NaN without trades."""
-    return kpi_math.mean_or_nan(_minutes(source))
+    return arithmetic.mean_or_nan(_minutes(source))
 
 
 def median_trade_duration_minutes(source: Source) -> float:
@@ -256,7 +257,7 @@ def exposure_time(source: Source) -> float:
     first, last = int(np.min(entry)), int(out[-1])
     if log.equity is not None and len(log.equity["time"]):
         first, last = min(first, int(log.equity["time"][0])), max(last, int(log.equity["time"][-1]))
-    return kpi_math.ratio_or_nan(kpi_math.covered_time(entry, out), last - first)
+    return arithmetic.ratio_or_nan(arithmetic.covered_time(entry, out), last - first)
 
 
 # Costs.
@@ -270,7 +271,7 @@ def trade_volume(source: Source) -> float:
 
 def return_over_trade_bps(source: Source) -> float:
     """Net profit / notional traded (both legs), bps; NaN without trades."""
-    return kpi_math.ratio_or_nan(net_profit(source) / BPS, trade_volume(source))
+    return arithmetic.ratio_or_nan(net_profit(source) / BPS, trade_volume(source))
 
 
 def fees_paid(source: Source) -> float:
@@ -296,7 +297,7 @@ def maker_share(source: Source) -> float:
     names = ("qty", "entry_price", "exit_price", "entry_liquidity", "exit_liquidity")
     qty, entry, out, entry_as, exit_as = _trades(source, *names)
     made = float(np.sum(qty * (entry * (entry_as == "maker") + out * (exit_as == "maker"))))
-    return kpi_math.ratio_or_nan(made, trade_volume(source))
+    return arithmetic.ratio_or_nan(made, trade_volume(source))
 
 
 # Orders.
@@ -322,7 +323,7 @@ def _order_signs(sides: Any, where: str) -> Floats:
 
 
 def implementation_shortfall(source: Source) -> Shortfall:
-    """What execution cost against the prices of the decisions, by parts; see `kpi_math.shortfall`.
+    """What execution cost against the prices of the decisions, by parts; see `utils.figures.shortfall`.
 
     Entry and exit orders alike, from orders.csv only: all NaN where it, or a column it needs, is not there.
     Rejected orders never reached the market and are left out.
@@ -330,10 +331,10 @@ def implementation_shortfall(source: Source) -> Shortfall:
     log = read_log(source)
     orders = _market_orders(log, *SHORTFALL_COLUMNS)
     if orders is None:
-        return kpi_math.NO_SHORTFALL
+        return NO_SHORTFALL
     side = _order_signs(orders.pop("side"), log.where)
     del orders["status"]
-    return kpi_math.shortfall(side, **orders)
+    return shortfall(side, **orders)
 
 
 def implementation_shortfall_bps(source: Source) -> float:
@@ -347,7 +348,7 @@ def fill_rate(source: Source, *, kind: str | None = None) -> float:
     `kind` looks at one kind only: MARKET, LIMIT, POST_ONLY or STOP_MARKET.
     """
     orders = _market_orders(read_log(source), "filled_qty", kind=kind)
-    return math.nan if orders is None else kpi_math.mean_or_nan(orders["filled_qty"] > 0)
+    return math.nan if orders is None else arithmetic.mean_or_nan(orders["filled_qty"] > 0)
 
 
 def full_fill_rate(source: Source, *, kind: str | None = None) -> float:
@@ -355,7 +356,7 @@ def full_fill_rate(source: Source, *, kind: str | None = None) -> float:
     orders = _market_orders(read_log(source), "qty", "filled_qty", kind=kind)
     if orders is None:
         return math.nan
-    return kpi_math.mean_or_nan(orders["filled_qty"] >= orders["qty"] * (1 - kpi_math.QTY_NOISE))
+    return arithmetic.mean_or_nan(orders["filled_qty"] >= orders["qty"] * (1 - arithmetic.QTY_NOISE))
 
 
 def fill_rate_by_quantity(source: Source, *, kind: str | None = None) -> float:
@@ -367,7 +368,7 @@ def fill_rate_by_quantity(source: Source, *, kind: str | None = None) -> float:
     if orders is None:
         return math.nan
     price = orders["decision_price"]
-    return kpi_math.ratio_or_nan(float(np.sum(orders["filled_qty"] * price)), float(np.sum(orders["qty"] * price)))
+    return arithmetic.ratio_or_nan(float(np.sum(orders["filled_qty"] * price)), float(np.sum(orders["qty"] * price)))
 
 
 def reject_rate(source: Source) -> float:
@@ -375,7 +376,7 @@ def reject_rate(source: Source) -> float:
     log = read_log(source)
     if log.orders is None or "status" not in log.orders:
         return math.nan
-    return kpi_math.mean_or_nan(log.orders["status"] == "REJECTED")
+    return arithmetic.mean_or_nan(log.orders["status"] == "REJECTED")
 
 
 #: Every figure of a run that is one number, in the order in which it is shown; a new one takes one line here.

@@ -279,6 +279,7 @@ ORDER = layout_of(OrderRow)
 DECISION = layout_of(DecisionRow)
 EQUITY = layout_of(EquityRow)
 
+# Units of time and of prices, for everybody.
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000 * NS_PER_MS
 NS_PER_MINUTE = 60 * NS_PER_S

@@ -7,15 +7,16 @@ quote. None = not known here, NaN = not computable.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias, TypedDict, Unpack
+from typing import Annotated, Any, TypeAlias, TypedDict, Unpack, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from utils import kpis
-from utils.figures import arithmetic as kpi_math
+from utils.figures import arithmetic
 from utils.figures.arithmetic import Floats
 from utils.records.reader import Log, Source, column, equity_curve, iso_time, read_log
 from utils.rows import BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
@@ -24,36 +25,118 @@ Value: TypeAlias = float | int | str | None
 
 
 class Given(TypedDict, total=False):
-    """What only the caller knows; shown as it is, under the name that `GIVEN_ROWS` gives it."""
+    """What only the caller knows; shown as it is, in the row that each names."""
 
-    trading_mode: str | None
-    bars: int | None
-    max_open_trades: int | None
-    rejected_entry_signals: int | None
-    canceled_trade_entries: int | None
-    canceled_entry_orders: int | None
-    replaced_entry_orders: int | None
-    break_even_win_rate: float | None
-    pbo: float | None
-    data_gaps: int | str | None
-    assumptions: str | None
-    decision_hash: str | None
+    trading_mode: Annotated[str | None, "Trading Mode"]
+    bars: Annotated[int | None, "Bars"]
+    max_open_trades: Annotated[int | None, "Max open trades"]
+    rejected_entry_signals: Annotated[int | None, "Rejected Entry signals"]
+    canceled_trade_entries: Annotated[int | None, "Canceled Trade Entries"]
+    canceled_entry_orders: Annotated[int | None, "Canceled Entry Orders"]
+    replaced_entry_orders: Annotated[int | None, "Replaced Entry Orders"]
+    break_even_win_rate: Annotated[float | None, "Break-even win rate"]
+    pbo: Annotated[float | None, "PBO"]
+    data_gaps: Annotated[int | str | None, "Data gaps"]
+    assumptions: Annotated[str | None, "Assumptions profile"]
+    decision_hash: Annotated[str | None, "Decision-log sha256"]
 
 
-GIVEN_ROWS = {
-    "trading_mode": "Trading Mode",
-    "bars": "Bars",
-    "max_open_trades": "Max open trades",
-    "rejected_entry_signals": "Rejected Entry signals",
-    "canceled_trade_entries": "Canceled Trade Entries",
-    "canceled_entry_orders": "Canceled Entry Orders",
-    "replaced_entry_orders": "Replaced Entry Orders",
-    "break_even_win_rate": "Break-even win rate",
-    "pbo": "PBO",
-    "data_gaps": "Data gaps",
-    "assumptions": "Assumptions profile",
-    "decision_hash": "Decision-log sha256",
+#: The row of each keyword of `Given`.
+GIVEN_ROWS = {name: hint.__metadata__[0] for name, hint in get_type_hints(Given, include_extras=True).items()}
+
+#: How the value of a row is to be read: as it is; times 100 it is percent; it is in percent; it is a time.
+PLAIN, FRACTION, PERCENT, TIME = "plain", "fraction", "percent", "time"
+
+#: Every row of the summary, by section, in the order in which they are shown.
+SECTIONS: Mapping[str, Mapping[str, str]] = {
+    "Run": {
+        "Backtesting from": TIME,
+        "Backtesting to": TIME,
+        "Trading Mode": PLAIN,
+        "Bars": PLAIN,
+        "Data gaps": PLAIN,
+        "Assumptions profile": PLAIN,
+    },
+    "Account": {
+        "Starting balance": PLAIN,
+        "Final balance": PLAIN,
+        "Absolute profit": PLAIN,
+        "Total profit %": PERCENT,
+        "CAGR %": PERCENT,
+        "Min balance": PLAIN,
+        "Max balance": PLAIN,
+        "Market change": PERCENT,
+    },
+    "Risk": {
+        "Max % of account underwater": PERCENT,
+        "Absolute Drawdown (Account)": PERCENT,
+        "Drawdown": PLAIN,
+        "Drawdown high": PLAIN,
+        "Drawdown low": PLAIN,
+        "Drawdown Start": TIME,
+        "Drawdown End": TIME,
+        "Sharpe": PLAIN,
+        "Sharpe days": PLAIN,
+        "Sortino": PLAIN,
+        "Calmar": PLAIN,
+        "PSR": FRACTION,
+        "DSR": FRACTION,
+        "Trials": PLAIN,
+        "PBO": PLAIN,
+    },
+    "Sides and pairs": {
+        "Long / Short": PLAIN,
+        "Total profit Long %": PERCENT,
+        "Total profit Short %": PERCENT,
+        "Absolute profit Long": PLAIN,
+        "Absolute profit Short": PLAIN,
+        "Best Pair": PLAIN,
+        "Worst Pair": PLAIN,
+    },
+    "Trades": {
+        "Total/Daily Avg Trades": PLAIN,
+        "Win rate": FRACTION,
+        "Win rate 95 % from": FRACTION,
+        "Win rate 95 % to": FRACTION,
+        "Break-even win rate": FRACTION,
+        "Profit factor": PLAIN,
+        "Expectancy (Ratio)": PLAIN,
+        "Expectancy bps": PLAIN,
+        "ReturnOverTrade bps": PLAIN,
+        "Best Trade": PLAIN,
+        "Worst Trade": PLAIN,
+        "Best day": PLAIN,
+        "Worst day": PLAIN,
+        "Days win/draw/lose": PLAIN,
+        "Avg. Duration Winners": PLAIN,
+        "Avg. Duration Loser": PLAIN,
+        "Max Consecutive Wins / Loss": PLAIN,
+        "Avg. stake amount": PLAIN,
+        "Total trade volume": PLAIN,
+        "Exposure time": FRACTION,
+        "Max open trades": PLAIN,
+    },
+    "Costs": {
+        "Fees paid": PLAIN,
+        "Funding paid": PLAIN,
+        "Spread+slippage cost": PLAIN,
+        "IS bps": PLAIN,
+        "Maker %": PERCENT,
+    },
+    "Orders": {
+        "Fill rate": FRACTION,
+        "Fill rate by quantity": FRACTION,
+        "Reject rate": FRACTION,
+        "Rejected Entry signals": PLAIN,
+        "Entry/Exit Timeouts": PLAIN,
+        "Canceled Trade Entries": PLAIN,
+        "Canceled Entry Orders": PLAIN,
+        "Replaced Entry Orders": PLAIN,
+    },
+    "Record": {"Decision-log sha256": PLAIN},
 }
+#: Every row, and how it is to be read.
+SUMMARY_ROWS = {row: kind for rows in SECTIONS.values() for row, kind in rows.items()}
 
 
 def summarise(
@@ -67,7 +150,7 @@ def summarise(
     trial_variance: float = math.nan,
     **given: Unpack[Given],
 ) -> dict[str, Value]:
-    """All summary metrics of a run in the order in which they are printed.
+    """All summary metrics of a run in the order of `SECTIONS`.
 
     Args:
         source: `Log`, path of trades.csv, or frame of trades.
@@ -99,81 +182,6 @@ def summarise(
     return {row: known[row] for row in SUMMARY_ROWS}
 
 
-SUMMARY_ROWS = (
-    "Backtesting from",
-    "Backtesting to",
-    "Trading Mode",
-    "Bars",
-    "Max open trades",
-    "Total/Daily Avg Trades",
-    "Starting balance",
-    "Final balance",
-    "Absolute profit",
-    "Total profit %",
-    "CAGR %",
-    "Sortino",
-    "Sharpe",
-    "Sharpe days",
-    "Calmar",
-    "PSR",
-    "DSR",
-    "Trials",
-    "PBO",
-    "Profit factor",
-    "Expectancy (Ratio)",
-    "Expectancy bps",
-    "ReturnOverTrade bps",
-    "Win rate",
-    "Win rate 95 % from",
-    "Win rate 95 % to",
-    "Break-even win rate",
-    "Avg. stake amount",
-    "Total trade volume",
-    "Exposure time",
-    "Long / Short",
-    "Total profit Long %",
-    "Total profit Short %",
-    "Absolute profit Long",
-    "Absolute profit Short",
-    "Best Pair",
-    "Worst Pair",
-    "Best Trade",
-    "Worst Trade",
-    "Best day",
-    "Worst day",
-    "Days win/draw/lose",
-    "Avg. Duration Winners",
-    "Avg. Duration Loser",
-    "Max Consecutive Wins / Loss",
-    "Rejected Entry signals",
-    "Entry/Exit Timeouts",
-    "Canceled Trade Entries",
-    "Canceled Entry Orders",
-    "Replaced Entry Orders",
-    "Fees paid",
-    "Funding paid",
-    "Spread+slippage cost",
-    "IS bps",
-    "Maker %",
-    "Fill rate",
-    "Fill rate by quantity",
-    "Reject rate",
-    "Min balance",
-    "Max balance",
-    "Max % of account underwater",
-    "Absolute Drawdown (Account)",
-    "Drawdown",
-    "Drawdown high",
-    "Drawdown low",
-    "Drawdown Start",
-    "Drawdown End",
-    "Market change",
-    "Data gaps",
-    "Assumptions profile",
-    "Decision-log sha256",
-)
-
-
 def _slashed(*parts: Value) -> str | None:
     if all(part is None for part in parts):
         return None
@@ -190,7 +198,7 @@ def _account(log: Log) -> dict[str, Value]:
         "Starting balance": initial,
         "Final balance": final,
         "Absolute profit": kpis.net_profit(log),
-        "Total profit %": 100 * kpi_math.ratio_or_nan(final - initial, initial),
+        "Total profit %": 100 * arithmetic.ratio_or_nan(final - initial, initial),
         "CAGR %": 100 * kpis.cagr(log),
         "Sortino": kpis.sortino_ratio(log),
         "Sharpe": kpis.sharpe_ratio(log),
@@ -217,8 +225,8 @@ def _sides(log: Log) -> dict[str, Value]:
     longs = int(np.count_nonzero(is_long))
     return {
         "Long / Short": f"{longs} / {len(pnl) - longs}",
-        "Total profit Long %": 100 * kpi_math.ratio_or_nan(long, log.initial_capital),
-        "Total profit Short %": 100 * kpi_math.ratio_or_nan(short, log.initial_capital),
+        "Total profit Long %": 100 * arithmetic.ratio_or_nan(long, log.initial_capital),
+        "Total profit Short %": 100 * arithmetic.ratio_or_nan(short, log.initial_capital),
         "Absolute profit Long": long,
         "Absolute profit Short": short,
     }
@@ -230,7 +238,7 @@ def _extremes(log: Log) -> dict[str, Value]:
     symbol, pnl = (column(log.trades, name, log.where) for name in ("symbol", "net_pnl"))
     if len(pnl) == 0:
         return dict.fromkeys(rows)
-    names, code = kpi_math.groups(symbol)
+    names, code = arithmetic.groups(symbol)
     of_pair = np.bincount(code, weights=pnl, minlength=len(names)) / log.initial_capital
     of_trade = _net_fraction(log)
     pairs = (f"{names[i]} {100 * of_pair[i]:.2f}%" for i in (np.argmax(of_pair), np.argmin(of_pair)))
@@ -249,9 +257,9 @@ def _days(log: Log) -> dict[str, Value]:
     out, pnl = (column(log.trades, name, log.where) for name in ("exit_time", "net_pnl"))
     if len(times) == 0:
         return {"Best day": None, "Worst day": None, "Days win/draw/lose": "0 / 0 / 0"}
-    first, last = kpi_math.day_span(times, start)
+    first, last = arithmetic.day_span(times, start)
     if len(out):
-        trade_first, trade_last = kpi_math.day_span(out)
+        trade_first, trade_last = arithmetic.day_span(out)
         first, last = min(first, trade_first), max(last, trade_last)
     by_day = np.bincount((out - 1) // NS_PER_DAY - first, weights=pnl, minlength=last - first + 1)
     return {
@@ -266,11 +274,11 @@ def _winners(log: Log) -> dict[str, Value]:
     entry, out, pnl, qty, price = (column(log.trades, name, log.where) for name in names)
     held = out - entry
     return {
-        "Avg. stake amount": kpi_math.mean_or_nan(qty * price),
+        "Avg. stake amount": arithmetic.mean_or_nan(qty * price),
         "Total trade volume": kpis.trade_volume(log),
         "Avg. Duration Winners": _clock(held[pnl > 0]),
         "Avg. Duration Loser": _clock(held[pnl < 0]),
-        "Max Consecutive Wins / Loss": _slashed(*kpi_math.longest_runs(pnl)),
+        "Max Consecutive Wins / Loss": _slashed(*arithmetic.longest_runs(pnl)),
     }
 
 
@@ -329,7 +337,7 @@ def exit_reasons(source: Source) -> tuple[ExitReason, ...]:
     log = read_log(source)
     names = ("exit_reason", "entry_time", "exit_time", "net_pnl")
     reason, entry, out, pnl = (column(log.trades, name, log.where) for name in names)
-    reasons, code = kpi_math.groups(reason)
+    reasons, code = arithmetic.groups(reason)
 
     def total(values: NDArray[Any]) -> Floats:
         return np.asarray(np.bincount(code, weights=values, minlength=len(reasons)), dtype=np.float64)

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.records.files import plain
-from utils.shell.cli import INTERRUPTED, Parser, amount, guarded, whole, with_hyphens
+from utils.shell.cli import INTERRUPTED, Parser, amount, command, whole
 from utils.shell.log import event, setup_logging
 from utils.shell.version import version
 
@@ -84,8 +85,7 @@ def main(arguments: Sequence[str] | None = None, *, real: bool = False) -> int:
         arguments: without the program's name; None takes the process's own.
         real: only real data will do (`python -m backtest.sim_loop`).
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: run(build_parser(real=real).parse_args(with_hyphens(arguments)), real=real), arguments)
+    return command(partial(build_parser, real=real), partial(run, real=real))(arguments)
 
 
 def run(flags: argparse.Namespace, *, real: bool) -> int:

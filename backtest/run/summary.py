@@ -18,7 +18,7 @@ from backtest.run.report import break_even_table
 from backtest.run.result import SimulationResult
 from utils.kpis import Log
 from utils.records.files import TABLES
-from utils.summary import exit_reasons
+from utils.summary import FRACTION, PERCENT, SECTIONS, SUMMARY_ROWS, TIME, exit_reasons
 
 #: Width of the summary where there is no terminal to ask, and the most it takes of a wide one.
 WIDTH = 100
@@ -27,107 +27,8 @@ TWO_COLUMNS = 76
 #: Days and trades below which annualised numbers and rates are noise.
 FEW_DAYS, FEW_TRADES = 30, 100
 
-#: Where each row of SUMMARY METRICS stands: two columns of sections.
-COLUMNS: tuple[Mapping[str, tuple[str, ...]], ...] = (
-    {
-        "Run": ("Backtesting from", "Backtesting to", "Trading Mode", "Bars", "Data gaps", "Assumptions profile"),
-        "Account": (
-            "Starting balance",
-            "Final balance",
-            "Absolute profit",
-            "Total profit %",
-            "CAGR %",
-            "Min balance",
-            "Max balance",
-            "Market change",
-        ),
-        "Risk": (
-            "Max % of account underwater",
-            "Absolute Drawdown (Account)",
-            "Drawdown",
-            "Drawdown high",
-            "Drawdown low",
-            "Drawdown Start",
-            "Drawdown End",
-            "Sharpe",
-            "Sharpe days",
-            "Sortino",
-            "Calmar",
-            "PSR",
-            "DSR",
-            "Trials",
-            "PBO",
-        ),
-        "Sides and pairs": (
-            "Long / Short",
-            "Total profit Long %",
-            "Total profit Short %",
-            "Absolute profit Long",
-            "Absolute profit Short",
-            "Best Pair",
-            "Worst Pair",
-        ),
-    },
-    {
-        "Trades": (
-            "Total/Daily Avg Trades",
-            "Win rate",
-            "Win rate 95 % from",
-            "Win rate 95 % to",
-            "Break-even win rate",
-            "Profit factor",
-            "Expectancy (Ratio)",
-            "Expectancy bps",
-            "ReturnOverTrade bps",
-            "Best Trade",
-            "Worst Trade",
-            "Best day",
-            "Worst day",
-            "Days win/draw/lose",
-            "Avg. Duration Winners",
-            "Avg. Duration Loser",
-            "Max Consecutive Wins / Loss",
-            "Avg. stake amount",
-            "Total trade volume",
-            "Exposure time",
-            "Max open trades",
-        ),
-        "Costs": ("Fees paid", "Funding paid", "Spread+slippage cost", "IS bps", "Maker %"),
-        "Orders": (
-            "Fill rate",
-            "Fill rate by quantity",
-            "Reject rate",
-            "Rejected Entry signals",
-            "Entry/Exit Timeouts",
-            "Canceled Trade Entries",
-            "Canceled Entry Orders",
-            "Replaced Entry Orders",
-        ),
-    },
-)
-FRACTIONS = {
-    "Win rate",
-    "Win rate 95 % from",
-    "Win rate 95 % to",
-    "Break-even win rate",
-    "Exposure time",
-    "Fill rate",
-    "Fill rate by quantity",
-    "Reject rate",
-    "PSR",
-    "DSR",
-}
-PERCENTS = {
-    "Total profit %",
-    "CAGR %",
-    "Total profit Long %",
-    "Total profit Short %",
-    "Max % of account underwater",
-    "Absolute Drawdown (Account)",
-    "Maker %",
-    "Market change",
-}
-TIMES = {"Backtesting from", "Backtesting to", "Drawdown Start", "Drawdown End"}
+#: Where the sections of SUMMARY METRICS stand: two columns.
+COLUMNS = (("Run", "Account", "Risk", "Sides and pairs"), ("Trades", "Costs", "Orders"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +65,14 @@ class Metrics:
         grid.add_row(*(self.column(sections, (width - 4) // 2) for sections in COLUMNS))
         yield grid
 
-    def column(self, sections: Mapping[str, Sequence[str]], width: int) -> Text:
+    def column(self, sections: Sequence[str], width: int) -> Text:
         """Sections below each other, each line `width` characters wide."""
         lines: list[Text] = []
-        for title, names in sections.items():
+        for title in sections:
             if lines:
                 lines.append(Text())
             lines.append(Text(f"{title} ".ljust(width, "·"), style="dim"))
-            for name in names:
+            for name in SECTIONS[title]:
                 value = number(name, self.metrics[name])
                 style = "red" if name in {"Absolute profit", "Total profit %"} and value.startswith("-") else ""
                 gap = " " * max(1, width - len(name) - len(value))
@@ -183,11 +84,12 @@ def number(name: str, value: Any) -> str:
     """A metric as a person reads it; `-` where there is nothing to tell."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
-    if name in TIMES:
+    kind = SUMMARY_ROWS[name]
+    if kind == TIME:
         return str(value)[:16].replace("T", " ")
     if isinstance(value, float):
-        if name in FRACTIONS | PERCENTS:
-            return f"{100 * value if name in FRACTIONS else value:,.2f} %"
+        if kind in {FRACTION, PERCENT}:
+            return f"{100 * value if kind == FRACTION else value:,.2f} %"
         return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 

@@ -6,9 +6,9 @@ import math
 from typing import Protocol
 
 from utils.compiled import compiled
-from utils.rows import NS_PER_MINUTE, NS_PER_MS, BarRow, layout_of
+from utils.rows import NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, BarRow, layout_of
 
-MINUTES_PER_DAY = 1440
+MINUTES_PER_DAY = NS_PER_DAY // NS_PER_MINUTE
 NAN = math.nan
 TO_BPS = 1e4
 #: Largest z for which five terms of the artanh series are exact: prices about 4 % apart.

@@ -275,7 +275,7 @@ def test_ctrl_c_between_chunks_leaves_no_trace(mock_file, place):
 
 def test_ctrl_c_before_the_program_is_loaded_is_130_too(place):
     shutil.copy(ROOT / "run_simulation.py", place)
-    (place / "backtest").mkdir()
+    (place / "backtest" / "run").mkdir(parents=True)
     (place / "backtest" / "run" / "cli.py").write_text("raise KeyboardInterrupt")
     ran = subprocess.run([sys.executable, place / "run_simulation.py"], capture_output=True, check=False)
     assert (130, b"", b"") == (ran.returncode, ran.stdout, ran.stderr)

@@ -1,12 +1,21 @@
-"""What tests of settings share."""
+"""What tests of the ground share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from utils.config import Loaded, load_settings
+from utils.records import reader
+
+
+@pytest.fixture(autouse=True)
+def forget_what_was_warned() -> Iterator[None]:
+    reader._warn_once.cache_clear()
+    yield
+    reader._warn_once.cache_clear()
 
 
 @pytest.fixture

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from utils.errors import ConfigError
-
-_MINUTE = 60 * 1_000_000_000
-_HOUR = 60 * _MINUTE
-_DAY = 24 * _HOUR
+from utils.rows import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
 
 #: Length in nanoseconds of every known timeframe, shortest first.
 TIMEFRAMES = {
-    "1m": _MINUTE,
-    "3m": 3 * _MINUTE,
-    "5m": 5 * _MINUTE,
-    "15m": 15 * _MINUTE,
-    "30m": 30 * _MINUTE,
-    "1h": _HOUR,
-    "2h": 2 * _HOUR,
-    "4h": 4 * _HOUR,
-    "6h": 6 * _HOUR,
-    "8h": 8 * _HOUR,
-    "12h": 12 * _HOUR,
-    "1d": _DAY,
-    "1w": 7 * _DAY,
+    "1m": NS_PER_MINUTE,
+    "3m": 3 * NS_PER_MINUTE,
+    "5m": 5 * NS_PER_MINUTE,
+    "15m": 15 * NS_PER_MINUTE,
+    "30m": 30 * NS_PER_MINUTE,
+    "1h": NS_PER_HOUR,
+    "2h": 2 * NS_PER_HOUR,
+    "4h": 4 * NS_PER_HOUR,
+    "6h": 6 * NS_PER_HOUR,
+    "8h": 8 * NS_PER_HOUR,
+    "12h": 12 * NS_PER_HOUR,
+    "1d": NS_PER_DAY,
+    "1w": 7 * NS_PER_DAY,
 }
 #: Weeks begin on Monday, all others at midnight UTC; the first Monday was 1970-01-05, ns.
-MONDAY = 4 * _DAY
+MONDAY = 4 * NS_PER_DAY
 #: The known names as one phrase, for messages.
 KNOWN = ", ".join(TIMEFRAMES)
 

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
 
@@ -57,6 +57,29 @@ def with_hyphens(arguments: Sequence[str]) -> list[str]:
         if argument == "" or (argument.endswith("=") and argument.startswith("--")):
             raise ConfigError("a flag was given an empty value; give it one or leave the flag out")
     return spelled
+
+
+class Main(Protocol):
+    """A command line: arguments in, without the program's name (None = the process's own), exit code out."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int:
+        """Run it."""
+        ...
+
+
+def command(build_parser: Callable[[], Parser], run: Callable[[argparse.Namespace], int]) -> Main:
+    """The `main` of a command line; its exit code: 0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C.
+
+    Args:
+        build_parser: its flags.
+        run: does what they say; may raise.
+    """
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        words = sys.argv[1:] if arguments is None else arguments
+        return guarded(lambda: run(build_parser().parse_args(with_hyphens(words))), words)
+
+    return main
 
 
 def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -9,8 +11,9 @@ from pydantic import ValidationError
 from tests.places import DATA
 from tests.settings import refusal
 from utils.errors import ConfigError
+from utils.market.timeframes import TIMEFRAMES
 from utils.settings.keys import section_model
-from utils.settings.tree import SAME_VENUE, VENUES, Settings
+from utils.settings.tree import SAME_VENUE, VENUES, Settings, Timeframe
 
 CANDLES = DATA / "ohlcv"
 
@@ -107,3 +110,7 @@ def test_settings_are_frozen_and_closed():
     with pytest.raises(ValidationError):
         Settings(nothing=1)
     assert section_model("instruments") is None
+
+
+def test_settings_know_the_timeframes_that_the_market_knows():
+    assert tuple(TIMEFRAMES) == get_args(Timeframe)

@@ -1,0 +1,144 @@
+"""The arithmetic of performance: golden values, days, and where a figure is undefined."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.runs import (
+    DAY,
+    MINUTE,
+    START,
+)
+from utils.figures import arithmetic
+
+
+def test_probabilistic_sharpe_of_bailey_and_lopez_de_prado() -> None:
+    assert arithmetic.probabilistic_sharpe(0.458, 24, -2.448, 10.164) == pytest.approx(0.9134, abs=1e-4)
+
+
+def test_deflated_sharpe_of_bailey_and_lopez_de_prado() -> None:
+    daily, variance = 2.5 / math.sqrt(250), 0.5 / 250
+    assert arithmetic.expected_max_sharpe(100, variance) == pytest.approx(0.1132, abs=1e-4)
+    assert arithmetic.deflated_sharpe(daily, 1250, -3, 10, 100, variance) == pytest.approx(0.9004, abs=1e-4)
+    assert arithmetic.deflated_sharpe(daily, 1250, -3, 10, 46, variance) == pytest.approx(0.9505, abs=1e-4)
+
+
+def test_minimum_track_record_is_where_the_probabilistic_sharpe_reaches_the_confidence() -> None:
+    n = arithmetic.min_track_record(0.458, -2.448, 10.164, 0.1, 0.95)
+    assert arithmetic.probabilistic_sharpe(0.458, math.floor(n), -2.448, 10.164, 0.1) < 0.95
+    assert arithmetic.probabilistic_sharpe(0.458, math.ceil(n), -2.448, 10.164, 0.1) > 0.95
+    assert arithmetic.min_track_record(0.1, 0, 3, 0.1) == math.inf
+    assert math.isnan(arithmetic.min_track_record(math.nan, 0, 3))
+
+
+def test_wilson_lower_bound_of_58_of_100_one_sided() -> None:
+    low, high = arithmetic.wilson_interval(58, 100, 0.90)
+    assert low == pytest.approx(0.498, abs=5e-4)
+    assert low < 0.58 < high
+
+
+# days
+
+
+def test_days_without_rows_return_nothing() -> None:
+    times = START + DAY * np.array([1, 4])
+    assert arithmetic.daily_returns(times, np.array([110.0, 99.0]), 100.0) == pytest.approx([0.1, 0.0, 0.0, -0.1])
+
+
+def test_the_last_partial_day_counts() -> None:
+    times = START + np.array([DAY, DAY + MINUTE])
+    assert arithmetic.daily_returns(times, np.array([110.0, 121.0]), 100.0) == pytest.approx([0.1, 0.1])
+
+
+def test_a_close_at_midnight_belongs_to_the_day_that_ends() -> None:
+    times = START + np.array([MINUTE, DAY])
+    assert arithmetic.daily_returns(times, np.array([110.0, 120.0]), 100.0) == pytest.approx([0.2])
+
+
+def test_of_equal_times_the_last_row_holds() -> None:
+    times = START + np.array([MINUTE, MINUTE, MINUTE])
+    assert arithmetic.daily_returns(times, np.array([110.0, 120.0, 130.0]), 100.0) == pytest.approx([0.3])
+
+
+def test_a_start_on_an_earlier_day_adds_quiet_days() -> None:
+    times = np.array([START + 2 * DAY + MINUTE])
+    assert arithmetic.daily_returns(times, np.array([110.0]), 100.0, START) == pytest.approx([0.0, 0.0, 0.1])
+
+
+def test_a_day_that_begins_with_nothing_has_no_return() -> None:
+    returns = arithmetic.daily_returns(START + DAY * np.array([1, 2]), np.array([0.0, 5.0]), 100.0)
+    assert returns[0] == -1
+    assert math.isnan(returns[1])
+    assert math.isnan(arithmetic.sharpe(returns))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9 * DAY), st.floats(50, 150)), min_size=1, max_size=40),
+)
+def test_returns_agree_with_pandas(rows: list[tuple[int, float]]) -> None:
+    rows.sort(key=lambda row: row[0])
+    times = START + np.array([t for t, _ in rows])
+    equity = np.array([e for _, e in rows])
+    daily = pd.Series(equity, pd.to_datetime(times)).resample("D", closed="right").last().ffill()
+    expected = pd.concat([pd.Series([100.0]), daily]).pct_change().to_numpy()[1:]
+    assert expected == pytest.approx(arithmetic.daily_returns(times, equity, 100.0), abs=1e-12)
+
+
+# edges
+
+
+def test_no_spread_or_one_day_has_no_sharpe() -> None:
+    assert math.isnan(arithmetic.sharpe(np.zeros(30)))
+    assert math.isnan(arithmetic.sharpe(np.full(30, 0.01)))
+    assert math.isnan(arithmetic.sharpe(np.array([0.01])))
+    assert math.isnan(arithmetic.sharpe(np.empty(0)))
+
+
+def test_sortino_without_a_losing_day_is_undefined() -> None:
+    assert math.isnan(arithmetic.sortino(np.array([0.01, 0.02])))
+
+
+def test_growth_explodes_to_infinity_and_ruin_is_minus_one() -> None:
+    assert arithmetic.annual_growth(np.array([1e5])) == math.inf
+    assert arithmetic.annual_growth(np.array([-1.0])) == -1
+    assert math.isnan(arithmetic.annual_growth(np.empty(0)))
+
+
+def test_profit_factor_without_losses_is_infinite_and_without_trades_undefined() -> None:
+    assert arithmetic.profit_over_loss(np.array([1.0, 0.0])) == math.inf
+    assert math.isnan(arithmetic.profit_over_loss(np.array([0.0])))
+
+
+def test_break_even_trades_are_neither_wins_nor_losses() -> None:
+    assert arithmetic.win_share(np.array([1.0, 0.0, 0.0, -1.0, 2.0])) == 2 / 3
+    assert math.isnan(arithmetic.win_share(np.array([0.0])))
+    assert all(math.isnan(bound) for bound in arithmetic.wilson_interval(0, 0))
+
+
+def test_the_drawdown_counts_from_the_initial_capital() -> None:
+    fall = arithmetic.drawdown(START + MINUTE * np.arange(3), np.array([80.0, 90.0, 120.0]), 100.0)
+    assert fall == arithmetic.Drawdown(pytest.approx(-0.2), 20.0, 0.2, 0.0, -20.0, START, START)
+
+
+def test_deepest_relative_and_deepest_absolute_fall_are_told_apart() -> None:
+    equity = np.array([100.0, 50, 1000, 900])
+    fall = arithmetic.drawdown(START + MINUTE * np.arange(4), equity, 100.0)
+    assert fall.max_fraction == -0.5
+    assert (fall.absolute, fall.account, fall.high, fall.low) == (100.0, 0.1, 900.0, 800.0)
+    assert (fall.start_ns, fall.end_ns) == (START + 2 * MINUTE, START + 3 * MINUTE)
+
+
+def test_runs_of_wins_and_losses_end_at_a_draw() -> None:
+    assert arithmetic.longest_runs(np.array([1, 1, 0, 1, -1, -1, -1, 2])) == (2, 3)
+    assert arithmetic.longest_runs(np.empty(0)) == (0, 0)
+
+
+def test_overlapping_positions_cover_time_once() -> None:
+    starts, ends = np.array([0, 5, 2, 30]), np.array([10, 8, 12, 31])
+    assert arithmetic.covered_time(starts, ends) == 13

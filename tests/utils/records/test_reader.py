@@ -1,0 +1,187 @@
+"""A run read from its files, a frame or arrays, and one sentence for each file that is none."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.places import ROOT
+from tests.runs import (
+    ORDERS,
+    text,
+    write_run,
+    write_trades,
+)
+from utils import kpis
+from utils.errors import DataError
+from utils.records import schema
+from utils.records.reader import RealisedEquityWarning, read_log
+
+
+def test_without_equity_a_path_warns_once(tmp_path: Path) -> None:
+    path = write_trades(tmp_path)
+    with pytest.warns(RealisedEquityWarning, match="realised daily equity") as seen:
+        [kpi(path) for kpi in (kpis.sharpe_ratio, kpis.sharpe_ratio, kpis.max_drawdown, kpis.win_rate)]
+    assert len(seen) == 1
+    assert Path(seen[0].filename) != ROOT / "utils" / "records" / "reader.py"
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.warns(RealisedEquityWarning):
+        kpis.sharpe_ratio(write_trades(other))
+
+
+def test_figures_of_trades_do_not_warn(tmp_path: Path) -> None:
+    path = write_trades(tmp_path)
+    with warnings.catch_warnings(action="error"):
+        assert kpis.win_rate(path) == 0.5
+        assert kpis.avg_trade_duration_minutes(path) == 10
+        assert math.isnan(kpis.implementation_shortfall_bps(path))
+
+
+def test_realised_equity_runs_from_first_entry_to_last_exit(tmp_path: Path) -> None:
+    with pytest.warns(RealisedEquityWarning):
+        returns = kpis.daily_returns(write_trades(tmp_path))
+    assert returns == pytest.approx([37 / 10_000, -11 / 10_037])
+
+
+def test_initial_capital_comes_from_the_run_then_equity_then_the_keyword_then_the_first_trade(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    assert read_log(path, 5.0).initial_capital == 10_000
+    (tmp_path / "run.json").unlink()
+    assert read_log(path, 5.0).initial_capital == 10_000
+    (tmp_path / "equity.csv").unlink()
+    assert read_log(path, 5.0).initial_capital == 5
+    assert read_log(path).initial_capital == 10_000
+
+
+def test_an_unknown_capital_is_asked_for(tmp_path: Path) -> None:
+    frame = pd.read_csv(write_trades(tmp_path)).drop(columns="equity_after")
+    with pytest.raises(DataError, match="pass initial_capital"):
+        kpis.sharpe_ratio(frame)
+    with pytest.warns(RealisedEquityWarning):
+        assert kpis.max_drawdown(frame, initial_capital=10_000) == pytest.approx(10_001 / 10_037 - 1)
+
+
+def test_siblings_belong_to_trades_csv_only(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    assert read_log(write_trades(tmp_path, name="some.csv")).equity is None
+
+
+def test_rows_are_put_in_order_of_exit_and_ties_stay_as_they_stood(tmp_path: Path) -> None:
+    frame = pd.read_csv(write_trades(tmp_path))
+    frame["exit_time"] = frame["exit_time"].iloc[-1]
+    frame.loc[5, "exit_time"] = "2024-01-01T00:10:00.000Z"
+    frame.loc[5, "entry_time"] = "2024-01-01T00:00:00.000Z"
+    assert read_log(frame).trades["net_pnl"].tolist() == [25.0, 30, -18, 25, -18, -18]
+
+
+def test_open_trades_are_left_out(tmp_path: Path) -> None:
+    frame = pd.read_csv(write_trades(tmp_path))
+    frame.loc[5, ["exit_time", "exit_price", "net_pnl"]] = None
+    assert kpis.trade_count(frame) == 5
+    frame.to_csv(tmp_path / "trades.csv", index=False)
+    assert kpis.trade_count(tmp_path / "trades.csv") == 5
+
+
+def test_extra_columns_and_an_empty_cell_are_fine(tmp_path: Path) -> None:
+    frame = pd.read_csv(write_trades(tmp_path))
+    frame["note"] = "x"
+    frame["stop_price"] = np.nan
+    frame.to_csv(tmp_path / "trades.csv", index=False)
+    assert kpis.net_profit(tmp_path / "trades.csv") == 26
+    assert math.isnan(kpis.expectancy_r(tmp_path / "trades.csv"))
+
+
+class TestBadInput:
+    def refusal(self, path: Path) -> str:
+        with pytest.raises(DataError) as error:
+            kpis.sharpe_ratio(path)
+        message = str(error.value)
+        assert "\n" not in message
+        return message
+
+    def test_a_missing_file(self, tmp_path: Path) -> None:
+        assert "No such file" in self.refusal(tmp_path / "trades.csv")
+
+    def test_a_directory(self, tmp_path: Path) -> None:
+        assert "cannot be read" in self.refusal(tmp_path)
+
+    def test_an_empty_file(self, tmp_path: Path) -> None:
+        (tmp_path / "trades.csv").write_text("")
+        assert "the file is empty" in self.refusal(tmp_path / "trades.csv")
+
+    def test_a_binary_file(self, tmp_path: Path) -> None:
+        (tmp_path / "trades.csv").write_bytes(b"\xff\xfe\x00\x9f" * 9)
+        assert "not a text file" in self.refusal(tmp_path / "trades.csv")
+
+    def test_another_kind_of_file(self, tmp_path: Path) -> None:
+        (tmp_path / "trades.csv").write_text(text(ORDERS, schema.ORDER_COLUMNS))
+        assert "expected the column 'entry_time', saw order_id, trade_id" in self.refusal(tmp_path / "trades.csv")
+
+    def test_a_word_where_a_number_belongs(self, tmp_path: Path) -> None:
+        path = write_trades(tmp_path)
+        path.write_text(path.read_text().replace(",-18.0,", ",much,", 1))
+        assert "line 3, column net_pnl: expected a number, saw 'much'" in self.refusal(path)
+
+    def test_a_local_time(self, tmp_path: Path) -> None:
+        path = write_trades(tmp_path)
+        path.write_text(path.read_text().replace("2024-01-01T08:10:00.000Z", "01.01.2024 08:10"))
+        assert "line 3, column exit_time: expected a UTC time such as" in self.refusal(path)
+
+    def test_a_cut_off_line(self, tmp_path: Path) -> None:
+        path = write_trades(tmp_path)
+        path.write_text(path.read_text()[:-60])
+        assert "line 7: expected 23 columns, saw" in self.refusal(path)
+
+    def test_a_closed_trade_without_a_result(self, tmp_path: Path) -> None:
+        path = write_trades(tmp_path)
+        path.write_text(path.read_text().replace(",25.0,", ",,", 1))
+        assert "trade 3, column net_pnl: expected an amount, saw nothing" in self.refusal(path)
+
+    def test_an_exit_before_its_entry(self, tmp_path: Path) -> None:
+        path = write_trades(tmp_path)
+        path.write_text(path.read_text().replace("2024-01-01T08:10:00.000Z", "2023-01-01T08:10:00.000Z"))
+        assert "trade 2, column exit_time: expected a time not before entry_time" in self.refusal(path)
+
+    def test_an_equity_row_without_a_value(self, tmp_path: Path) -> None:
+        path = write_run(tmp_path)
+        file = tmp_path / "equity.csv"
+        file.write_text(file.read_text().replace(",9990.0,", ",,"))
+        assert "equity.csv, row 2, column equity: expected a value" in self.refusal(path)
+
+    def test_a_newer_schema(self, tmp_path: Path) -> None:
+        path = write_run(tmp_path)
+        (tmp_path / "run.json").write_text('{"schema": 2}')
+        assert "its schema is 2, this program reads up to 1" in self.refusal(path)
+
+    @pytest.mark.parametrize(
+        "content", ["{", "[]", '{"schema": "new"}', '{"settings": {"x": {"initial_capital": []}}}']
+    )
+    def test_a_broken_record_of_the_run(self, tmp_path: Path, content: str) -> None:
+        path = write_run(tmp_path)
+        (tmp_path / "run.json").write_text(content)
+        assert "expected the record of a run as JSON" in self.refusal(path)
+
+    def test_a_number_instead_of_a_path(self) -> None:
+        with pytest.raises(DataError, match="got int"):
+            kpis.sharpe_ratio(3)
+
+    def test_a_frame_with_a_wrong_column(self, tmp_path: Path) -> None:
+        frame = pd.read_csv(write_trades(tmp_path))
+        with pytest.raises(DataError, match="expected the column 'net_pnl'"):
+            kpis.win_rate(frame.rename(columns={"net_pnl": "pnl"}))
+        with pytest.raises(DataError, match="column exit_time"):
+            kpis.win_rate(frame.assign(exit_time="soon"))
+        with pytest.raises(DataError, match="column qty"):
+            kpis.win_rate(frame.assign(qty="many"))
+
+    def test_a_column_that_only_one_figure_needs(self, tmp_path: Path) -> None:
+        frame = pd.read_csv(write_trades(tmp_path)).drop(columns="fees")
+        assert kpis.win_rate(frame) == 0.5
+        with pytest.raises(DataError, match="expected the column 'fees'"):
+            kpis.fees_paid(frame)

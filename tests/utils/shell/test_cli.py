@@ -1,0 +1,70 @@
+"""What every command line shares: spelling of flags, exit codes, one sentence for what went wrong."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from utils.errors import DataUnavailable
+from utils.shell.cli import Parser, amount, command, whole, with_hyphens
+
+
+def build_parser() -> Parser:
+    parser = Parser(prog="python -m somewhere", allow_abbrev=False)
+    parser.add_argument("--out-dir")
+    parser.add_argument("--steps", type=whole, default=0)
+    parser.add_argument("--hours", type=amount, default=0.0)
+    return parser
+
+
+def ending(error: BaseException):
+    def run(_):
+        raise error
+
+    return command(build_parser, run)
+
+
+def test_the_code_is_what_the_work_says_and_both_spellings_of_a_flag_are_right():
+    seen = []
+    main = command(build_parser, lambda flags: seen.append(flags.out_dir) or flags.steps)
+    assert [0, 7] == [main(["--out_dir", "x"]), main(["--out-dir=y", "--steps", "7"])]
+    assert ["x", "y"] == seen
+
+
+def test_without_arguments_the_process_tells_its_own(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["somewhere", "--steps", "3"])
+    assert command(build_parser, lambda flags: flags.steps)() == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out-dri", "x"], "error: unknown flag --out-dri; did you mean --out-dir?\n"),
+        (["--zzz"], "error: unknown flag --zzz; --help lists the flags\n"),
+        (["--steps", "x"], "error: --steps: expected a whole number, saw 'x'; --help lists the flags\n"),
+        (["--hours", "x"], "error: --hours: expected a number, saw 'x'; --help lists the flags\n"),
+        (["--out-dir="], "error: a flag was given an empty value; give it one or leave the flag out\n"),
+    ],
+)
+def test_a_wrong_flag_is_yours_and_one_sentence(capsys, arguments, said):
+    assert command(build_parser, lambda _: 0)(arguments) == 2
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataUnavailable("nobody answers"), 3, "error: nobody answers\n"),
+        (KeyboardInterrupt(), 130, "stopped by Ctrl-C; no file is half-written\n"),
+        (MemoryError(), 1, "error: the machine ran out of memory; use fewer bars with --steps\n"),
+        (KeyError("x"), 1, "error: a bug of ours: KeyError: 'x'; run again with -v and report it\n"),
+    ],
+)
+def test_what_went_wrong_has_its_exit_code_and_one_sentence(capsys, error, code, said):
+    assert ending(error)([]) == code
+    assert capsys.readouterr().err == said
+
+
+def test_only_flags_are_respelled():
+    assert ["--a-b=c_d", "e_f", "-g_h"] == with_hyphens(["--a_b=c_d", "e_f", "-g_h"])
