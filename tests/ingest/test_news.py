@@ -27,7 +27,7 @@ from ingest.news import (
     take_snapshot,
 )
 from ingest.web import Key, Service
-from tests.boxes import box_in_thread
+from tests.boxes import PATIENCE_S, box_in_thread
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataError, DataUnavailable, StorageError
@@ -291,7 +291,7 @@ def recording(folder, server, **more):
     return thread, stop, result
 
 
-def until(condition, longest_s=5.0):
+def until(condition, longest_s=PATIENCE_S):
     end = time.monotonic() + longest_s
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
