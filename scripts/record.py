@@ -1,9 +1,9 @@
 """Record what an exchange sends, as it sends it: `python scripts/record.py --exchange bybit --symbols BTCUSDT,ETHUSDT`.
 
 Files are `<market>_<symbols>_<UTC start>.jsonl.zst`; `python -m ingest.tape check FILE` says whether one is whole,
-`python -m ingest.tape bars FILE` makes candles of it. Ctrl-C ends the recording with its file whole; a crash or
-kill -9 costs at most its last second. `--news` keeps what headlines were visible when, beside the tapes. To record a
-loopback exchange, set the addresses that it prints.
+`python -m ingest.tape bars FILE` makes candles of it. Ctrl-C or SIGTERM ends the recording with its file whole;
+a crash or kill -9 costs at most its last second. `--news` keeps what headlines were visible when, beside the tapes. To
+record a loopback exchange, set the addresses that it prints.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -101,8 +100,6 @@ def run(flags: argparse.Namespace) -> int:
         for symbol in symbols
         for kind in flags.streams.split(",")
     ]
-    # an orderly end for whoever stops services by SIGTERM
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with headlines(flags, symbols, settings) if flags.news else contextlib.nullcontext(lambda: None) as watch:
         done = record(
             flags.exchange or settings.market.exchange,

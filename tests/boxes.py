@@ -107,7 +107,11 @@ def levels_of(book: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
     return tuple(tuple((float(level[0]), float(level[1])) for level in book[side]) for side in ("bids", "asks"))
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 5.0) -> None:
+#: What takes a blink takes at most so long on a machine as busy as may be, s; less than a test's limit.
+PATIENCE_S = 120.0
+
+
+async def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + timeout_s
     while not true():

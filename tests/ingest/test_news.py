@@ -10,7 +10,7 @@ from features.news_metrics import news_metrics
 from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
 from ingest.headlines.coingecko import fetch_global, fetch_prices
 from ingest.news import fetch_headlines, read_snapshots, record_news, take_snapshot
-from tests.boxes import box_in_thread
+from tests.boxes import PATIENCE_S, box_in_thread
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataUnavailable
@@ -204,7 +204,7 @@ def recording(folder, server, **more):
     return thread, stop, result
 
 
-def until(condition, longest_s=5.0):
+def until(condition, longest_s=PATIENCE_S):
     end = time.monotonic() + longest_s
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)

@@ -8,6 +8,7 @@ from ingest.prices import get_ohlcv
 from ingest.replay_server import Fault
 from ingest.rest.retry import Door
 from ingest.rest.venue import Venue, close_venues, instrument, venue
+from tests.boxes import PATIENCE_S
 from tests.ingest.rest.support import QUICK, VENUES, paths
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings
@@ -144,7 +145,7 @@ def test_a_ban_stops_at_once_and_says_until_when(anew, exchange, kind, status):
         with pytest.raises(DataUnavailable, match=rf"{exchange} futures: .*HTTP {status} .*; no request before 20.*Z"):
             ask(anew, exchange)
     assert 1 == len([request for request in anew.requests[seen:] if "kline" in request.path])
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 0.5 * PATIENCE_S
 
 
 def test_a_ban_of_one_exchange_is_not_the_others(anew):
@@ -166,9 +167,9 @@ def test_what_the_exchange_refuses_for_good_is_asked_once(box):
 
 def test_a_body_that_trickles_is_given_up_after_the_timeout(box):
     ask(box, "binance")  # only the faulty answer is to be slow
-    swift = QUICK.model_copy(update={"timeout_s": 0.5, "retries": 1})
-    box.inject(Fault("trickle", match="kline", seconds=0.05, times=1))
+    swift = QUICK.model_copy(update={"timeout_s": 2.0, "retries": 1})
+    box.inject(Fault("trickle", match="kline", seconds=0.25, times=1))
     began = time.monotonic()
-    with pytest.raises(DataUnavailable, match=r"whole answer within 0\.5 s"):
+    with pytest.raises(DataUnavailable, match=r"whole answer within 2 s"):
         get_ohlcv("BTCUSDT", "1m", "binance", limit=5, endpoints=box.endpoints, settings=swift, fresh=True)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 0.5 * PATIENCE_S
