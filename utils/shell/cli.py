@@ -71,7 +71,7 @@ class Main(Protocol):
 
 
 def command(build_parser: Callable[[], Parser], run: Callable[[argparse.Namespace], int]) -> Main:
-    """The `main` of a command line; its exit code: 0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C.
+    """The `main` of a command line; its exit code: 0 done, 1 ours, 2 yours, 3 theirs, 130 Ctrl-C or SIGTERM.
 
     Args:
         build_parser: its flags.
