@@ -26,7 +26,7 @@ from exec.matching import untouched
 from exec.orders import age_entry, enter, exit_at_open, exit_inside
 from risk.portfolio import exposure, mark, note_equity, open_pnl, settle_funding
 from utils.codes import HELD
-from utils.compiled import compiled
+from utils.compiled import compiled, inlined
 from utils.rows import (
     ACCOUNT,
     DECISION,
@@ -88,7 +88,7 @@ def close_at(p: PositionRow, bar: BarRow) -> None:
     p.mark_ts = bar.ts
 
 
-@compiled
+@inlined
 def calm(p: PositionRow, bar: BarRow, sig: SignalRow) -> bool:
     """True when bar and signal change nothing: no order about, no level reached, a signal that is neutral or held."""
     if p.o_side != 0 or p.closing != 0 or not (math.isnan(sig.side) or sig.side == p.side):
@@ -96,7 +96,7 @@ def calm(p: PositionRow, bar: BarRow, sig: SignalRow) -> bool:
     return p.qty == 0.0 or untouched(p, bar)
 
 
-@compiled
+@inlined
 def coast(
     acc: AccountRow,
     p: PositionRow,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from exec.matching import CROSSES, WAITS, match_entry, match_exit
+from exec.matching import match_entry, match_exit
 from exec.slippage import taker_price
 from risk.portfolio import close_position, open_position
 from risk.stops import move_trail
@@ -29,7 +29,7 @@ from utils.codes import (
     WOULD_CROSS,
 )
 from utils.compiled import compiled
-from utils.market.barriers import floor_to, resting_price
+from utils.market.barriers import CROSSES, WAITS, floor_to, resting_price
 from utils.rows import BPS, AccountRow, BarRow, InstrumentRow, OrderRow, ParamsRow, PositionRow, SignalRow, TradeRow
 
 
@@ -192,33 +192,32 @@ def exit_at_open(
 
 
 @compiled
+def decided_at(p: PositionRow, bar: BarRow, reason: int) -> tuple[int, float]:
+    """When (ns) and at what price an exit of this bar was decided: barriers with the entry, the rest at the close."""
+    if reason == TAKE_PROFIT:
+        return p.entry_ts, p.take_price
+    if reason == LIQUIDATION:
+        return p.entry_ts, p.liq
+    if reason in (STOP_LOSS, TRAILING_STOP):
+        return p.entry_ts, p.stop
+    return bar.ts, bar.close
+
+
+@compiled
 def exit_inside(
     acc: AccountRow, p: PositionRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow, trade: TradeRow, order: OrderRow
 ) -> None:
     """What the bar does to the open position: stop, take, liquidation, time limit, end of data; or the trail moves."""
-    trade.exit_ts = bar.ts
-    if bar.volume > 0.0:
-        reason, price, reference, liquidity, ambiguous = match_exit(p, bar, ins, par)
-        if ambiguous:
-            acc.ambiguous += 1
-        if reason != 0:
-            trade.exit_reason = reason
-            trade.exit_price = price
-            trade.exit_liquidity = liquidity
-            level = p.stop
-            if reason == TAKE_PROFIT:
-                level = p.take_price
-            elif reason == LIQUIDATION:
-                level = p.liq
-            end_position(acc, p, ins, trade, order, bar, reference, p.entry_ts, level)
-            return
-    due = p.bars + 1 >= p.horizon
-    trades = bar.volume > 0.0
-    if (due and trades) or bar.last == 1:
-        trade.exit_reason = TIME_LIMIT if due and trades else END_OF_DATA
-        trade.exit_price = taker_price(bar.close, -p.side, abs(p.qty), bar, ins, par)
-        trade.exit_liquidity = TAKER
-        end_position(acc, p, ins, trade, order, bar, bar.close, bar.ts, bar.close)
+    reason, price, reference, liquidity, ambiguous, due = match_exit(p, bar, ins, par)
+    if ambiguous:
+        acc.ambiguous += 1
+    if reason != 0:
+        trade.exit_ts = bar.ts
+        trade.exit_reason = reason
+        trade.exit_price = price
+        trade.exit_liquidity = liquidity
+        ts, level = decided_at(p, bar, reason)
+        end_position(acc, p, ins, trade, order, bar, reference, ts, level)
         return
     if due and p.closing == 0:
         close_at_next_open(p, bar)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from ingest.files.candles import Candles, load_candles
+from ingest.instruments import market_of
 from ingest.prices import get_ohlcv
 from ingest.rest.client import base_of
-from ingest.venues.known import folder_of
 from utils.config import EndpointSettings, Settings
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import NS_PER_MS, Rows
@@ -45,9 +45,7 @@ def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candle
         DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
     """
     candles = asked(symbol, tf, bars, settings)
-    return dataclasses.replace(
-        candles, market=folder_of(settings.market.exchange, settings.market.market_type), source=source_of(settings)
-    )
+    return dataclasses.replace(candles, market=market_of(settings), source=source_of(settings))
 
 
 def source_of(settings: Settings) -> str:

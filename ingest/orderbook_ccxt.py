@@ -8,10 +8,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.listing import Listing
 from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError

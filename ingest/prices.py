@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.listing import Listing
 from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, configured, venue
 from ingest.venues.facts import CandleCall

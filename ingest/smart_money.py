@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.listing import Listing
 from ingest.rest.retry import BadVenueData
 from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings

@@ -1,20 +1,23 @@
 """Is this market worth scalping, how long to hold, and with which barriers: the answers a trader asks for.
 
-The parts stand beside this file: `ml.market.favourability` (the score and its test), `ml.market.holding` (decay of an
-edge), `ml.barriers.search` (nested search on the engine's own barrier rule), `ml.market.inputs` (bars and costs),
-`ml.regime`.
+What users hold is read here, and only here in `ml`; the parts take values: `ml.market.favourability` (the score and its
+test), `ml.market.holding` (decay of an edge), `ml.market.inputs` (bars and costs), `ml.market.regime`, and
+`ml.barriers.search` (nested search on the engine's own walk through the bars).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Unpack
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
 from features.registry import feature_set
+from ingest.files.extras import load_extended
+from ingest.instruments import instrument_of
+from ingest.instruments import market_of as market_asked
 from ml.barriers.search import Fold, Side, refusals, search
 from ml.market.columns import one_column
 from ml.market.favourability import (
@@ -22,15 +25,22 @@ from ml.market.favourability import (
     Favourability,
     FavourabilityTest,
     favourability,
-    favourability_table,
-    favourability_test,
+    score_table,
+    score_test,
 )
 from ml.market.holding import Decay, Holding, Scarce, best_holding, break_even_holding, holding_period
-from ml.market.inputs import ScalpMarket, Terms, read_market
-from ml.regime import EXTREME, NAMES, UNKNOWN
+from ml.market.inputs import ScalpMarket, Terms, market_of, repriced
+from ml.market.regime import EXTREME, NAMES, UNKNOWN
 from ml.signal import Signaller, strategy_params
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
+from utils.settings.tree import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ingest.files.candles import Candles
+    from ingest.files.tables import Source
 
 __all__ = [
     "Decay",
@@ -47,10 +57,13 @@ __all__ = [
     "find_best_scalping_params",
     "holding_period",
     "market_microstructure_score",
+    "read_market",
 ]
 
 #: Bar lengths without news after which the last bar is stale.
 STALE_BARS = 2
+#: Bars whose prices show the tick where nobody gave it.
+TICK_BARS = 500
 #: Longest horizon of a decay curve, in horizons of the settings.
 LONGEST = 4
 
@@ -97,6 +110,57 @@ class MicrostructureScore(Answer):
     _market: ScalpMarket  # the bars and costs, for `find_best_scalping_params`
 
 
+def read_market(data: ScalpMarket | Candles | Source, **terms: Unpack[Terms]) -> ScalpMarket:
+    """Closed bars from a frame, a file or `Candles`, checked, with the costs of the settings unless told otherwise.
+
+    Settings are an argument: without one the built-in defaults count, and neither config.yaml nor the environment is
+    looked at (`utils.config.load_settings` does that).
+
+    Args:
+        data: bars and columns beside them, see `ingest.files.extras.load_extended`; or the answer of an earlier call.
+        **terms: see `Terms`.
+
+    Raises:
+        ConfigError: an unknown term, a cost that is no number, an unknown entry, symbol or timeframe.
+        DataError: bars that no exchange could have printed; the message names row and column.
+    """
+    if isinstance(data, ScalpMarket):
+        return repriced(data, terms)
+    read = load_extended(data, symbol=terms.get("symbol"), tf=terms.get("timeframe"))
+    candles, settings = read.candles, terms.get("settings") or Settings()
+    charged = candles if candles.market else replace(candles, market=market_asked(settings))
+    instrument, _ = instrument_of(charged, settings, min(len(candles.rows), TICK_BARS))
+    return market_of(
+        candles.rows,
+        terms,
+        tf_ns=candles.tf_ns,
+        instrument=instrument,
+        symbol=read.symbol,
+        extras=read.extras,
+        timed=read.timed,
+    )
+
+
+def favourability_table(
+    data: Any, *, weights: Mapping[str, float] | None = None, horizon: int | None = None, **terms: Unpack[Terms]
+) -> pd.DataFrame:
+    """The score at every bar of what `read_market` takes: `ml.market.favourability.score_table`."""
+    return score_table(read_market(data, **terms), weights=weights, horizon=horizon)
+
+
+def favourability_test(
+    data: Any,
+    *,
+    weights: Mapping[str, float] | None = None,
+    horizon: int | None = None,
+    first: int = 0,
+    draws: int = 500,
+    **terms: Unpack[Terms],
+) -> FavourabilityTest:
+    """Hold the score against the bars after it, on what `read_market` takes: `ml.market.favourability.score_test`."""
+    return score_test(read_market(data, **terms), weights=weights, horizon=horizon, first=first, draws=draws)
+
+
 def market_microstructure_score(
     df: Any,
     *,
@@ -118,14 +182,14 @@ def market_microstructure_score(
     move most: they are caution, not forecast.
 
     Args:
-        df: closed bars: a frame, a file or `Candles`, see `ml.market.inputs.read_market`.
+        df: closed bars: a frame, a file or `Candles`, see `read_market`.
         weights: of the components; None = those that the recordings support.
         horizon: h of cost coverage, bars; None = `risk.horizon`.
         signal: whose edge is held, its sign beside each bar, 0 or NaN = none; None = the default strategy's signals
             (`ml.signal` under the settings).
         scarce: "rate" = slots and capital, "sharpe" = a single shot.
         now_ns: present time, ns UTC: bars that ended longer ago than two bar lengths are stale. None = not judged.
-        **terms: costs, symbol, timeframe, settings, see `Terms`.
+        **terms: costs, symbol, timeframe, settings (without them the built-in defaults), see `Terms`.
 
     Raises:
         ConfigError: a wrong argument.
@@ -264,7 +328,7 @@ def find_best_scalping_params(
         horizons: bars; None = 1/2, 1, 2 and 4 times `risk.horizon`.
         folds: runs that are scored.
         cluster: Dask scheduler, tcp://host:port, "" = this machine; None = the setting `compute.cluster`.
-        **terms: costs, symbol, timeframe, settings, see `Terms`.
+        **terms: costs, symbol, timeframe, settings (without them the built-in defaults), see `Terms`.
 
     Raises:
         ConfigError: a wrong argument, or a cluster without its packages.
@@ -275,7 +339,7 @@ def find_best_scalping_params(
     market = read_market(source, **terms)
     spreads = market.extras.get("spread_bps", np.empty(0))
     if terms.get("half_spread_bps") is None and np.isfinite(spreads).any():
-        market = read_market(market, half_spread_bps=float(np.nanmedian(spreads)) / 2.0)
+        market = repriced(market, {"half_spread_bps": float(np.nanmedian(spreads)) / 2.0})
     every = np.ones(len(market.bars))
     sides: dict[Side, Floats] = {"long": every, "short": -every}
     if signal is not None:

@@ -143,6 +143,8 @@ def test_the_import_contracts_hold() -> None:
         ("risk/sizing.py", "import backtest"),
         ("features/fold.py", "import asyncio"),
         ("ml/signal.py", "import risk"),
+        ("ml/market/inputs.py", "import ingest.files.candles"),
+        ("ml/features_advanced.py", "import ingest.rest.client"),
         ("exec/engine.py", "import ml"),
         ("dashboards/__init__.py", "import exec.engine"),
         ("backtest/sim_loop.py", "import run_simulation"),
@@ -317,6 +319,18 @@ def test_the_core_reads_no_clock_and_throws_no_unseeded_dice() -> None:
         for node in ast.walk(tree)
         if (CLOCKS_AND_DICE.search(called(node)) and path.with_suffix("").as_posix().startswith(tuple(core)))
         or (isinstance(node, ast.Call) and called(node).endswith("default_rng") and not node.args + node.keywords)
+    ]
+    assert [] == found
+
+
+def test_ml_is_mathematics_and_opens_no_file_and_reads_no_settings() -> None:
+    found = [
+        f"{path}:{node.lineno} {ast.unparse(node)}"
+        for path, tree in trees("ml")
+        for node in ast.walk(tree)
+        if (called(node) == "open")
+        or (isinstance(node, ast.ImportFrom) and {alias.name for alias in node.names} & {"load_settings", "Path"})
+        or (isinstance(node, ast.Import) and {alias.name for alias in node.names} & {"io", "os", "pathlib", "yaml"})
     ]
     assert [] == found
 

@@ -35,6 +35,7 @@ SOURCES = (
     "features/*/*.py",
     "ml/*.py",
     "ml/barriers/*.py",
+    "ml/market/*.py",
     "risk/*.py",
     "exec/*.py",
 )

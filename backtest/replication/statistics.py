@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.resampling import block_sums
+
 Floats = NDArray[np.float64]
 #: A statistic of sums: the last axis holds the columns, whatever stands before it stays.
 Statistic = Callable[[Floats], Floats]
@@ -36,8 +38,7 @@ class Estimate:
 def resampled(parts: Floats, statistic: Statistic, n: int | None = None, block: int | None = None) -> Estimate:
     """A statistic, with the interval of a moving-block bootstrap over windows.
 
-    Formula: blocks of L windows that follow each other are drawn, with replacement and overlap, until there are as
-    many windows as before; the interval holds the middle 95 % of the statistic over 1000 such draws, of seeded dice.
+    Formula: the middle 95 % of the statistic over 1000 draws of `ml.resampling.block_sums`, of blocks of L windows.
     L = n^(1/3), rounded, unless it is given.
     NaN: fewer than 2 blocks.
 
@@ -54,10 +55,7 @@ def resampled(parts: Floats, statistic: Statistic, n: int | None = None, block: 
     n = windows if n is None else n
     if windows < 2 * length:
         return Estimate(value, math.nan, math.nan, n)
-    blocks = np.cumsum(np.vstack([np.zeros(parts.shape[1]), parts]), axis=0)
-    blocks = blocks[length:] - blocks[:-length]
-    starts = np.random.default_rng(SEED).integers(0, len(blocks), (DRAWS, -(-windows // length)))
-    drawn = statistic(np.array([blocks[draw].sum(axis=0) for draw in starts]))
+    drawn = statistic(block_sums(parts, length, DRAWS, SEED))
     if np.isnan(drawn).all():
         return Estimate(value, math.nan, math.nan, n)
     low, high = np.nanquantile(drawn, ENDS).tolist()

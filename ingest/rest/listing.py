@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from ingest.instruments import Listing
 from ingest.rest import checks as check
 from utils.errors import ConfigError
 
 #: A market in ccxt's own words.
 Market = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One instrument as its exchange lists it."""
-
-    symbol: str  # the exchange's id, in our spelling: BTCUSDT
-    id: str  # as the exchange writes it: BTC-USDT-SWAP
-    unified: str  # ccxt's name: BTC/USDT:USDT
-    market: str  # the data folder's name: binance_usdm
-    tick_size: float | None  # quote; None = the venue counts significant digits
-    lot_size: float | None  # base (contracts where contract_size is not 1)
-    min_qty: float | None  # likewise
-    min_notional: float | None  # quote
-    max_leverage: float | None  # ratio
-    contract_size: float  # base per contract
-    status: str  # the exchange's word for it
-    active: bool  # it trades
-    listed_ms: int | None  # when it began to trade
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.symbol} on {self.market}"
 
 
 def by_name(markets: Iterable[Market], market_type: str) -> dict[str, Market]:

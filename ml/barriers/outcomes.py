@@ -1,8 +1,8 @@
 """What becomes of a trade that a signal opens at a bar's close: the walk from bar to bar that labels and search share.
 
-Every price comes from `utils.market.barriers`, which the engine's matching calls, too; the order of things inside a bar
-is the engine's. So the outcome at a bar is the trade that the engine makes of a single signal there (size small against
-the bar's volume: no cap, no impact, no liquidation, no funding, no trail).
+The walk through each bar is that of `utils.market.barriers`, which the engine's matching takes, too. So the outcome at
+a bar is the trade that the engine makes of a single signal there (size small against the bar's volume: no cap, no
+impact, no liquidation, no funding, no trail).
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from typing import Protocol
 
 import numpy as np
 
-from utils.codes import END_OF_DATA, LIMIT, MAKER, MARKET, TAKE_PROFIT, TAKER, TIME_LIMIT
+from utils.codes import MAKER, MARKET, TAKER, TIME_LIMIT
 from utils.compiled import compiled
 from utils.figures.arithmetic import Floats
-from utils.market.barriers import crossed, first_touch, levels, limit_fill, resting_price
+from utils.market.barriers import (
+    CROSSES,
+    FILLS,
+    crossed,
+    enter_in_bar,
+    leave_in_bar,
+    levels,
+    out_of_reach,
+    resting_price,
+)
 from utils.rows import BPS, InstrumentRow, ParamsRow, Rows, layout_of
 
 
@@ -85,19 +94,16 @@ def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow,
     while last == 0 and k < len(bars):
         bar = bars[k]
         if bar.volume > 0.0:
-            if par.entry_kind == MARKET:
-                out.entry_price = crossed(bar.open, side, cost, ins.tick, ins.per_tick)
-                out.entry_liquidity = TAKER
+            outcome, price, liquidity, inside = enter_in_bar(par.entry_kind, side, limit, waited > 0, bar, ins.tick)
+            if outcome == FILLS:
+                if par.entry_kind == MARKET:
+                    price = crossed(price, side, cost, ins.tick, ins.per_tick)
+                out.entry_price = price
+                out.entry_liquidity = liquidity
                 out.entry_bar = k
-                return False
-            price, inside = limit_fill(limit, side, bar.open, bar.high, bar.low, ins.tick)
-            if not math.isnan(price):
-                rested = inside or waited > 0
-                if rested or par.entry_kind == LIMIT:
-                    out.entry_price = price
-                    out.entry_liquidity = MAKER if rested else TAKER
-                    out.entry_bar = k
                 return inside
+            if outcome == CROSSES:
+                return False
         waited += 1
         if par.entry_kind != MARKET and waited >= par.limit_bars:
             return False
@@ -129,38 +135,21 @@ def trade_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow
     for k in range(out.entry_bar, len(bars)):
         held = k - out.entry_bar
         bar = bars[k]
-        if not closing and bar.last == 0 and held + 1 < par.horizon:
-            # the quick answer for most bars: neither barrier is reached
-            if side > 0:
-                if bar.low > stop and bar.high <= take:
-                    inside = False
-                    continue
-            elif bar.high < stop and bar.low >= take:
-                inside = False
-                continue
-        trades = bar.volume > 0.0
-        if trades:
-            if closing:
-                out.at_open = 1
-                price = crossed(bar.open, -side, cost, ins.tick, ins.per_tick)
-                conclude(out, side, k, TIME_LIMIT, price, TAKER, ins)
-                return
-            price, touched, both = first_touch(
-                side, stop, take, bar.open, bar.high, bar.low, ins.tick, held == 0, inside
-            )
-            if both:
-                out.ambiguous += 1
-            if touched == TAKE_PROFIT:
-                conclude(out, side, k, touched, price, MAKER, ins)
-                return
-            if touched != 0:
+        if closing and bar.volume > 0.0:
+            out.at_open = 1
+            price = crossed(bar.open, -side, cost, ins.tick, ins.per_tick)
+            conclude(out, side, k, TIME_LIMIT, price, TAKER, ins)
+            return
+        if not closing and bar.last == 0 and held + 1 < par.horizon and out_of_reach(side, stop, take, bar):
+            inside = False
+            continue
+        reason, price, liquidity, both, due = leave_in_bar(side, stop, take, held, par.horizon, inside, bar, ins.tick)
+        if both:
+            out.ambiguous += 1
+        if reason != 0:
+            if liquidity == TAKER:
                 price = crossed(price, -side, cost, ins.tick, ins.per_tick)
-                conclude(out, side, k, touched, price, TAKER, ins)
-                return
-        due = held + 1 >= par.horizon
-        if (due and trades) or bar.last == 1:
-            price = crossed(bar.close, -side, cost, ins.tick, ins.per_tick)
-            conclude(out, side, k, TIME_LIMIT if due and trades else END_OF_DATA, price, TAKER, ins)
+            conclude(out, side, k, reason, price, liquidity, ins)
             return
         closing = due
         inside = False

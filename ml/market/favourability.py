@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.market.inputs import ScalpMarket, Terms, read_market
-from ml.regime import EXTREME, NAMES, Regimes, volatility_regime
+from ml.market.inputs import ScalpMarket
+from ml.market.regime import EXTREME, NAMES, Regimes, volatility_regime
 from ml.resampling import block_sums, correlation, finite, interval, products, spearman
 from utils.codes import MARKET
 from utils.errors import ConfigError, DataError
@@ -37,11 +37,11 @@ FUNDING_PERIOD = 480.0
 
 #: What the score may be made of, each a number from 0 to 1, and the weights that the recordings support.
 #:
-#: Measured on 30 recordings (1m and 5m, Binance and Bybit, 20 bars ahead; `favourability_test`): rank of cost coverage
+#: Measured on 30 recordings (1m and 5m, Binance and Bybit, 20 bars ahead; `score_test`): rank of cost coverage
 #: alone +.177 to +.367, every interval above 0; equal weights of all components there are lower by .004 to .030 on all
 #: 30, with an interval below 0 on 27; never a gain with an interval above 0. Spread, depth and VPIN have no recording
 #: long enough: unproven is 0, too, and what a spread costs is in the coverage. Whoever knows better passes `weights`,
-#: and `favourability_test` judges them.
+#: and `score_test` judges them.
 WEIGHTS: Mapping[str, float] = {
     "cost_coverage": 1.0,
     "spread": 0.0,
@@ -66,7 +66,7 @@ class Favourability:
     coverage: Floats  # expected absolute move over the horizon / round-trip cost
     sigma_bps: Floats  # volatility of the horizon
     cost_bps: Floats  # round trip that ends at the market
-    regime: NDArray[np.int8]  # index of `ml.regime.NAMES`
+    regime: NDArray[np.int8]  # index of `ml.market.regime.NAMES`
     horizon: int  # bars
     missing: tuple[str, ...]  # components with a weight and no data: left out
 
@@ -141,16 +141,15 @@ def _checked(weights: Mapping[str, float]) -> Mapping[str, float]:
     return weights
 
 
-def favourability_table(
-    data: Any, *, weights: Mapping[str, float] | None = None, horizon: int | None = None, **terms: Unpack[Terms]
+def score_table(
+    market: ScalpMarket, *, weights: Mapping[str, float] | None = None, horizon: int | None = None
 ) -> pd.DataFrame:
     """The score at every bar as a frame: close time, score, coverage, cost, regime and each component.
 
-    Formula, unit, NaN, errors: as `favourability`, whose columns these are; arguments as `market_microstructure_score`.
+    Formula, unit, NaN, arguments, errors: as `favourability`, whose columns these are.
     """
     import pandas as pd
 
-    market = read_market(data, **terms)
     found = favourability(market, weights=weights, horizon=horizon)
     columns = {
         "scalping_favorability": found.score,
@@ -195,14 +194,13 @@ class FavourabilityTest:
         return self.tests["weighted"].gain_low > 0.0
 
 
-def favourability_test(
-    data: Any,
+def score_test(
+    market: ScalpMarket,
     *,
     weights: Mapping[str, float] | None = None,
     horizon: int | None = None,
     first: int = 0,
     draws: int = 500,
-    **terms: Unpack[Terms],
 ) -> FavourabilityTest:
     """Hold the score against the bars after it.
 
@@ -213,12 +211,11 @@ def favourability_test(
     Unit: correlation. NaN: a side that does not vary. Source: Kuensch 1989, Spearman 1904.
 
     Args:
-        data: bars, as `market_microstructure_score` takes them.
+        market: bars and costs.
         weights: of the components; None = `WEIGHTS`.
         horizon: h, bars.
         first: first row that counts.
         draws: bootstrap samples.
-        **terms: costs and more, see `Terms`.
 
     Raises:
         ConfigError: as `favourability`; `first` under 0, or fewer than 2 draws.
@@ -228,7 +225,6 @@ def favourability_test(
         raise ConfigError(f"first: expected a row from 0 on, saw {first}; count from the first bar")
     if draws < 2:
         raise ConfigError(f"draws: expected at least 2 bootstrap samples for an interval, saw {draws}; take more")
-    market = read_market(data, **terms)
     found = favourability(market, weights=weights, horizon=horizon)
     equal = favourability(market, weights=EQUAL, horizon=horizon)
     h = found.horizon

@@ -5,35 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from features.fold import FeatureSet
 from features.registry import FEATURES
-from ingest.files.candles import Candles, infer_tick, load_candles
-from ingest.files.columns import TIME_NAMES, Table, numbers, refusal, times
-from ingest.files.tables import read_table
-from ingest.venues.known import folder_of
 from utils.codes import MARKET
-from utils.config import Settings, load_settings
+from utils.config import Settings
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import round_trip_costs
-from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.params import ENTRY_KINDS, params_of
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
 from utils.types import Instrument, per_step
-
-if TYPE_CHECKING:
-    from ingest.files.tables import Source
-
-#: Columns beside the candles that are used where a user has them, and what they must lie in.
-EXTRAS = {"spread_bps": (0.0, math.inf), "depth": (0.0, math.inf), "trade_rate": (0.0, math.inf), "vpin": (0.0, 1.0)}
-#: When bars without a time begin, ns: any Monday serves.
-FIRST_OPEN = 946_857_600_000_000_000
-#: Bars whose prices show the tick where nobody gave it.
-TICK_BARS = 500
 
 
 class Terms(TypedDict, total=False):
@@ -41,7 +26,7 @@ class Terms(TypedDict, total=False):
 
     symbol: str | None  # exchange id, for fees and tick; None = the path's, or the venue's defaults
     timeframe: str | None  # ccxt name; None = from the spacing of the bars
-    settings: Settings | None  # None = config.yaml, .env and the environment
+    settings: Settings | None  # None = the built-in defaults; no file is read for them
     entry: Literal["market", "limit", "post_only"] | None  # how entries reach the market
     maker_bps: float | None  # fee of an order that rested, bps of notional
     taker_bps: float | None  # fee of an order that crossed
@@ -59,7 +44,7 @@ class ScalpMarket:
     bars: Rows  # utils.rows.BAR
     instrument: Rows  # INSTRUMENT, one row: tick and fees
     params: Rows  # PARAMS, one row: barriers of the settings, kind of entry, half spread and slippage
-    extras: Mapping[str, Floats]  # the columns of EXTRAS that there are, beside the bars
+    extras: Mapping[str, Floats]  # columns beside the bars: of spread_bps, depth, trade_rate and vpin what there is
     timed: bool  # False = the times are made up, because the frame had none
     settings: Settings
 
@@ -86,59 +71,54 @@ class ScalpMarket:
         return {name: np.ascontiguousarray(out[name], dtype=np.float64) for name in names}
 
 
-def read_market(data: ScalpMarket | Candles | Source, **terms: Unpack[Terms]) -> ScalpMarket:
-    """Closed bars from a frame, a file or `Candles`, checked, with the costs of the settings unless told otherwise.
+def market_of(
+    bars: Rows,
+    terms: Terms,
+    *,
+    tf_ns: int,
+    instrument: Instrument,
+    symbol: str = "",
+    extras: Mapping[str, Floats] | None = None,
+    timed: bool = True,
+) -> ScalpMarket:
+    """Closed bars with the costs of the settings, unless told otherwise.
 
     Args:
-        data: columns open, high, low, close, volume; a time (`timestamp`, or `ts` = nanoseconds of the close) where
-            there is one; of `spread_bps`, `depth` (quote within 5 bps), `trade_rate` (trades a minute; or `trades` =
-            trades of the bar) and `vpin` (0-1) what there is. Bars without a time follow each other without gaps, and
-            need `timeframe`.
-        **terms: see `Terms`.
+        bars: BAR rows of one symbol, checked.
+        terms: see `Terms`; symbol and timeframe are those given here.
+        tf_ns: length of a bar.
+        instrument: tick and fees.
+        symbol: exchange id; "" = nobody said.
+        extras: columns beside the bars.
+        timed: the bars' times are true rather than made up.
 
     Raises:
-        ConfigError: an unknown term, a cost that is no number, an unknown entry, symbol or timeframe.
-        DataError: bars that no exchange could have printed; the message names row and column.
+        ConfigError: an unknown term, a cost that is no number, or an unknown entry.
     """
+    settings = terms.get("settings") or Settings()
+    rows, params = np.array([instrument.row()], INSTRUMENT), params_of(settings, tf_ns)
+    return _told(ScalpMarket(symbol, tf_ns, bars, rows, params, extras or {}, timed, settings), terms)
+
+
+def repriced(market: ScalpMarket, terms: Terms) -> ScalpMarket:
+    """The market with what its user says otherwise of costs and orders.
+
+    Raises:
+        ConfigError: as `market_of`; a symbol, timeframe or settings, which the market has already.
+    """
+    settled = [name for name in ("symbol", "timeframe", "settings") if terms.get(name) is not None]
+    if settled:
+        raise ConfigError(f"{settled[0]}: the score has settled it; leave it out, or pass the bars themselves")
+    return _told(market, terms)
+
+
+def _told(market: ScalpMarket, terms: Terms) -> ScalpMarket:
+    """The market with the costs and orders of the terms."""
     unknown = terms.keys() - Terms.__annotations__
     if unknown:
         raise ConfigError(
             f"{min(unknown)}: expected one of {', '.join(Terms.__annotations__)}, saw another name; correct it"
         )
-    if isinstance(data, ScalpMarket):
-        settled = [name for name in ("symbol", "timeframe", "settings") if terms.get(name) is not None]
-        if settled:
-            raise ConfigError(f"{settled[0]}: the score has settled it; leave it out, or pass the bars themselves")
-        return _repriced(data, terms)
-    settings = terms.get("settings") or load_settings().settings
-    if isinstance(data, Candles):
-        return _repriced(_priced(data, data.symbol, {}, True, settings), terms)
-    table = read_table(data)
-    tf = terms.get("timeframe")
-    named = terms.get("symbol")
-    source, timed = (data, True) if set(TIME_NAMES) & set(table.columns) else _with_opens(data, table, tf)
-    # a frame has no name to tell its symbol; where nobody does, the venue's defaults are charged
-    candles = load_candles(source, symbol=named or (None if table.path else "NONE"), tf=tf)
-    columns = {name: _extra(table, name, len(candles.rows), candles.tf_ns / NS_PER_MINUTE) for name in EXTRAS}
-    extras = {name: column for name, column in columns.items() if column is not None}
-    symbol = candles.symbol if named or table.path else ""
-    return _repriced(_priced(candles, symbol, extras, timed, settings), terms)
-
-
-def _priced(
-    candles: Candles, symbol: str, extras: Mapping[str, Floats], timed: bool, settings: Settings
-) -> ScalpMarket:
-    """Bars with what the settings say of costs and orders."""
-    usual = folder_of(settings.market.exchange, settings.market.market_type)
-    known = settings.instrument(candles.market or usual, symbol)
-    tick = known.tick or infer_tick(candles.rows, min(len(candles.rows), TICK_BARS))
-    instrument = Instrument(symbol or "NONE", tick, 1e-3, 0.0, known.maker_bps, known.taker_bps)
-    rows, params = np.array([instrument.row()], INSTRUMENT), params_of(settings, candles.tf_ns)
-    return ScalpMarket(symbol, candles.tf_ns, candles.rows, rows, params, extras, timed, settings)
-
-
-def _repriced(market: ScalpMarket, terms: Terms) -> ScalpMarket:
-    """The market with what its user says otherwise of costs and orders."""
     instrument, params = market.instrument.copy(), market.params.copy()
     for name, table, least in (
         ("maker_bps", instrument, -10.0),
@@ -162,40 +142,3 @@ def _repriced(market: ScalpMarket, terms: Terms) -> ScalpMarket:
             raise ConfigError(f"tick: expected a finite price step above 0, saw {tick!r}; correct it")
         instrument["tick"], instrument["per_tick"] = tick, per_step(tick)
     return replace(market, instrument=instrument, params=params)
-
-
-def _extra(table: Table, name: str, rows: int, minutes: float) -> Floats | None:
-    """A column beside the candles, as far as there are closed bars; None where the table has none."""
-    if name in table.columns:
-        column, scale = name, 1.0
-    elif name == "trade_rate" and "trades" in table.columns:
-        column, scale = "trades", 1.0 / minutes
-    else:
-        return None
-    values: Floats = numbers(table, column)[:rows] * scale
-    low, high = EXTRAS[name]
-    wrong = (values < low) | (values > high)
-    if wrong.any():
-        row = int(wrong.argmax())
-        limits = f"from {low:g} to {high:g}" if high < math.inf else f"of {low:g} or more"
-        raise refusal(table, row, column, f"a number {limits}", float(values[row]), "correct it, or leave it empty")
-    return values
-
-
-def _with_opens(frame: Any, table: Table, tf: str | None) -> tuple[Any, bool]:
-    """A frame whose bars say when they opened, and whether that is true rather than made up."""
-    length = None if tf is None else TIMEFRAMES[normalise_timeframe(tf)]
-    if "ts" in table.columns:
-        closes = times(table, "ts")
-        if length is None and len(closes) > 1:
-            steps, counts = np.unique(np.diff(closes), return_counts=True)
-            length = int(steps[counts.argmax()])
-        opens = closes - (length or 0)
-    else:
-        opens = FIRST_OPEN + (length or 0) * np.arange(table.size)
-    if length is None or not hasattr(frame, "assign"):
-        raise ConfigError(
-            "timeframe: expected one for bars that do not say when they opened, saw none; "
-            "give one, such as 1m, or a column `timestamp`"
-        )
-    return frame.assign(timestamp=opens), "ts" in table.columns

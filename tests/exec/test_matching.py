@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from exec.matching import CROSSES, FILLS, WAITS, match_entry, match_exit
+from exec.matching import match_entry, match_exit
 from tests.market import FLAT, bars, instrument, params, row
 from utils.codes import (
     EXIT_NAMES,
@@ -18,6 +18,7 @@ from utils.codes import (
     TAKER,
     TRAILING_STOP,
 )
+from utils.market.barriers import CROSSES, FILLS, WAITS
 from utils.rows import POSITION
 
 BUY, SELL = 1, -1
@@ -41,9 +42,10 @@ def leave(side, candle, *, qty=1.0, costs=None, **fields):
         "liq": 100.0 - side * 50.0,
         "bankrupt": 100.0 - side * 50.5,
         "bars": 2,  # the bar after the entry bar
+        "horizon": 20.0,
     }
     p = row(POSITION, **{**known, **fields})[0]
-    reason, price, _, liquidity, _ = match_exit(p, bars(candle)[0], instrument()[0], params(**(costs or {}))[0])
+    reason, price, _, liquidity, *_ = match_exit(p, bars(candle)[0], instrument()[0], params(**(costs or {}))[0])
     return (EXIT_NAMES[reason], price, liquidity) if reason else ""
 
 

@@ -7,11 +7,15 @@ import pickle
 import numpy as np
 import pytest
 
+from ingest.files.candles import load_candles
 from ml.features_advanced import (
     favourability_table,
+    favourability_test,
     find_best_scalping_params,
     market_microstructure_score,
+    read_market,
 )
+from ml.market import favourability
 from tests.e2e.support import CANDLES, settings_of
 from tests.ml.walks import known_ahead, walk
 from utils.errors import ConfigError, DataUnavailable
@@ -20,6 +24,33 @@ from utils.shell import machines
 
 SETTINGS = settings_of()
 MOODY = walk(6_000, moody=True, seed=2)
+FEW = walk(60)
+
+
+def test_a_frame_a_file_and_candles_are_the_same_market(tmp_path):
+    path = tmp_path / "BTCUSDT.csv"
+    FEW.to_csv(path, index=False)
+    frame = read_market(FEW, settings=SETTINGS, symbol="BTCUSDT")
+    file = read_market(path, settings=SETTINGS)
+    candles = read_market(load_candles(FEW, symbol="BTCUSDT"), settings=SETTINGS)
+    for other in (file, candles):
+        assert frame.bars.tobytes() == other.bars.tobytes()
+        assert frame.instrument.tobytes() == other.instrument.tobytes()
+        assert frame.params.tobytes() == other.params.tobytes()
+    assert (5.0, "BTCUSDT") == (frame.minutes, file.symbol)
+
+
+def test_every_door_takes_a_path(tmp_path):
+    path = tmp_path / "BTCUSDT.csv"
+    MOODY.to_csv(path, index=False)
+    market = read_market(MOODY, settings=SETTINGS, symbol="BTCUSDT")
+    whole, read = market_microstructure_score(market), market_microstructure_score(path, settings=SETTINGS)
+    assert repr(dict(whole)) == repr(dict(read))
+    assert favourability.score_table(market).equals(favourability_table(path, settings=SETTINGS))
+    assert favourability.score_test(market, draws=20) == favourability_test(path, draws=20, settings=SETTINGS)
+    named = {"takes": [60.0], "stops": [60.0], "horizons": [10], "folds": 1}
+    found = find_best_scalping_params(path, settings=SETTINGS, **named)
+    assert repr(find_best_scalping_params(market, **named)) == repr(found)
 
 
 @pytest.fixture(scope="module")

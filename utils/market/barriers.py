@@ -1,16 +1,21 @@
-"""Which barrier does a bar touch first, and at what price: the one compiled rule.
+"""What does a bar do to a waiting entry, and to an open position: which barrier first, and at what price.
 
-Labels, parameter search and matching call these functions; none of them holds a second copy. The rules are those of a
-venue read pessimistically (a stop fires when touched, a limit needs a trade one tick through it, both in one bar is the
-stop), because inside a candle the order of prices is unknown.
+Labels, parameter search and matching call these compiled functions; none of them holds a second copy. The rules are
+those of a venue read pessimistically (a stop fires when touched, a limit needs a trade one tick through it, both in one
+bar is the stop), because inside a candle the order of prices is unknown. Prices here are those that were aimed at: what
+a market order pays beyond, its caller adds.
 """
 
 from __future__ import annotations
 
 import math
 
-from utils.codes import STOP_LOSS, TAKE_PROFIT
-from utils.compiled import compiled
+from utils.codes import END_OF_DATA, LIMIT, MAKER, MARKET, STOP_LOSS, TAKE_PROFIT, TAKER, TIME_LIMIT
+from utils.compiled import compiled, inlined
+from utils.rows import BarRow
+
+#: Answers of `enter_in_bar`.
+WAITS, FILLS, CROSSES = 0, 1, 2
 
 #: Fraction of a tick within which a computed price counts as lying on the grid (float noise, far below any tick).
 ON_GRID = 1e-6
@@ -149,3 +154,82 @@ def first_touch(
     if takes:
         return take, TAKE_PROFIT, False
     return math.nan, 0, False
+
+
+@inlined
+def enter_in_bar(
+    kind: int, side: int, limit: float, rested: bool, bar: BarRow, tick: float
+) -> tuple[int, float, int, bool]:
+    """Does a waiting entry fill in a bar that trades?
+
+    A market order fills at the open as a taker. A limit fills at its price when the bar trades one tick through it, or
+    at the open when the bar opens beyond it; on its arrival that makes it a marketable order (a taker), which a
+    post-only order answers by being rejected.
+
+    Args:
+        kind: MARKET, LIMIT or POST_ONLY.
+        side: +1 long, -1 short.
+        limit: price of a resting order (quote).
+        rested: it was in the market before this bar.
+        bar: its volume is above 0.
+        tick: price grid (quote).
+
+    Returns:
+        (WAITS, FILLS or CROSSES; price aimed at, quote, NaN = it waits; MAKER or TAKER; whether inside the bar).
+    """
+    if kind == MARKET:
+        return FILLS, bar.open, TAKER, False
+    price, inside = limit_fill(limit, side, bar.open, bar.high, bar.low, tick)
+    if math.isnan(price):
+        return WAITS, price, 0, False
+    if inside or rested:
+        return FILLS, price, MAKER, inside
+    if kind == LIMIT:
+        return FILLS, price, TAKER, False
+    return CROSSES, price, 0, False
+
+
+@inlined
+def out_of_reach(side: int, stop: float, take: float, bar: BarRow) -> bool:
+    """True when a bar reaches neither barrier: the quick answer for most bars."""
+    if side > 0:
+        return bar.low > stop and bar.high <= take
+    return bar.high < stop and bar.low >= take
+
+
+@inlined
+def leave_in_bar(
+    side: int, stop: float, take: float, held: int, horizon: float, inside: bool, bar: BarRow, tick: float
+) -> tuple[int, float, int, bool, bool]:
+    """Does a position that is open in a bar end there, and how?
+
+    The barriers come first, in the order of `first_touch`; then the limit of time, at the close of the bar in which it
+    falls due, or at the last close that there is. Due in a bar without a trade it has to wait for the next open, which
+    is the caller's to remember.
+
+    Args:
+        side: +1 long, -1 short.
+        stop: stop price (quote).
+        take: take price (quote).
+        held: bars it has outlived; 0 = it was opened in this one.
+        horizon: bars it may be held.
+        inside: it was opened inside this bar, by a resting limit.
+        bar: the bar.
+        tick: price grid (quote).
+
+    Returns:
+        (STOP_LOSS, TAKE_PROFIT, TIME_LIMIT, END_OF_DATA, or 0 = it goes on; price aimed at, quote; MAKER or TAKER;
+        whether the bar touched both barriers; whether the limit of time is due).
+    """
+    trades = bar.volume > 0.0
+    both = False
+    if trades:
+        price, touched, both = first_touch(side, stop, take, bar.open, bar.high, bar.low, tick, held == 0, inside)
+        if touched != 0:
+            return touched, price, MAKER if touched == TAKE_PROFIT else TAKER, both, False
+    due = held + 1 >= horizon
+    if due and trades:
+        return TIME_LIMIT, bar.close, TAKER, both, due
+    if bar.last == 1:
+        return END_OF_DATA, bar.close, TAKER, both, due
+    return 0, math.nan, 0, both, due

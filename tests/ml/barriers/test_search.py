@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exec.engine import Engine
 from ml.barriers.search import INNER, Candidate, choose, grid, params_of, refusals, search, tabulate
-from ml.market.inputs import read_market
+from ml.features_advanced import read_market
 from tests.e2e.support import settings_of
 from tests.market import instrument, params, signals, wander
 from tests.ml.walks import known_ahead, walk

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from ml.market.favourability import EQUAL, WEIGHTS, favourability, favourability_table, favourability_test
-from ml.market.inputs import read_market
-from ml.regime import EXTREME
+from ml.features_advanced import read_market
+from ml.market.favourability import EQUAL, WEIGHTS, favourability, score_table, score_test
+from ml.market.regime import EXTREME
 from tests.e2e.support import CANDLES, settings_of
 from tests.ml.walks import walk
 from utils.errors import ConfigError, DataError
@@ -44,9 +44,9 @@ def test_the_score_lies_between_0_and_100_and_is_unknown_at_first():
 
 def test_later_bars_change_nothing():
     frame = MOODY.assign(spread_bps=1.0 + np.arange(9_000) % 7, vpin=0.3)
-    whole = favourability_table(frame, weights=EQUAL, settings=SETTINGS)
+    whole = score_table(market(frame), weights=EQUAL)
     for cut in (2_500, 4_001):
-        part = favourability_table(frame[:cut], weights=EQUAL, settings=SETTINGS)
+        part = score_table(market(frame[:cut]), weights=EQUAL)
         assert part.equals(whole[:cut])
 
 
@@ -74,7 +74,7 @@ def test_a_spread_that_was_seen_is_what_crossing_costs():
 
 
 def test_the_funding_window_closes_in_at_the_settlement():
-    table = favourability_table(MOODY, settings=SETTINGS).set_index("time")["funding_window"]
+    table = score_table(market()).set_index("time")["funding_window"]
     day = table["2025-01-08"]
     assert [0.0, 1 / 3, 2 / 3, 1.0, 1.0] == pytest.approx(day[:5].tolist())
     assert 0.0 == day.loc["2025-01-08 08:00:00+00:00"]
@@ -110,18 +110,18 @@ def test_a_horizon_of_no_bars_is_refused():
 @pytest.mark.parametrize(("asked", "text"), [({"first": -5}, "first: expected a row"), ({"draws": 1}, "at least 2")])
 def test_a_test_that_cannot_be_is_refused(asked, text):
     with pytest.raises(ConfigError, match=text):
-        favourability_test(MOODY, settings=SETTINGS, **asked)
+        score_test(market(), **asked)
 
 
 def test_where_volatility_lasts_the_score_foretells_the_move_beyond_costs():
-    found = favourability_test(MOODY, settings=SETTINGS)
+    found = score_test(market())
     assert found.foretells
     assert not found.beats_coverage  # it is cost coverage
     assert found.tests["score"].spearman < found.tests["rank_cc"].spearman
 
 
 def test_where_volatility_is_constant_it_foretells_nothing():
-    found = favourability_test(walk(9_000, seed=3), settings=SETTINGS)
+    found = score_test(market(walk(9_000, seed=3)))
     assert found.tests["weighted"].low < 0.0 < found.tests["weighted"].high
     assert abs(found.tests["weighted"].spearman) < 0.06
 
@@ -132,12 +132,12 @@ def test_a_component_that_knows_more_than_coverage_is_recognised():
     ahead = np.full(9_000, 0.0)
     ahead[:-20] = np.abs(closes[20:] - closes[:-20])
     weights = {"cost_coverage": 1.0, "trade_rate": 1.0}
-    assert favourability_test(MOODY.assign(trade_rate=ahead), weights=weights, settings=SETTINGS).beats_coverage
+    assert score_test(market(MOODY.assign(trade_rate=ahead)), weights=weights).beats_coverage
 
 
 def test_too_few_bars_to_judge_are_said():
     with pytest.raises(DataError, match="expected at least 2880 bars with a score and 20 bars after"):
-        favourability_test(MOODY[:2_000], settings=SETTINGS)
+        score_test(market(MOODY[:2_000]))
 
 
 RECORDED = CANDLES / "binance_usdm" / "5m" / "BTCUSDT_20250119_20251031.parquet"
@@ -145,7 +145,7 @@ RECORDED = CANDLES / "binance_usdm" / "5m" / "BTCUSDT_20250119_20251031.parquet"
 
 @pytest.mark.skipif(not RECORDED.is_file(), reason="the recorded candles are not beside this tree")
 def test_on_recorded_candles_coverage_foretells_and_equal_weights_are_no_better():
-    found = favourability_test(RECORDED, draws=200, settings=SETTINGS)
+    found = score_test(market(RECORDED), draws=200)
     assert found.tests["rank_cc"].low > 0.15
     assert found.tests["equal"].gain_high < 0.0
     assert WEIGHTS == {**dict.fromkeys(WEIGHTS, 0.0), "cost_coverage": 1.0}

@@ -6,8 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.codes import STOP_LOSS, TAKE_PROFIT
-from utils.market.barriers import against_us, ceil_to, first_touch, floor_to, levels, trades_through
+from tests.market import EMPTY, FLAT, bars
+from utils.codes import END_OF_DATA, LIMIT, MAKER, MARKET, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TAKER, TIME_LIMIT
+from utils.market.barriers import (
+    CROSSES,
+    FILLS,
+    WAITS,
+    against_us,
+    ceil_to,
+    enter_in_bar,
+    first_touch,
+    floor_to,
+    leave_in_bar,
+    levels,
+    out_of_reach,
+    trades_through,
+)
 
 NONE = (0, 0)
 LONG, SHORT = 1, -1
@@ -160,3 +174,72 @@ def test_levels_lie_on_the_grid_and_within_a_tick_of_their_distance(side, entry,
     assert risked <= 1e-6 or side * (entry / 10.0 - stop_price) == pytest.approx(0.1)
     assert side * (entry / 10.0 - stop_price) > 0.1 - 1e-6
     assert not math.isnan(take_price)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rested", "candle", "answer"),
+    [
+        (MARKET, False, (100.0, 105.0, 95.0, 101.0), (FILLS, 100.0, TAKER, False)),
+        (LIMIT, False, (100.0, 100.0, 99.4, 100.0), (FILLS, 99.5, MAKER, True)),
+        (LIMIT, False, (99.0, 102.0, 98.0, 100.0), (FILLS, 99.0, TAKER, False)),
+        (LIMIT, True, (99.0, 102.0, 98.0, 100.0), (FILLS, 99.0, MAKER, False)),
+        (POST_ONLY, False, (99.0, 102.0, 98.0, 100.0), (CROSSES, 99.0, 0, False)),
+        (POST_ONLY, True, (99.0, 102.0, 98.0, 100.0), (FILLS, 99.0, MAKER, False)),
+    ],
+)
+def test_what_a_bar_does_to_an_entry_at_99_and_a_half(kind, rested, candle, answer):
+    assert answer == enter_in_bar(kind, LONG, 99.5, rested, bars(candle)[0], 0.1)
+
+
+@pytest.mark.parametrize("rested", [False, True])
+def test_a_limit_waits_in_a_bar_that_does_not_trade_through_it(rested):
+    outcome, price, liquidity, inside = enter_in_bar(
+        POST_ONLY, LONG, 99.5, rested, bars((100.0, 101.0, 99.5, 100.0))[0], 0.1
+    )
+    assert (WAITS, 0, False) == (outcome, liquidity, inside)
+    assert math.isnan(price)
+
+
+def leave(candle, side=LONG, held=1, horizon=20.0, inside=False, last=False):
+    """What a bar does to a position with barriers 1 away from 100."""
+    return leave_in_bar(side, 100.0 - side, 100.0 + side, held, horizon, inside, bars(candle, last=last)[0], 0.1)
+
+
+def test_barriers_come_before_the_limit_of_time():
+    assert (STOP_LOSS, 99.0, TAKER, False, False) == leave((100.0, 100.0, 98.0, 100.0), held=19)
+    assert (TAKE_PROFIT, 101.0, MAKER, False, False) == leave((100.0, 102.0, 99.5, 100.0), held=19)
+    assert (STOP_LOSS, 99.0, TAKER, True, False) == leave((100.0, 102.0, 98.0, 100.0))
+
+
+def test_a_position_due_ends_at_the_close_of_a_bar_that_trades():
+    assert (TIME_LIMIT, 100.2, TAKER, False, True) == leave((100.0, 100.3, 99.9, 100.2), held=19)
+    assert (TIME_LIMIT, 100.2, TAKER, False, True) == leave((100.0, 100.3, 99.9, 100.2), held=19, last=True)
+
+
+def test_a_position_due_in_a_bar_without_a_trade_goes_on_unless_it_is_the_last():
+    reason, price, _, _, due = leave(EMPTY, held=19)
+    assert (0, True) == (reason, due)
+    assert math.isnan(price)
+    assert (END_OF_DATA, 100.0, TAKER, False, True) == leave(EMPTY, held=19, last=True)
+
+
+def test_a_position_that_nothing_ends_goes_on():
+    reason, _, liquidity, both, due = leave(FLAT)
+    assert (0, 0, False, False) == (reason, liquidity, both, due)
+
+
+@given(
+    side=st.sampled_from([LONG, SHORT]),
+    low=st.integers(980, 1000),
+    high=st.integers(1000, 1020),
+    held=st.integers(0, 3),
+    inside=st.booleans(),
+)
+def test_a_bar_out_of_reach_ends_no_position_and_only_a_take_just_touched_is_in_reach_without_ending_one(
+    side, low, high, held, inside
+):
+    candle = (100.0, high / 10.0, low / 10.0, 100.0)
+    far = out_of_reach(side, 100.0 - side, 100.0 + side, bars(candle)[0])
+    reason = leave(candle, side, held, inside=inside)[0]
+    takes = high > 1010 if side > 0 else low < 990
+    assert far == (reason == 0 and not (takes and inside))
