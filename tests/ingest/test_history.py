@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ingest.history import fetch_candles, rest_backfill, source_of
-from tests.ingest.rest import rest_box
+from tests.ingest.rest.support import rest_box
 from utils.config import EndpointSettings, load_settings
 from utils.errors import DataUnavailable
 from utils.rows import NS_PER_MINUTE
