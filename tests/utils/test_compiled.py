@@ -25,7 +25,8 @@ TRADE = """
 import json
 import numpy as np
 from exec.engine import Engine, replay
-from utils.rows import BAR, INSTRUMENT, MARKET, PARAMS, SIGNAL
+from utils.codes import MARKET
+from utils.rows import BAR, INSTRUMENT, PARAMS, SIGNAL
 
 instruments = np.zeros(1, INSTRUMENT)
 instruments[0].tick = instruments[0].lot = 0.01
