@@ -17,7 +17,7 @@ from features.registry import feature_set
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.funding import load_funding, sibling_funding
 from ingest.synthetic import PRESETS, synthetic_bars
-from utils.config import Settings
+from utils.settings.tree import Settings
 from utils.errors import ConfigError, DataError
 from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, NS_PER_MS, Rows, layout
 from utils.market.symbols import normalise_symbol, symbol_of_file

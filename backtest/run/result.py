@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.data.market import BOOK_AT_CLOSE, Market
-from utils.config import Settings
 from utils.records.schema import TIME_COLUMNS, Columns
+from utils.settings.tree import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,13 +15,14 @@ from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.columns import TIME_NAMES, Table, numbers, refusal, times
 from ingest.files.tables import read_table
 from utils.codes import MARKET
-from utils.config import Settings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import round_trip_costs
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.params import ENTRY_KINDS, params_of
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
+from utils.settings.tree import Settings
 from utils.types import Instrument, per_step
 
 if TYPE_CHECKING:

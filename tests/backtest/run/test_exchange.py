@@ -11,8 +11,8 @@ import pytest
 from backtest.data.market import SyntheticFeed, build_market
 from backtest.run.exchange import LiveRun, follow
 from backtest.run.loop import simulate
-from utils.config import Settings
 from utils.errors import DataUnavailable
+from utils.settings.tree import Settings
 from utils.types import Bar, BookSnapshot, Trade
 
 MINUTE = 60_000_000_000
