@@ -21,9 +21,10 @@ import numba
 import numpy as np
 
 from benchmarks.wire import RECORDING, RECORDINGS, Message, Messages, made, recorded
-from features.fold import FeatureSet, Source, matrix
+from features.fold import FeatureSet, matrix
 from features.registry import BOOK_FEATURES, feature_set
-from features.rows.events import BOOK_EVENT, show
+from features.rows.book import BOOK_EVENT, show
+from features.rows.sources import Source
 from ingest.venues.bybit.protocol import BybitProtocol
 from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError

@@ -33,14 +33,14 @@ from typing import NamedTuple
 import rich.console
 import rich.progress
 
-from ingest.box.faults import FAULT_KINDS, Fault
+from ingest.box.faults.desk import FAULT_KINDS, Fault
 from ingest.live.feed import LiveFeed
 from ingest.replay_server import ReplayServer
 from ingest.wire.core import WAIT_NS
 from ingest.wire.streams import BookView, Stream
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
-from utils.rows import NS_PER_S, Level
+from utils.rows import NS_PER_MINUTE, NS_PER_S, Level
 from utils.shell.cli import Parser, command, whole
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent
 
@@ -50,7 +50,6 @@ SETTINGS = IngestSettings(
 )
 #: A candle closes so long after a box begins, s; for kinds that concern closed candles.
 CLOSE_S = 2.5
-MINUTE_NS = 60 * NS_PER_S
 #: Longest time from BookInvalid to the next snapshot, waits on purpose not counted, s.
 BAR_S = 2.0
 #: Longest wait for a fault to strike, and for the feed to be whole again, s.
@@ -308,7 +307,7 @@ async def try_once(kind: str, venue: str, seed: int) -> Run:
     streams = [Stream("book", symbol) for symbol in SYMBOLS]
     streams += [Stream("trades", SYMBOLS[0]), Stream("bars", SYMBOLS[0], "1m")]
     now = time.time_ns()
-    start = (now // MINUTE_NS + 1) * MINUTE_NS - round(CLOSE_S * NS_PER_S) if plan.close else now
+    start = (now // NS_PER_MINUTE + 1) * NS_PER_MINUTE - round(CLOSE_S * NS_PER_S) if plan.close else now
     async with ReplayServer(SYMBOLS, seed=seed, history_hours=0.1, start_ns=start) as box:
         for symbol in SYMBOLS:
             await asyncio.to_thread(box.exchange.make, symbol)

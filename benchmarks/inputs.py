@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-import ingest.synthetic
+import ingest.mock
 import utils.rows
+from ingest.synthetic import PRESETS, synthetic_bars
 from utils.rows import BAR, NS_PER_MINUTE, NS_PER_S, Rows
 
 CACHE = Path(__file__).parent / ".cache"
@@ -42,16 +43,17 @@ def market_bars(n: int = 1_000_000, seed: int = 1) -> tuple[Rows, float]:
     take twelve times as long. Their volumes are those of five seconds, so a run that caps entries at
     a share of the volume has to lift that cap to be compared with the kernel.
     """
-    source = b"".join(Path(module.__file__).read_bytes() for module in (ingest.synthetic, utils.rows))
+    sources = (*sorted(Path(ingest.mock.__file__).parent.glob("*.py")), Path(utils.rows.__file__))
+    source = b"".join(path.read_bytes() for path in sources)
     path = CACHE / f"bars_{n}_{seed}_{hashlib.sha256(source).hexdigest()[:12]}.npy"
     if not path.exists():
-        rows = ingest.synthetic.synthetic_bars(n, 5 * NS_PER_S, seed)
+        rows = synthetic_bars(n, 5 * NS_PER_S, seed)
         rows["ts"] = START_NS + NS_PER_MINUTE * np.arange(1, n + 1)
         path.parent.mkdir(exist_ok=True)
         part = path.with_suffix(".part.npy")
         np.save(part, rows.view(np.uint8))
         part.replace(path)
-    return np.load(path).view(BAR), ingest.synthetic.PRESETS["large-tick"].tick
+    return np.load(path).view(BAR), PRESETS["large-tick"].tick
 
 
 def bars(n: int, seed: int, *, empty: float = 0.0, gaps: float = 0.0) -> Rows:

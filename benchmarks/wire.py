@@ -26,7 +26,7 @@ import msgspec
 import numba
 import zstandard
 
-from features.orderflow import measures
+from features.folds.top_of_book import measures
 from ingest.venues.bybit.protocol import BybitProtocol
 from ingest.wire.streams import Stream
 from utils.errors import ConfigError, InvariantError

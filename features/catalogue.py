@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from features.fold import Feature, Source
+from features.fold import Feature
 from features.registry import REGISTERED
+from features.rows.sources import Source
 
 #: What each source's rows are.
 TITLES = {

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from features.fold import Source
-from features.rows.events import BAND_BPS, BOOK_EVENT, LEVELS, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT
+from features.rows.book import BAND_BPS, BOOK_EVENT, LEVELS
+from features.rows.sources import Source
+from features.rows.tape import PRINT, QUOTE, TAPE_EVENT
+from features.rows.trades import TRADE_EVENT
 from utils.market.book import ASKS, BIDS
 from utils.rows import BAR, BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
 

@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -22,24 +21,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from features.rows.bars import BAR_ROW, BAR_SHARED, prepare_bar
-from features.rows.events import (
-    BOOK_EVENT,
-    BOOK_ROW,
-    BOOK_SHARED,
-    TAPE_EVENT,
-    TAPE_ROW,
-    TAPE_SHARED,
-    TRADE_EVENT,
-    TRADE_ROW,
-    TRADE_SHARED,
-    prepare_book,
-    prepare_tape,
-    prepare_trade,
-)
+from features.rows.sources import Door, Source
 from utils.compiled import compile_source, stamped_files
 from utils.errors import ConfigError, DataError
-from utils.rows import BAR, Rows, layout
+from utils.rows import Rows, layout
 
 #: One object per layout: compiled code knows rows by the object of their dtype, and compares an equal one field by
 #: field at each call, which made the live vector of a process's second set of features 25 times slower.
@@ -52,25 +37,6 @@ EVERY_FEATURE = 128
 Step = Callable[[Any, Any], float]
 #: The compiled loop: `(states, rows, out) -> rows done`; fewer than given if a row names a symbol without a state.
 Loop = Callable[[Rows, Rows, Rows], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """How rows of one source come in: their layout, and what is prepared of each row for all its features."""
-
-    rows: np.dtype[Any]
-    prepared: np.dtype[Any]
-    shared: np.dtype[Any]
-    prepare: Callable[[Any, Any, Any], None]  # compiled (shared, row, prepared)
-
-
-class Source(Enum):
-    """Which rows a feature eats."""
-
-    BAR = Door(BAR, BAR_ROW, BAR_SHARED, prepare_bar)
-    BOOK = Door(BOOK_EVENT, BOOK_ROW, BOOK_SHARED, prepare_book)
-    TRADE = Door(TRADE_EVENT, TRADE_ROW, TRADE_SHARED, prepare_trade)
-    TAPE = Door(TAPE_EVENT, TAPE_ROW, TAPE_SHARED, prepare_tape)
 
 
 @dataclass(frozen=True, slots=True)

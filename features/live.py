@@ -1,131 +1,44 @@
 """From market events to feature vectors: the one way that a live run, a replay of its tape and a study of one take.
 
-A book is put together from its events, and each event becomes a row (`features.rows.events`): a row for history to be
-folded at once, or a row for the next live vector. The folds are the same, so the numbers are the same, bit for bit.
+Each event becomes a row (`features.rows.maker`), and the folds that eat it are those of history, so the numbers are the
+same, bit for bit: here they are kept as they stand, and as they stood at each close.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.fold import FeatureSet, Source, matrix
+from features.fold import FeatureSet, matrix
 from features.registry import REGISTERED, feature_set
-from features.rows.events import BOOK_EVENT, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT, gone, show
-from utils.errors import ConfigError, DataError
-from utils.market.book import change, new_books
+from features.rows.maker import RowMaker
+from features.rows.sources import EVENT_SOURCES, Source
+from utils.errors import ConfigError
 from utils.rows import NS_PER_MS, Rows, layout
-from utils.types import BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade
+from utils.types import MarketEvent
 
-#: Sources of event features, in the order of the vector.
-SOURCES = (Source.BOOK, Source.TRADE, Source.TAPE)
 #: One symbol's event features; NaN where they have no value.
-EVENT_VECTOR = layout(*((feature.name, np.float64) for source in SOURCES for feature in REGISTERED[source]))
-
-#: Rows that one event became, one array of length 1 for each source that it concerns.
-EventRows = tuple[tuple[Source, Rows], ...]
-
-
-class RowMaker:
-    """Turns events into rows: keeps the books that deltas change, and knows what came after a gap.
-
-    Args:
-        symbols: in the order of their numbers; events of others are refused.
-    """
-
-    def __init__(self, symbols: Sequence[str]) -> None:
-        self.index = {symbol: sym for sym, symbol in enumerate(symbols)}
-        self._books = new_books(len(symbols))
-        self._live = [False] * len(symbols)
-        self.broken = [True] * len(symbols)  # prints may be missing before the next
-        self._top = [(np.nan, np.nan)] * len(symbols)
-
-    def rows(self, event: MarketEvent) -> EventRows:
-        """The rows of an event; none for one that is neither of the book nor a print. They are the caller's to keep.
-
-        A delta of a book that is not there is passed over; one that crosses the book ends it.
-
-        Raises:
-            DataError: of a symbol that was not named.
-        """
-        if isinstance(event, Trade):
-            return self._print(event, self._number(event.symbol))
-        if isinstance(event, BookSnapshot | BookDelta | BookInvalid):
-            return self._book(event, self._number(event.symbol))
-        return ()
-
-    def _number(self, symbol: str) -> int:
-        if symbol not in self.index:
-            raise DataError(f"event: expected one of {', '.join(self.index)}, saw {symbol}; name it at the start")
-        return self.index[symbol]
-
-    def _book(self, event: BookSnapshot | BookDelta | BookInvalid, sym: int) -> EventRows:
-        anew = isinstance(event, BookSnapshot)
-        if isinstance(event, BookDelta) and not self._live[sym]:
-            return ()
-        if isinstance(event, BookInvalid):
-            self._live[sym] = False
-        else:
-            bids, asks = (np.array(side, np.float64).reshape(-1, 2) for side in (event.bids, event.asks))
-            self._live[sym] = not change(self._books, sym, bids, asks, anew)
-        if not self._live[sym]:
-            self.broken[sym] = True
-            self._top[sym] = (np.nan, np.nan)
-            return (Source.BOOK, gone(sym, event.ts)), (Source.TAPE, _quote(sym, event.ts, np.nan, np.nan, 1))
-        row = np.empty(1, BOOK_EVENT)
-        show(self._books, sym, event.ts, int(anew), row)
-        bid, ask = row["prices"][0, :, 0].tolist()
-        if not anew and (bid, ask) == self._top[sym]:
-            return ((Source.BOOK, row),)
-        self._top[sym] = (bid, ask)
-        return (Source.BOOK, row), (Source.TAPE, _quote(sym, event.ts, bid, ask, int(anew)))
-
-    def _print(self, event: Trade, sym: int) -> EventRows:
-        trade = np.zeros(1, TRADE_EVENT)
-        trade[0] = (event.ts, sym, int(self.broken[sym]), event.side, event.price, event.qty)
-        self.broken[sym] = False
-        tape = np.zeros(1, TAPE_EVENT)
-        tape[0] = (event.ts, sym, 0, PRINT, event.side, np.nan, np.nan, event.price, event.qty)
-        return (Source.TRADE, trade), (Source.TAPE, tape)
-
-
-def _quote(sym: int, ts: int, bid: float, ask: float, fresh: int) -> Rows:
-    row = np.zeros(1, TAPE_EVENT)
-    row[0] = (ts, sym, fresh, QUOTE, 0, bid, ask, np.nan, np.nan)
-    return row
-
-
-def rows_of(events: Iterable[MarketEvent], symbols: Sequence[str]) -> dict[Source, Rows]:
-    """The rows of many events, source by source, in the order they came.
-
-    Raises:
-        DataError: an event of a symbol that was not named.
-    """
-    maker = RowMaker(symbols)
-    found: dict[Source, list[Rows]] = {source: [] for source in SOURCES}
-    for event in events:
-        for source, row in maker.rows(event):
-            found[source].append(row)
-    return {
-        source: np.concatenate(rows).astype(source.value.rows) if rows else np.zeros(0, source.value.rows)
-        for source, rows in found.items()
-    }
+EVENT_VECTOR = layout(*((feature.name, np.float64) for source in EVENT_SOURCES for feature in REGISTERED[source]))
+#: The live book and tape beside a bar, frozen at its close: age of the book's latest update and of the latest print,
+#: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
+#: before the first came.
+BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
 
 
 def load_folds() -> None:
     """Load the machine code of the event features, or make it, before an event would have to wait for it."""
-    for source in SOURCES:
+    for source in EVENT_SOURCES:
         feature_set(source=source).batch(np.zeros(0, source.value.rows))
 
 
 def parts_of(vectors: Rows) -> dict[Source, NDArray[np.float64]]:
     """The columns of each source in EVENT_VECTOR rows: views of shape (rows, features)."""
     whole, parts, first = matrix(vectors), {}, 0
-    for source in SOURCES:
+    for source in EVENT_SOURCES:
         parts[source] = whole[:, first : first + len(REGISTERED[source])]
         first += len(REGISTERED[source])
     return parts
@@ -165,7 +78,7 @@ class EventFeatures:
 
     def __init__(self, symbols: Sequence[str], closes: Sequence[int] | None = None, tf_ns: int = 0) -> None:
         self._maker = RowMaker(symbols)
-        self._sets: dict[Source, FeatureSet] = {source: feature_set(len(symbols), source) for source in SOURCES}
+        self._sets: dict[Source, FeatureSet] = {source: feature_set(len(symbols), source) for source in EVENT_SOURCES}
         self._vectors = np.full(len(symbols), np.nan, EVENT_VECTOR)
         self._parts = parts_of(self._vectors)
         # exchange time of the last update of a valid book and of the last print, by symbol; 0 = there is none

@@ -1,8 +1,8 @@
 """Microstructure of a market as research asks for it: rows in, numbers out, by the folds that live features are.
 
 Everything takes what users hold (`features.rows.users`): trades as ccxt gives them, DataFrames, nouns or rows; order
-books as snapshots in a sequence, or BOOK_EVENT rows of a recording (`event_features.rows_of`). What cannot be computed
-is NaN, what is wrong is a DataError. None of these is a forecast by itself: most explain the move of their own window.
+books as snapshots in a sequence, or BOOK_EVENT rows of a recording (`features.rows.maker`). What cannot be computed is
+NaN, what is wrong is a DataError. None of these is a forecast by itself: most explain the move of their own window.
 """
 
 from __future__ import annotations
@@ -16,21 +16,12 @@ from numpy.typing import NDArray
 
 from features.fold import FeatureSet
 from features.folds.tape_flow import cost_bps, slope
+from features.folds.top_of_book import DISTANCE_BPS, imbalance_of, leaning, weighed_depths, weighted_mid_of
 from features.folds.trade_flow import vpin as vpin_feature
 from features.folds.trade_flow import vpin_of
 from features.folds.volume import illiquidity
-from features.orderflow import DISTANCE_BPS, imbalance_of, leaning, weighed_depths, weighted_mid_of
-from features.rows.events import (
-    BOOK_ROW,
-    BOOK_SHARED,
-    LEVELS,
-    PRINT,
-    QUOTE,
-    TAPE_ROW,
-    TAPE_SHARED,
-    prepare_book,
-    prepare_tape,
-)
+from features.rows.book import BOOK_ROW, BOOK_SHARED, LEVELS, prepare_book
+from features.rows.tape import PRINT, QUOTE, TAPE_ROW, TAPE_SHARED, prepare_tape
 from features.rows.users import LONGEST_NS, Book, Quotes, Trades, book_rows, quote_rows, sides, tape_rows, trade_rows
 from features.studies.profile import VolumeProfile, volume_profile
 from features.studies.resiliency import Resiliency, price_impact_decay
@@ -78,7 +69,7 @@ def order_flow_imbalance(trades: Trades, *, notional: bool = False) -> float:
     NaN: no trades, or none whose side is known.
 
     Raises:
-        DataError: a trade that is none; see `inputs.trade_rows`, which also says what becomes of unknown sides.
+        DataError: a trade that is none; see `rows.users.trade_rows`, which also says what becomes of unknown sides.
     Source: Chordia and Subrahmanyam 2004.
     """
     rows = trade_rows(trades)
@@ -98,7 +89,7 @@ def book_ofi(books: Any) -> Floats:
             every update.
 
     Raises:
-        DataError: a book that is none; see `inputs.book_rows`.
+        DataError: a book that is none; see `rows.users.book_rows`.
     Source: Cont, Kukanov and Stoikov 2014.
     """
     return multi_level_ofi(books, levels=1)[:, 0]
@@ -226,7 +217,7 @@ def vpin(trades: Trades, bucket_volume: float | None = None, buckets: int = 50) 
     NaN: fewer than n full buckets.
 
     Args:
-        trades: see `inputs.trade_rows`.
+        trades: see `rows.users.trade_rows`.
         bucket_volume: base; None = that of 20 usual trades, as the registered feature has it.
         buckets: n.
 
@@ -261,7 +252,7 @@ def sign_memory(trades: Trades, lags: int = 500) -> SignMemory:
     NaN: lags with fewer than 100 pairs; gamma with fewer than 5 lags to fit.
 
     Args:
-        trades: see `inputs.trade_rows`; prints of unknown side are left out.
+        trades: see `rows.users.trade_rows`; prints of unknown side are left out.
         lags: longest.
 
     Raises:
@@ -282,7 +273,7 @@ def order_signs(trades: Trades) -> Floats:
     """Sides of market orders, +1 or -1: prints of one time and side are one order, those of unknown side are none.
 
     Raises:
-        DataError: a trade that is none; see `inputs.trade_rows`.
+        DataError: a trade that is none; see `rows.users.trade_rows`.
     """
     rows = trade_rows(trades)
     rows = rows[rows["side"] != 0]
@@ -329,7 +320,7 @@ def bid_ask_pressure(orderbook: Book, distance_bps: float = DISTANCE_BPS) -> flo
     NaN: a side is empty.
 
     Args:
-        orderbook: see `inputs.Book`.
+        orderbook: see `rows.users.Book`.
         distance_bps: d0.
 
     Raises:
@@ -374,18 +365,18 @@ def _depths(orderbook: Book, distance_bps: float) -> tuple[float, float]:
     """Bid and ask depth, each level weighed by its distance from the mid; NaN when a side is empty."""
     if not distance_bps > 0.0:
         raise DataError(f"distance_bps: expected a distance above 0, saw {distance_bps}")
-    return weighed_depths(orderbook, None, 0.0, distance_bps)
+    return weighed_depths(*sides(orderbook), None, 0.0, distance_bps)
 
 
 def leanings(quotes: Quotes) -> tuple[Floats, Floats]:
     """Where the best of each book leans: its imbalance and its weighted mid.
 
-    Formula: `orderflow.imbalance_of` and `orderflow.weighted_mid_of`.
+    Formula: `folds.top_of_book.imbalance_of` and `weighted_mid_of` there.
     Unit: fraction in [-1, 1], and quote.
     NaN: a side is empty, or its quantity is not given.
 
     Args:
-        quotes: see `inputs.quote_rows`.
+        quotes: see `rows.users.quote_rows`.
 
     Raises:
         DataError: a quote that is none.
@@ -417,8 +408,8 @@ def print_costs(trades: Trades, quotes: Quotes, horizon: float | None = None, of
     NaN: a side that is not known, no quote before the trade, or none at or after t + D.
 
     Args:
-        trades: see `inputs.trade_rows`.
-        quotes: see `inputs.quote_rows`.
+        trades: see `rows.users.trade_rows`.
+        quotes: see `rows.users.quote_rows`.
         horizon: D, s; None = now.
         offset_ms: quotes are taken to be so much older than they say. Streams of trades and books are not ordered among
             each other: see whether 10 to 50 ms change your conclusion.

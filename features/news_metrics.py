@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from utils.errors import ConfigError
-from utils.rows import NS_PER_S
-
-HOUR_S = 3600.0
-DAY_S = 24 * HOUR_S
+from utils.rows import NS_PER_S, S_PER_DAY, S_PER_HOUR
 
 
 class HeadlineRow(Protocol):
@@ -69,8 +66,8 @@ def news_metrics(
     now_ns: int,
     *,
     currency: str | None = None,
-    windows_s: Sequence[float] = (HOUR_S / 4, HOUR_S, DAY_S),
-    half_life_s: float = 4 * HOUR_S,
+    windows_s: Sequence[float] = (S_PER_HOUR / 4, S_PER_HOUR, S_PER_DAY),
+    half_life_s: float = 4 * S_PER_HOUR,
     min_votes: int = 5,
 ) -> NewsMetrics:
     """The news as it was known at `now_ns`; rows that became available later change nothing.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from features.fold import Feature, FeatureSet, Source
+from features.fold import Feature, FeatureSet
 from features.fold import fingerprint as fingerprint_of
 from features.folds import book_flow, tape_flow, technical, trade_flow, volatility, volume
+from features.rows.sources import Source
 
 #: Bar features, in order. Adding one is one line here; `features.checks` tests it by itself.
 FEATURES: tuple[Feature, ...] = (

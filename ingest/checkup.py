@@ -22,15 +22,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from ingest.headlines.coingecko import fetch_prices
 from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
-from ingest.rest.venue import ClockReading, Listing, venue
-from ingest.venues.bybit.fast import advance, new_feeds
+from ingest.rest.clock import ClockReading
+from ingest.rest.listing import Listing
+from ingest.rest.venue import venue
+from ingest.venues.known import VENUES, own_addresses
+from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Stream
-from utils.compiled import is_cached
 from utils.config import (
     EndpointSettings,
     IngestSettings,
@@ -41,7 +41,7 @@ from utils.config import (
     Settings,
 )
 from utils.errors import ConfigError, DataUnavailable, ScalperError
-from utils.market.book import change
+from utils.rows import NS_PER_MS, S_PER_HOUR
 from utils.types import BookSnapshot
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -50,7 +50,6 @@ SETTING, MACHINE, EXCHANGE = "setting", "machine", "exchange"
 SAMPLES = 5  # of round trip and clock
 #: Free space below which logs and recordings will soon end, and below which nothing should start. Bytes.
 SCARCE, TOO_LITTLE = 2 * 2**30, 200 * 2**20
-NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +125,10 @@ def check_disk(name: str, folder: Path) -> Check:
 
 def check_compiled() -> Check:
     """Machine code of live books: made now if it is not kept yet, so that no message will have to wait for it."""
-    kept, began = is_cached(change) and is_cached(advance), time.perf_counter()
-    nothing, feeds = np.zeros((0, 2)), new_feeds(1)
-    change(feeds["book"], 0, nothing, nothing, True)
-    advance(b"{}", 0, 0, feeds)
-    if not (is_cached(change) and is_cached(advance)):
+    doors = [door for venue in VENUES.values() if (door := venue.language().fast)]
+    kept, began = books_compiled(*doors), time.perf_counter()
+    load_books(*doors)
+    if not books_compiled(*doors):
         fix = "make the folder of this program writable, or set NUMBA_CACHE_DIR to a folder that is"
         return Check("compiled", WARN, "machine code cannot be kept; every start compiles it anew", fix)
     made = "" if kept else f", made in {time.perf_counter() - began:.1f} s"
@@ -154,7 +152,7 @@ def check_model(artifacts: Path, retrain: RetrainSettings, now: datetime) -> Che
     current = artifacts / "CURRENT"
     try:
         version = current.read_text(encoding="utf-8").strip()
-        age_h = (now.timestamp() - current.stat().st_mtime) / 3600.0
+        age_h = (now.timestamp() - current.stat().st_mtime) / S_PER_HOUR
     except FileNotFoundError:
         return Check("model", OK, "no model yet")
     except (OSError, UnicodeDecodeError) as error:
@@ -190,8 +188,8 @@ def check_secrets(secrets: SecretSettings, dotenv: Path) -> Check:
 
 def check_endpoints(endpoints: EndpointSettings, origin: Mapping[str, str]) -> Check:
     """Which addresses are not those of the services themselves."""
-    known = EndpointSettings()
-    moved = {name: url for name, url in endpoints if url != getattr(known, name)}
+    own = own_addresses()
+    moved = {name: url for name, url in endpoints if url != own.get(name)}
     if not moved:
         return Check("endpoints", OK, "every service at its own address")
     hosts: dict[str, list[str]] = {}
@@ -233,7 +231,7 @@ def ask_exchange(settings: Settings, hurried: IngestSettings) -> Iterator[Check]
     except DataUnavailable as error:
         yield told("symbol", FAIL, error, EXCHANGE)
     else:
-        yield check_listing(listing, settings.instrument(market.venue, listing.symbol))
+        yield check_listing(listing, settings.instrument(listing.market, listing.symbol))
 
 
 def check_round_trip(readings: Sequence[ClockReading], entry_latency_ms: float) -> Check:

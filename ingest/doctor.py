@@ -26,6 +26,7 @@ from rich.text import Text
 
 from ingest import checkup as look
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check
+from ingest.venues.known import check_names
 from utils.config import IngestSettings, Loaded, Settings, load_settings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
@@ -90,10 +91,12 @@ def settings_of(flags: argparse.Namespace) -> tuple[Loaded, Check | None]:
             "market.market_type": flags.market_type,
             "market.symbol": normalise_symbol(flags.symbol) if flags.symbol else None,
         }
-        return load_settings(flags.config, flags=given), None
+        loaded = load_settings(flags.config, flags=given)
+        check_names(loaded)
     except ConfigError as error:
         fix = "correct it there; python run_simulation.py --show-config shows every setting"
         return Loaded(Settings(), {}), Check("settings", FAIL, str(error), fix, SETTING)
+    return loaded, None
 
 
 def examine(loaded: Loaded, timeout_s: float, *, ask: bool = True, root: Path = ROOT) -> list[Check]:

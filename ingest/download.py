@@ -21,21 +21,23 @@ from ingest.files.store import Covered, Entry, Series, Store, missing, now_text,
 from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.rest import checks as check
 from ingest.rest.checks import Matrix, Span
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.rest.venue import Listing, Venue, venue
+from ingest.rest.listing import Listing
+from ingest.rest.retry import BadVenueData, IncompleteCandles
+from ingest.rest.venue import Venue, venue
+from ingest.venues.known import check_names
 from utils.config import IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.rows import MS_PER_HOUR, NS_PER_MS
 from utils.shell.cli import Parser, command
 from utils.shell.log import setup_logging
 from utils.shell.meter import Meter
+from utils.shell.moments import at_ms
 from utils.shell.version import version
 
-HOUR_MS = 3_600_000
-#: Settlements of one request, where it is limited; no exchange settles more often than hourly.
-FUNDING_PAGE = {"binance": 1000}
-LEAST_FUNDING_PAGE = 100
+#: Settlements of one request to an exchange that we do not know; none settles more often than hourly.
+FUNDING_PAGE = 100
 
 #: Told how many ms of a period are there, of how many.
 Watch = Callable[[int, int], None]
@@ -72,10 +74,10 @@ class CandleRows:
 
     def __init__(self, where: Venue, listing: Listing, tf: str, settings: IngestSettings) -> None:
         self._source = CandleSource(where, listing, tf, settings)
-        self._tf_ms = TIMEFRAMES[tf] // 1_000_000
+        self._tf_ms = TIMEFRAMES[tf] // NS_PER_MS
         self._listed_ms = listing.listed_ms
         self.page_ms = self._source.page * self._tf_ms
-        self._taker = where.exchange == "binance"
+        self._taker = where.rest.candles is not None and where.rest.candles.tells_takers
 
     def period(self, since: int, until: int | None, now_ms: float) -> Covered:
         """The closed candles from `since` to `until` (ms, opens, both included), from the symbol's first on.
@@ -129,8 +131,8 @@ class FundingRows:
         if not where.client.has["fetchFundingRateHistory"]:
             raise ConfigError(f"{where.exchange} tells no history of funding; leave --funding out")
         self._where, self._listing, self._settings = where, listing, settings
-        self._most = 200 if where.exchange == "bybit" else FUNDING_PAGE.get(where.exchange, LEAST_FUNDING_PAGE)
-        self.page_ms = self._most * HOUR_MS
+        self._most = where.ours.funding_page if where.ours else FUNDING_PAGE
+        self.page_ms = self._most * MS_PER_HOUR
 
     def fetch(self, period: Covered) -> Any:
         """The settlements of a page.
@@ -223,8 +225,8 @@ def funding_period(candles: Covered, until: int | None, now_ms: float) -> Covere
     """
     slack = check.FUNDING_SLACK_MS
     latest = now_ms - slack if until is None else min(until, now_ms - slack)
-    start = check.floor_to_grid(candles.start, HOUR_MS) - slack
-    return Covered(start, max(start, check.floor_to_grid(latest, HOUR_MS) + slack))
+    start = check.floor_to_grid(candles.start, MS_PER_HOUR) - slack
+    return Covered(start, max(start, check.floor_to_grid(latest, MS_PER_HOUR) + slack))
 
 
 # --- the command line
@@ -260,7 +262,9 @@ def run(flags: argparse.Namespace) -> int:
         return 0
     if flags.since is None:
         raise ConfigError("--since: expected the first day to download, such as 2025-01-01, saw none")
-    settings = load_settings(flags.config).settings
+    loaded = load_settings(flags.config)
+    check_names(loaded)
+    settings = loaded.settings
     setup_logging(flags.verbose, quiet=flags.json)
     tf = normalise_timeframe(flags.timeframe or settings.market.timeframe)
     market_type = flags.market_type or settings.market.market_type
@@ -296,7 +300,7 @@ def fetch_all(
     settings: IngestSettings,
 ) -> list[Download | None]:
     """One symbol's candles, and its funding where it was asked for."""
-    now_ms, tf_ms = where.now_ms(settings), TIMEFRAMES[tf] // 1_000_000
+    now_ms, tf_ms = where.now_ms(settings), TIMEFRAMES[tf] // NS_PER_MS
     candles = CandleRows(where, listing, tf, settings)
     period = candles.period(since, until, now_ms)
     name = f"{listing.symbol} {tf}"
@@ -308,7 +312,7 @@ def fetch_all(
         hours = funding_period(period, until, now_ms)
         # where `ingest.files.funding.sibling_funding` looks for it
         root = flags.out.absolute().parent / "funding"
-        with Store(root) as store, Meter(f"{name} funding", "hours", console, size=HOUR_MS) as meter:
+        with Store(root) as store, Meter(f"{name} funding", "hours", console, size=MS_PER_HOUR) as meter:
             done.append(download(store, where.folder, where, listing, funding, hours, meter.reach, one=True))
     if not flags.json:
         for each in done:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ingest.files.candles import Candles, load_candles
 from ingest.prices import get_ohlcv
 from ingest.rest.client import base_of
+from ingest.venues.known import folder_of
 from utils.config import EndpointSettings, Settings
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import NS_PER_MS, Rows
@@ -44,7 +45,9 @@ def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candle
         DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
     """
     candles = asked(symbol, tf, bars, settings)
-    return dataclasses.replace(candles, market=settings.market.venue, source=source_of(settings))
+    return dataclasses.replace(
+        candles, market=folder_of(settings.market.exchange, settings.market.market_type), source=source_of(settings)
+    )
 
 
 def source_of(settings: Settings) -> str:

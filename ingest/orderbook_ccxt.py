@@ -6,24 +6,17 @@ Nothing here takes part in trading decisions of a live run: those read the strea
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.venue import Listing, Venue, configured, venue
+from ingest.rest.listing import Listing
+from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 
-#: Numbers of levels that an exchange knows; where it is not named here, it is asked for what the caller wants.
-DEPTHS: Mapping[str, tuple[int, ...]] = {
-    "binance_usdm": (5, 10, 20, 50, 100, 500, 1000),
-    "binance_spot": (5, 10, 20, 50, 100, 500, 1000, 5000),
-    "bybit_linear": (1, 25, 50, 100, 200, 500, 1000),
-    "bybit_spot": (1, 25, 50, 100, 200),
-}
 #: Levels and trades that any exchange may be asked for.
 MOST_LEVELS, MOST_TRADES = 5000, 1000
 
@@ -45,8 +38,8 @@ def get_orderbook(
     """The order book as ccxt shapes it, after a look at it.
 
     Keys: symbol (ccxt's), bids and asks ([price, quantity] lists, best first), timestamp (ms, None where the exchange
-    does not say), datetime, nonce (Binance's last update id, else None), and age_s (since the answer came). Prices are
-    quote; quantities base on binance and bybit, elsewhere as ccxt has them (contracts, where contracts are traded).
+    does not say), datetime, nonce (of its last update, likewise), and age_s (since the answer came). Prices are quote;
+    quantities base on exchanges of `ingest.venues.known`, elsewhere as ccxt has them (contracts, where there are).
 
     Args:
         symbol: any known spelling.
@@ -65,7 +58,7 @@ def get_orderbook(
     endpoints, settings = configured(endpoints, settings)
     name = exchange_name(exchange)
     where = venue(name, market_type, endpoints)
-    depths = DEPTHS.get(where.folder, (limit,))
+    depths = where.rest.depths or (limit,)
     depth = next((known for known in depths if known >= limit), 0)
     if not 1 <= limit <= MOST_LEVELS or not depth:
         raise ConfigError(f"limit: expected 1 to {min(MOST_LEVELS, depths[-1])} levels, saw {limit!r}; ask for fewer")
@@ -113,10 +106,9 @@ def _fetch_book(where: Venue, symbol: str, depth: int, settings: IngestSettings)
         book: dict[str, Any] = client.fetch_order_book(listing.unified, depth)
         _check_wire(where, listing)
         check.book(book["bids"], book["asks"])
-        if where.exchange == "binance":
+        if where.rest.numbers_books:
             check.number(book["nonce"], "book's last update id")
-        tells_time = where.folder in DEPTHS and where.folder != "binance_spot"
-        if tells_time or book["timestamp"] is not None:
+        if (where.ours and where.rest.stamps_books) or book["timestamp"] is not None:
             stamp = book["timestamp"]
             where.at_present(client, lambda now_ms: check.recent(stamp, now_ms, settings.stale_s, "book time"))
         return book
@@ -126,15 +118,10 @@ def _fetch_book(where: Venue, symbol: str, depth: int, settings: IngestSettings)
 
 def _check_wire(where: Venue, listing: Listing) -> None:
     """The book as it came: ccxt sorts what it gets, and takes any symbol's for the one asked for."""
-    if where.folder not in DEPTHS:
-        return
-    body = check.a_dict(where.answer.json(), "book")
-    if where.exchange == "bybit":
-        result = check.a_dict(body.get("result"), "book")
+    if where.ours:
+        body = check.a_dict(where.answer.json(), "book")
         check.only_about(body, listing.id)
-        check.book(result.get("b"), result.get("a"))
-    else:
-        check.book(body.get("bids"), body.get("asks"))
+        check.book(*(check.inside(body, keys, "book") for keys in where.rest.sides))
 
 
 def _fetch_trades(where: Venue, symbol: str, limit: int, settings: IngestSettings) -> list[dict[str, Any]]:

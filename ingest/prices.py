@@ -18,13 +18,18 @@ import numpy as np
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Matrix, Span
-from ingest.rest.client import base_of, exchange_name, folder_of
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms
-from ingest.rest.venue import Listing, Venue, configured, venue
+from ingest.rest.client import base_of, exchange_name
+from ingest.rest.listing import Listing
+from ingest.rest.retry import BadVenueData, IncompleteCandles
+from ingest.rest.venue import Venue, configured, venue
+from ingest.venues.facts import CandleCall
+from ingest.venues.known import folder_of
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.shell.moments import at_ms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,19 +37,13 @@ if TYPE_CHECKING:
 #: A time as its user writes it: ms since 1970, ISO 8601 text (UTC without a zone), a datetime or a date.
 When: TypeAlias = int | str | datetime | date
 
-NS_PER_MS = 1_000_000
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-#: Candles of one request, where the exchange's answer to more costs double, or is cut.
-PAGE = 1000
+#: Most candles of one request to an exchange that we do not know, and how many where ccxt does not tell either.
+PAGE, LEAST_PAGE = 1000, 100
 #: Most candles of one call; `python -m ingest.download` takes more, and can be stopped.
 MOST = 200_000
-#: A symbol's first candle may lie so far from the time its exchange gives for its listing: Bybit's BTCUSDT traded ten
-#: days after it, Binance's two weeks before it.
-LISTING_MS = 30 * DAY_MS
-#: Opens without a candle: the exchange stood still, from - up to, ms. Seen in recordings of it.
-OUTAGES: Mapping[str, tuple[tuple[int, int], ...]] = {
-    "binance_spot": ((1_679_662_800_000, 1_679_666_400_000),),  # 2023-03-24 13:00 to 14:00
-}
+#: A symbol's first candle may lie so far from the time its exchange gives for its listing: ten days after it and
+#: two weeks before it have been seen.
+LISTING_MS = 30 * MS_PER_DAY
 
 _cache: TimedCache[Candles] = TimedCache()
 _began: TimedCache[int] = TimedCache()
@@ -80,7 +79,7 @@ def get_ohlcv(
     a date without a time of day means the whole day. Fewer come only of a symbol that is not yet that old.
 
     Units: `timestamp` is the candle's open, UTC, datetime64[ms] without a zone; prices quote; `volume` and, where the
-    exchange tells it (Binance), `taker_buy_volume` base. An exchange outside binance and bybit may count volume in
+    exchange tells it, `taker_buy_volume` base. An exchange outside binance and bybit may count volume in
     contracts. NaN: never. `frame.attrs` holds symbol, tf, exchange, market (data folder), age_s (since the answer
     came) and gaps (known outages: first open in ms and candles).
 
@@ -237,12 +236,13 @@ class CandleSource:
         if not where.client.has["fetchOHLCV"] or tf not in self._known:
             names = [name for name in TIMEFRAMES if name in self._known]
             raise ConfigError(f"{where.exchange} has no {tf} candles; it has {', '.join(names) or 'none'}")
-        self.page = PAGE
-        if where.exchange not in {"binance", "bybit"}:
+        if own := where.rest.candles:
+            self.page = own.page
+        else:
             told = where.client.feature_value(listing.unified, "fetchOHLCV", "limit")
-            self.page = min(PAGE, int(told or 100))
+            self.page = min(PAGE, int(told or LEAST_PAGE))
         # opens at which there never was a candle, from - up to, ms
-        self._never = [*OUTAGES.get(listing.market, ())]
+        self._never = [*where.rest.outages]
 
     def nothing(self) -> DataUnavailable:
         """The error for a period without a candle."""
@@ -264,8 +264,8 @@ class CandleSource:
         listed = self._listing.listed_ms
         if listed is not None and span.start < listed + LISTING_MS:
             key = (self._where.name, self._where.base, self._listing.id)
-            began = _began.get(key, DAY_MS / 1000.0, lambda: self._find_beginning(listed)).value
-            self._never.append((began, began + HOUR_MS))
+            began = _began.get(key, MS_PER_DAY / 1000.0, lambda: self._find_beginning(listed)).value
+            self._never.append((began, began + MS_PER_HOUR))
             span = Span(max(span.start, check.floor_to_grid(began, span.tf)), span.end, span.tf)
         if span.size < 1:
             raise self.nothing()
@@ -274,10 +274,10 @@ class CandleSource:
     def _find_beginning(self, listed_ms: int) -> int:
         """The hour of the first trade, ms; 0 if it lies too far back to matter."""
         if not {"1d", "1h"} <= set(self._known):
-            return check.floor_to_grid(listed_ms, HOUR_MS)
-        earliest = check.floor_to_grid(listed_ms - LISTING_MS, DAY_MS)
+            return check.floor_to_grid(listed_ms, MS_PER_HOUR)
+        earliest = check.floor_to_grid(listed_ms - LISTING_MS, MS_PER_DAY)
         day = self._first("1d", earliest, earliest + 2 * LISTING_MS, listed_ms)
-        return 0 if day == earliest else self._first("1h", day, day + DAY_MS, listed_ms)
+        return 0 if day == earliest else self._first("1h", day, day + MS_PER_DAY, listed_ms)
 
     def _first(self, tf: str, start: int, end: int, listed_ms: int) -> int:
         """The open of the first candle in a period; the present one if none has closed since the listing."""
@@ -324,27 +324,25 @@ class CandleSource:
         return any(first <= start and end <= last for first, last in self._never)
 
     def _ask(self, client: Any, tf: str, span: Span) -> object:
-        """Rows as the exchange has them, oldest first.
+        """Rows as the exchange has them, oldest first."""
+        name = self._known[tf]
+        if own := self._where.rest.candles:
+            return _own_rows(client, own, self._listing.id, name, span)
+        return client.fetch_ohlcv(self._listing.unified, tf, span.start, span.size, {"until": span.end - 1})
 
-        Binance and Bybit are read as they answer: ccxt drops the taker volume of the one, and sorts and cuts what it
-        gets, so that an answer for another symbol or in a mess would pass.
-        """
-        where, listing = self._where, self._listing
-        asked = {"symbol": listing.id, "interval": self._known[tf], "limit": span.size}
-        if where.exchange == "binance":
-            get = client.fapiPublicGetKlines if where.market_type == "futures" else client.publicGetKlines
-            answer = get(asked | {"startTime": span.start, "endTime": span.end - 1})
-            rows = [check.a_list(row, "candle") for row in check.a_list(answer, "candles")]
-            if any(len(row) != 12 for row in rows):
-                raise BadVenueData("candles: expected 12 items each, saw others")
-            return [[*row[: check.TAKER_BUY], row[9]] for row in rows]
-        if where.exchange == "bybit":
-            category = "linear" if where.market_type == "futures" else "spot"
-            period = {"start": span.start, "end": span.end - 1}
-            answer = client.publicGetV5MarketKline(asked | {"category": category} | period)
-            result = check.a_dict(check.a_dict(answer, "answer").get("result"), "result")
-            check.only_about(answer, listing.id)
-            check.same(result.get("category"), category, "candles' category")
-            rows = [check.a_list(row, "candle") for row in check.a_list(result.get("list"), "candles")]
-            return [list(row[:6]) for row in reversed(rows)]  # it answers newest first
-        return client.fetch_ohlcv(listing.unified, tf, span.start, span.size, {"until": span.end - 1})
+
+def _own_rows(client: Any, own: CandleCall, symbol: str, interval: str, span: Span) -> list[list[Any]]:
+    """Rows as an exchange answers its own call: an answer for another symbol or in a mess does not pass."""
+    period = {own.since: span.start, own.until: span.end - 1}
+    asked = {"symbol": symbol, "interval": interval, "limit": span.size}
+    answer = getattr(client, own.call)(asked | dict(own.more) | period)
+    check.only_about(answer, symbol)
+    for key, value in own.more.items():
+        check.same(check.inside(answer, (*own.rows_at[:-1], key), "answer"), value, f"candles' {key}")
+    found = check.a_list(check.inside(answer, own.rows_at, "answer"), "candles")
+    rows = [check.a_list(row, "candle") for row in found]
+    least = max(own.columns) + 1
+    if any(len(row) < least for row in rows):
+        raise BadVenueData(f"candles: expected at least {least} items each, saw fewer")
+    picked = [[row[column] for column in own.columns] for row in rows]
+    return picked[::-1] if own.newest_first else picked

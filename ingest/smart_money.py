@@ -13,20 +13,23 @@ from typing import Any
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
-from ingest.rest.retry import BadVenueData, at_ms
-from ingest.rest.venue import NS_PER_MS, Listing, Venue, configured, venue
+from ingest.rest.listing import Listing
+from ingest.rest.retry import BadVenueData
+from ingest.rest.venue import Venue, configured, venue
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.shell.moments import at_ms
 
-#: Over what time the ratio of accounts is taken, in ccxt's word or, where ccxt hands it on as it is, the exchange's.
-RATIO_PERIODS, RATIO_PERIOD = {"bybit": "5min"}, "5m"
+#: Over what time the ratio of accounts is taken, in ccxt's word.
+RATIO_PERIOD = "5m"
 #: How old its last value may be, ms.
-RATIO_AGE_MS = 3_600_000
-#: Bybit's open interest is a figure of the last 5 minutes to an hour, ms.
-INTEREST_AGE_MS = 2 * 3_600_000
+RATIO_AGE_MS = MS_PER_HOUR
+#: Open interest may be a figure of the last 5 minutes to an hour, ms.
+INTEREST_AGE_MS = 2 * MS_PER_HOUR
 #: The next settlement lies within a day, ms.
-NEXT_MS = 86_400_000
+NEXT_MS = MS_PER_DAY
 
 _cache: TimedCache[Positioning] = TimedCache()
 
@@ -141,7 +144,7 @@ def _interest(client: Any, where: Venue, listing: Listing) -> dict[str, Any]:
 
 
 def _ratio(client: Any, where: Venue, listing: Listing) -> dict[str, Any]:
-    period = RATIO_PERIODS.get(where.exchange, RATIO_PERIOD)
+    period = where.ours.ratio_period if where.ours else RATIO_PERIOD
     rows = check.a_list(client.fetch_long_short_ratio_history(listing.unified, period, None, 1), "ratio")
     if not rows:
         raise BadVenueData("long/short ratio: expected at least one, saw none")
@@ -155,12 +158,12 @@ def _ratio(client: Any, where: Venue, listing: Listing) -> dict[str, Any]:
 
 def _check_wire(where: Venue, listing: Listing) -> None:
     """The answer as it came is about this symbol, as far as exchanges we know well say."""
-    if where.exchange in {"binance", "bybit"}:
+    if where.ours:
         check.only_about(where.answer.json(), listing.id)
 
 
 def _stamp(told: Mapping[str, Any], where: Venue, age_ms: int, what: str) -> int | None:
     """The time of a measure in ns, held against the clock; None where an exchange we know less of gives none."""
-    if told.get("timestamp") is None and where.exchange not in {"binance", "bybit"}:
+    if told.get("timestamp") is None and not where.ours:
         return None
     return check.recent(told.get("timestamp"), where.seen_ms(), age_ms / 1000.0, what) * NS_PER_MS

@@ -96,7 +96,7 @@ class WSManager:
         """Begin to receive; returns at once. What is subscribed to already goes on as it is.
 
         Args:
-            exchange: bybit or binance.
+            exchange: one of `ingest.venues.known`.
             kind: orderbook, klines or trades.
             symbols: one or more, in any spelling.
             tf: timeframe of klines, and of them only.
@@ -196,7 +196,7 @@ class WSManager:
         return [Stream(KINDS[kind], name, tf, depth or self.settings.book_depth) for name in names]
 
     def _begin(self, exchange: str, streams: Sequence[Stream]) -> None:
-        load_code()
+        load_code(exchange)
         with self._lock:
             if self.closed:
                 raise InvariantError("live streams: closed, and then asked for more; make a new manager")

@@ -1,9 +1,9 @@
 """Record what an exchange sends, as it sends it: `python scripts/record.py --exchange bybit --symbols BTCUSDT,ETHUSDT`.
 
 Files are `<market>_<symbols>_<UTC start>.jsonl.zst`; `python -m ingest.tape check FILE` says whether one is whole,
-`python -m ingest.tape bars FILE` makes candles of it. Ctrl-C ends the recording with its file whole; a crash or
-kill -9 costs at most its last second. `--news` keeps what headlines were visible when, beside the tapes. To record a
-loopback exchange, set the addresses that it prints.
+`python -m ingest.tape bars FILE` makes candles of it. Ctrl-C or SIGTERM ends the recording with its file whole;
+a crash or kill -9 costs at most its last second. `--news` keeps what headlines were visible when, beside the tapes. To
+record a loopback exchange, set the addresses that it prints.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ingest.tape import record
+from ingest.venues.known import check_names
 from ingest.wire.streams import KINDS, Stream
 from utils.config import Settings, load_settings
 from utils.errors import ConfigError, ScalperError
@@ -91,15 +91,15 @@ def run(flags: argparse.Namespace) -> int:
         if not 0.0 <= value < math.inf:
             raise ConfigError(f"--{name.replace('_', '-')}: expected a number of at least 0, saw {value}; give one")
     setup_logging(flags.verbose, quiet=not flags.verbose)
-    settings = load_settings(flags.config).settings
+    loaded = load_settings(flags.config)
+    check_names(loaded)
+    settings = loaded.settings
     symbols = (flags.symbols or settings.market.symbol).split(",")
     streams = [
         Stream(kind, symbol, tf=flags.tf if kind == "bars" else "", depth=flags.depth or settings.ingest.book_depth)
         for symbol in symbols
         for kind in flags.streams.split(",")
     ]
-    # an orderly end for whoever stops services by SIGTERM
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     with headlines(flags, symbols, settings) if flags.news else contextlib.nullcontext(lambda: None) as watch:
         done = record(
             flags.exchange or settings.market.exchange,

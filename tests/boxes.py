@@ -41,8 +41,9 @@ import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MS, Arrival, Change, Fill, Grid, Market
+from ingest.box.floor.market import Arrival, Change, Fill, Grid, Market
 from ingest.replay_server import ReplayServer
+from utils.rows import NS_PER_MS
 
 #: The real names of the venues' hosts.
 HOSTS = ("fapi.binance.com", "fstream.binance.com", "api.bybit.com", "stream.bybit.com")
@@ -106,7 +107,11 @@ def levels_of(book: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
     return tuple(tuple((float(level[0]), float(level[1])) for level in book[side]) for side in ("bids", "asks"))
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 5.0) -> None:
+#: What takes a blink takes at most so long on a machine as busy as may be, s; less than a test's limit.
+PATIENCE_S = 120.0
+
+
+async def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + timeout_s
     while not true():
@@ -171,7 +176,7 @@ class ListFlow:
     """
 
     def __init__(self, symbol: str = "BTCUSDT", arrivals: Sequence[Arrival] = ()) -> None:
-        self.market = Market(symbol, Grid(Decimal("0.1"), Decimal("0.001")), MIDNIGHT_NS // MS, 0)
+        self.market = Market(symbol, Grid(Decimal("0.1"), Decimal("0.001")), MIDNIGHT_NS // NS_PER_MS, 0)
         self.market.begin(100)
         book = [Change(1, 100 - i, 1) for i in range(5)] + [Change(-1, 101 + i, 1) for i in range(5)]
         self.market.apply(Arrival(symbol, MIDNIGHT_NS, MIDNIGHT_NS, book, whole=True))
@@ -186,7 +191,7 @@ def deed(
     ms: float, *changes: tuple[int, int, int], fills: Sequence[tuple[int, int, int]] = (), symbol: str = "BTCUSDT"
 ) -> Arrival:
     """An arrival so many ms after midnight: (side, tick, lots) of the book, and of trades."""
-    at = MIDNIGHT_NS + round(ms * MS)
+    at = MIDNIGHT_NS + round(ms * NS_PER_MS)
     return Arrival(symbol, at, at, [Change(*change) for change in changes], [Fill(*fill) for fill in fills])
 
 
@@ -228,7 +233,7 @@ class ListPeer:
 
 def advance(exchange: Exchange, ms: float) -> None:
     """Move an exchange to so many ms after midnight."""
-    while not exchange.advance(MIDNIGHT_NS + round(ms * MS)):
+    while not exchange.advance(MIDNIGHT_NS + round(ms * NS_PER_MS)):
         pass
 
 
@@ -236,4 +241,4 @@ def jump(exchange: Exchange, ms: float) -> None:
     """The same in one leap, with nothing sent on the way."""
     for symbol in exchange.symbols:
         exchange.market(symbol)
-    exchange._pass(MIDNIGHT_NS + round(ms * MS))
+    exchange._pass(MIDNIGHT_NS + round(ms * NS_PER_MS))

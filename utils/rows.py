@@ -281,8 +281,17 @@ EQUITY = layout_of(EquityRow)
 
 # Units of time and of prices, for everybody.
 NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
+NS_PER_S = 1_000 * NS_PER_MS
 NS_PER_MINUTE = 60 * NS_PER_S
 NS_PER_HOUR = 60 * NS_PER_MINUTE
 NS_PER_DAY = 24 * NS_PER_HOUR
+MS_PER_MINUTE = 60_000
+MS_PER_HOUR = 60 * MS_PER_MINUTE
+MS_PER_DAY = 24 * MS_PER_HOUR
+MS_PER_WEEK = 7 * MS_PER_DAY
+S_PER_HOUR = 3_600
+S_PER_DAY = 24 * S_PER_HOUR
 BPS = 1e-4
+#: A correlation, or a slope that has no unit, nearer to 0 than this is 0: its sign is that of a rounding, and hangs on
+#: the processor.
+ROUNDING = 1e-12

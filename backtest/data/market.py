@@ -2,75 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from backtest.data.manifest import cost_notes, describe
-from features.live import EVENT_VECTOR
 from features.registry import feature_set
-from ingest.files.candles import Candles, infer_tick, load_candles
+from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.synthetic import PRESETS, synthetic_bars
+from ingest.instruments import Listing, instrument_of
+from ingest.synthetic import SyntheticFeed
 from utils.settings.tree import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, NS_PER_MS, Rows, layout
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
-from utils.types import Instrument
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-#: The live book and tape beside a bar, frozen at its close: age of the book's latest update and of the latest print,
-#: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
-#: before the first came.
-BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
-
-
-class Listing(Protocol):
-    """What an exchange says of one instrument; None = it does not say."""
-
-    @property
-    def tick_size(self) -> float | None:
-        """Quote."""
-
-    @property
-    def lot_size(self) -> float | None:
-        """Base."""
-
-    @property
-    def min_notional(self) -> float | None:
-        """Quote."""
-
-
-#: Used, and said in the assumptions, where neither settings nor data tell.
-LOT, MAINTENANCE = 1e-3, 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticFeed:
-    """The mock market as a source of candles: seeded, and used only where it is named."""
-
-    symbol: str
-    tf: str
-    seed: int
-    preset: str
-
-    def candles(self, bars: int, progress: Callable[[int], None] | None = None) -> Candles:
-        """The first `bars` candles of this seed."""
-        if self.preset not in PRESETS:
-            known = ", ".join(PRESETS)
-            raise ConfigError(f"simulation.preset: expected one of {known}, saw {self.preset!r}; change the setting")
-        tf_ns = TIMEFRAMES[self.tf]
-        rows = synthetic_bars(bars, tf_ns, self.seed, self.preset, progress=progress)
-        digest = hashlib.sha256(rows.tobytes()).hexdigest()
-        empty = int((rows["volume"] <= 0.0).sum())
-        return Candles(self.symbol, self.tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +39,7 @@ class Market:
     starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
     files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
     assumptions: tuple[str, ...]
-    book: Rows | None = None  # BOOK_AT_CLOSE, beside bars; None = no live book
+    book: Rows | None = None  # features.live.BOOK_AT_CLOSE, beside bars; None = no live book
 
     @property
     def synthetic(self) -> bool:
@@ -158,45 +110,6 @@ def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> t
         f"{source}: {steps} steps were asked for, and {there} bars come after the {warmup} of the warm-up: all are used"
     )
     return int(rows["ts"][warmup]), [note]
-
-
-def instrument_of(
-    candles: Candles, settings: Settings, warmup: int, listing: Listing | None = None
-) -> tuple[Instrument, list[str]]:
-    """The symbol's instrument and what was assumed for it: as listed, else as configured, else as the warm-up shows."""
-    known = settings.instrument(candles.market or "default", candles.symbol)
-    notes = []
-    tick, lot, least = known.tick, known.lot, known.min_notional
-    if listing is not None:
-        tick, lot = listing.tick_size or tick, listing.lot_size or lot
-        least = least if listing.min_notional is None else listing.min_notional
-        notes.append(f"{candles.symbol}: tick {tick or 0:g}, lot {lot or 0:g} as {candles.source} lists them")
-    if candles.market == "synthetic":
-        preset = PRESETS[settings.simulation.preset]
-        tick, lot = tick or preset.tick, lot or preset.lot
-    if tick is None:
-        tick = infer_tick(candles.rows, warmup)
-        notes.append(f"{candles.symbol}: tick {tick:g} inferred from the decimals of {warmup} warm-up bars")
-    if lot is None:
-        lot = LOT
-        notes.append(f"{candles.symbol}: lot {lot:g} assumed")
-    if known.maintenance_margin is None:
-        notes.append(f"{candles.symbol}: maintenance margin {100 * MAINTENANCE:g} % assumed")
-    if candles.market.endswith("_spot"):
-        notes.append(
-            f"{candles.symbol}: spot candles traded as if a perpetual: short and with leverage, borrowing free"
-        )
-    instrument = Instrument(
-        symbol=candles.symbol,
-        tick_size=tick,
-        lot_size=lot,
-        min_notional=least or 0.0,
-        maker_bps=known.maker_bps,
-        taker_bps=known.taker_bps,
-        max_leverage=known.max_leverage or math.inf,
-        maintenance=MAINTENANCE if known.maintenance_margin is None else known.maintenance_margin,
-    )
-    return instrument, notes
 
 
 def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path]) -> tuple[Rows, str]:

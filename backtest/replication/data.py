@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.fold import Source
-from features.live import RowMaker
 from features.microstructure import flows_of
-from features.rows.events import BOOK_EVENT, BOOK_ROW, BOOK_SHARED, LEVELS, TRADE_EVENT
+from features.rows.book import BOOK_EVENT, BOOK_ROW, BOOK_SHARED, LEVELS
+from features.rows.maker import RowMaker
+from features.rows.sources import Source
+from features.rows.trades import TRADE_EVENT
 from features.rows.users import QUOTE_ROW, quote_rows
 from ingest.synthetic import BOOK, PRESETS, event_blocks
 from ingest.tapes.check import STEP, Progressed, recordings

@@ -87,10 +87,9 @@ def ratio(sums: Floats) -> Floats:
 
 def fitted_line(x: Floats, y: Floats) -> tuple[float, float]:
     """(intercept, slope) of the least-squares line of y on x; NaN where x does not vary."""
-    spread = float(((x - x.mean()) ** 2).sum()) if len(x) else 0.0
-    if not spread > 0.0:
+    if not (len(x) and np.ptp(x) > 0.0):  # a mean may be rounded: what lies around it is no sign of variation
         return math.nan, math.nan
-    slope = float((x - x.mean()) @ (y - y.mean())) / spread
+    slope = float((x - x.mean()) @ (y - y.mean())) / float(((x - x.mean()) ** 2).sum())
     return float(y.mean() - slope * x.mean()), slope
 
 

@@ -40,10 +40,10 @@ from features.microstructure import (
     sign_memory,
     spaced_lags,
 )
-from features.rows.events import LEVELS
+from features.rows.book import LEVELS
 from features.studies.micro_price import FEWEST, fit_micro_price, micro_prices
 from utils.errors import DataError
-from utils.rows import BPS, NS_PER_S, Rows
+from utils.rows import BPS, NS_PER_S, ROUNDING, Rows
 
 Floats = NDArray[np.float64]
 
@@ -312,11 +312,12 @@ def depth_study(sample: Sample) -> Answer:
 
 
 def betas_of(seen: Windows, period: int) -> tuple[Floats, Floats, int]:
-    """(betas, mean depths, how many were left out) of sub-windows."""
+    """(betas, mean depths, how many were left out) of sub-windows; a beta within rounding of 0 is not above it."""
     inside = periods_of(seen, period)
     betas = np.array([fitted_line(seen.flow[one], seen.move[one])[1] for one in inside])
     depths = np.array([seen.depth[one].mean() for one in inside])
-    kept = betas > 0.0
+    said = betas * [seen.flow[one].std() for one in inside]  # of the move, in its unit
+    kept = said > [ROUNDING * np.abs(seen.move[one]).max() for one in inside]
     return betas[kept], depths[kept], int((~kept).sum())
 
 

@@ -93,7 +93,10 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     if flags.version:
         print(f"hybrid-scalper {version()}")
         return 0
+    from ingest.venues.known import check_names
+
     loaded = settings_of(flags)
+    check_names(loaded)
     if flags.show_config:
         return print_config(loaded, as_json=flags.json)
     setup_logging(flags.verbose, quiet=flags.quiet or flags.json or not flags.verbose, log_file=flags.log_file)

@@ -1,13 +1,15 @@
 """Real markets: history by REST, then bars and books as the stream brings them, one instant at a time.
 
 What a live run decided bar by bar is what a replay of its bars decides: when it ends, the engine is turned once more
-over all of them, and the log files are written from that.
+over all of them, and the log files are written from that. A user's strategy is asked once more over all of them too;
+where it answers otherwise than it did, that is said.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +20,14 @@ from typing import Protocol
 import numpy as np
 
 from backtest.data.manifest import describe
-from backtest.data.market import BOOK_AT_CLOSE, Market, build_market
+from backtest.data.market import Market, build_market
+from backtest.run.live_strategy import LiveStrategy, Verdict
 from backtest.run.loop import Decider, Outcome, Watch, engine_of, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
-from backtest.run.strategies import Strategy, ask
+from backtest.run.strategies import Strategy
 from exec.engine import JournalRows
-from features.live import EventFeatures, load_folds
+from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
 from ingest.history import Backfill, fetch_candles, rest_backfill
@@ -35,6 +38,7 @@ from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import BAR, NS_PER_S, SIGNAL, Rows
 from utils.settings.tree import Settings
+from utils.shell.log import event as log_event
 from utils.types import Bar, MarketEvent
 
 #: Bars of one close may arrive so far apart; then the missing ones are asked for by REST, s.
@@ -43,6 +47,8 @@ GRACE_S = 5.0
 OVERDUE_S = 30.0
 #: Longest wait for an event before the clock is looked at, s.
 PATIENCE_S = 0.5
+
+logger = logging.getLogger("backtest")
 
 
 class EventSource(Protocol):
@@ -94,6 +100,10 @@ class LiveRun:
         settings: parameters.
         strategy: a user's function; None = the default strategy.
         backfill: asks for bars that the stream missed.
+
+    Raises:
+        ConfigError: the strategy's lookback is wrong, as far as the history tells.
+        DataError: the strategy answered with what is no signal rows.
     """
 
     def __init__(
@@ -107,7 +117,7 @@ class LiveRun:
     ) -> None:
         self._candles = candles
         self.market = dataclasses.replace(market, bars=_unended(market.bars))
-        self._settings, self._strategy, self._backfill = settings, strategy, backfill
+        self._settings, self._backfill = settings, backfill
         self._index = {symbol: sym for sym, symbol in enumerate(market.symbols)}
         self._decide = Decider(market, settings, live=True)
         self._engine = engine_of(market, settings, live=True)
@@ -119,8 +129,15 @@ class LiveRun:
         self._heard_s: float | None = None  # when the last instant was decided, or the first event was waited for
         self._books: list[Rows] = [np.full(len(market.bars), np.nan, BOOK_AT_CLOSE)]
         self._bars: list[Rows] = [self.market.bars]
-        self._signals: list[Rows] = [self._decided(self.market.bars)]
-        self._engine.run(self.market.bars, self._signals[0])
+        self._late: list[Rows] = [np.zeros(len(market.bars), np.bool_)]
+        signals = self._decide(self.market.bars).copy()
+        self._asked: LiveStrategy | None = None
+        if strategy is not None:
+            self._asked = LiveStrategy(strategy, self.market, self._decide.vectors, self._books[0])
+            signals = self._asked.signals
+        self._size, self._reviewed = len(market.bars), len(market.bars)  # bars now, and when answers were last reviewed
+        self._signals: list[Rows] = [signals]
+        self._engine.run(self.market.bars, signals)
 
     def first_rows(self) -> JournalRows:
         """What was decided on the history."""
@@ -190,40 +207,48 @@ class LiveRun:
             self._decide.signaller.see_book(int(bar["sym"]), float(tops[i]["spread_bps"]))
         self._bars.append(bars)
         self._books.append(tops)
-        signals = self._decided(bars)
+        self._late.append(np.full(len(bars), late))
+        signals = self._decided(bars, tops)
         if late:
             signals["side"] = np.nan  # nobody could have acted on it then
         self._signals.append(signals)
         self._engine.run(bars, signals)
+        self._size += len(bars)
+        if self._asked is not None and self._size >= 2 * self._reviewed:
+            self._review(self._asked, self._whole())
         return Instant(self.market, bars, tops, signals, self._engine.drain(), late)
 
-    def _decided(self, bars: Rows) -> Rows:
+    def _decided(self, bars: Rows, book: Rows) -> Rows:
         """The signals beside the newest bars."""
         signals = self._decide(bars).copy()
-        if self._strategy is None:
+        if self._asked is None:
             return signals
-        rows: Rows = ask(self._strategy, self._whole(ended=False))[-len(bars) :]
-        return rows
+        return self._asked(bars, self._decide.vectors[: len(bars)], book)
 
-    def _whole(self, *, ended: bool) -> Market:
-        """History and what came after it, as one market."""
+    def _whole(self) -> Market:
+        """History and what came after it, as one market that has ended."""
         bars = np.concatenate(self._bars).astype(BAR)
-        if ended:
-            for sym in range(len(self._index)):
-                bars["last"][np.flatnonzero(bars["sym"] == sym)[-1]] = 1
-        market = dataclasses.replace(self.market, bars=bars, book=np.concatenate(self._books).astype(BOOK_AT_CLOSE))
-        if not ended:
-            return market
+        for sym in range(len(self._index)):
+            bars["last"][np.flatnonzero(bars["sym"] == sym)[-1]] = 1
         files = tuple(describe(_with_rows(one, bars[bars["sym"] == sym])) for sym, one in enumerate(self._candles))
-        return dataclasses.replace(market, files=files)
+        book = np.concatenate(self._books).astype(BOOK_AT_CLOSE)
+        return dataclasses.replace(self.market, bars=bars, book=book, files=files)
+
+    def _review(self, asked: LiveStrategy, market: Market) -> Verdict:
+        """What a replay of the bars so far would answer, beside what was answered; said where it differs."""
+        self._reviewed = self._size
+        verdict = asked.review(market, np.concatenate(self._signals).astype(SIGNAL), np.concatenate(self._late))
+        if verdict.note is not None:
+            log_event(logger, "strategy_answers_differ", verdict.note, severity=logging.WARNING)
+        return verdict
 
     def finish(self) -> tuple[Market, Outcome]:
         """The run as a replay of its bars decides it: the same, and what was open is closed with the last ones."""
-        market = self._whole(ended=True)
+        market = self._whole()
         signals = np.concatenate(self._signals).astype(SIGNAL)
         outcome = simulate(market, self._settings, signals=signals, live=True)
-        if self._strategy is not None:
-            return market, outcome
+        if self._asked is not None:
+            return market, dataclasses.replace(outcome, answers=self._review(self._asked, market).row())
         signaller = self._decide.signaller
         return market, dataclasses.replace(outcome, funnel=signaller.funnel(), unavailable=signaller.unavailable())
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class Outcome:
     ambiguous: int  # of them, bars that touched both barriers
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
 
 
 def chunks(bars: Rows, size: int) -> list[tuple[int, int]]:

@@ -180,7 +180,10 @@ def conclude(
         "funnel": funnel,
         "unavailable_gates": outcome.unavailable,
         "break_even": break_even_table(market, settings),
+        **({"answers": outcome.answers} if outcome.answers else {}),
     }
     paths = journal.finish(run)
     report |= {"elapsed_s": round(time.perf_counter() - began, 3), "logs": paths}
-    return SimulationResult(market, settings, tables, metrics, plain(report), funnel, outcome.unavailable)
+    return SimulationResult(
+        market, settings, tables, metrics, plain(report), funnel, outcome.unavailable, outcome.answers
+    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.data.market import BOOK_AT_CLOSE, Market
+from backtest.data.market import Market
+from features.live import BOOK_AT_CLOSE
 from utils.records.schema import TIME_COLUMNS, Columns
 from utils.settings.tree import Settings
 
@@ -27,6 +28,7 @@ class SimulationResult:
     report: Mapping[str, Any]  # what `--json` prints, paths and timing included
     funnel: Mapping[str, int]
     unavailable: Mapping[str, int]
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
     interrupted: bool = False  # a live run that Ctrl-C ended
     _frames: dict[str, Any] = field(default_factory=dict)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backtest.data.market import Market
+from features.fold import matrix
 from features.registry import feature_set
 from utils.errors import DataError
 from utils.rows import SIGNAL, Rows
@@ -15,8 +16,12 @@ from utils.rows import SIGNAL, Rows
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Takes the market frame, answers with signal rows: a DataFrame, a dict of columns, or a list of dicts.
+#: Takes the market frame, answers with signal rows: a DataFrame, a dict of columns, or a list of dicts. Its attribute
+#: `lookback`, if it has one, is how many bars of each symbol an answer depends on (`backtest.run.live_strategy`).
 Strategy = Callable[["pd.DataFrame"], Any]
+
+#: Columns of a bar that a strategy sees.
+CANDLE = ("open", "high", "low", "close", "volume", "taker_buy")
 
 #: Lowest and highest value of each field; NaN leaves it to the settings.
 RANGES = {
@@ -30,22 +35,127 @@ RANGES = {
 }
 
 
-def market_frame(market: Market, features: Rows) -> pd.DataFrame:
-    """Market rows as a frame: `ts` (close, UTC), symbol, candle columns, every feature, and the live book if any.
+class MarketRows:
+    """What a strategy sees of the market, row by row: rows come at the end, and any of them can be had as a frame.
 
-    Only what was known at the close stands in a row: column j of row i never depends on a row after i.
+    Columns are `ts` (close, UTC), symbol, candle columns, every feature, and the live book if any. Only what was known
+    at the close stands in a row: column j of row i never depends on a row after i.
+
+    Args:
+        symbols: names, by `sym` of the bars.
+        bars: BAR rows to begin with.
+        features: beside them.
+        book: BOOK_AT_CLOSE beside them; None = no live book, and no columns of it.
     """
-    import pandas as pd
 
-    columns: dict[str, Any] = {
-        "ts": pd.to_datetime(market.bars["ts"], utc=True),
-        "symbol": np.array(market.symbols)[market.bars["sym"]],
-    }
-    columns |= {name: market.bars[name] for name in ("open", "high", "low", "close", "volume", "taker_buy")}
-    columns |= {name: features[name] for name in features.dtype.names or ()}
-    if market.book is not None:
-        columns |= {name: market.book[name] for name in market.book.dtype.names or ()}
-    return pd.DataFrame(columns)
+    def __init__(self, symbols: Sequence[str], bars: Rows, features: Rows, book: Rows | None = None) -> None:
+        import pandas as pd
+
+        self._symbols = pd.Series(np.array(symbols)).array  # as a frame holds them
+        self._shown: tuple[Rows, Any] = (
+            np.zeros(0, np.int64),
+            self._symbols[:0],
+        )  # the last ones shown, and their names
+        self._utc = pd.DatetimeTZDtype("ns", "UTC")
+        book_names = () if book is None else book.dtype.names or ()
+        names = ["ts", "symbol", *CANDLE, *(features.dtype.names or ()), *book_names]
+        # plain objects: an index of pandas' text is turned into them whenever a strategy names a column
+        self._names = pd.Index(names, dtype=object)
+        self._size, self._bars = len(bars), 0
+        self._ts, self._sym = bars["ts"].copy(), bars["sym"].copy()
+        self._values = self._empty(self._size)
+        self._fill(0, bars, features, book)
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def ts(self) -> Rows:
+        """Close of each row, ns."""
+        return self._ts[: self._size]
+
+    @property
+    def sym(self) -> Rows:
+        """Symbol of each row, as an index."""
+        return self._sym[: self._size]
+
+    def append(self, bars: Rows, features: Rows, book: Rows | None = None) -> None:
+        """Rows that came: laid out as those it began with."""
+        if self._size + len(bars) > len(self._ts):
+            self._move(self.newest(self._bars) if self._bars else slice(0, self._size), len(bars))
+        first = self._size
+        self._size += len(bars)
+        self._ts[first : self._size], self._sym[first : self._size] = bars["ts"], bars["sym"]
+        self._fill(first, bars, features, book)
+
+    def keep(self, bars: int) -> None:
+        """From now on remember no more than the last `bars` rows of each symbol for certain."""
+        self._bars = bars
+        self._move(self.newest(bars), 0)
+
+    def newest(self, bars: int, end: int | None = None) -> slice | Rows:
+        """Which rows are the last `bars` ones of each symbol, of those before row `end`; in order."""
+        end = self._size if end is None else end
+        sym, count = self._sym[:end], len(self._symbols)
+        tail = slice(max(0, end - bars * count), end)
+        if count == 1 or (np.bincount(sym[tail], minlength=count) == bars).all():
+            return tail
+        return np.sort(np.concatenate([np.flatnonzero(sym == one)[-bars:] for one in range(count)]))
+
+    def frame(self, rows: slice | Rows) -> pd.DataFrame:
+        """These rows as a frame of its own, counted from 0: to write into it changes nothing here."""
+        return self._frame(rows, self._taken(rows))
+
+    def handed_over(self) -> pd.DataFrame:
+        """All rows as a frame, without a copy: nothing may be asked afterwards."""
+        return self._frame(slice(0, self._size), self._values[:, : self._size])
+
+    def _frame(self, rows: slice | Rows, values: Rows) -> pd.DataFrame:
+        import pandas as pd
+
+        # one block of numbers, of which two columns are set anew: a quarter of the time of a dict of columns
+        frame = pd.DataFrame(values.T, columns=self._names, copy=False)
+        frame.isetitem(0, pd.array(self._ts[rows].view("M8[ns]"), dtype=self._utc))
+        frame.isetitem(1, self._named(self._sym[rows]))
+        return frame
+
+    def _named(self, sym: Rows) -> Any:
+        """The names of these symbols: mostly those of the close before, which a frame copies."""
+        if not np.array_equal(sym, self._shown[0]):
+            self._shown = sym.copy(), self._symbols.take(sym)
+        return self._shown[1]
+
+    def _empty(self, room: int) -> Rows:
+        return np.empty((len(self._names), room))
+
+    def _taken(self, rows: slice | Rows) -> Rows:
+        values = self._values
+        return values[:, rows].copy() if isinstance(rows, slice) else values.take(rows, axis=1)
+
+    def _move(self, rows: slice | Rows, more: int) -> None:
+        """These rows to the front of new memory, in which as many and `more` have room behind them."""
+        ts, sym, old = self._ts[rows], self._sym[rows], self._taken(rows)
+        self._size = len(ts)
+        room = 2 * self._size + more
+        self._ts, self._sym = np.empty(room, ts.dtype), np.empty(room, sym.dtype)
+        self._values = self._empty(room)
+        self._ts[: self._size], self._sym[: self._size], self._values[:, : self._size] = ts, sym, old
+
+    def _fill(self, first: int, bars: Rows, features: Rows, book: Rows | None) -> None:
+        at = slice(first, first + len(bars))
+        for k, name in enumerate(CANDLE):
+            self._values[2 + k, at] = bars[name]
+        begin = 2 + len(CANDLE)
+        for part in (features, book):
+            if part is not None:
+                columns = matrix(part).T
+                self._values[begin : begin + len(columns), at] = columns
+                begin += len(columns)
+
+
+def market_frame(market: Market, features: Rows) -> pd.DataFrame:
+    """Market rows as the frame that a strategy sees: see `MarketRows`."""
+    return MarketRows(market.symbols, market.bars, features, market.book).handed_over()
 
 
 def ask(strategy: Strategy, market: Market) -> Rows:
@@ -54,13 +164,21 @@ def ask(strategy: Strategy, market: Market) -> Rows:
     Raises:
         DataError: the answer lacks `ts` or `side`, names a bar that is not there, or holds a value out of range.
     """
-    features = feature_set(len(market.symbols)).batch(market.bars)
-    answer = strategy(market_frame(market, features))
-    return aligned(answer, market, features["atr_14"])
+    bars = market.bars
+    features = feature_set(len(market.symbols)).batch(bars)
+    signals = aligned(strategy(market_frame(market, features)), market.symbols, bars["ts"], bars["sym"])
+    return in_use(signals, bars, features, market.starts)
 
 
-def aligned(answer: Any, market: Market, atr: Any) -> Rows:
-    """Put the rows a strategy gave at their bars; bars it does not mention are neutral."""
+def in_use(signals: Rows, bars: Rows, features: Rows, starts: Sequence[int]) -> Rows:
+    """The rows as the engine uses them: with the range for its stops, and silent before the decided period."""
+    signals["atr"] = features["atr_14"]
+    signals["side"][bars["ts"] < np.array(starts)[bars["sym"]]] = np.nan
+    return signals
+
+
+def aligned(answer: Any, symbols: Sequence[str], ts: Rows, sym: Rows) -> Rows:
+    """Put the rows a strategy gave at the bars it was shown; bars it does not mention are neutral."""
     import pandas as pd
 
     try:
@@ -70,59 +188,76 @@ def aligned(answer: Any, market: Market, atr: Any) -> Rows:
             f"strategy: expected signal rows (a DataFrame, a dict of columns or a list of dicts), saw {answer!r:.60}; "
             "return one of these"
         ) from error
-    missing = {"ts", "side"} - set(frame.columns)
+    columns = set(frame.columns)
+    missing = {"ts", "side"} - columns
     if missing:
         seen = ", ".join(map(str, frame.columns))
         raise DataError(
             f"strategy: expected signal rows with at least ts and side, saw columns {seen}; "
             f"add {' and '.join(sorted(missing))}"
         )
-    at = positions(frame, market)
-    signals = np.empty(len(market.bars), SIGNAL)
-    for name in SIGNAL.names or ():
-        signals[name] = np.nan
-    signals["atr"] = atr
+    at = positions(frame, symbols, ts, sym)
+    signals = np.empty(len(ts), SIGNAL)
+    matrix(signals).fill(np.nan)
     for name, (low, high) in RANGES.items():
-        if name in frame:
+        if name in columns:
             signals[name][at] = checked(frame, name, low, high)
     sides = signals["side"]
-    odd = ~np.isnan(sides) & ~np.isin(sides, (-1.0, 0.0, 1.0))
+    odd = ~np.isnan(sides) & (sides % 1.0 != 0.0)
     if odd.any():
         raise DataError(f"strategy: side must be +1, -1, 0 (close) or NaN (nothing), saw {sides[odd][0]:g}")
-    signals["side"][market.bars["ts"] < np.array(market.starts)[market.bars["sym"]]] = np.nan
     return signals
 
 
-def positions(frame: pd.DataFrame, market: Market) -> Any:
-    """Row of `market.bars` of each signal row."""
-    import pandas as pd
-
-    try:
-        ts = pd.to_datetime(frame["ts"], utc=True).dt.as_unit("ns").astype("int64").to_numpy()
-    except (TypeError, ValueError) as error:
-        raise DataError(f"strategy: expected times in ts ({error}); use the ts column as given") from error
-    names: Mapping[str, int] = {name: k for k, name in enumerate(market.symbols)}
-    if "symbol" in frame:
-        strangers = set(frame["symbol"]) - names.keys()
-        if strangers:
-            raise DataError(f"strategy: expected symbols {', '.join(names)}, saw {', '.join(map(str, strangers))}")
-        sym = frame["symbol"].map(names).to_numpy(dtype=np.int64)
-    elif len(names) == 1:
-        sym = np.zeros(len(frame), dtype=np.int64)
+def positions(frame: pd.DataFrame, symbols: Sequence[str], ts: Rows, sym: Rows) -> Any:
+    """Which of the bars shown each signal row is about."""
+    wanted_ts = closes_of(frame)
+    if "symbol" in frame.columns:
+        wanted_sym = symbols_of(frame, symbols)
+    elif len(symbols) == 1:
+        wanted_sym = np.zeros(len(frame), dtype=np.int64)
     else:
         raise DataError("strategy: expected a symbol column, since several symbols are simulated; add it")
-    pair = np.dtype([("ts", np.int64), ("sym", np.int64)])
-    keys, wanted = np.empty(len(market.bars), pair), np.empty(len(ts), pair)
-    keys["ts"], keys["sym"] = market.bars["ts"], market.bars["sym"]
-    wanted["ts"], wanted["sym"] = ts, sym
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    lost = keys[at] != wanted
+    if np.array_equal(wanted_ts, ts) and np.array_equal(wanted_sym, sym):
+        return slice(None)  # a row a bar, as shown
+    instants, instant = np.unique(ts, return_inverse=True)
+    keys = instant * len(symbols) + sym
+    order = np.argsort(keys, kind="stable")  # a bar that came late stands behind younger ones of other symbols
+    wanted_instant = np.minimum(np.searchsorted(instants, wanted_ts), len(instants) - 1)
+    wanted = wanted_instant * len(symbols) + wanted_sym
+    at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    lost = (instants[wanted_instant] != wanted_ts) | (keys[at] != wanted)
     if lost.any():
         first = frame["ts"].iloc[int(np.flatnonzero(lost)[0])]
         raise DataError(f"strategy: expected each ts to be the close of a bar, saw {first}; use the ts column as given")
     if len(np.unique(at)) < len(at):
         raise DataError("strategy: expected one signal row per bar and symbol, saw a repeated one; drop duplicates")
     return at
+
+
+def closes_of(frame: pd.DataFrame) -> Rows:
+    """The times of an answer, ns."""
+    import pandas as pd
+
+    times = frame["ts"]
+    if isinstance(times.dtype, pd.DatetimeTZDtype) and times.dtype.unit == "ns":  # the column as given
+        return times.array.asi8  # type: ignore[no-any-return]
+    try:
+        found: Rows = pd.DatetimeIndex(pd.to_datetime(times, utc=True)).as_unit("ns").asi8
+    except (TypeError, ValueError) as error:
+        raise DataError(f"strategy: expected times in ts ({error}); use the ts column as given") from error
+    return found
+
+
+def symbols_of(frame: pd.DataFrame, symbols: Sequence[str]) -> Rows:
+    """The symbols of an answer, as indices."""
+    import pandas as pd
+
+    found: Rows = pd.Index(symbols).get_indexer(pd.Index(frame["symbol"]))
+    if (found < 0).any():
+        strangers = dict.fromkeys(map(str, frame["symbol"][found < 0]))
+        raise DataError(f"strategy: expected symbols {', '.join(symbols)}, saw {', '.join(strangers)}")
+    return found
 
 
 def checked(frame: pd.DataFrame, name: str, low: float, high: float) -> Any:
@@ -134,7 +269,10 @@ def checked(frame: pd.DataFrame, name: str, low: float, high: float) -> Any:
     bad = ~np.isnan(values) & ~((values >= low) & (values <= high))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise DataError(f"strategy: {name} in row {row + 1} must lie from {low:g} to {high:g}, saw {values[row]:g}")
+        raise DataError(
+            f"strategy: {name} in row {row + 1} must lie from {low:g} to {high:g}, saw {values[row]:g} "
+            f"at {frame['ts'].iloc[row]}"
+        )
     if name == "horizon" and (values % 1.0 > 0.0).any():
         raise DataError(f"strategy: horizon must be whole bars, saw {values[values % 1.0 > 0.0][0]:g}")
     return values

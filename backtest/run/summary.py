@@ -169,6 +169,8 @@ def warnings(result: SimulationResult) -> list[str]:
         said.append(f"the win rate, {100 * had:.1f} %, is below the {100 * needed:.1f} % that barriers and costs need")
     if report["trades"] and report["net_pnl"] <= 0:
         said.append("after costs this strategy lost money on this data")
+    if result.answers.get("note"):
+        said.append(result.answers["note"])
     if result.market.synthetic:
         said.append("synthetic data: profit or loss here proves nothing about real markets")
     return said

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.fold import Feature, Rule, Source
+from features.fold import Feature, Rule
+from features.folds.top_of_book import DISTANCE_BPS, imbalance_of, leaning, level_weight, spread_of, weighted_mid_of
 from features.folds.undefined import NOTHING_NEAR, ONE_SIDED, whole_for
 from features.folds.windows import BUCKETS, Ring, TimeWindow, emptied, state_layout, summed, time_params
-from features.orderflow import DISTANCE_BPS, imbalance_of, leaning, level_weight, spread_of, weighted_mid_of
 from features.rows.bars import NAN, TO_BPS, Nothing
-from features.rows.events import BAND_BPS, LEVELS, PreparedBook
+from features.rows.book import BAND_BPS, LEVELS, PreparedBook
+from features.rows.sources import Source
 from utils.compiled import compiled, inlined
 from utils.market.book import ASKS, BIDS
 from utils.rows import NS_PER_S
@@ -278,8 +279,8 @@ def begun_anew(state: Flowing, bucket: int) -> None:
 def ofi_step(state: Flowing, row: PreparedBook) -> float:
     """Order-flow imbalance of book events, in units of the depth they came upon.
 
-    Formula: sum e / AD over the window, e the event's order flow at the best level (`events.level_flow`), AD the mean
-    over its events of (q_b + q_a) / 2.
+    Formula: sum e / AD over the window, e the event's order flow at the best level (`level_flow`), AD the mean over
+    its events of (q_b + q_a) / 2.
     Unit: multiples of the mean best quantity; above 0 = pressure upwards.
     NaN: the book has not been whole for the span.
     Source: Cont, Kukanov and Stoikov 2014. It explains the move of its own window; it is no forecast.

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.fold import Feature, Rule, Source
+from features.fold import Feature, Rule
 from features.folds.undefined import measured_for, settled_for, unregressed
 from features.folds.windows import BUCKETS, Ring, TimeWindow, emptied, state_layout, summed, time_params
 from features.rows.bars import NAN, TO_BPS
-from features.rows.events import PRINT, QUOTE, PreparedTape
+from features.rows.sources import Source
+from features.rows.tape import PRINT, QUOTE, PreparedTape
 from utils.compiled import compiled, inlined
 from utils.rows import NS_PER_S
 

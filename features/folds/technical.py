@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.fold import NEVER, Feature, Source
+from features.fold import NEVER, Feature
 from features.folds.undefined import NO_RANGE, frozen, level, still
 from features.folds.volatility import VOL_SEED
 from features.folds.windows import (
@@ -26,6 +26,7 @@ from features.folds.windows import (
     widened,
 )
 from features.rows.bars import NAN, TO_BPS, Nothing, PreparedBar
+from features.rows.sources import Source
 from utils.compiled import compiled
 
 

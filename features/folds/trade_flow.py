@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.fold import Feature, Rule, Source
+from features.fold import Feature, Rule
+from features.folds.top_of_book import leaning
 from features.folds.undefined import few_buckets, few_orders, signed_since, traded_for
 from features.folds.windows import (
     BUCKETS,
@@ -23,9 +24,9 @@ from features.folds.windows import (
     summed,
     time_params,
 )
-from features.orderflow import leaning
 from features.rows.bars import NAN
-from features.rows.events import PreparedTrade
+from features.rows.sources import Source
+from features.rows.trades import PreparedTrade
 from utils.compiled import compiled
 from utils.rows import NS_PER_DAY, NS_PER_S
 

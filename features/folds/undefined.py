@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from features.fold import Rule
 from features.folds.windows import BUCKETS
 from features.rows.bars import MINUTES_PER_DAY
-from features.rows.events import PRINT, QUOTE, QUOTES
+from features.rows.tape import PRINT, QUOTE, QUOTES
 from utils.rows import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, Rows
 
 Mask = NDArray[np.bool_]

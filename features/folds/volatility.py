@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.fold import NEVER, Feature, Source
+from features.fold import NEVER, Feature
 from features.folds.undefined import still, unseen
 from features.folds.windows import (
     Average,
@@ -25,6 +25,7 @@ from features.folds.windows import (
     state_layout,
 )
 from features.rows.bars import NAN, TO_BPS, PreparedBar, log_ratio
+from features.rows.sources import Source
 from utils.compiled import compiled, inlined
 
 PARKINSON = 1.0 / (4.0 * math.log(2.0))

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from features.fold import NEVER, Feature, Source
+from features.fold import NEVER, Feature
 from features.folds.undefined import few_volumes, idle, silent, still_before
 from features.folds.windows import Spread, Summed, TwoWindows, moved, pushed, pushed_both, standing, state_layout
 from features.rows.bars import NAN, TO_BPS, Nothing, PreparedBar
+from features.rows.sources import Source
 from utils.compiled import compiled, inlined
 
 

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from features.rows.events import BOOK_EVENT, PRINT, QUOTE, TAPE_EVENT, TRADE_EVENT, show
+from features.rows.book import BOOK_EVENT, show
+from features.rows.tape import PRINT, QUOTE, TAPE_EVENT
+from features.rows.trades import TRADE_EVENT
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS, TOP, change, new_books
 from utils.rows import NS_PER_DAY, NS_PER_MS, Rows, layout_of

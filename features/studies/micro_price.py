@@ -14,10 +14,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from features.fold import Feature, Rule, Source
-from features.orderflow import imbalance_of
+from features.fold import Feature, Rule
+from features.folds.top_of_book import imbalance_of
 from features.rows.bars import NAN, TO_BPS
-from features.rows.events import PreparedBook
+from features.rows.book import PreparedBook
+from features.rows.sources import Source
 from features.rows.users import Quotes, quote_rows
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError

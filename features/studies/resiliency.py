@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.orderflow import fill_spreads
+from features.folds.top_of_book import fill_spreads
 from features.rows.users import Quotes, Trades, of_one_symbol, quote_rows, trade_rows
 from utils.errors import ConfigError, DataError
-from utils.rows import BPS, NS_PER_S, Rows
+from utils.rows import BPS, NS_PER_S, ROUNDING, Rows
 
 #: Shocks below which nothing is fitted, and the share of a curve's variance that a fit must explain.
 FEWEST, LEAST_R2 = 100, 0.3
@@ -168,10 +168,10 @@ def _ar1(level: NDArray[np.float64], book: Rows, step_s: float) -> float:
     at = level[np.searchsorted(book["ts"], grid, side="right") - 1]
     pairs = np.isfinite(at[:-1]) & np.isfinite(at[1:])
     now, change = at[:-1][pairs], np.diff(at)[pairs]
-    if len(now) < FEWEST or now.var() == 0.0:
+    if len(now) < FEWEST or np.ptp(now) == 0.0:
         return math.nan
     k = -float(np.cov(now, change)[0, 1] / now.var(ddof=1))
-    return math.log(2.0) / k * step / NS_PER_S if k > 0.0 else math.nan
+    return math.log(2.0) / k * step / NS_PER_S if k > ROUNDING else math.nan
 
 
 def _paths(
@@ -272,4 +272,5 @@ def _best(
 def _aic(curve: NDArray[np.float64], share: float) -> float:
     """Akaike's criterion of a fit of three parameters: n ln(RSS / n) + 2 k; -inf for a perfect one."""
     rest = float(((curve - curve.mean()) ** 2).sum()) * max(1.0 - share, 0.0)
-    return len(curve) * math.log(rest / len(curve)) + 2.0 * 4.0 if rest > 0.0 else -math.inf
+    perfect = share > 1.0 - ROUNDING or not rest > 0.0
+    return -math.inf if perfect else len(curve) * math.log(rest / len(curve)) + 2.0 * 4.0

@@ -8,18 +8,15 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ingest.box.faults import REST_FAULTS, WS_FAULTS, Fault, read_script
+from ingest.box.faults.desk import REST_FAULTS, WS_FAULTS, Fault, read_script
 from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
-from ingest.synthetic import PRESETS
+from ingest.box.served.server import ReplayServer
+from ingest.mock.settings import PRESETS
 from utils.config import environment_name
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
-
-if TYPE_CHECKING:
-    from ingest.replay_server import ReplayServer
 
 
 def speed(text: str) -> float:
@@ -83,8 +80,6 @@ def _fault_list() -> str:
 
 
 async def _serve(flags: argparse.Namespace, faults: list[Fault]) -> None:
-    from ingest.replay_server import ReplayServer
-
     symbols = [normalise_symbol(name) for name in flags.symbols.split(",")] if flags.symbols else None
     box = ReplayServer(
         symbols,

@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MS, Market
+from ingest.box.floor.market import Market
 from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
-from utils.rows import NS_PER_S
+from utils.rows import MS_PER_DAY, NS_PER_MS, NS_PER_S
 
 CRYPTOPANIC_TOKEN = "placeholder-cryptopanic"  # noqa: S105 - opens only this box
 COINGECKO_DEMO_KEY = "placeholder-coingecko-demo"
@@ -272,8 +272,8 @@ class CoinGecko:
         markets = self._of(name)
         if not markets:
             raise _gecko(404, 404, "coin not found")
-        market, now_ms = markets[0], self._exchange.now // MS
-        rows = market.candles_of("5m" if days <= 1 else "1h", now_ms - days * 86_400_000, now_ms)
+        market, now_ms = markets[0], self._exchange.now // NS_PER_MS
+        rows = market.candles_of("5m" if days <= 1 else "1h", now_ms - days * MS_PER_DAY, now_ms)
         prices = [[row.open_ms, float(market.grid.price(row.open))] for row in rows]
         volumes = [[row.open_ms, float(market.grid.value(row.value))] for row in rows]
         return {"prices": prices, "market_caps": [], "total_volumes": volumes}

@@ -18,10 +18,12 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MINUTE_MS, MS, Arrival, Change, Deed, Fill, Grid, Market
-from ingest.box.wire import Topic, text_of
+from ingest.box.floor.market import Arrival, Change, Deed, Fill, Grid, Market
+from ingest.box.topics import Topic
+from ingest.box.wire import text_of
 from ingest.tapes.file import Line, TapeReader
 from utils.errors import DataError
+from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
 Levels = list[tuple[str, str]]
 
@@ -210,10 +212,10 @@ class Tape:
             if not said.symbol:
                 continue  # a book before anything tells whose it is
             if said.ts_ms and said.topic:
-                lag = min(lag, line.recv_ns - said.ts_ms * MS)
+                lag = min(lag, line.recv_ns - said.ts_ms * NS_PER_MS)
             self._note(said)
         self.lag_ns = lag if first else 0
-        self.begin_ns = first - self.lag_ns - MS
+        self.begin_ns = first - self.lag_ns - NS_PER_MS
 
     def _note(self, said: Heard) -> None:
         known = self._learned.setdefault(said.symbol, _Learned())
@@ -264,7 +266,7 @@ class TapeFlow:
             known.price.digits,
             known.qty.digits,
         )
-        begin_ms = tape.begin_ns // MS // MINUTE_MS * MINUTE_MS
+        begin_ms = tape.begin_ns // NS_PER_MS // MS_PER_MINUTE * MS_PER_MINUTE
         self.market = Market(symbol, grid, begin_ms, 0)
         self._book_id = 0  # Binance: the update id of the book
         if known.first is not None:
@@ -291,7 +293,7 @@ class TapeFlow:
             self._book_id = said.ids[1] or self._book_id
         ids = said.ids if changes and said.ids[1] else (self._book_id, self._book_id)
         raw = (said.topic, said.text) if said.topic else ("", "")
-        return Arrival(self.market.symbol, at_ns, said.ts_ms * MS, changes, fills, whole, ids, raw, number)
+        return Arrival(self.market.symbol, at_ns, said.ts_ms * NS_PER_MS, changes, fills, whole, ids, raw, number)
 
     def _whole(self, said: Heard, at_ns: int) -> Arrival:
         return Arrival(self.market.symbol, at_ns, at_ns, self._changes(said), (), True, said.ids)

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ingest.rest.retry import at_ms
 from utils.errors import ConfigError, DataError
+from utils.rows import MS_PER_DAY
+from utils.shell.moments import at_ms
 
 FORMAT = 1
-DAY_MS = 86_400_000
 #: Beside the pages: what is being made of them, and where they came from.
 PENDING, ADDRESS = "pending.json", "address"
 
@@ -300,7 +300,7 @@ def touching(wanted: Covered, entries: Iterable[Entry], pages: Iterable[Covered]
 
 def _meet(a: Covered, b: Covered) -> bool:
     """Names hold days: two files of one day would be one name."""
-    one_day = a.start // DAY_MS <= (b.end - 1) // DAY_MS and b.start // DAY_MS <= (a.end - 1) // DAY_MS
+    one_day = a.start // MS_PER_DAY <= (b.end - 1) // MS_PER_DAY and b.start // MS_PER_DAY <= (a.end - 1) // MS_PER_DAY
     return one_day or (a.start <= b.end and b.start <= a.end)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.files.columns import TIME_NAMES, Table, is_number
+from ingest.venues.known import VENUES
 from utils.errors import ConfigError, DataError
 
 Unnamed: TypeAlias = Mapping[int, tuple[str, ...]]
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | Path | pd.DataFrame | Sequence[Sequence[Any]] | NDArray[Any]"
 
 _CCXT = ("timestamp", "open", "high", "low", "close", "volume")
-_BINANCE = ("open_time", *_CCXT[1:], "close_time", "quote_volume", "count", "taker_buy_volume", "taker_quote", "ignore")
-_BYBIT = ("start", *_CCXT[1:], "turnover")
 #: Names of the columns where a table has none, by their number.
-UNNAMED: Unnamed = {6: _CCXT, 7: _BYBIT, 12: _BINANCE}
+UNNAMED: Unnamed = {len(_CCXT): _CCXT} | {len(venue.archive): venue.archive for venue in VENUES.values()}
 
 
 def read_table(source: Source, unnamed: Unnamed = UNNAMED) -> Table:

@@ -1,7 +1,7 @@
 """CoinGecko: what a coin and the whole market are worth, as context; minutes old at the source, never for a decision.
 
 Asked without a key, with a demo key, or with a paid one (`ingest.coingecko_plan: pro`, another address). Only the paid
-one has news, which `ingest.news` reads. Source: docs.coingecko.com, authentication, errors, /simple/price, /global.
+one has news. Source: docs.coingecko.com, authentication, errors, /simple/price, /global.
 """
 
 from __future__ import annotations
@@ -10,13 +10,25 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from pydantic import SecretStr
 
+from ingest.headlines.headline import (
+    TITLE_LENGTH,
+    Headline,
+    codes,
+    converted,
+    moment_ns,
+    one_line,
+    required_line,
+    web_link,
+)
+from ingest.headlines.pages import MOST, Page, page_of
 from ingest.headlines.web import Key, Service
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataUnavailable, ScalperError
@@ -52,7 +64,20 @@ _CODES = {
     10010: "ingest.coingecko_plan: the key is a paid one (code 10010); set ingest.coingecko_plan: pro",
     10011: "ingest.coingecko_plan: the key is a demo key (code 10011); set ingest.coingecko_plan: demo",
 }
+_BASES = {coin: code for code, coin in COINS.items()}
+NEWS_PAGE = 20  # headlines, the most it allows
 _lock = threading.Lock()
+
+
+class _Article(msgspec.Struct):
+    """One article of CoinGecko."""
+
+    title: str
+    url: str
+    posted_at: str
+    source_name: str | None = None
+    type: str | None = None
+    related_coin_ids: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +273,32 @@ def _number(row: Any, name: str, above: float | None = None) -> float:
 def _stamp(row: Mapping[str, Any], name: str) -> int:
     seconds = _number(row, name)
     return int(seconds) * NS_PER_S if 0 < seconds < 1e11 else 0
+
+
+def pages(service: Service, coin: str) -> Iterator[Page]:
+    """Pages of one coin's news, newest first; "" = of all."""
+    for number in range(1, MOST + 1):
+        params = {"page": str(number), "per_page": str(NEWS_PAGE), "type": "news"}
+        answer = service.get(f"{ROOT}/news", params | ({"coin_id": coin} if coin else {}))
+        yield page_of(service.name, answer.body, parse, answer.seen_ns)
+        if len(answer.body) < NEWS_PAGE:
+            return
+
+
+def parse(item: Any, seen_ns: int) -> Headline:
+    """The headline in one article of CoinGecko; of its coins those that `COINS` names.
+
+    Raises:
+        ProtocolError: no title, address or time of publication, or something of another kind than documented.
+    """
+    article = converted(item, _Article)
+    return Headline(
+        id=f"coingecko:{required_line(article.url, 2000)}",
+        title=required_line(article.title, TITLE_LENGTH),
+        published_ns=moment_ns(article.posted_at),
+        seen_ns=seen_ns,
+        source=one_line(article.source_name or "", 100),
+        currencies=codes(_BASES.get(coin, "") for coin in article.related_coin_ids or ()),
+        kind=one_line(article.type or "", 20),
+        url=web_link(article.url),
+    )

@@ -1,4 +1,4 @@
-"""Headlines: what one is, and how CryptoPanic and CoinGecko write it. No network here.
+"""Headlines: what one is, and how its parts are read from what services write. No network here.
 
 Every field but id, title and time of publication is optional in what they send; text is made safe for one line.
 """
@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ingest.headlines.coingecko import COINS
 from utils.errors import ProtocolError
 
 TITLE_LENGTH = 500  # characters; what is longer is no headline
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CODES = {coin: code for code, coin in COINS.items()}
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _Shape = TypeVar("_Shape")
@@ -55,88 +53,12 @@ class Snapshot:
     headlines: tuple[Headline, ...]
 
 
-class _Tag(msgspec.Struct):
-    code: str | None = None
-
-
-class _Publisher(msgspec.Struct):
-    title: str | None = None
-    domain: str | None = None
-
-
-class _Post(msgspec.Struct):
-    """One post of CryptoPanic; v1 names its coins `currencies`, v2 `instruments`."""
-
-    id: int | str
-    title: str
-    published_at: str
-    created_at: str | None = None
-    kind: str | None = None
-    source: _Publisher | None = None
-    original_url: str | None = None
-    url: str | None = None
-    currencies: list[_Tag] | None = None
-    instruments: list[_Tag] | None = None
-    votes: dict[str, Any] | None = None
-
-
-class _Article(msgspec.Struct):
-    """One article of CoinGecko."""
-
-    title: str
-    url: str
-    posted_at: str
-    source_name: str | None = None
-    type: str | None = None
-    related_coin_ids: list[str] | None = None
-
-
-def parse_cryptopanic(item: Any, seen_ns: int) -> Headline:
-    """The headline in one post of CryptoPanic, v1 or developer v2.
+def converted(item: Any, shape: type[_Shape]) -> _Shape:
+    """An item as a service documents it.
 
     Raises:
-        ProtocolError: no id, title or time of publication, or something of another kind than documented.
+        ProtocolError: something of another kind.
     """
-    post = _converted(item, _Post)
-    votes = (
-        None
-        if post.votes is None
-        else {name: n for name, n in post.votes.items() if name.isidentifier() and _is_count(n)}
-    )
-    return Headline(
-        id=f"cryptopanic:{_text(str(post.id), 100)}",
-        title=_text(post.title, TITLE_LENGTH),
-        published_ns=moment_ns(post.published_at),
-        created_ns=moment_ns(post.created_at) if post.created_at else None,
-        seen_ns=seen_ns,
-        source=one_line((post.source and (post.source.title or post.source.domain)) or "", 100),
-        currencies=_codes(tag.code or "" for tag in (*(post.instruments or ()), *(post.currencies or ()))),
-        kind=one_line(post.kind or "", 20),
-        votes=votes,
-        url=_link(post.url) or _link(post.original_url),
-    )
-
-
-def parse_coingecko(item: Any, seen_ns: int) -> Headline:
-    """The headline in one article of CoinGecko; of its coins those that `COINS` names.
-
-    Raises:
-        ProtocolError: no title, address or time of publication, or something of another kind than documented.
-    """
-    article = _converted(item, _Article)
-    return Headline(
-        id=f"coingecko:{_text(article.url, 2000)}",
-        title=_text(article.title, TITLE_LENGTH),
-        published_ns=moment_ns(article.posted_at),
-        seen_ns=seen_ns,
-        source=one_line(article.source_name or "", 100),
-        currencies=_codes(_CODES.get(coin, "") for coin in article.related_coin_ids or ()),
-        kind=one_line(article.type or "", 20),
-        url=_link(article.url),
-    )
-
-
-def _converted(item: Any, shape: type[_Shape]) -> _Shape:
     try:
         return msgspec.convert(item, shape)
     except msgspec.ValidationError as error:
@@ -169,24 +91,24 @@ def one_line(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def _text(text: str, length: int) -> str:
-    """One line of what must not be empty."""
+def required_line(text: str, length: int) -> str:
+    """One line of what must not be empty.
+
+    Raises:
+        ProtocolError: it is.
+    """
     line = one_line(text, length)
     if not line:
         raise ProtocolError("headline: expected an id and a title, saw an empty one")
     return line
 
 
-def _codes(codes: Iterable[str]) -> tuple[str, ...]:
+def codes(codes: Iterable[str]) -> tuple[str, ...]:
     """Currency codes, upper case, each once, as they came."""
     return tuple(dict.fromkeys(code.upper() for code in codes if code.isalnum() and len(code) <= 20))
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-
-
-def _link(text: str | None) -> str:
+def web_link(text: str | None) -> str:
     """A web address, or "" for anything else."""
     plain = text and text.startswith(("https://", "http://")) and text.isprintable() and " " not in text
     return text if text and plain and len(text) <= 2000 else ""

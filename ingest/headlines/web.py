@@ -28,11 +28,12 @@ from ingest.rest.cache import TimedCache, uptime
 from ingest.rest.retry import retry_after_s
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.rows import S_PER_DAY
 from utils.shell.log import event
 
 PACE_S = 1.0  # between two requests of one service; plans allow more, none is known to allow less
 CACHE_S = 60.0  # the services' own answers live as long
-QUIET_S, LONGEST_QUIET_S = 60.0, 86_400.0  # after a refusal that names no time, or too long a one
+QUIET_S, LONGEST_QUIET_S = 60.0, float(S_PER_DAY)  # after a refusal that names no time, or too long a one
 MAX_BODY = 8 * 2**20  # bytes, unpacked
 SHORTEST_SECRET = 8  # characters; what is shorter may be a word of the answer
 _SECRETS_IN_TEXT = re.compile(r"((?:auth_token|x_cg_(?:demo|pro)_api_key)=)[^&\s'\"\\]+", re.IGNORECASE)

@@ -20,16 +20,16 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ingest.rest.retry import retry_after_s
+from ingest.venues.known import Place
 from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 
 if TYPE_CHECKING:
     import httpx
 
-#: Bybit allows 500 new sockets in 5 minutes, Binance 300; below both.
-SOCKETS, SOCKETS_S = 280, 300.0
-#: Binance allows weight 2400 a minute and address; other programs share it.
-WEIGHT = 0.7 * 2400
+#: New sockets are counted for so long, s. So much of those that are allowed we take, and so much of the weight of REST
+#: answers: other programs share it.
+SOCKETS_S, SOCKETS_SHARE, WEIGHT_SHARE = 300.0, 0.93, 0.7
 #: An exchange that asks for a longer wait has banned us, whatever its status says; in seconds.
 LONGEST_WAIT_S = 600.0
 #: Wait for the other side's goodbye; one that has gone silent says none. In seconds.
@@ -41,7 +41,6 @@ FINAL = {
     HTTPStatus.IM_A_TEAPOT: "this address is banned for asking too often",
     HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS: "it does not serve this region",
 }
-UNKNOWN_SYMBOL = -1121
 
 
 class Refused(NamedTuple):
@@ -74,10 +73,11 @@ class Backoff:
 class Dialler:
     """Opens sockets and fetches REST answers of one exchange, for one feed."""
 
-    def __init__(self, exchange: str, settings: IngestSettings, ssl: SSLContext | None = None) -> None:
-        self.exchange, self.settings, self.ssl = exchange, settings, ssl
+    def __init__(self, place: Place, settings: IngestSettings, ssl: SSLContext | None = None) -> None:
+        self.venue, self.rest = place.venue, place.market.rest
+        self.settings, self.ssl = settings, ssl
         self.longest = int(settings.max_frame_mib * 2**20)  # bytes of a message or an answer
-        self.opened: deque[float] = deque(maxlen=SOCKETS)
+        self.opened: deque[float] = deque(maxlen=int(SOCKETS_SHARE * self.venue.sockets))
         self.rest_from = 0.0  # monotonic seconds before which nothing is asked by REST
         self.free = asyncio.Semaphore(AT_ONCE)
         self.client: httpx.AsyncClient | None = None
@@ -92,7 +92,7 @@ class Dialler:
             DataUnavailable: the exchange has banned us or does not serve us.
             ConfigError: the proxy of the environment needs a package that is not installed.
         """
-        if len(self.opened) == SOCKETS:
+        if len(self.opened) == self.opened.maxlen:
             await asyncio.sleep(self.opened[0] + SOCKETS_S - time.monotonic())
         self.opened.append(time.monotonic())
         where = urlsplit(url)
@@ -142,8 +142,8 @@ class Dialler:
                 refused = self.judged(answer.status_code, answer.headers, urlsplit(url).path, bytes(body))
                 self.rest_from = max(self.rest_from, time.monotonic() + refused.wait_s)
                 return refused
-            weight = answer.headers.get("X-MBX-USED-WEIGHT-1M", "")
-            if weight.isascii() and weight.isdigit() and float(weight) > WEIGHT:
+            weight = answer.headers.get(self.rest.used, "") if self.rest else ""
+            if self.rest and weight.isascii() and weight.isdigit() and float(weight) > WEIGHT_SHARE * self.rest.weight:
                 self.rest_from = time.monotonic() + 60.0 - time.time() % 60.0  # the count begins anew with the minute
             return bytes(body)
 
@@ -171,14 +171,14 @@ class Dialler:
         """
         wait = retry_after_s(headers, time.time())
         cause = FINAL.get(HTTPStatus(status)) if status in FINAL else None
-        if code_of(body) == UNKNOWN_SYMBOL:
+        if code_of(body) == self.venue.refusals.unknown_symbol:
             cause = "it does not know the symbol"
         elif wait > LONGEST_WAIT_S:
             cause = "that is longer than a feed can wait"
         if cause:
             after = f" and asks to wait {wait:.0f} s" if wait else ""
             raise DataUnavailable(
-                f"{self.exchange}: expected {what}, and it answered HTTP {status}{after}: {cause};"
+                f"{self.venue.name}: expected {what}, and it answered HTTP {status}{after}: {cause};"
                 " check the symbol, then wait before another try"
             )
         if status == HTTPStatus.FORBIDDEN and not wait:
@@ -206,11 +206,11 @@ def said(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def code_of(body: bytes) -> int:
-    """The number of an exchange's error body, 0 if it is none."""
+def code_of(body: bytes) -> str | None:
+    """The code of an exchange's error body; None if it has none."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        return 0
-    code = answer.get("code") if isinstance(answer, dict) else 0
-    return code if isinstance(code, int) else 0
+        return None
+    code = answer.get("code") if isinstance(answer, dict) else None
+    return None if code is None else str(code)

@@ -24,8 +24,9 @@ from websockets.exceptions import ConnectionClosed
 
 from ingest.live.backlog import Backlog
 from ingest.live.dial import Backoff, Dialler, Refused, said
-from ingest.live.links import Link, venue_of
-from ingest.venues.bybit.fast import books_compiled, load_books
+from ingest.live.links import Link
+from ingest.venues.known import VENUES, address, streamed
+from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, InvariantError, ProtocolError
@@ -93,7 +94,7 @@ class LiveFeed:
     ban, a refused topic, no data at all within `settings.timeout_s` of the start) ends the iteration with an error.
 
     Args:
-        exchange: bybit or binance.
+        exchange: one of `ingest.venues.known`.
         streams: what to subscribe to.
         market_type: futures (linear perpetuals) or spot.
         endpoints: where the exchange lives.
@@ -127,16 +128,19 @@ class LiveFeed:
         self._settings = settings or IngestSettings()
         self._stamp, self._tap, self._events, self._renew_s = stamp, on_raw, events, renew_s
         self._clock_query = clock_query
-        self._dialler = Dialler(exchange, self._settings, ssl)
-        venue = venue_of(exchange, market_type, endpoints or EndpointSettings())
-        self.market = venue.market  # its data folder's name: bybit_linear, binance_usdm, ...
-        self._rest = venue.rest
+        place = streamed(exchange, market_type)
+        venue, market = place
+        endpoints = endpoints or EndpointSettings()
+        self._dialler = Dialler(place, self._settings, ssl)
+        self.market = market.name  # its data folder's name: bybit_linear, binance_usdm, ...
+        self._rest = address(endpoints, market.rest.at) if market.rest else ""
+        language = venue.language()
         self._links = []
         clock = ReceiveClock()
-        for connection in venue.connections(streams, venue.ws, venue.market):
-            protocol = venue.protocol(
+        for connection in language.connections(streams, address(endpoints, market.ws), market.name):
+            protocol = language.protocol(
                 connection.streams,
-                market=venue.market,
+                market=market.name,
                 clock=clock,
                 heartbeat_s=self._settings.heartbeat_s,
                 stale_s=self._settings.stale_s,
@@ -153,7 +157,7 @@ class LiveFeed:
 
     async def __aenter__(self) -> LiveFeed:
         self._entered = True
-        await asyncio.to_thread(load_code)
+        await asyncio.to_thread(load_code, self.exchange)
         for link in self._links:
             self._spawn(self._serve(link), self._tasks)
         self._spawn(self._expect_data(), self._tasks)
@@ -455,11 +459,14 @@ class LiveFeed:
         event(logger, name, text, severity=severity, **about, **more, **left_out)
 
 
-def load_code() -> None:
-    """Load the machine code of books before a message, or a time limit, would have to wait for it."""
-    if not books_compiled():
+def load_code(exchange: str) -> None:
+    """Load the machine code of an exchange's books before a message, or a time limit, would have to wait for it."""
+    venue = VENUES.get(exchange)
+    door = venue.language().fast if venue else None
+    doors = [door] if door else []
+    if not books_compiled(*doors):
         event(logger, "compiling", "making the machine code of books, once after an update; this takes some seconds")
-    load_books()
+    load_books(*doors)
 
 
 def _sum(one: Counts, other: Counts) -> Counts:

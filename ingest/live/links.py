@@ -1,64 +1,22 @@
-"""Where an exchange's streams live, who speaks its language, and what is known of each socket to it."""
+"""What is known of each socket to an exchange."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 
 from ingest.live.dial import Backoff
-from ingest.wire.streams import Connection, Stream, WireProtocol
-from utils.config import EndpointSettings, IngestSettings
-from utils.errors import ConfigError, DataUnavailable
+from ingest.wire.streams import Stream, WireProtocol
+from utils.config import IngestSettings
+from utils.errors import DataUnavailable
 
 #: Kinds of streams that speak soon after they were asked for; the others may be silent because nothing happens.
 PROMPT = {"book", "quote", "mark"}
-#: And those that may be silent for hours: where nothing answers either, as at Binance, an open socket is all there is.
+#: And those that may be silent for hours: where nothing answers either, an open socket is all there is.
 RARE = {"liquidations"}
-
-
-class Venue(NamedTuple):
-    """Where an exchange lives, and who speaks its language."""
-
-    market: str
-    ws: str
-    rest: str
-    protocol: Callable[..., WireProtocol]
-    connections: Callable[[Sequence[Stream], str, str], Sequence[Connection]]
-
-
-def venue_of(exchange: str, market_type: str, at: EndpointSettings) -> Venue:
-    """What a feed must know of an exchange.
-
-    Args:
-        exchange: bybit or binance.
-        market_type: futures or spot.
-        at: where the exchanges live.
-
-    Raises:
-        ConfigError: no such market.
-    """
-    places = {
-        ("bybit", "futures"): ("bybit_linear", at.bybit_ws, at.bybit_rest),
-        ("bybit", "spot"): ("bybit_spot", at.bybit_ws, at.bybit_rest),
-        ("binance", "futures"): ("binance_usdm", at.binance_ws, at.binance_rest),
-        ("binance", "spot"): ("binance_spot", at.binance_spot_ws, at.binance_spot_rest),
-    }
-    place = places.get((exchange, market_type))
-    if place is None:
-        known = ", ".join(" ".join(names) for names in places)
-        raise ConfigError(f"live streams: expected one of {known}, saw {exchange} {market_type}; choose one of these")
-    # only the one that is needed is loaded
-    if exchange == "bybit":
-        from ingest.venues.bybit import protocol as bybit_protocol
-
-        return Venue(*place, bybit_protocol.BybitProtocol, bybit_protocol.connections)
-    from ingest.venues.binance import protocol as binance_protocol
-
-    return Venue(*place, binance_protocol.BinanceProtocol, binance_protocol.connections)
 
 
 class Link:

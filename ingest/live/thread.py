@@ -11,14 +11,13 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from ingest.live.feed import LiveFeed
+from ingest.venues.known import place_of
 from ingest.wire.streams import Stream
 from utils.config import Settings
 from utils.errors import InvariantError, ScalperError
 from utils.rows import NS_PER_MS
 from utils.types import BookSnapshot, MarketEvent
 
-#: Exchanges whose books come by stream.
-STREAMED = ("bybit", "binance")
 #: Time between two books of an exchange without a stream of ours, s.
 POLL_S = 2.0
 #: Time between two looks at a full queue, s.
@@ -47,9 +46,10 @@ class MarketStream:
         books = [Stream("book", symbol, depth=settings.ingest.book_depth) for symbol in symbols]
         prints = [Stream("trades", symbol) for symbol in symbols]
         self._feeds: dict[str, list[Stream]] = {settings.market.exchange: bars}
-        if exchange_for_ob in STREAMED:
+        streamed = place_of(exchange_for_ob, settings.market.market_type) is not None
+        if streamed:
             self._feeds[exchange_for_ob] = self._feeds.get(exchange_for_ob, []) + books + prints
-        self._polled = None if exchange_for_ob in STREAMED else exchange_for_ob
+        self._polled = None if streamed else exchange_for_ob
         self._queue: queue.Queue[MarketEvent] = queue.Queue(settings.ingest.queue)
         self._failure: ScalperError | None = None
         self._begun = threading.Event()

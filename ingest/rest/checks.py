@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.rest.retry import BadVenueData, IncompleteCandles, at_ms, one_line
+from ingest.rest.retry import BadVenueData, IncompleteCandles, one_line
 from utils.market.timeframes import MONDAY
-from utils.rows import NS_PER_MS
+from utils.rows import MS_PER_HOUR, MS_PER_MINUTE, MS_PER_WEEK, NS_PER_MS
+from utils.shell.moments import at_ms
 
 Matrix: TypeAlias = NDArray[np.float64]
 
@@ -25,7 +26,6 @@ TIME, OPEN, HIGH, LOW, CLOSE, VOLUME, TAKER_BUY = range(7)
 NAMES = ("timestamp", "open", "high", "low", "close", "volume", "taker_buy_volume")
 #: Times of answers in ms lie between 2009 and 2100; seconds and microseconds do not.
 FIRST_MS, LAST_MS = 1_230_768_000_000, 4_102_444_800_000
-WEEK_MS = 7 * 86_400_000
 #: An open so far ahead of what is surely past may be the candle that has just begun, ms.
 SLACK_MS = 5_000
 #: When the first week began.
@@ -33,7 +33,7 @@ MONDAY_MS = MONDAY // NS_PER_MS
 #: Funding and long/short ratios beyond these are no exchange's.
 MOST_RATE, MOST_RATIO = 1.0, 1e4
 #: Longest time between two funding settlements, and how far a stamp may be off, ms.
-FUNDING_MS, FUNDING_SLACK_MS = 8 * 3_600_000, 60_000
+FUNDING_MS, FUNDING_SLACK_MS = 8 * MS_PER_HOUR, MS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Span:
 
 def phase(tf_ms: int) -> int:
     """Where the grid of a timeframe begins: weeks on Monday, all others at midnight UTC, ms."""
-    return MONDAY_MS if tf_ms == WEEK_MS else 0
+    return MONDAY_MS if tf_ms == MS_PER_WEEK else 0
 
 
 def floor_to_grid(ms: float, tf_ms: int) -> int:
@@ -114,6 +114,13 @@ def a_dict(value: object, what: str) -> Mapping[str, Any]:
     return value
 
 
+def inside(body: object, keys: Sequence[str], what: str) -> object:
+    """What stands in a JSON object where these keys lead, one after the other."""
+    for key in keys:
+        body = a_dict(body, what).get(key)
+    return body
+
+
 def same(seen: object, asked: str, what: str) -> None:
     """The answer is about what was asked for."""
     if seen != asked:
@@ -121,7 +128,7 @@ def same(seen: object, asked: str, what: str) -> None:
 
 
 def only_about(body: object, symbol: str, depth: int = 4) -> None:
-    """Every symbol that a body of Binance or Bybit names is the one asked for: ccxt takes any for it."""
+    """Every symbol that a body names is the one asked for: ccxt takes any for it."""
     if isinstance(body, Mapping):
         for key in ("symbol", "s"):
             if key in body:
@@ -154,7 +161,7 @@ def candles(rows: object, span: Span, now_ms: float) -> Matrix:
         table[i, OPEN : len(row)] = [number(cell, f"candle {i + 1}") for cell in row[OPEN:]]
     _legal(table)
     times = table[:, TIME].astype(np.int64)
-    _refuse(table, (times - phase(span.tf)) % span.tf != 0, f"a time on the grid of {span.tf // 60_000} min")
+    _refuse(table, (times - phase(span.tf)) % span.tf != 0, f"a time on the grid of {span.tf // MS_PER_MINUTE} min")
     _refuse(table, np.diff(times, prepend=times[:1] - 1) <= 0, "a later time than the candle before")
     _refuse(table, times > now_ms + SLACK_MS, f"no time after {at_ms(now_ms)}, the exchange's present")
     closed = times + span.tf <= now_ms

@@ -4,87 +4,72 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
-from utils.config import EndpointSettings, MarketSettings
+from ingest.venues.known import VENUES, address, name_of, own_addresses, place_of
+from utils.config import EndpointSettings
 from utils.errors import ConfigError
 
 
-class Client(NamedTuple):
-    """How a venue of ours is made with ccxt."""
-
-    name: str  # of ccxt's class
-    types: tuple[str, ...]  # of markets to load
-    host: str  # what its addresses begin with
-    endpoint: str  # the setting that may replace it
-
-
-CLIENTS: Mapping[tuple[str, str], Client] = {
-    ("binance", "futures"): Client("binanceusdm", ("linear",), "https://fapi.binance.com", "binance_rest"),
-    ("binance", "spot"): Client("binance", ("spot",), "https://api.binance.com", "binance_spot_rest"),
-    ("bybit", "futures"): Client("bybit", ("linear",), "https://api.{hostname}", "bybit_rest"),
-    ("bybit", "spot"): Client("bybit", ("spot",), "https://api.{hostname}", "bybit_rest"),
-}
-MARKET_TYPES = ("futures", "spot")
-#: Names under which exchanges of ours go elsewhere.
-ALIASES = {"binanceusdm": "binance", "binance_usdm": "binance", "bybit_linear": "bybit"}
-
-
 def exchange_name(exchange: str) -> str:
-    """The name ccxt has for an exchange, small letters; binance and bybit stand for both of their markets.
+    """The name by which we or ccxt know an exchange, small letters; one of ours stands for all of its markets.
 
     Raises:
-        ConfigError: ccxt does not know it; the nearest name is said.
+        ConfigError: nobody knows it; the nearest name is said.
     """
     import ccxt
 
-    name = exchange.strip().lower()
-    name = ALIASES.get(name, name)
-    if name not in ccxt.exchanges:
-        near = difflib.get_close_matches(name, ccxt.exchanges, 2)
-        hint = f"did you mean {' or '.join(near)}?" if near else "binance and bybit are tested best"
+    name = name_of(exchange)
+    if name not in VENUES and name not in ccxt.exchanges:
+        near = difflib.get_close_matches(name, [*VENUES, *ccxt.exchanges], 2)
+        tested = " and ".join(sorted(VENUES))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"{tested} are tested best"
         raise ConfigError(f"exchange: expected one that ccxt knows, saw {exchange!r}; {hint}")
     return name
 
 
-def folder_of(exchange: str, market_type: str) -> str:
-    """The name of a venue's data folder, `binance_usdm`."""
-    kind = "linear" if market_type == "futures" else "spot"
-    return MarketSettings.VENUES.get((exchange, market_type), f"{exchange}_{kind}")
-
-
 def base_of(exchange: str, market_type: str, endpoints: EndpointSettings) -> str:
     """The address that the settings give an exchange; "" for exchanges that have no such setting."""
-    client = CLIENTS.get((exchange, market_type))
-    return str(getattr(endpoints, client.endpoint)) if client else ""
+    place = place_of(exchange, market_type)
+    return address(endpoints, place.market.rest.at) if place and place.market.rest else ""
 
 
 def make_client(exchange: str, market_type: str, base: str) -> Any:
-    """A blocking ccxt client as shipped, sent to `base` where one is given, and nowhere else then."""
+    """A blocking ccxt client as shipped, sent to `base` where one is given, and nowhere else then.
+
+    Raises:
+        ConfigError: the exchange is one of ours, and is not asked by REST.
+    """
     import ccxt
 
-    ours = CLIENTS.get((exchange, market_type))
+    place = place_of(exchange, market_type)
+    ours = place.market.rest if place else None
+    name = ours.ccxt if ours else exchange
+    if name not in ccxt.exchanges:
+        raise ConfigError(
+            f"{exchange} {market_type}: expected a market that is asked by REST, saw one of streams alone;"
+            " choose another"
+        )
     options: dict[str, Any] = {"defaultType": "swap" if market_type == "futures" else "spot"}
     if ours:
         options["fetchMarkets"] = {"types": list(ours.types)}
-    client = getattr(ccxt, ours.name if ours else exchange)({"options": options})
+    client = getattr(ccxt, name)({"options": options})
     if ours:
         client.has["fetchCurrencies"] = False  # wants a key
-        client.urls["api"] = moved(client.urls["api"], ours.host, base)
+        client.urls["api"] = moved(client.urls["api"], ours.host, base, own_addresses()[ours.at])
     client.session.max_redirects = 0  # an exchange never does; a hotel's login page does
     # behind a company's proxy; ccxt would not look
     client.session.trust_env = urlsplit(base).hostname not in {"127.0.0.1", "::1", "localhost"}
     return client
 
 
-def moved(urls: Any, host: str, base: str) -> Any:
-    """Addresses of ccxt with those of `host` beginning with `base`; the others too if `base` is another machine."""
+def moved(urls: Any, host: str, base: str, own: str) -> Any:
+    """Addresses of ccxt with those of `host` beginning with `base`; the others too if `base` is another than `own`."""
     if isinstance(urls, Mapping):
-        return {name: moved(url, host, base) for name, url in urls.items()}
+        return {name: moved(url, host, base, own) for name, url in urls.items()}
     if not isinstance(urls, str):
         return urls
     if urls.startswith(host):
         return base + urls.removeprefix(host)
-    default = host.replace("{hostname}", "bybit.com")
-    return urls if base == default else base + urlsplit(urls).path
+    return urls if base == own else base + urlsplit(urls).path

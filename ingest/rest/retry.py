@@ -3,7 +3,7 @@
 | kind | seen as | answer |
 |---|---|---|
 | transient | no answer, 5xx, a cut or unreadable body, garbage with status 200 | again, after a growing wait |
-| rate | 429, Bybit 10006 and 10018, Binance -1003 | again, after Retry-After or the usual wait, the longer of them |
+| rate | 429, and what ccxt takes for one | again, after Retry-After or the usual wait, the longer of them |
 | ban | 418, 403, or a Retry-After beyond `PATIENCE_S` | never before it ends; every later call is refused here |
 | fatal | unknown symbol, bad parameter, not supported, 451 | at once |
 
@@ -21,15 +21,18 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from itertools import count
 from typing import Any, Literal, TypeAlias
 
 from ingest.rest.cache import uptime
+from ingest.venues.facts import Refusals
 from utils.config import IngestSettings
+from utils.rows import S_PER_DAY
 from utils.shell.log import event
+from utils.shell.moments import at_ms
 
 logger = logging.getLogger("ingest")
 # it would say "stamina.retry_scheduled" beside our own sentence
@@ -40,16 +43,13 @@ Kind: TypeAlias = Literal["transient", "rate", "ban", "fatal"]
 #: An exchange that asks for a longer wait than this has banned us, whatever its status says.
 PATIENCE_S = 120.0
 #: No wait counts as longer: ten years, s.
-LONGEST_S = 10 * 365 * 86_400.0
+LONGEST_S = 10.0 * 365 * S_PER_DAY
 #: How long a ban lasts that does not say: Binance begins with 2 minutes (418), Bybit with 10 (403).
 BAN_S = {HTTPStatus.IM_A_TEAPOT: 120.0, HTTPStatus.FORBIDDEN: 600.0}
 #: A wait from here on is worth a line, s.
 WORTH_A_LINE_S = 1.0
-#: Codes of answers that are no refusals, and Bybit's of refusals that pass by themselves (timeout, server error): plain
-#: ExchangeErrors to ccxt.
+#: Codes of answers that are no refusals.
 NO_ERROR = {"", "0"}
-PASSING = {*NO_ERROR, "10000", "10016"}
-BYBIT_RESET = "X-Bapi-Limit-Reset-Timestamp"
 
 
 class BadVenueData(Exception):  # noqa: N818 - internal: becomes DataUnavailable when asking again did not help
@@ -105,22 +105,13 @@ class Answer:
         return "an HTML page" if plain.startswith("<") else repr(plain) if plain else "nothing"
 
 
-def at_ms(ms: float) -> str:
-    """A time in ms as ISO 8601 UTC, for messages."""
-    try:
-        text = datetime.fromtimestamp(ms / 1000.0, UTC).isoformat(timespec="milliseconds")
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
-    return text.removesuffix("+00:00").removesuffix(".000").removesuffix(":00") + "Z"
-
-
 def one_line(text: str, most: int = 160) -> str:
     """Text without line breaks and not longer than a line."""
     plain = " ".join(text.split())
     return plain if len(plain) <= most else plain[: most - 3] + "..."
 
 
-def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: float) -> Trouble:
+def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: float, refusals: Refusals) -> Trouble:
     """What a failed attempt means.
 
     Args:
@@ -128,6 +119,7 @@ def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: flo
         answer: the last answer of this attempt; None = there was none.
         now_ms: present time, to read waits that are given as times.
         timeout_s: how long was waited, for the message.
+        refusals: the exchange's.
     """
     import ccxt
 
@@ -138,7 +130,7 @@ def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: flo
         seen = answer.text(60) if answer else "nothing"
         return Trouble("transient", f"expected an answer as documented, saw {seen} ({type(error).__name__})")
     status = answer.status if answer else 0
-    wait_s = asked_wait_s(answer, now_ms) if answer else 0.0
+    wait_s = asked_wait_s(answer, now_ms, refusals) if answer else 0.0
     cause = cause_of(error, answer, timeout_s)
     if status in BAN_S or wait_s > PATIENCE_S:
         return Trouble("ban", cause, max(wait_s, 0.0) or BAN_S[HTTPStatus(status)])
@@ -146,7 +138,7 @@ def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: flo
         return Trouble("rate", cause, wait_s)
     if status == HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS:
         return Trouble("fatal", f"{cause}: it does not serve this location")
-    garbage = status == HTTPStatus.OK and code_of(answer) in PASSING
+    garbage = status == HTTPStatus.OK and code_of(answer) in NO_ERROR | refusals.passing
     broken = answer is None and error.__cause__ is not None  # the line, or the certificate
     passing = garbage or broken or status >= 500 or isinstance(error, ccxt.OperationFailed)
     refused = isinstance(error, (ccxt.BadRequest, ccxt.AuthenticationError, ccxt.NotSupported, ccxt.ArgumentsRequired))
@@ -201,16 +193,16 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float:
         return 0.0
 
 
-def asked_wait_s(answer: Answer, now_ms: float) -> float:
+def asked_wait_s(answer: Answer, now_ms: float, refusals: Refusals) -> float:
     """The wait an answer asks for, s; 0 where it names none that makes sense.
 
-    Read are Retry-After and Bybit's time of reset, which comes with every answer and counts only where the answer is a
-    refusal.
+    Read are Retry-After and the exchange's own time of reset, which comes with every answer and counts only where the
+    answer is a refusal.
     """
     if answer.headers.get("Retry-After"):
         return retry_after_s(answer.headers, now_ms / 1000.0)
-    reset = str(answer.headers.get(BYBIT_RESET, ""))
-    if re.fullmatch(r"\d{13}", reset) and code_of(answer) == "10006":
+    reset = str(answer.headers.get(refusals.reset, "")) if refusals.reset else ""
+    if re.fullmatch(r"\d{13}", reset) and code_of(answer) == refusals.limited:
         return max(0.0, (int(reset) - now_ms) / 1000.0)
     return 0.0
 

@@ -10,13 +10,10 @@ Threads may share everything; one exchange's requests go out one after the other
 from __future__ import annotations
 
 import atexit
-import difflib
 import io
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import stamina
@@ -24,68 +21,34 @@ import urllib3.exceptions
 
 from ingest.rest import checks as check
 from ingest.rest.cache import uptime
-from ingest.rest.client import CLIENTS, MARKET_TYPES, base_of, exchange_name, folder_of, make_client
+from ingest.rest.client import base_of, exchange_name, make_client
+from ingest.rest.clock import ClockReading, ExchangeClock
+from ingest.rest.listing import Listing, Market, by_name, listing_of, unknown_symbol
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
+from ingest.venues.facts import Refusals, Rest
+from ingest.venues.known import MARKET_TYPES, folder_of, place_of
 from utils.config import EndpointSettings, IngestSettings, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
+from utils.rows import NS_PER_MS, NS_PER_S, S_PER_DAY
 
 T = TypeVar("T")
 
-NS_PER_MS = 1_000_000
 #: Ticks, lots and listings change: markets are asked for again after a day.
-MARKETS_LIFE_S = 86_400.0
-#: The clock difference is measured again after the first of these, and then, as long as it holds, after twice the time
-#: each, up to the second; at once when the machine's clock was set by more than the third.
-CLOCK_FIRST_S, CLOCK_LIFE_S, CLOCK_JUMP_S = 1.0, 300.0, 0.5
-#: How fast a machine's clock may run away: what an old measurement may be wrong by grows so much a second.
-DRIFT = 50e-6
+MARKETS_LIFE_S = S_PER_DAY
 #: Bytes of an answer that are read at once, and the most that is read at all.
 PIECE, LONGEST = 2**16, 64 * 2**20
-#: Weight a minute that each exchange allows one address; other programs share it, so 70 % is ours.
-WEIGHT, SHARE = {"binance_usdm": 2400.0, "binance_spot": 6000.0}, 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One instrument as its exchange lists it."""
-
-    symbol: str  # the exchange's id, in our spelling: BTCUSDT
-    id: str  # as the exchange writes it: BTC-USDT-SWAP
-    unified: str  # ccxt's name: BTC/USDT:USDT
-    market: str  # the data folder's name: binance_usdm
-    tick_size: float | None  # quote; None = the venue counts significant digits
-    lot_size: float | None  # base (contracts where contract_size is not 1)
-    min_qty: float | None  # likewise
-    min_notional: float | None  # quote
-    max_leverage: float | None  # ratio
-    contract_size: float  # base per contract
-    status: str  # the exchange's word for it
-    active: bool  # it trades
-    listed_ms: int | None  # when it began to trade
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.symbol} on {self.market}"
-
-
-@dataclass(frozen=True, slots=True)
-class ClockReading:
-    """How far the exchange's clock is ahead of the machine's, as one answer showed."""
-
-    offset_ns: int  # exchange - machine
-    error_ns: int  # how wrong that may be
-    rtt_ns: int
-    wall_ns: int  # when it was taken, machine's clock
-    uptime_s: float
+#: Of the weight that an exchange allows one address so much is ours: other programs share it.
+SHARE = 0.7
+#: What an exchange that we do not know may be like.
+STRANGER = Rest(ccxt="", types=(), host="", at="")
 
 
 class Venue:
     """One exchange and market type. Get it from `venue`, which keeps one a process.
 
     Args:
-        exchange: ccxt's name, or binance or bybit for either of their markets.
+        exchange: ccxt's name, or one of `ingest.venues.known` for any of its markets.
         market_type: futures or spot.
         base: address that takes the exchange's place; "" = its own.
         door: shared by all that ask this address.
@@ -105,16 +68,18 @@ class Venue:
         self.exchange, self.market_type, self.base = exchange, market_type, base
         self.folder = folder_of(exchange, market_type)
         self.name = f"{exchange} {market_type}"
+        place = place_of(exchange, market_type)
+        self.ours = place.venue if place else None  # what we know of it besides what ccxt does
+        self.rest = place.market.rest or STRANGER if place else STRANGER
+        self.refusals = place.venue.refusals if place else Refusals()
         self.client = make_client(exchange, market_type, base)
         self.client.session.hooks["response"].append(self._read)
-        self._door, self._wall_ns, self._clock = door, wall_ns, clock
+        self._door, self._wall_ns, self._uptime_s = door, wall_ns, clock
+        self._clock = ExchangeClock(wall_ns, clock)
         self._setup = threading.RLock()  # one thread loads markets or reads the clock, the others wait for it
         self._deadline_s = 0.0  # of one answer
         self._answer: Answer | None = None
-        self._markets: tuple[float, dict[str, Mapping[str, Any]]] | None = None
-        self._reading: ClockReading | None = None
-        self._reading_life_s = CLOCK_FIRST_S
-        self._dated: ClockReading | None = None
+        self._markets: tuple[float, dict[str, Market]] | None = None
 
     @property
     def answer(self) -> Answer:
@@ -164,8 +129,8 @@ class Venue:
                 *(ccxt.BaseError, BadVenueData, TypeError, ValueError, LookupError),
                 *(AttributeError, ArithmeticError, RecursionError),
             ) as error:
-                now_ms = (self._wall_ns() + self._offset_ns()) / NS_PER_MS
-                trouble = judge(error, self._answer, now_ms, settings.timeout_s)
+                now_ms = (self._wall_ns() + self._clock.offset_ns) / NS_PER_MS
+                trouble = judge(error, self._answer, now_ms, settings.timeout_s, self.refusals)
                 if trouble.kind == "rate":
                     self._door.quiet(max(trouble.wait_s, settings.backoff_s))
                 elif trouble.kind == "ban":
@@ -188,13 +153,13 @@ class Venue:
         A hook of requests, called when the headers are there.
         """
         elapsed_s = response.elapsed.total_seconds()
-        wall_ns, deadline = self._wall_ns(), self._clock() - elapsed_s + self._deadline_s
+        wall_ns, deadline = self._wall_ns(), self._uptime_s() - elapsed_s + self._deadline_s
         body = bytearray()
         whole = False
         try:
             while piece := response.raw.read1(PIECE, decode_content=True):
                 body += piece
-                if len(body) > LONGEST or self._clock() > deadline:
+                if len(body) > LONGEST or self._uptime_s() > deadline:
                     response.close()
                     raise BadVenueData(
                         f"expected a whole answer within {self._deadline_s:g} s, saw {len(body)} bytes and no end"
@@ -212,58 +177,35 @@ class Venue:
 
     def _note(self, answer: Answer) -> None:
         """What every answer says beside its body: the weight we have used, and the time to the second."""
-        used = str(answer.headers.get("X-MBX-USED-WEIGHT-1M", ""))
-        now_s = (answer.wall_ns + self._offset_ns()) / 1e9
-        if used.isascii() and used.isdigit() and float(used) > SHARE * WEIGHT.get(self.folder, 2400.0):
+        used = str(answer.headers.get(self.rest.used, ""))
+        now_s = (answer.wall_ns + self._clock.offset_ns) / NS_PER_S
+        if used.isascii() and used.isdigit() and float(used) > SHARE * self.rest.weight:
             self._door.quiet(60.0 - now_s % 60.0)  # the count begins anew with the minute
-        try:
-            date_ns = int(parsedate_to_datetime(str(answer.headers.get("Date", ""))).timestamp()) * 1_000_000_000
-        except (ValueError, OverflowError):
-            return
-        rtt_ns = int(1e9 * answer.elapsed_s)
-        offset = date_ns + 500 * NS_PER_MS - (answer.wall_ns - rtt_ns // 2)
-        error = 500 * NS_PER_MS + rtt_ns // 2
-        self._dated = ClockReading(offset, error, rtt_ns, answer.wall_ns, self._clock())
+        self._clock.note(answer)
 
     # --- time
 
     def reading(self, settings: IngestSettings) -> ClockReading:
         """How far the exchange's clock is ahead, measured within the last minutes.
 
-        It is looked at often until it has been seen to keep pace with ours: a box may run faster than the world.
-
-        Formula: offset = exchange time - (send + receive) / 2; it may be wrong by half the round trip. Of two that
-        agree the one with the shorter round trip is kept. If it tells no time, the Date of its answers has to do.
+        If the exchange tells no time, the Date of its answers has to do.
 
         Raises:
             DataUnavailable: it did not say.
         """
         with self._setup:
-            old = self._reading
-            if old is not None and self._fresh(old):
-                return old
-            if self.client.has["fetchTime"]:
-                new = self.measure(settings)
-            else:
-                if self._dated is None or not self._fresh(self._dated):
-                    self._markets = None
-                self.markets(settings)
-                if self._dated is None:
-                    raise DataUnavailable(
-                        f"{self.name}: it tells no time, and candles cannot be told closed without it"
-                    )
-                new = self._dated
-            if old is None or _contradict(old, new):
-                self._reading, self._reading_life_s = new, 0.0 if old else CLOCK_FIRST_S
-            else:
-                self._reading = _better(old, new)
-                self._reading_life_s = min(max(2.0 * self._reading_life_s, CLOCK_FIRST_S), CLOCK_LIFE_S)
-            return self._reading
+            reading = self._clock.reading()
+            return self._clock.keep(self._read_clock(settings)) if reading is None else reading
 
-    def _fresh(self, reading: ClockReading) -> bool:
-        passed = self._clock() - reading.uptime_s
-        jumped = abs((self._wall_ns() - reading.wall_ns) / 1e9 - passed)
-        return passed < self._reading_life_s and jumped < CLOCK_JUMP_S
+    def _read_clock(self, settings: IngestSettings) -> ClockReading:
+        if self.client.has["fetchTime"]:
+            return self.measure(settings)
+        if not self._clock.holds(self._clock.dated):
+            self._markets = None
+        self.markets(settings)
+        if self._clock.dated is None:
+            raise DataUnavailable(f"{self.name}: it tells no time, and candles cannot be told closed without it")
+        return self._clock.dated
 
     def measure(self, settings: IngestSettings) -> ClockReading:
         """One new measurement, kept by nobody.
@@ -274,13 +216,7 @@ class Venue:
         return self.call("fetch_time", self._measure, settings)
 
     def _measure(self, client: Any) -> ClockReading:
-        server = check.time_ms(client.fetch_time(), "exchange time") * NS_PER_MS
-        rtt_ns = int(1e9 * self.answer.elapsed_s)
-        offset = server - (self.answer.wall_ns - rtt_ns // 2)
-        return ClockReading(offset, rtt_ns // 2 + NS_PER_MS, rtt_ns, self.answer.wall_ns, self._clock())
-
-    def _offset_ns(self) -> int:
-        return self._reading.offset_ns if self._reading else 0
+        return self._clock.told(check.time_ms(client.fetch_time(), "exchange time"), self.answer)
 
     def now_ms(self, settings: IngestSettings) -> float:
         """Exchange time, the earliest it can be: what closes before this has closed."""
@@ -289,7 +225,7 @@ class Venue:
 
     def seen_ms(self) -> float:
         """Exchange time when the last answer came; only inside `call`, and after `reading`."""
-        return (self.answer.wall_ns + self._offset_ns()) / NS_PER_MS
+        return (self.answer.wall_ns + self._clock.offset_ns) / NS_PER_MS
 
     def at_present(self, client: Any, look: Callable[[float], T]) -> T:
         """What `look` says of the last answer at the present time (ms), and if it refuses, of the time asked for anew.
@@ -305,7 +241,7 @@ class Venue:
 
     # --- instruments
 
-    def markets(self, settings: IngestSettings) -> Mapping[str, Mapping[str, Any]]:
+    def markets(self, settings: IngestSettings) -> Mapping[str, Market]:
         """Markets of this type as ccxt has them, by exchange id and by base and quote; asked for once a day.
 
         Raises:
@@ -313,25 +249,17 @@ class Venue:
             ConfigError: it has no markets of this type.
         """
         with self._setup:
-            if self._markets is None or self._clock() - self._markets[0] > MARKETS_LIFE_S:
+            if self._markets is None or self._uptime_s() - self._markets[0] > MARKETS_LIFE_S:
                 found = self.call("load_markets", self._load, settings)
                 if not found:
                     kind = "linear perpetual futures" if self.market_type == "futures" else "spot pairs"
                     raise ConfigError(f"{self.exchange} has no {kind}; choose another exchange or market type")
-                self._markets = (self._clock(), found)
+                self._markets = (self._uptime_s(), found)
             return self._markets[1]
 
-    def _load(self, client: Any) -> dict[str, Mapping[str, Any]]:
+    def _load(self, client: Any) -> dict[str, Market]:
         # reload: ccxt keeps what garbage left behind, and answers from it
-        wanted = [market for market in check.markets(client.load_markets(True)).values() if self._wanted(market)]
-        pairs = {plain(market["base"] + market["quote"]): market for market in wanted}
-        # the exchange's own id wins: BTCPERP is also known as BTCUSDC
-        return pairs | {plain(market["id"]): market for market in wanted}
-
-    def _wanted(self, market: Mapping[str, Any]) -> bool:
-        if self.market_type == "spot":
-            return bool(market["spot"])
-        return bool(market["swap"] and market["linear"] and market["settle"] == market["quote"])
+        return by_name(check.markets(client.load_markets(True)).values(), self.market_type)
 
     def listing(self, symbol: str, settings: IngestSettings, *, trading: bool = True) -> Listing:
         """The instrument of a symbol in any known spelling.
@@ -348,14 +276,9 @@ class Venue:
         name = normalise_symbol(symbol)
         known = self.markets(settings)
         if name not in known:
-            # 1000PEPEUSDT first for PEPEUSDT: no other name is so likely meant
-            near = sorted(other for other in known if name in other) + difflib.get_close_matches(name, known, 3)
-            near = list(dict.fromkeys(near))[:3]
-            hint = f"did you mean {' or '.join(near)}?" if near else "look at the exchange's list"
-            kind = "perpetual contract" if self.market_type == "futures" else "spot pair"
-            raise ConfigError(f"symbol: expected a {kind} of {self.exchange}, saw {symbol!r}; {hint}")
+            raise unknown_symbol(symbol, name, known, self.exchange, self.market_type)
         try:
-            found = self._listing(known[name])
+            found = listing_of(known[name], self.folder, self.client.precisionMode, by_id=self.ours is not None)
         except BadVenueData as error:
             raise DataUnavailable(f"{self.name}: what it lists for {name} cannot be believed: {error}") from error
         if trading and not found.active:
@@ -364,56 +287,9 @@ class Venue:
             )
         return found
 
-    def _listing(self, market: Mapping[str, Any]) -> Listing:
-        limits, info = market["limits"], market["info"]
-        ours = (self.exchange, self.market_type) in CLIENTS
-        active = market["active"] is not False
-        return Listing(
-            symbol=plain(market["id"] if ours else market["base"] + market["quote"]),
-            id=market["id"],
-            unified=market["symbol"],
-            market=self.folder,
-            tick_size=self._step(market["precision"]["price"]),
-            lot_size=self._step(market["precision"]["amount"]),
-            min_qty=check.maybe(limits["amount"]["min"], "least quantity"),
-            min_notional=check.maybe(limits["cost"]["min"], "least notional"),
-            max_leverage=check.maybe(limits["leverage"]["max"], "most leverage"),
-            contract_size=check.maybe(market["contractSize"], "contract size") or 1.0,
-            status=str(info.get("status") or info.get("state") or ("trading" if active else "not trading")),
-            active=active,
-            listed_ms=check.time_ms(market["created"], "time of listing") if market["created"] else None,
-        )
-
-    def _step(self, precision: object) -> float | None:
-        """A precision of ccxt as a step: it is one already, or a number of decimals."""
-        import ccxt
-
-        step = check.maybe(precision, "precision")
-        if step is None or self.client.precisionMode == ccxt.SIGNIFICANT_DIGITS:
-            return None
-        return float(f"1e{-int(step)}") if self.client.precisionMode == ccxt.DECIMAL_PLACES else step
-
     def close(self) -> None:
         """Close its connections."""
         self.client.close()
-
-
-def _contradict(old: ClockReading, new: ClockReading) -> bool:
-    """Cannot both be right: one of the clocks was set, or they do not keep pace."""
-    return abs(old.offset_ns - new.offset_ns) > old.error_ns + new.error_ns
-
-
-def _better(old: ClockReading, new: ClockReading) -> ClockReading:
-    """Of two readings that agree the one that may be wrong by less, as of now."""
-    error_ns = old.error_ns + int(1e9 * DRIFT * (new.uptime_s - old.uptime_s))
-    if new.error_ns <= error_ns:
-        return new
-    return replace(old, error_ns=error_ns, wall_ns=new.wall_ns, uptime_s=new.uptime_s)
-
-
-def plain(name: str) -> str:
-    """Letters and digits alone, capital."""
-    return "".join(filter(str.isalnum, name)).upper()
 
 
 # --- one of each a process

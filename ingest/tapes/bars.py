@@ -11,6 +11,7 @@ from pathlib import Path
 from ingest.tapes.check import Progressed, recordings
 from ingest.tapes.file import Line, TapeReader
 from ingest.tapes.play import Player, recognise
+from ingest.venues.known import recorded
 from utils.errors import ConfigError, DataError
 from utils.market.timeframes import TIMEFRAMES, parse_timeframe
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -23,8 +24,6 @@ LATE_NS = 2 * NS_PER_S
 #: Volumes are sums of lots of no more decimals than this.
 DECIMALS = 8
 STEP = 5_000
-#: Markets whose quantities are contracts of the quote currency, not the base currency.
-CONTRACTS = ("bybit_inverse", "binance_coinm")
 _NUMBER = re.compile(rb'"e"\s*:\s*"(?:trade|aggTrade)".*?"[ta]"\s*:\s*(\d+)', re.DOTALL)
 _SYMBOL = re.compile(rb'"s"\s*:\s*"(\w{1,40})"')
 
@@ -145,7 +144,7 @@ def bars_of(
     for together in recordings([Path(path) for path in paths]):
         player = Player(recognise(TapeReader(together[0])))
         markets |= {*player.markets.values()}
-        if markets & {*CONTRACTS} or len(markets) > 1:
+        if len(markets) > 1 or any(recorded(name).market.counts_contracts for name in markets):
             raise DataError(
                 f"tape: expected one market whose trades are in base currency, saw {', '.join(sorted(markets))};"
                 " name recordings of one linear or spot market"

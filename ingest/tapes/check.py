@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ingest.tapes.file import Line, TapeReader
 from ingest.tapes.play import Player, added, recognise
+from ingest.venues.known import recorded
 from ingest.wire.streams import Counts
 from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, Funding, Liquidation, MarkPrice, Quote, Trade
@@ -93,6 +94,7 @@ class Check:
         self.lags: defaultdict[tuple[str, str], Lags] = defaultdict(Lags)
         self.counts: dict[tuple[str, str], Counts] = {}
         self.markets: list[str] = []
+        self.stamped = True  # best bid and ask come with their time
 
     def run(self, progressed: Progressed) -> Check:
         """Read the recording to its end.
@@ -102,6 +104,7 @@ class Check:
         """
         player = Player(recognise(TapeReader(self.paths[0])))
         self.markets = sorted(player.markets.values())
+        self.stamped = all(recorded(name).market.stamps_quotes for name in self.markets)
         done = 0
         for path in self.paths:
             reader = TapeReader(path)
@@ -136,7 +139,7 @@ class Check:
             return
         for event in events:
             kind = _STAMPED.get(type(event))
-            unsaid = kind == "quote" and "binance_spot" in self.markets  # such quotes carry no time but ours
+            unsaid = kind == "quote" and not self.stamped  # such quotes carry no time but ours
             if kind and not unsaid:
                 self.lags[event.symbol, kind].add(line.recv_ns - event.ts)
 

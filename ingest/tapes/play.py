@@ -5,57 +5,42 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import cache
 from itertools import islice
-from urllib.parse import parse_qs, urlsplit
 
 from ingest.tapes.file import Line
-from ingest.venues.binance import protocol as binance_protocol
-from ingest.venues.binance.protocol import BinanceProtocol
-from ingest.venues.bybit import protocol as bybit_protocol
-from ingest.venues.bybit.messages import topic_of
-from ingest.venues.bybit.protocol import BybitProtocol
+from ingest.venues.known import VENUES, places, recorded
 from ingest.wire.streams import Connection, Counts, ReceiveClock, WireProtocol
 from utils.errors import DataError, ProtocolError
 from utils.types import MarketEvent
 
-BYBIT, BINANCE = "bybit", "binance"
-#: The market of an exchange's messages where nothing tells.
-USUAL = {BYBIT: "bybit_linear", BINANCE: "binance_usdm"}
 #: Lines that are looked at to recognise the markets.
 LOOKED_AT = 5_000
+#: Bytes of a message in which its kind shows.
+HEAD = 64
 
-#: Parts of an address that only one market has.
-_ADDRESSES = {
-    "bybit_linear": r"/v5/public/linear|category=linear",
-    "bybit_spot": r"/v5/public/spot|category=spot",
-    "bybit_inverse": r"/v5/public/inverse|category=inverse",
-    "binance_usdm": r"//fstream\d?\.|/fapi/|/(?:public|market)/(?:ws|stream)",
-    "binance_coinm": r"//dstream\d?\.|/dapi/",
-    "binance_spot": r"//(?:stream|data-stream)\d?\.binance|/api/v3/",
-}
-#: Parts of a message that only one market has; the first that is found counts.
-_MESSAGES = {
-    "bybit_inverse": rb'"topic":"[^"]*\.[A-Z0-9]+USD(?:[HMUZ]\d\d)?"',
-    "bybit_linear": rb'"topic":"tickers\..*"(?:markPrice|openInterest)":|"topic":"publicTrade\..*"L":"',
-    "bybit_spot": rb'"topic":"tickers\..*"usdIndexPrice":|"topic":"publicTrade\..*"BT":',
-    "binance_coinm": rb'"s":"[A-Z0-9]+USD_(?:PERP|\d{6})"',
-    "binance_usdm": rb'"e":"(?:depthUpdate".*"pu":\d|trade".*"X":"|bookTicker"|markPriceUpdate"|forceOrder")',
-    "binance_spot": rb'"e":"depthUpdate"|"e":"(?:trade|aggTrade)".*"M":',
-}
-_MARKS = {market: re.compile(pattern, re.DOTALL) for market, pattern in _MESSAGES.items()}
-_PLACES = {market: re.compile(pattern) for market, pattern in _ADDRESSES.items()}
-_OF_BYBIT = re.compile(rb'"topic"\s*:\s*"|"op"\s*:\s*"|"ret_msg"\s*:|^pong$')
-_OF_BINANCE = re.compile(rb'"stream"\s*:\s*"|"e"\s*:\s*"|"lastUpdateId"\s*:|"u"\s*:\s*\d+.*"A"\s*:|"result"\s*:')
 _ASKED = re.compile(r"[?&]symbol=(\w{1,40})")
 _STREAM = re.compile(rb'"(?:stream|topic)"\s*:\s*"([^"]{1,200})"')
-_DIFF = re.compile(rb'"e"\s*:\s*"depthUpdate".*"s"\s*:\s*"([^"]{1,40})"', re.DOTALL)
+
+
+@cache
+def _text(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+@cache
+def _bytes(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.encode(), re.DOTALL)
 
 
 def exchange_of(message: bytes) -> str:
-    """The exchange, bybit or binance, by the look of a message; "" = neither."""
-    if _OF_BYBIT.search(message):
-        return BYBIT
-    return BINANCE if _OF_BINANCE.search(message) else ""
+    """The exchange by the look of a message; "" = none that we know."""
+    return next((venue.name for venue in VENUES.values() if _bytes(venue.tapes.message).search(message)), "")
+
+
+def market_at(url: str) -> str:
+    """The market that alone has such an address; "" = any could."""
+    return next((market.name for _, market in places() if _text(market.address).search(url)), "")
 
 
 def recognise(lines: Iterable[Line]) -> dict[str, str]:
@@ -71,7 +56,7 @@ def recognise(lines: Iterable[Line]) -> dict[str, str]:
     seen: set[str] = set()
     unknown = 0
     for line in islice(lines, LOOKED_AT):
-        market = line.market or next((name for name, place in _PLACES.items() if place.search(line.url)), "")
+        market = line.market or market_at(line.url)
         if not line.event:
             message = line.wire
             exchange = exchange_of(message)
@@ -79,33 +64,32 @@ def recognise(lines: Iterable[Line]) -> dict[str, str]:
             seen.add(exchange)
             if exchange and exchange not in found:
                 plain = message.replace(b'": ', b'":')
-                marks = (name for name, mark in _MARKS.items() if name.startswith(exchange) and mark.search(plain))
-                market = next(marks, "")
+                candidates = VENUES[exchange].markets
+                market = next((each.name for each in candidates if _bytes(each.message).search(plain)), "")
         if market:
-            found.setdefault(market.partition("_")[0], market)
+            found.setdefault(recorded(market).venue.name, market)
     if unknown and not found and not seen - {""}:
+        known = " or ".join(venue.title for venue in VENUES.values())
         raise DataError(
-            f"tape: expected messages of Bybit v5 or Binance, saw {unknown} of neither; name a recording of one of them"
+            f"tape: expected messages of {known}, saw {unknown} of neither; name a recording of one of them"
         )
-    return {exchange: found.get(exchange, USUAL[exchange]) for exchange in {*found, *seen} - {""}}
+    return {exchange: found.get(exchange, VENUES[exchange].usual) for exchange in {*found, *seen} - {""}}
 
 
 def protocol_of(market: str, clock: ReceiveClock) -> WireProtocol:
     """A protocol core for whatever a tape of `market` holds."""
-    if market.startswith(BYBIT):
-        # inverse contracts speak the language of linear ones
-        name = "bybit_linear" if market == "bybit_inverse" else market
-        return BybitProtocol((), market=name, clock=clock, anything=True)
-    return BinanceProtocol((), market=market, clock=clock, anything=True)
+    venue, spoken = recorded(market)
+    return venue.language().protocol((), market=spoken.speaks or market, clock=clock, anything=True)
 
 
 class _Core:
     """One protocol core and what leads a line to it."""
 
-    def __init__(self, protocol: WireProtocol, connection: Connection | None = None) -> None:
+    def __init__(self, market: str, protocol: WireProtocol, connection: Connection | None = None) -> None:
         self.protocol = protocol
+        self.tapes = recorded(market).venue.tapes
         self.books = {stream.symbol for stream in connection.streams if stream.kind == "book"} if connection else set()
-        self.names = _names(connection) if connection else set()
+        self.names = {name.encode() for name in connection.names} if connection else set()
         self.ours = connection is not None  # the recording says what it was asked for
         self.heard = False
 
@@ -165,8 +149,8 @@ class Player:
     def _exchange(self, line: Line) -> str:
         if len(self.markets) == 1:
             return next(iter(self.markets))
-        known = next((name.partition("_")[0] for name, place in _PLACES.items() if place.search(line.url)), "")
-        return known or exchange_of(line.wire)
+        market = market_at(line.url)
+        return recorded(market).venue.name if market else exchange_of(line.wire)
 
     def _connect(self, line: Line) -> list[MarketEvent]:
         core = self._cores.get(line.url)
@@ -188,14 +172,15 @@ class Player:
 
     def _add_ours(self, line: Line) -> _Core:
         """The core that a connection of our recorder had."""
-        ours = bybit_protocol if line.market.startswith(BYBIT) else binance_protocol
-        wanted = [each for each in ours.connections(line.asked, "", line.market) if each.url in line.url]
+        language = recorded(line.market).venue.language()
+        wanted = [each for each in language.connections(line.asked, "", line.market) if each.url in line.url]
         if not wanted:
             raise DataError(f"tape: expected an address of {line.market}, saw {line.url!r}; the recording is damaged")
         connection = wanted[-1]  # the first address of several is the beginning of the others
-        kind = BybitProtocol if line.market.startswith(BYBIT) else BinanceProtocol
-        protocol = kind(connection.streams, market=line.market, clock=self.clock, stale_s=line.stale_s or 10.0)
-        core = self._add(line.url, _Core(protocol, connection))
+        protocol = language.protocol(
+            connection.streams, market=line.market, clock=self.clock, stale_s=line.stale_s or 10.0
+        )
+        core = self._add(line.url, _Core(line.market, protocol, connection))
         self._named |= dict.fromkeys(core.names, core)
         return core
 
@@ -209,7 +194,8 @@ class Player:
         if exchange not in self._cores:
             if exchange not in self.markets:
                 return None
-            self._add(exchange, _Core(protocol_of(self.markets[exchange], self.clock)))
+            market = self.markets[exchange]
+            self._add(exchange, _Core(market, protocol_of(market, self.clock)))
         return self._cores[exchange]
 
     def _hear(self, line: Line) -> list[MarketEvent]:
@@ -223,7 +209,7 @@ class Player:
         try:
             if line.event:
                 return self._rest(core, line, message)
-            if core.ours or core.protocol.market.startswith(BYBIT):
+            if core.ours or not core.tapes.book:
                 return core.protocol.receive(message, line.recv_ns)
             return self._unnamed(core, line, message)
         except ProtocolError:
@@ -243,33 +229,23 @@ class Player:
         """A book that was fetched, or that our recorder wrote down when a file began."""
         symbol = _symbol(line.url)
         if line.event == "book":
-            if core.protocol.book(symbol, 1).state == "live":
-                return []
-            if core.protocol.market.startswith(BYBIT):
-                return core.protocol.receive(message, line.recv_ns)
+            live = core.protocol.book(symbol, 1).state == "live"
+            return [] if live else core.protocol.resume(symbol, message, line.recv_ns)
         if not symbol or "depth" not in line.url:
             return []
         return core.protocol.snapshot(symbol, message, line.recv_ns)
 
     def _unnamed(self, core: _Core, line: Line, message: bytes) -> list[MarketEvent]:
-        """A Binance tape may hold a book by REST among its messages, without a symbol: it is that of the changes."""
-        head = message[:64]
-        if b'"lastUpdateId"' in head and b'"stream"' not in head and not _books(core.protocol):
+        """A tape may hold a book by REST among its messages, without a symbol: it is that of the changes."""
+        if _bytes(core.tapes.book).search(message[:HEAD]) and not _books(core.protocol):
             self._waiting.append(line)
             return []
         events = core.protocol.receive(message, line.recv_ns)
-        if self._waiting and (diff := _DIFF.search(message)):
+        if self._waiting and (change := _bytes(core.tapes.change).search(message)):
             for early in self._waiting:
-                events += core.protocol.snapshot(diff[1].decode(errors="replace"), early.wire, line.recv_ns)
+                events += core.protocol.snapshot(change[1].decode(errors="replace"), early.wire, line.recv_ns)
             self._waiting.clear()
         return events
-
-
-def _names(connection: Connection) -> set[bytes]:
-    """What the messages of a connection call their streams."""
-    asked = parse_qs(urlsplit(connection.url).query).get("streams")
-    names = asked[0].split("/") if asked else [topic_of(stream).name for stream in connection.streams]
-    return {name.encode() for name in names}
 
 
 def _books(protocol: WireProtocol) -> bool:

@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-import numpy as np
-
 from ingest.tapes.file import Record, TapeWriter, file_name
-from ingest.wire.streams import BookView, Stream
+from ingest.venues.known import recorded
+from ingest.wire.streams import Stream
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import DataUnavailable
-from utils.rows import NS_PER_MINUTE, NS_PER_MS, Level
+from utils.rows import NS_PER_MINUTE
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -114,29 +112,13 @@ class Recorder:
                 with contextlib.suppress(DataUnavailable):  # the feed is at its end, and so are its books
                     view = self._feed.book(stream.symbol, ALL_LEVELS)
                     if view.state == "live":
-                        message = _snapshot(view, stream.depth, self._about.market)
+                        message = recorded(self._about.market).venue.language().snapshot(view, stream.depth)
                         records.append(Record(now_ns, message, "book", f"tape:depth?symbol={stream.symbol}"))
         return records
 
     def _file_name(self, start_ns: int) -> str:
         symbols = list(dict.fromkeys(stream.symbol for stream in self._about.streams))
         return file_name(self._about.market, symbols, start_ns)
-
-
-def _snapshot(view: BookView, depth: int, market: str) -> bytes:
-    """A book in the form in which its exchange sends one."""
-    ms = view.ts // NS_PER_MS
-    bids, asks = _texts(view.bids), _texts(view.asks)
-    if market.startswith("binance"):
-        return msgspec.json.encode({"lastUpdateId": view.update_id, "E": ms, "T": ms, "bids": bids, "asks": asks})
-    data = {"s": view.symbol, "b": bids, "a": asks, "u": view.update_id}
-    topic = f"orderbook.{depth}.{view.symbol}"
-    return msgspec.json.encode({"topic": topic, "type": "snapshot", "ts": ms, "data": data, "cts": ms})
-
-
-def _texts(levels: Sequence[Level]) -> list[tuple[str, ...]]:
-    """Levels as plain decimals that read as the same numbers."""
-    return [tuple(np.format_float_positional(value, trim="-") for value in level) for level in levels]
 
 
 def record(
@@ -162,7 +144,7 @@ def record(
     (Ctrl-C) leaves them whole.
 
     Args:
-        exchange: bybit or binance.
+        exchange: one of `ingest.venues.known`.
         streams: what to subscribe to.
         out: the folder; made if it is not there.
         market_type: futures (linear perpetuals) or spot.

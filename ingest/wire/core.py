@@ -10,19 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ingest.venues.bybit.fast import (
-    AHEAD_NS,
-    EMPTY,
-    FIELDS,
-    INVALID,
-    LIVE,
-    ODD,
-    STATES,
-    advance,
-    name_feed,
-    new_feeds,
-)
-from ingest.wire.fields import Refused
+from ingest.wire.fields import AHEAD_NS, Refused
+from ingest.wire.records import EMPTY, FIELDS, INVALID, LIVE, ODD, STATES, FastDoor, name_feed, new_feeds
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.market.book import ASKS, BIDS, CAPACITY, Changes, best_levels, change
@@ -98,6 +87,7 @@ class ProtocolCore(ABC):
         heartbeat_s: float,
         stale_s: float,
         anything: bool,
+        fast: FastDoor | None = None,
     ) -> None:
         if len({(s.symbol, s.kind, s.tf) for s in streams}) < len(streams):
             raise ConfigError("streams: expected each symbol and kind once, saw one twice; name it once")
@@ -106,6 +96,7 @@ class ProtocolCore(ABC):
         self._heartbeat_ns = round(heartbeat_s * NS_PER_S)
         self._stale_ns = round(stale_s * NS_PER_S)
         self._anything = anything
+        self._fast = fast or _no_door
         self._records = new_feeds(max(1, sum(s.kind == "book" for s in streams)))
         self._feeds: dict[str, BookFeed] = {}  # by topic
         self._books: dict[str, BookFeed] = {}  # by symbol: of several depths on a tape, the first makes the events
@@ -280,12 +271,12 @@ class ProtocolCore(ABC):
     def advance(self, text: bytes, recv_ns: int) -> bool:
         """The fast door for a plain book update: True = it was applied, and no event was made of it.
 
-        False = hand the same message to `receive`.
+        False = hand the same message to `receive`, as all are where the venue has no such door.
         """
         if type(text) is not bytes:
             return False
         clock = self._clock
-        lag = advance(text, recv_ns, clock.lag, self._records)
+        lag = self._fast(text, recv_ns, clock.lag, self._records)
         if lag == ODD:
             return False
         if lag < clock.lag:  # noqa: PLR1730 - min() is a call more, on the hot path
@@ -366,6 +357,11 @@ def known_market(market: str, markets: Collection[str]) -> None:
     """
     if market not in markets:
         raise ConfigError(f"market: expected one of {', '.join(markets)}, saw {market!r}; choose one of these")
+
+
+def _no_door(text: bytes, recv_ns: int, lag: int, feeds: Rows) -> int:  # noqa: ARG001 - the others need them
+    """The fast door of a venue that has none."""
+    return ODD
 
 
 def _array(levels: tuple[Level, ...]) -> Changes:

@@ -7,14 +7,19 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
 
-from ingest.venues.bybit.fast import AHEAD_NS, ERA_END_MS, ERA_START_MS
 from utils.errors import ProtocolError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
-from utils.rows import NS_PER_MS, Level
+from utils.rows import NS_PER_MS, NS_PER_S, Level
 
 #: Price and quantity as the exchanges write them: decimal text. A JSON number in their place is refused.
 Pair: TypeAlias = tuple[str, str]
+
+#: Exchange times are milliseconds between 2015 and 2100: seconds and microseconds fall outside.
+ERA_START_MS, ERA_END_MS = 1_420_070_400_000, 4_102_444_800_000
+#: Exchange time may be so far ahead of the corrected receive time; beyond it the stamp is wrong.
+AHEAD_NS = 5 * NS_PER_S
 
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 #: How much of what was seen a sentence repeats.
@@ -86,6 +91,11 @@ def changes(pairs: Iterable[Pair], side: str) -> tuple[Level, ...]:
         Refused: one of them is no such number.
     """
     return tuple((above_zero(price, f"{side} price"), number(qty, f"{side} quantity")) for price, qty in pairs)
+
+
+def decimals(levels: Iterable[Level]) -> list[tuple[str, ...]]:
+    """Levels as plain decimals that read as the same numbers."""
+    return [tuple(np.format_float_positional(value, trim="-") for value in level) for level in levels]
 
 
 def milliseconds(value: int, name: str) -> int:

@@ -6,7 +6,7 @@ for what is to be sent, and tells the core when time passes. So a core fed from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -146,6 +146,10 @@ class WireProtocol(Protocol):
         """The answer to it. A body that is no book is counted and asks again."""
         ...
 
+    def resume(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
+        """A book that was live when a recorder wrote it down, as its exchange sends one: it is live again at once."""
+        ...
+
     @property
     def failure(self) -> str:
         """Why this connection should be given up for a new one; "" while it is fine."""
@@ -166,3 +170,4 @@ class Connection:
 
     url: str  # no two of a feed are the same; a fragment, #2, is not dialled
     streams: Sequence[Stream]
+    names: Collection[str] = field(default=(), compare=False)  # what its messages call their streams, if they do

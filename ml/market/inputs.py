@@ -14,6 +14,7 @@ from features.registry import FEATURES
 from ingest.files.candles import Candles, infer_tick, load_candles
 from ingest.files.columns import TIME_NAMES, Table, numbers, refusal, times
 from ingest.files.tables import read_table
+from ingest.venues.known import folder_of
 from utils.codes import MARKET
 from utils.config import load_settings
 from utils.errors import ConfigError
@@ -129,7 +130,8 @@ def _priced(
     candles: Candles, symbol: str, extras: Mapping[str, Floats], timed: bool, settings: Settings
 ) -> ScalpMarket:
     """Bars with what the settings say of costs and orders."""
-    known = settings.instrument(candles.market or settings.market.venue, symbol)
+    usual = folder_of(settings.market.exchange, settings.market.market_type)
+    known = settings.instrument(candles.market or usual, symbol)
     tick = known.tick or infer_tick(candles.rows, min(len(candles.rows), TICK_BARS))
     instrument = Instrument(symbol or "NONE", tick, 1e-3, 0.0, known.maker_bps, known.taker_bps)
     rows, params = np.array([instrument.row()], INSTRUMENT), params_of(settings, candles.tf_ns)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ml.market.columns import Floats, Prices, closes_of, one_column, require, rows_ahead, variance_of_sum
 from utils.errors import DataError
+from utils.rows import ROUNDING
 
 #: Pairs of signal and return under which a correlation is not worth its name.
 FEWEST_PAIRS = 30
@@ -237,4 +238,5 @@ def _autoregression(x: Floats) -> tuple[float, float, int]:
 
 
 def _half_life(phi: float) -> float:
-    return -math.log(2.0) / math.log(phi) if 0.0 < phi < 1.0 else math.nan
+    # of a straight line phi is 1, and computed a last bit beside it
+    return -math.log(2.0) / math.log(phi) if ROUNDING < phi < 1.0 - ROUNDING else math.nan

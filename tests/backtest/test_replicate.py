@@ -20,6 +20,7 @@ from backtest.replication.statistics import (
     Estimate,
     auc,
     classed,
+    fitted_line,
     logistic,
     moments,
     r_squared,
@@ -44,10 +45,11 @@ from backtest.replication.studies import (
     micro_study,
     spread_study,
 )
-from features.fold import Source
-from features.live import rows_of
 from features.microstructure import effective_spread, multi_level_ofi, realised_spread
-from features.rows.events import LEVELS, TRADE_EVENT
+from features.rows.book import LEVELS
+from features.rows.maker import rows_of
+from features.rows.sources import Source
+from features.rows.trades import TRADE_EVENT
 from features.rows.users import QUOTE_ROW
 from ingest.synthetic import PRESETS, START_NS, event_blocks, synthetic_grid
 from tests.ingest.tapes.test_check import tape
@@ -330,7 +332,20 @@ def test_betas_that_are_not_above_0_are_left_out_and_counted():
     move = np.concatenate([flow[:60], -flow[60:]])
     seen = Windows(1, np.arange(90), move, flow, np.ones(90), flow, np.empty((90, LEVELS)))
     betas, _, dropped = betas_of(seen, 30)
-    assert ([1.0, 1.0], 1) == (betas.tolist(), dropped)
+    assert ([pytest.approx(1.0), pytest.approx(1.0)], 1) == (betas.tolist(), dropped)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_beta_of_0_is_left_out_on_whichever_side_it_is_rounded_to(seed):
+    there, moves = dice(seed).normal(size=(2, 15))
+    flow, move = np.concatenate([there, -there]), np.concatenate([moves, moves])
+    betas, _, dropped = betas_of(Windows(1, np.arange(30), move, flow, np.ones(30), flow, np.empty((30, LEVELS))), 30)
+    assert ([], 1) == (betas.tolist(), dropped)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1.0 / 3.0, 1e9 / 7.0])
+def test_a_line_on_what_does_not_vary_has_no_slope(value):
+    assert all(math.isnan(found) for found in fitted_line(np.full(30, value), np.arange(30.0)))
 
 
 # --- from events to samples

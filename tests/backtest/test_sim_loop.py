@@ -2,8 +2,8 @@
 
 import math
 
-from backtest.data.market import SyntheticFeed
 from backtest.sim_loop import run_simulation
+from ingest.synthetic import SyntheticFeed
 from tests.e2e.support import settings_of
 
 

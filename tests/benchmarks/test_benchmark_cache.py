@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import cache
-from tests.ingest.rest import rest_box
+from tests.ingest.rest.support import rest_box
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import faults
 from benchmarks.faults import PLANS, Reader, Row, Run, try_seeds
-from ingest.box.faults import FAULT_KINDS
+from ingest.box.faults.desk import FAULT_KINDS
 from utils.types import BookDelta, BookInvalid, BookSnapshot
 
 BIDS, ASKS = ((99.0, 1.0), (98.0, 2.0)), ((101.0, 3.0),)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from backtest.data.market import SyntheticFeed
+from ingest.synthetic import SyntheticFeed
 from tests.places import DATA, SHARED
 from utils.config import load_settings
 from utils.settings.tree import Settings

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from backtest.sim_loop import run_simulation
+from tests.boxes import PATIENCE_S
 from tests.e2e.support import frame_of, write
 from tests.places import ROOT
 from utils.errors import ConfigError, StorageError
@@ -256,7 +257,7 @@ def test_ctrl_c_while_a_run_goes_on_ends_it_with_130(cli, place):
         assert child.stdout.readline().startswith("SYNTHETIC")
         time.sleep(1.0)
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=60)
+        out, err = child.communicate(timeout=PATIENCE_S)
     assert (130, "") == (child.returncode, out)
     assert "stopped by Ctrl-C; no file is half-written" == err.splitlines()[-1]
     assert "Traceback" not in err

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.data.market import SyntheticFeed
 from backtest.sim_loop import run_simulation
 from ingest.files.candles import load_candles
+from ingest.synthetic import SyntheticFeed
 from tests.e2e.support import frame_of, settings_of, write
 from tests.places import ROOT
 from utils import kpis

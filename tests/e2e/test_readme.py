@@ -20,7 +20,7 @@ from backtest.sim_loop import run_simulation
 from features.check_inputs import random_bars
 from ingest.replay_server import ReplayServer
 from ingest.synthetic import synthetic_bars
-from tests.boxes import binance, box_in_thread
+from tests.boxes import PATIENCE_S, binance, box_in_thread
 from tests.places import ROOT
 from utils.rows import NS_PER_MINUTE, Rows
 
@@ -89,7 +89,7 @@ def test_a_server_of_the_readme_serves_until_ctrl_c(command: list[str], folder: 
         try:
             assert server.stdout.readline().strip()
             server.send_signal(signal.SIGINT)
-            server.communicate(timeout=30)
+            server.communicate(timeout=PATIENCE_S)
         finally:
             server.kill()
     assert 130 == server.returncode

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from features.check_inputs import random_books, random_tape, random_trades
-from features.fold import Source
 from features.registry import BOOK_FEATURES, REGISTERED, TAPE_FEATURES, TRADE_FEATURES, feature_set
-from features.rows.events import PRINT
+from features.rows.sources import Source
+from features.rows.tape import PRINT
 from utils.market.book import ASKS, BIDS
 from utils.rows import NS_PER_S
 

@@ -1,6 +1,7 @@
 """The loop over features: chunks, symbols, memory, its cache, and the same bits uncompiled."""
 
 import json
+import linecache
 import os
 import shutil
 import subprocess
@@ -13,9 +14,10 @@ import pytest
 
 from features.check_inputs import halted, random_bars
 from features.checks import check_feature, problems
-from features.fold import NEVER, Feature, FeatureSet, Source, fingerprint, matrix, shares
+from features.fold import NEVER, Feature, FeatureSet, fingerprint, matrix, shares
 from features.folds import technical, volatility
 from features.registry import FEATURES, feature_set
+from features.rows.sources import Source
 from tests.places import ROOT
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError, InvariantError
@@ -183,7 +185,8 @@ import numba
 from features.folds import volatility
 from features.folds import volume
 from features.check_inputs import hard_inputs
-from features.fold import FeatureSet, Source
+from features.fold import FeatureSet
+from features.rows.sources import Source
 from features.registry import REGISTERED
 assert bool(numba.config.DISABLE_JIT) == (sys.argv[1] == "plain")
 spare = volatility.rogers_satchell(), volatility.yang_zhang(), volatility.atr_bps(), volatility.time_of_day_vol()
@@ -248,6 +251,18 @@ def test_machine_code_is_kept_until_a_callee_changes(tmp_path):
     changed, hits = value_and_hits()
     assert value != changed
     assert 0 == hits
+
+
+def stated_files(features):
+    """Files whose hash stands in the text of the generated loop."""
+    file = getattr(features.fold, "py_func", features.fold).__code__.co_filename
+    return [line.split()[1] for line in linecache.getlines(file) if line.startswith("# ") and ".py " in line]
+
+
+def test_the_loop_states_the_hash_of_files_that_the_stamp_does_not_cover_and_of_no_other():
+    strange = Feature("sticky", Source.BAR, "none", 3, FEW[0].state, sticky_step, NEVER, (), "own", (0.0, 1.0))
+    assert [] == stated_files(feature_set())
+    assert ["test_fold.py"] == stated_files(FeatureSet((strange,)))
 
 
 def test_output_of_a_fixed_seed_is_finite_where_it_is_defined():

@@ -7,36 +7,21 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from features.check_inputs import random_books
 from features.checks import problems
-from features.fold import Source, matrix
-from features.live import EVENT_VECTOR, SOURCES, EventFeatures, RowMaker, parts_of, rows_of
+from features.fold import matrix
+from features.live import EVENT_VECTOR, EventFeatures, parts_of
 from features.registry import REGISTERED, feature_set
-from features.rows.events import BAND_BPS, PRINT, QUOTE
+from features.rows.maker import RowMaker, rows_of
+from features.rows.sources import EVENT_SOURCES, Source
 from ingest.live.feed import LiveFeed
 from ingest.tape import replay
 from ingest.tapes.record import Recorder
 from ingest.wire.streams import Stream
 from tests.boxes import box_in_thread, quick_box
+from tests.features.events import MINUTE, S, a_print, delta, snapshot, stream
 from tests.wire import recordings
 from utils.errors import ConfigError, DataError
-from utils.types import BookDelta, BookInvalid, BookSnapshot, Trade
-
-S = 1_000_000_000
-MINUTE = 60 * S
-BIDS, ASKS = ((99.0, 1.0), (98.0, 2.0)), ((101.0, 3.0),)
-
-
-def snapshot(ts, bids=BIDS, asks=ASKS, symbol="X"):
-    return BookSnapshot(symbol, ts, ts, bids, asks)
-
-
-def delta(ts, bids=(), asks=(), symbol="X"):
-    return BookDelta(symbol, ts, ts, bids, asks)
-
-
-def a_print(ts, side=1, price=101.0, qty=1.0, symbol="X"):
-    return Trade(symbol, ts, ts, price, qty, side)
+from utils.types import BookInvalid
 
 
 def vectors(events, symbols=("X",)):
@@ -47,77 +32,6 @@ def vectors(events, symbols=("X",)):
         features.see(event)
         found.append(features.vector(event.symbol))
     return np.concatenate(found)
-
-
-def stream(rows=2500, symbol="X", seed=1):
-    """A book that changes, from one snapshot, and prints beside it, as events."""
-    books = random_books(rows, seed)
-    dice = np.random.default_rng(seed)
-    before = None
-    for book in books:
-        ts = int(book["ts"])
-        sides = [np.column_stack([book["prices"][side], book["qtys"][side]]).tolist() for side in (0, 1)]
-        levels = [tuple(map(tuple, side)) for side in sides]
-        yield BookSnapshot(symbol, ts, ts, *levels) if before is None else _replaced(symbol, ts, before, levels)
-        before = levels
-        if dice.random() < 0.5:
-            yield a_print(ts, int(dice.choice([-1, 1])), levels[1][0][0], 0.5, symbol)
-
-
-def _replaced(symbol, ts, before, levels):
-    sides = []
-    for old, new in zip(before, levels, strict=True):
-        kept = {price for price, _ in new}
-        sides.append(tuple((price, 0.0) for price, _ in old if price not in kept) + tuple(new))
-    return BookDelta(symbol, ts, ts, *sides)
-
-
-def test_a_book_event_shows_the_best_levels_and_what_lies_near():
-    book, tape = RowMaker(["X"]).rows(snapshot(5, ((100.0, 1.0), (99.99, 2.0), (99.0, 4.0)), ((100.02, 3.0),)))
-    assert (Source.BOOK, Source.TAPE) == (book[0], tape[0])
-    row = book[1][0]
-    assert [100.0, 99.99, 99.0] == row["prices"][0, :3].tolist()
-    assert np.isnan(row["prices"][0, 3:]).all()
-    assert [1.0, 2.0, 4.0, 0.0] == row["qtys"][0, :4].tolist()
-    assert [3.0, 3.0] == row["near"].tolist()  # 99.0 lies 100 bps off, the band is narrower
-    assert BAND_BPS < 100.0
-    assert (5, 0, 1, QUOTE, 0, 100.0, 100.02) == tuple(tape[1][0].tolist()[:7])
-
-
-def test_a_print_is_a_row_of_its_own_and_of_the_tape():
-    maker = RowMaker(["X"])
-    maker.rows(snapshot(1))
-    trade, tape = maker.rows(a_print(2, side=-1, price=99.0, qty=0.5))
-    assert (2, 0, 1, -1, 99.0, 0.5) == trade[1][0].tolist()  # the first one: others may be missing before it
-    assert (2, 0, 0, PRINT, -1) == tape[1][0].tolist()[:5]
-    assert 0 == maker.rows(a_print(3))[0][1]["fresh"][0]
-
-
-def test_the_tape_has_a_quote_only_where_a_best_price_changed():
-    maker = RowMaker(["X"])
-    maker.rows(snapshot(1))
-    assert [Source.BOOK] == [source for source, _ in maker.rows(delta(2, bids=((99.0, 5.0),)))]
-    assert [Source.BOOK, Source.TAPE] == [source for source, _ in maker.rows(delta(3, bids=((100.0, 1.0),)))]
-
-
-def test_after_a_gap_everything_waits_for_a_snapshot_and_begins_anew():
-    maker = RowMaker(["X"])
-    assert () == maker.rows(delta(1, bids=((99.0, 1.0),)))
-    maker.rows(snapshot(2))
-    (_, lost), (_, quote) = maker.rows(BookInvalid("X", 3, 3, "gap"))
-    assert (1, True) == (lost["fresh"][0], bool(np.isnan(lost["prices"]).all()))
-    assert (1, True) == (quote["fresh"][0], math.isnan(quote["bid"][0]))
-    assert () == maker.rows(delta(4, bids=((98.0, 1.0),)))
-    assert 1 == maker.rows(a_print(4))[0][1]["fresh"][0]
-    assert 1 == maker.rows(snapshot(5))[0][1]["fresh"][0]
-
-
-def test_a_delta_that_crosses_the_book_ends_it():
-    maker = RowMaker(["X"])
-    maker.rows(snapshot(1))
-    (_, row), _ = maker.rows(delta(2, bids=((102.0, 1.0),)))
-    assert np.isnan(row["prices"]).all()
-    assert () == maker.rows(delta(3, bids=((99.0, 1.0),)))
 
 
 def test_an_event_of_an_unknown_symbol_is_refused():
@@ -135,7 +49,7 @@ def test_books_of_an_invalid_book_have_no_features():
 def test_live_vectors_are_those_of_the_whole_history_bit_for_bit():
     events = [event for pair in zip(stream(), stream(symbol="Y", seed=2), strict=False) for event in pair]
     maker, live = RowMaker(["X", "Y"]), EventFeatures(["X", "Y"])
-    last = {source: [] for source in SOURCES}
+    last = {source: [] for source in EVENT_SOURCES}
     for event in events:
         live.see(event)
         for source, _ in maker.rows(event):
@@ -222,7 +136,7 @@ def test_closes_without_a_time_between_them_or_for_other_symbols_are_refused(clo
 
 
 def test_the_vector_holds_every_registered_event_feature_once():
-    names = [feature.name for source in SOURCES for feature in REGISTERED[source]]
+    names = [feature.name for source in EVENT_SOURCES for feature in REGISTERED[source]]
     assert names == list(EVENT_VECTOR.names)
 
 
@@ -252,7 +166,7 @@ def test_vectors_of_a_recording_are_those_of_its_history(path):
     events = list(islice(replay(path, kinds=("book", "trades")), 3000))
     symbols = sorted({event.symbol for event in events})
     live, maker = EventFeatures(symbols), RowMaker(symbols)
-    last = {source: [] for source in SOURCES}
+    last = {source: [] for source in EVENT_SOURCES}
     for event in events:
         live.see(event)
         for source, _ in maker.rows(event):

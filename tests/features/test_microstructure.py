@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from features import microstructure as ms
 from features.check_inputs import random_books, random_tape, random_trades
-from features.fold import FeatureSet, Source
+from features.fold import FeatureSet
 from features.orderflow import order_book_imbalance, weighted_mid
 from features.registry import TRADE_FEATURES, feature_set
-from features.rows.events import PRINT, QUOTE
+from features.rows.sources import Source
+from features.rows.tape import PRINT, QUOTE
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS
 from utils.rows import NS_PER_S

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.news_metrics import DAY_S, HOUR_S, news_metrics
+from features.news_metrics import news_metrics
 from utils.errors import ConfigError
+from utils.rows import S_PER_DAY, S_PER_HOUR
 
 S = 10**9
 NOW = 1_000_000 * S
@@ -36,7 +37,7 @@ class Row:
         return max(self.published_ns, self.seen_ns)
 
 
-OLD = Row("old", 30 * HOUR_S, kind="media")  # so that the whole day was seen
+OLD = Row("old", 30 * S_PER_HOUR, kind="media")  # so that the whole day was seen
 
 
 def votes(bulls, bears, age=60.0, name="v"):
@@ -44,7 +45,7 @@ def votes(bulls, bears, age=60.0, name="v"):
 
 
 def test_headlines_are_counted_by_time_of_publication():
-    ages = [0.0, 899.0, 900.0, 3599.0, 3600.0, DAY_S - 1, DAY_S]
+    ages = [0.0, 899.0, 900.0, 3599.0, 3600.0, S_PER_DAY - 1, S_PER_DAY]
     seen = news_metrics([OLD, *(Row(str(age), age) for age in ages)], NOW)
     assert (2.0, 4.0, 6.0) == seen.counts
     assert (0.0, 0.0) == (seen.since_last_s, seen.view_age_s)
@@ -78,8 +79,12 @@ def test_sentiment_is_what_readers_voted_and_needs_enough_of_them(bulls, bears, 
 
 
 def test_older_votes_weigh_less_and_those_beyond_the_longest_window_nothing():
-    rows = [votes(10, 0, age=0.0, name="a"), votes(0, 10, age=HOUR_S, name="b"), votes(0, 999, age=DAY_S, name="c")]
-    assert pytest.approx((10 - 5) / 15) == news_metrics(rows, NOW, half_life_s=HOUR_S).sentiment
+    rows = [
+        votes(10, 0, age=0.0, name="a"),
+        votes(0, 10, age=S_PER_HOUR, name="b"),
+        votes(0, 999, age=S_PER_DAY, name="c"),
+    ]
+    assert pytest.approx((10 - 5) / 15) == news_metrics(rows, NOW, half_life_s=S_PER_HOUR).sentiment
     assert math.isnan(news_metrics(rows[1:2], NOW, half_life_s=1e-3).sentiment)
 
 
@@ -91,8 +96,8 @@ def test_a_window_that_was_not_seen_has_no_count():
 
 
 def test_fetches_join_when_one_reaches_back_to_the_one_before_it():
-    before = [Row("a", 30 * HOUR_S, HOUR_S), Row("b", 2 * HOUR_S, HOUR_S)]
-    joined = [*before, Row("b", 2 * HOUR_S), Row("c", 10.0)]
+    before = [Row("a", 30 * S_PER_HOUR, S_PER_HOUR), Row("b", 2 * S_PER_HOUR, S_PER_HOUR)]
+    joined = [*before, Row("b", 2 * S_PER_HOUR), Row("c", 10.0)]
     assert (1.0, 1.0, 2.0) == news_metrics(joined, NOW).counts
     # the recorder was away and the service showed less than it had missed
     hole = [*before, Row("c", 10.0), Row("d", 1800.0)]
@@ -143,8 +148,8 @@ ROWS = st.lists(
     st.builds(
         Row,
         id=st.sampled_from("abcdef"),
-        age=st.floats(-2 * DAY_S, 2 * DAY_S),
-        seen=st.floats(-2 * DAY_S, 2 * DAY_S),
+        age=st.floats(-2 * S_PER_DAY, 2 * S_PER_DAY),
+        seen=st.floats(-2 * S_PER_DAY, 2 * S_PER_DAY),
         currencies=st.sampled_from([(), ("BTC",), ("ETH", "BTC")]),
         kind=st.sampled_from(["news", "media", ""]),
         votes=st.none() | st.dictionaries(st.sampled_from(["positive", "negative", "lol"]), st.integers(0, 9)),

@@ -4,15 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from features.orderflow import measures, order_book_imbalance, spread_bps, weighted_mid
+from features.folds.top_of_book import measures
+from features.orderflow import order_book_imbalance, spread_bps, weighted_mid
 from features.rows.users import top_of
 from ingest.wire.streams import BookView
 from tests.wire import R0, bybit_book, bybit_protocol
 from utils.errors import DataError
-from utils.market.book import TOP
 from utils.types import BookSnapshot
 
 BIDS = [[99.0, 3.0], [98.0, 5.0], [97.0, 1.0]]
@@ -128,21 +126,6 @@ def test_a_live_book_has_the_measures_of_its_view_and_none_once_it_is_invalid():
     assert (spread_bps(view), order_book_imbalance(view), weighted_mid(view)) == measures(top)
     protocol.receive(bybit_book(103), R0)
     assert all(math.isnan(value) for value in measures(top))
-
-
-SIZE = st.floats(0.001, 1e6)
-
-
-@given(bid=st.floats(1.0, 1e6), width=st.floats(1e-4, 0.5), bid_qty=SIZE, ask_qty=SIZE)
-def test_swapping_the_sides_mirrors_the_measures_and_they_stay_in_their_bounds(bid, width, bid_qty, ask_qty):
-    ask = bid * (1.0 + width)
-    top, mirrored = np.zeros(1, TOP), np.zeros(1, TOP)
-    top[0], mirrored[0] = (bid, bid_qty, ask, ask_qty), (bid, ask_qty, ask, bid_qty)
-    (spread, imbalance, leaning), (same, other, opposite) = measures(top), measures(mirrored)
-    assert spread == same > 0.0
-    assert -1.0 <= imbalance == -other <= 1.0
-    assert bid * (1.0 - 1e-12) <= leaning <= ask * (1.0 + 1e-12)
-    assert bid + ask == pytest.approx(leaning + opposite, rel=1e-12)
 
 
 def test_the_top_of_a_book_holds_prices_of_the_best_and_quantities_of_the_levels_asked_for():

@@ -7,7 +7,8 @@ from pydantic import SecretStr
 
 from ingest import checkup as look
 from ingest.checkup import FAIL, MACHINE, OK, WARN, Check
-from ingest.rest.venue import ClockReading, Listing
+from ingest.rest.clock import ClockReading
+from ingest.rest.listing import Listing
 from ingest.wire.streams import BookView
 from tests.places import ROOT
 from utils.config import EndpointSettings, RetrainSettings, SecretSettings, Settings, load_settings

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from ingest.box.faults import Fault
+from ingest.box.faults.desk import Fault
 from ingest.box.news import CRYPTOPANIC_TOKEN as TOKEN
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check, check_compiled
 from ingest.doctor import ASKED, as_json, exit_code, in_a_hurry, main, together, verdict
 from ingest.rest.venue import close_venues
-from tests.boxes import box_in_thread
+from tests.boxes import PATIENCE_S, box_in_thread
 from tests.places import ROOT
 from utils.config import IngestSettings, Settings
 
@@ -81,15 +81,15 @@ def test_a_stream_that_says_nothing_is_found_in_time(box, monkeypatch, capsys):
     code, checks = examined(box, monkeypatch, capsys, "--timeout", "3")
     assert (3, FAIL) == (code, checks["stream"]["status"])
     assert "BTCUSDT" in checks["stream"]["seen"]
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 0.5 * PATIENCE_S
 
 
 def test_an_exchange_that_never_answers_is_found_in_time(box, monkeypatch, capsys):
-    box.inject(Fault("slow", match="bybit", times=0, seconds=3))
-    box.inject(Fault("handshake_hang", match="", times=0, seconds=3))
+    box.inject(Fault("slow", match="bybit", times=0, seconds=PATIENCE_S))
+    box.inject(Fault("handshake_hang", match="", times=0, seconds=PATIENCE_S))
     began = time.monotonic()
     code, checks = examined(box, monkeypatch, capsys, "--timeout", "2")
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < 0.5 * PATIENCE_S
     assert (3, {FAIL}) == (code, {checks[name]["status"] for name in ("rest", "stream")})
 
 
@@ -132,7 +132,7 @@ def test_the_table_says_what_to_mend_and_nothing_else_is_printed(box):
     env = os.environ | environment(box) | {"COLUMNS": "100", "PYTHONUTF8": "1"}
     box.inject(Fault("html", match="bybit /v5/market/time", times=0))
     done = subprocess.run(
-        [sys.executable, "-m", "ingest.doctor", "--timeout", "10"],
+        [sys.executable, "-m", "ingest.doctor", "--timeout", f"{PATIENCE_S:g}"],
         cwd=ROOT,
         env=env,
         capture_output=True,
@@ -179,17 +179,17 @@ def test_jobs_run_together_and_one_that_hangs_fails_alone():
 
     def hangs():
         yield check("rest", OK)
-        never.wait(30)
+        never.wait(PATIENCE_S)
         yield check("clock", OK)
 
     began = time.monotonic()
     jobs = {("rest", "clock"): hangs, ("stream",): lambda: iter([check("stream", OK)]), ("news",): hangs}
-    found = together(jobs, 0.2)
+    found = together(jobs, 2.0)
     never.set()
     statuses = [("rest", OK), ("clock", FAIL), ("stream", OK), ("news", WARN)]
     assert statuses == [(each.name, each.status) for each in found]
-    assert "no answer within 0.2 s" == found[1].seen
-    assert time.monotonic() - began < 1.0
+    assert "no answer within 2 s" == found[1].seen
+    assert time.monotonic() - began < 0.5 * PATIENCE_S
 
 
 def test_a_bug_in_a_job_is_not_swallowed():

@@ -16,10 +16,10 @@ from ingest.files.candles import load_candles
 from ingest.files.funding import load_funding, sibling_funding
 from ingest.files.store import Covered, Series, Store
 from ingest.replay_server import Fault
-from ingest.rest.retry import at_ms
-from tests.ingest.rest import VENUES, paths, rest_box, unthrottled
+from tests.ingest.rest.support import VENUES, paths, rest_box, unthrottled
 from tests.places import ROOT
 from utils.config import environment_name
+from utils.shell.moments import at_ms
 
 both = pytest.mark.parametrize("exchange", VENUES)
 HOURS = 60.0

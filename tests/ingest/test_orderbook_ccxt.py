@@ -7,7 +7,7 @@ from ingest.orderbook_ccxt import get_orderbook, get_trades
 from ingest.replay_server import Fault
 from ingest.rest.cache import TimedCache
 from ingest.rest.venue import close_venues
-from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
+from tests.ingest.rest.support import QUICK, VENUES, paths, rest_box, unthrottled
 from utils.errors import ConfigError, DataUnavailable
 
 both = pytest.mark.parametrize("exchange", VENUES)

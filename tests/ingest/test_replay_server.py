@@ -21,6 +21,7 @@ from ingest.box.floor.exchange import LATENCY_NS
 from ingest.box.news import COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
 from ingest.replay_server import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Fault, Limits, ReplayServer
 from tests.boxes import (
+    PATIENCE_S,
     binance,
     box_in_thread,
     bybit,
@@ -33,7 +34,7 @@ from tests.boxes import (
 )
 from utils.config import EndpointSettings
 from utils.errors import ConfigError
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_MS, NS_PER_S
 
 BTC = "BTC/USDT:USDT"
 START = 1_704_103_230 * NS_PER_S  # 2024-01-01T10:00:30Z
@@ -319,9 +320,9 @@ async def test_at_full_speed_time_goes_as_fast_as_it_is_read():
         async with websockets.connect(f"{box.ws}/v5/public/linear") as ws:
             await ws.send('{"op":"subscribe","args":["orderbook.50.BTCUSDT"]}')
             began = time.monotonic()
-            while box.now_ns < START + 30 * NS_PER_S:
+            while box.now_ns < START + 240 * NS_PER_S:
                 await ws.recv()
-            assert time.monotonic() - began < 10.0
+            assert time.monotonic() - began < PATIENCE_S
 
 
 def test_a_box_in_a_thread_is_controlled_from_outside():
@@ -330,7 +331,7 @@ def test_a_box_in_a_thread_is_controlled_from_outside():
         now = box.now_ns
         box.step(2.5)
         assert now + round(2.5 * NS_PER_S) == box.now_ns
-        with urllib.request.urlopen(f"{box.http}/fapi/v1/time", timeout=5) as reply:  # noqa: S310
+        with urllib.request.urlopen(f"{box.http}/fapi/v1/time", timeout=PATIENCE_S) as reply:  # noqa: S310
             assert {"serverTime": box.now_ns // 1_000_000} == json.load(reply)
         box.resume()
         with pytest.raises(ConfigError, match="freeze"):
@@ -413,9 +414,10 @@ def test_a_port_that_is_taken_is_an_error_in_a_thread_too():
 async def test_the_clock_begins_with_the_present_when_the_box_is_started_not_when_it_is_made():
     box = quick_box(symbols=("BTCUSDT",))
     await asyncio.sleep(0.3)
+    began = time.time_ns()
     async with box:
         box.freeze()
-        assert abs(time.time_ns() - box.now_ns) < 0.2 * NS_PER_S
+        assert began - NS_PER_MS <= box.now_ns <= time.time_ns() + NS_PER_MS
 
 
 @pytest.mark.parametrize("wrong", [{"speed": 0.0}, {"speed": math.nan}, {"history_hours": -1.0}, {"preset": "no"}])

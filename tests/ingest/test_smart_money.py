@@ -6,7 +6,7 @@ from ingest.replay_server import Fault
 from ingest.rest.client import moved
 from ingest.rest.venue import close_venues, venue
 from ingest.smart_money import Positioning, fetch_positioning
-from tests.ingest.rest import QUICK, VENUES, rest_box, unthrottled
+from tests.ingest.rest.support import QUICK, VENUES, rest_box, unthrottled
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
@@ -107,7 +107,7 @@ def aster(asked) -> Reply:
 def test_what_an_exchange_does_not_tell_is_none():
     with ScriptedServer(aster) as server:
         where = venue("aster", "futures", EndpointSettings())
-        where.client.urls["api"] = moved(where.client.urls["api"], "https://fapi.asterdex.com", server.url)
+        where.client.urls["api"] = moved(where.client.urls["api"], "https://fapi.asterdex.com", server.url, "")
         where.client.session.trust_env = False
         seen = fetch_positioning("BTCUSDT", "aster", endpoints=EndpointSettings(), settings=QUICK)
         close_venues()

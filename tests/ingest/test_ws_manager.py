@@ -7,7 +7,7 @@ import pytest
 
 from ingest import ws_manager
 from ingest.ws_manager import WSManager
-from tests.boxes import box_in_thread
+from tests.boxes import PATIENCE_S, box_in_thread
 from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable, InvariantError, StaleData
 from utils.types import Bar, Trade
@@ -29,7 +29,7 @@ def manager(box):
         yield manager
 
 
-def until(true, timeout_s=20.0):
+def until(true, timeout_s=PATIENCE_S):
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, f"not true within {timeout_s} s"
@@ -149,8 +149,8 @@ def test_an_exchange_that_is_not_there_is_unavailable_in_time():
     with WSManager(endpoints=NOWHERE, settings=hasty) as manager:
         began = time.monotonic()
         with pytest.raises(DataUnavailable, match="bybit"):
-            manager.ensure("bybit", "orderbook", "BTCUSDT", timeout=2.0)
-        assert time.monotonic() - began < 1.5
+            manager.ensure("bybit", "orderbook", "BTCUSDT", timeout=PATIENCE_S)
+        assert time.monotonic() - began < 0.5 * PATIENCE_S
         with pytest.raises(DataUnavailable, match=r"within 0.01 s"):
             manager.ensure("bybit", "trades", "BTCUSDT", timeout=0.01)
 

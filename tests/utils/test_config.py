@@ -180,3 +180,15 @@ def test_settings_load_within_a_quarter_of_a_second():
     runs = [subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True) for _ in range(3)]
     # the aim is 0.25 s; a busy machine may take twice that
     assert min(float(run.stdout) for run in runs) < 0.5
+
+
+def test_an_address_of_an_exchange_that_settings_do_not_know_is_taken_by_the_form_of_its_name(load):
+    found = load("endpoints: {toy_ws: 'ws://127.0.0.1:1/'}", env={"SCALPER__ENDPOINTS__TOY_REST": "https://toy.test"})
+    at = found.settings.endpoints
+    assert ("ws://127.0.0.1:1", "https://toy.test") == (at.toy_ws, at.toy_rest)
+    assert {"endpoints.toy_ws", "endpoints.toy_rest"} == {row.key for row in show_config(found) if "toy" in row.key}
+
+
+@pytest.mark.parametrize("entry", ["toy_wss: wss://x.test", "toy: https://x.test", "toy_ws: https://x.test"])
+def test_an_address_under_no_such_name_is_refused(load, entry):
+    assert "endpoints" in refusal(load, f"endpoints: {{{entry}}}")

@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 
 from utils.errors import StorageError
 from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS, Columns
+from utils.rows import S_PER_DAY
 
 TABLES = ("trades", "signals", "orders", "equity")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
 DECISION_TABLES = ("signals", "orders", "trades")
 #: Age from which a staged run is taken for dead, and how patiently the lock is tried for, seconds.
-LEFTOVER_S = 86_400.0
+LEFTOVER_S = S_PER_DAY
 LOCK_TRIES, LOCK_PAUSE_S = 500, 0.01
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

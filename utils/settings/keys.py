@@ -27,7 +27,7 @@ def field_of(key: str) -> FieldInfo | None:
             return InstrumentEntry.model_fields.get(name)
         case [section, name]:
             model = section_model(section)
-            return model.model_fields.get(name) if model else None
+            return model.field(name) if model else None
     return None
 
 

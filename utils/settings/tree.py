@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Strict, model_validator
+from pydantic.fields import FieldInfo
 
 from utils.errors import ConfigError
 
@@ -45,16 +46,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
+    @classmethod
+    def field(cls, name: str) -> FieldInfo | None:
+        """The field of a key; None = no such key."""
+        return cls.model_fields.get(name)
+
 
 class MarketSettings(Section):
     """What is traded, and where."""
-
-    VENUES: ClassVar[Mapping[tuple[str, str], str]] = {
-        ("binance", "futures"): "binance_usdm",
-        ("binance", "spot"): "binance_spot",
-        ("bybit", "futures"): "bybit_linear",
-        ("bybit", "spot"): "bybit_spot",
-    }
 
     symbol: str = setting(
         "BTCUSDT",
@@ -64,13 +63,11 @@ class MarketSettings(Section):
         pattern="^[A-Z0-9_-]+$",
     )
     timeframe: Timeframe = setting("5m", "Length of a candle.", "name")
-    exchange: Literal["binance", "bybit"] = setting("bybit", "Exchange that real data comes from.", "name")
+    #: The table of exchanges (`ingest.venues.known`) stands above this package: whoever uses the name looks there.
+    exchange: str = setting(
+        "bybit", "Exchange that real data comes from.", "name", "binance, bybit", pattern="^[a-z0-9]+$"
+    )
     market_type: Literal["futures", "spot"] = setting("futures", "Linear perpetual futures, or spot.", "name")
-
-    @property
-    def venue(self) -> str:
-        """The venue's key under `instruments`, and the name of its data folder."""
-        return self.VENUES[self.exchange, self.market_type]
 
 
 class InstrumentEntry(Section):
@@ -247,8 +244,20 @@ _REST = ("address", "https; http on this machine only")
 _STREAM = ("address", "wss; ws on this machine only")
 
 
+FurtherAddress: TypeAlias = Annotated[
+    str, AfterValidator(lambda address: checked_address(address, "ws" if address.startswith("ws") else "http"))
+]
+
+
 class EndpointSettings(Section):
-    """Where the exchanges and news live; point these at `python -m ingest.replay_server` to work without them."""
+    """Where the exchanges and news live; point these at `python -m ingest.replay_server` to work without them.
+
+    An exchange that was added since brings its addresses in its own folder (`ingest.venues.known`), which this package
+    cannot see; a key of the form `<exchange>_rest` or `<exchange>_ws` replaces one all the same.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FurtherAddress] = Field(init=False)
 
     binance_rest: RestAddress = setting("https://fapi.binance.com", "Binance USD-M futures, REST.", *_REST)
     binance_ws: StreamAddress = setting("wss://fstream.binance.com", "Binance USD-M futures, streams.", *_STREAM)
@@ -259,6 +268,22 @@ class EndpointSettings(Section):
     cryptopanic: RestAddress = setting("https://cryptopanic.com", "CryptoPanic, headlines.", *_REST)
     coingecko: RestAddress = setting("https://api.coingecko.com", "CoinGecko with a demo key, or without.", *_REST)
     coingecko_pro: RestAddress = setting("https://pro-api.coingecko.com", "CoinGecko with a paid key.", *_REST)
+
+    @classmethod
+    def field(cls, name: str) -> FieldInfo | None:
+        """The field of a key, also of one that only the table of exchanges knows."""
+        further = re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*_(rest|ws)", name)
+        if name in cls.model_fields or not further:
+            return super().field(name)
+        unit, allowed = _REST if further[1] == "rest" else _STREAM
+        return FieldInfo(annotation=str, json_schema_extra={"unit": unit, "range": allowed})
+
+    @model_validator(mode="after")
+    def _named(self) -> EndpointSettings:
+        for name, address in (self.model_extra or {}).items():
+            if self.field(name) is None or name.endswith("_ws") != address.startswith("ws"):
+                raise ValueError(f"expected <exchange>_rest with https or <exchange>_ws with wss, saw {name} {address}")
+        return self
 
 
 class IngestSettings(Section):

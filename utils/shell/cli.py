@@ -7,10 +7,13 @@ import contextlib
 import difflib
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
@@ -85,20 +88,25 @@ def command(build_parser: Callable[[], Parser], run: Callable[[argparse.Namespac
 def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
     """Do `work` and return the exit code: its own, or the one of what went wrong, said in one sentence.
 
+    SIGTERM ends it in the order in which Ctrl-C does, also where the process was started to ignore that.
+
     Args:
         work: parses and runs; may raise.
         arguments: of the command line; -v among them shows tracebacks.
     """
     prepare_output()
     verbose = any(a == "--verbose" or (a.startswith("-v") and not a.startswith("--")) for a in arguments)
+    terminated: list[int] = []
     try:
-        code = work()
-        # what is still in the buffer may fail too, and then it is not too late for a sentence
-        sys.stdout.flush()
+        with _ended_by_sigterm(terminated):
+            code = work()
+            # what is still in the buffer may fail too, and then it is not too late for a sentence
+            sys.stdout.flush()
     except ScalperError as error:
         return fail(str(error), error.exit_code, verbose=verbose)
     except KeyboardInterrupt:
-        return fail("stopped by Ctrl-C; no file is half-written", INTERRUPTED, verbose=False)
+        how = "SIGTERM" if terminated else "Ctrl-C"
+        return fail(f"stopped by {how}; no file is half-written", INTERRUPTED, verbose=False)
     except BrokenPipeError:
         drop_output()  # the reader has gone (`| head`), and has what it wanted
         return 0
@@ -117,6 +125,29 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
         )
     else:
         return code
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm(came: list[int]) -> Iterator[None]:
+    """Meanwhile SIGTERM does what Ctrl-C would do, and is noted."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        on_ctrl_c = signal.getsignal(signal.SIGINT)  # of asyncio, where it runs: tasks are cancelled in their order
+        if callable(on_ctrl_c):
+            on_ctrl_c(signal.SIGINT, frame)
+        else:
+            raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield  # someone else answers, or nobody is to
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def prepare_output() -> None:

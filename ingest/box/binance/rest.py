@@ -7,8 +7,9 @@ from typing import Any
 
 from ingest.box.binance.ws import aggregate_row, aggregated, best_prices
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import DAY_MS, LENGTHS, MINUTE_MS, MS, Candle, Market, Print, bucket_end
+from ingest.box.floor.market import LENGTHS, Candle, Market, Print, bucket_end
 from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
 
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 #: Requests a minute, in units of weight.
@@ -16,7 +17,6 @@ WEIGHT_LIMIT = 2400
 #: Periods of the positioning statistics, ms.
 PERIODS = {name: LENGTHS[name] for name in ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")}
 _FAR = 2**53
-_HOUR_MS = 60 * MINUTE_MS
 
 
 def weight(path: str, limit: str, symbol: str) -> int:
@@ -73,7 +73,7 @@ class BinanceRest:
 
     @property
     def _ms(self) -> int:
-        return self._exchange.now // MS
+        return self._exchange.now // NS_PER_MS
 
     # --- parameters
 
@@ -179,7 +179,7 @@ class BinanceRest:
         return {
             "lastUpdateId": market.update_id,
             "E": self._ms,
-            "T": market.ts // MS,
+            "T": market.ts // NS_PER_MS,
             "bids": grid.levels(market.bids.top(int(limit)), 1),
             "asks": grid.levels(market.asks.top(int(limit)), -1),
         }
@@ -188,11 +188,11 @@ class BinanceRest:
         market, limit = self._market(asked), whole(asked, "limit", 500, 1, 1000)
         start, end = span(asked)
         first_id = whole(asked, "fromId", 0, 0, _FAR)
-        if start and end < _FAR and end - start > _HOUR_MS:
+        if start and end < _FAR and end - start > MS_PER_HOUR:
             raise refusal(-1127, "More than 1 hours between startTime and endTime.")
-        if start < self._ms - 48 * _HOUR_MS and start:
-            start = self._ms - 48 * _HOUR_MS
-        trades = [t for t in market.trades if t.aggregate >= first_id and start <= t.ts // MS <= end]
+        if start < self._ms - 48 * MS_PER_HOUR and start:
+            start = self._ms - 48 * MS_PER_HOUR
+        trades = [t for t in market.trades if t.aggregate >= first_id and start <= t.ts // NS_PER_MS <= end]
         groups = aggregated(trades)
         groups = groups[:limit] if start or first_id else groups[-limit:]
         return [aggregate_row(market, group) for group in groups]
@@ -206,7 +206,7 @@ class BinanceRest:
                 "price": grid.price(trade.tick),
                 "qty": grid.qty(trade.lots),
                 "quoteQty": grid.value(trade.tick * trade.lots),
-                "time": trade.ts // MS,
+                "time": trade.ts // NS_PER_MS,
                 "isBuyerMaker": trade.side < 0,
             }
             for trade in market.trades[-limit:]
@@ -233,7 +233,7 @@ class BinanceRest:
             "volume": grid.qty(day.lots),
             "quoteVolume": grid.value(day.value),
             "openTime": day.open_ms,
-            "closeTime": trade.ts // MS if trade else self._ms,
+            "closeTime": trade.ts // NS_PER_MS if trade else self._ms,
             "firstId": day.first_id,
             "lastId": market.last_trade_id,
             "count": day.trades,
@@ -250,7 +250,7 @@ class BinanceRest:
                     "bidQty": best["B"],
                     "askPrice": best["a"],
                     "askQty": best["A"],
-                    "time": market.ts // MS,
+                    "time": market.ts // NS_PER_MS,
                     "lastUpdateId": market.update_id,
                 }
             )
@@ -306,7 +306,7 @@ class BinanceRest:
             raise refusal(-1130, "Data sent for parameter 'period' is not valid.")
         limit, length = whole(asked, "limit", 30, 1, 500), PERIODS[period]
         start, end = span(asked)
-        oldest = max(-(-max(market.begin_ms, start) // length) * length, self._ms - 30 * DAY_MS)
+        oldest = max(-(-max(market.begin_ms, start) // length) * length, self._ms - 30 * MS_PER_DAY)
         stamps = range(oldest, min(self._ms, end) + 1, length)
         return stamps[:limit] if start else stamps[-limit:]
 

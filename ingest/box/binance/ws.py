@@ -9,11 +9,19 @@ from operator import attrgetter
 from typing import Any
 
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import AGGREGATE_NS, LENGTHS, MS, Candle, Deed, Market, Print, bucket, bucket_end
-from ingest.box.wire import Peer, Topic, Topics, text_of
+from ingest.box.floor.market import AGGREGATE_NS, LENGTHS, Candle, Deed, Market, Print, bucket, bucket_end
+from ingest.box.topics import Peer, Topic, Topics
+from ingest.box.wire import text_of
+from utils.rows import NS_PER_MS
 
 #: Speeds of the order book stream, ns; 0 = every change at once.
-SPEEDS = {"": 250 * MS, "@500ms": 500 * MS, "@250ms": 250 * MS, "@100ms": 100 * MS, "@0ms": 0}
+SPEEDS = {
+    "": 250 * NS_PER_MS,
+    "@500ms": 500 * NS_PER_MS,
+    "@250ms": 250 * NS_PER_MS,
+    "@100ms": 100 * NS_PER_MS,
+    "@0ms": 0,
+}
 #: Kinds of streams by the path they live under; the legacy paths have both.
 PUBLIC, MARKET = "public", "market"
 #: Most streams of a connection.
@@ -55,8 +63,8 @@ class DepthTopic(Topic):
         bids, asks = self._waiting
         data = {
             "e": "depthUpdate",
-            "E": self.now // MS,
-            "T": market.ts // MS,
+            "E": self.now // NS_PER_MS,
+            "T": market.ts // NS_PER_MS,
             "s": self.symbol,
             "U": self._first_id,
             "u": market.update_id,
@@ -83,7 +91,7 @@ class BookTickerTopic(Topic):
         if best == self._sent or "" in best.values():
             return []
         self._sent = best
-        times = {"T": deed.arrival.ts // MS, "E": self.now // MS}
+        times = {"T": deed.arrival.ts // NS_PER_MS, "E": self.now // NS_PER_MS}
         return [text_of({"e": "bookTicker", "u": self.market.update_id, "s": self.symbol} | best | times)]
 
 
@@ -108,8 +116,8 @@ class TradeTopic(Topic):
             text_of(
                 {
                     "e": "trade",
-                    "E": self.now // MS,
-                    "T": trade.ts // MS,
+                    "E": self.now // NS_PER_MS,
+                    "T": trade.ts // NS_PER_MS,
                     "s": self.symbol,
                     "t": trade.id,
                     "p": grid.price(trade.tick),
@@ -136,7 +144,7 @@ def aggregate_row(market: Market, group: list[Print]) -> dict[str, Any]:
         "q": market.grid.qty(sum(trade.lots for trade in group)),
         "f": first.id,
         "l": group[-1].id,
-        "T": first.ts // MS,
+        "T": first.ts // NS_PER_MS,
         "m": first.side < 0,
     }
 
@@ -164,7 +172,7 @@ class AggTradeTopic(Topic):
 
     def due(self) -> list[str]:
         """The trades since the last message."""
-        head = {"e": "aggTrade", "E": self.now // MS, "s": self.symbol}
+        head = {"e": "aggTrade", "E": self.now // NS_PER_MS, "s": self.symbol}
         groups, self._waiting = aggregated(self._waiting), []
         return [text_of(head | aggregate_row(self.market, group)) for group in groups]
 
@@ -173,7 +181,7 @@ class KlineTopic(Topic):
     """`<s>@kline_<interval>`: the candle being formed, and once its final state with `x`."""
 
     path = MARKET
-    cadence = 250 * MS
+    cadence = 250 * NS_PER_MS
 
     def __init__(self, name: str, exchange: Exchange, symbol: str, tf: str) -> None:
         super().__init__(name, exchange, symbol)
@@ -184,13 +192,13 @@ class KlineTopic(Topic):
     def first(self) -> list[str]:
         """Nothing but what is to come."""
         if not self.peers:
-            self._open_ms = bucket(self.now // MS, self.tf)
+            self._open_ms = bucket(self.now // NS_PER_MS, self.tf)
         return []
 
     def due(self) -> list[str]:
         """The closed candle when a new one has begun; the open one when something traded."""
         texts = []
-        while bucket_end(self._open_ms, self.tf) * MS <= self.now:
+        while bucket_end(self._open_ms, self.tf) * NS_PER_MS <= self.now:
             texts.append(self._message(closed=True))
             self._open_ms = bucket_end(self._open_ms, self.tf)
         if texts or self._trades != self.market.last_trade_id:
@@ -220,7 +228,7 @@ class KlineTopic(Topic):
             "Q": grid.value(candle.bought_value),
             "B": "0",
         }
-        return text_of({"e": "kline", "E": self.now // MS, "s": self.symbol, "k": data})
+        return text_of({"e": "kline", "E": self.now // NS_PER_MS, "s": self.symbol, "k": data})
 
 
 def last_id(candle: Candle) -> int:
@@ -239,7 +247,7 @@ class MarkPriceTopic(Topic):
 
     def due(self) -> list[str]:
         """The prices as they stand."""
-        market, ms = self.market, self.now // MS
+        market, ms = self.market, self.now // NS_PER_MS
         settles = market.next_funding_ms(ms)
         data = {
             "e": "markPriceUpdate",
@@ -258,7 +266,7 @@ class ForceOrderTopic(Topic):
     """`<s>@forceOrder`: the latest liquidation of each second; S is the side of the forced order."""
 
     path = MARKET
-    cadence = 1000 * MS
+    cadence = 1000 * NS_PER_MS
 
     def __init__(self, name: str, exchange: Exchange, symbol: str) -> None:
         super().__init__(name, exchange, symbol)
@@ -289,9 +297,9 @@ class ForceOrderTopic(Topic):
             "X": "FILLED",
             "l": qty,
             "z": qty,
-            "T": one.ts // MS,
+            "T": one.ts // NS_PER_MS,
         }
-        return [text_of({"e": "forceOrder", "E": self.now // MS, "o": order})]
+        return [text_of({"e": "forceOrder", "E": self.now // NS_PER_MS, "o": order})]
 
 
 def build(exchange: Exchange, name: str) -> Topic:
@@ -312,7 +320,9 @@ def build(exchange: Exchange, name: str) -> Topic:
             raise KeyError(name)
         return KlineTopic(name, exchange, symbol, tf)
     if kind.startswith("markPrice"):
-        return MarkPriceTopic(name, exchange, symbol, {"": 3000 * MS, "@1s": 1000 * MS}[kind.removeprefix("markPrice")])
+        return MarkPriceTopic(
+            name, exchange, symbol, {"": 3000 * NS_PER_MS, "@1s": 1000 * NS_PER_MS}[kind.removeprefix("markPrice")]
+        )
     plain = {
         "bookTicker": BookTickerTopic,
         "trade": TradeTopic,

@@ -7,18 +7,20 @@ from typing import Any
 
 from ingest.box.bybit.ws import DEPTHS, INTERVALS, DepthTopic, ticker, trade_id
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import DAY_MS, MINUTE_MS, MS, Market, bucket, trimmed
-from ingest.box.wire import Asked, Refused, Reply, Topics, json_reply, whole_number
+from ingest.box.floor.market import Market, bucket, trimmed
+from ingest.box.topics import Topics
+from ingest.box.wire import Asked, Refused, Reply, json_reply, whole_number
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, NS_PER_MS
 
 CATEGORIES = ("linear", "spot", "inverse", "option")
 #: Periods of the positioning statistics, ms.
 PERIODS = {
-    "5min": 5 * MINUTE_MS,
-    "15min": 15 * MINUTE_MS,
-    "30min": 30 * MINUTE_MS,
-    "1h": 60 * MINUTE_MS,
-    "4h": 240 * MINUTE_MS,
-    "1d": DAY_MS,
+    "5min": 5 * MS_PER_MINUTE,
+    "15min": 15 * MS_PER_MINUTE,
+    "30min": 30 * MS_PER_MINUTE,
+    "1h": MS_PER_HOUR,
+    "4h": 4 * MS_PER_HOUR,
+    "1d": MS_PER_DAY,
 }
 
 
@@ -64,7 +66,7 @@ class BybitRest:
 
     @property
     def _ms(self) -> int:
-        return self._exchange.now // MS
+        return self._exchange.now // NS_PER_MS
 
     # --- parameters
 
@@ -100,7 +102,7 @@ class BybitRest:
     # --- answers
 
     def _time(self, _asked: Asked) -> dict[str, Any]:
-        return {"timeSecond": str(self._exchange.now // (1000 * MS)), "timeNano": str(self._exchange.now)}
+        return {"timeSecond": str(self._exchange.now // (1000 * NS_PER_MS)), "timeNano": str(self._exchange.now)}
 
     def _instruments(self, asked: Asked) -> dict[str, Any]:
         category, symbol, status = self._category(asked), asked.text("symbol"), asked.text("status", "Trading")
@@ -196,7 +198,7 @@ class BybitRest:
                 "price": grid.price(trade.tick),
                 "size": grid.qty(trade.lots),
                 "side": "Buy" if trade.side > 0 else "Sell",
-                "time": str(trade.ts // MS),
+                "time": str(trade.ts // NS_PER_MS),
                 "isBlockTrade": False,
                 "isRPITrade": False,
                 "seq": str(trade.seq),

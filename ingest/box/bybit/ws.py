@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MS, Deed, Market, Print, Side, bucket, bucket_end, trimmed
-from ingest.box.wire import Peer, Topic, Topics, text_of
+from ingest.box.floor.market import Deed, Market, Print, Side, bucket, bucket_end, trimmed
+from ingest.box.topics import Peer, Topic, Topics
+from ingest.box.wire import text_of
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
 
 #: Levels of an order book topic, and how often it is sent, ns.
-DEPTHS = {1: 10 * MS, 50: 20 * MS, 200: 100 * MS, 1000: 200 * MS}
+DEPTHS = {1: 10 * NS_PER_MS, 50: 20 * NS_PER_MS, 200: 100 * NS_PER_MS, 1000: 200 * NS_PER_MS}
 #: Bybit's words for the lengths of candles.
 INTERVALS = {
     "1": "1m",
@@ -29,7 +31,7 @@ INTERVALS = {
     "M": "1M",
 }
 #: A quiet best price is sent again after so long.
-IDLE_NS = 3000 * MS
+IDLE_NS = 3000 * NS_PER_MS
 _SIDES = {1: "Buy", -1: "Sell"}
 
 
@@ -83,10 +85,10 @@ class DepthTopic(Topic):
             "s": self.symbol,
             "b": _levels(market, bids, market.bids),
             "a": _levels(market, asks, market.asks),
-            "ts": self.now // MS,
+            "ts": self.now // NS_PER_MS,
             "u": self.u,
             "seq": self._seq,
-            "cts": self._ts // MS,
+            "cts": self._ts // NS_PER_MS,
         }
 
     def _refresh(self) -> None:
@@ -109,7 +111,9 @@ class DepthTopic(Topic):
             "u": self.u,
             "seq": self._seq,
         }
-        return text_of({"topic": self.name, "type": kind, "ts": self.now // MS, "data": data, "cts": self._ts // MS})
+        return text_of(
+            {"topic": self.name, "type": kind, "ts": self.now // NS_PER_MS, "data": data, "cts": self._ts // NS_PER_MS}
+        )
 
 
 def _difference(old: dict[int, int], new: dict[int, int]) -> dict[int, int]:
@@ -128,7 +132,7 @@ def trade_row(market: Market, trade: Print, before: int) -> dict[str, Any]:
     """One trade of `publicTrade`; `before` is the tick of the trade before it."""
     direction = "ZeroPlusTick" if trade.tick == before else "PlusTick" if trade.tick > before else "MinusTick"
     return {
-        "T": trade.ts // MS,
+        "T": trade.ts // NS_PER_MS,
         "s": market.symbol,
         "S": _SIDES[trade.side],
         "v": market.grid.qty(trade.lots),
@@ -143,7 +147,7 @@ def trade_row(market: Market, trade: Print, before: int) -> dict[str, Any]:
 
 def trade_id(trade: Print) -> str:
     """Bybit's ids are UUIDs; these are made of the number."""
-    return f"{trade.id:08x}-0000-5000-8000-{trade.ts // MS % 16**12:012x}"
+    return f"{trade.id:08x}-0000-5000-8000-{trade.ts // NS_PER_MS % 16**12:012x}"
 
 
 class TradeTopic(Topic):
@@ -159,13 +163,17 @@ class TradeTopic(Topic):
         for trade in deed.prints:
             rows.append(trade_row(self.market, trade, self._before))
             self._before = trade.tick
-        return [text_of({"topic": self.name, "type": "snapshot", "ts": self.now // MS, "data": rows})] if rows else []
+        return (
+            [text_of({"topic": self.name, "type": "snapshot", "ts": self.now // NS_PER_MS, "data": rows})]
+            if rows
+            else []
+        )
 
 
 class KlineTopic(Topic):
     """`kline.INTERVAL.SYMBOL`: the candle being formed, and once its final state with `confirm`."""
 
-    cadence = 1000 * MS
+    cadence = 1000 * NS_PER_MS
 
     def __init__(self, name: str, exchange: Exchange, symbol: str, interval: str) -> None:
         super().__init__(name, exchange, symbol)
@@ -177,13 +185,13 @@ class KlineTopic(Topic):
     def first(self) -> list[str]:
         """The candle as it stands."""
         if not self.peers:
-            self._open_ms = bucket(self.now // MS, self.tf)
+            self._open_ms = bucket(self.now // NS_PER_MS, self.tf)
         return [self._message(confirm=False)]
 
     def due(self) -> list[str]:
         """The closed candle when a new one has begun; the open one when something traded."""
         texts = []
-        while bucket_end(self._open_ms, self.tf) * MS <= self.now:
+        while bucket_end(self._open_ms, self.tf) * NS_PER_MS <= self.now:
             texts.append(self._message(confirm=True))
             self._open_ms = bucket_end(self._open_ms, self.tf)
         if texts or self._trades != self.market.last_trade_id:
@@ -205,16 +213,16 @@ class KlineTopic(Topic):
             "volume": trimmed(grid.qty(candle.lots)),
             "turnover": trimmed(grid.value(candle.value)),
             "confirm": confirm,
-            "timestamp": trades[-1].ts // MS if trades else candle.open_ms,
+            "timestamp": trades[-1].ts // NS_PER_MS if trades else candle.open_ms,
         }
-        return text_of({"topic": self.name, "data": [data], "ts": self.now // MS, "type": "snapshot"})
+        return text_of({"topic": self.name, "data": [data], "ts": self.now // NS_PER_MS, "type": "snapshot"})
 
 
 def ticker(market: Market, now_ns: int) -> dict[str, str]:
     """Everything that stands in a ticker, as the stream and REST tell it."""
-    grid, day, ms = market.grid, market.day(), now_ns // MS
+    grid, day, ms = market.grid, market.day(), now_ns // NS_PER_MS
     bids, asks = market.bids, market.asks
-    last, before = market.last_tick, market.price_at(ms - 24 * 3_600_000)
+    last, before = market.last_tick, market.price_at(ms - MS_PER_DAY)
     interest = market.open_interest(ms)
     row = {
         "symbol": market.symbol,
@@ -223,7 +231,7 @@ def ticker(market: Market, now_ns: int) -> dict[str, str]:
         "price24hPcnt": f"{(last - before) / before:.6f}",
         "highPrice24h": grid.price(day.high),
         "lowPrice24h": grid.price(day.low),
-        "prevPrice1h": grid.price(market.price_at(ms - 3_600_000)),
+        "prevPrice1h": grid.price(market.price_at(ms - MS_PER_HOUR)),
         "markPrice": market.mark(),
         "indexPrice": market.index(),
         "openInterest": grid.qty(interest),
@@ -244,7 +252,7 @@ def ticker(market: Market, now_ns: int) -> dict[str, str]:
 class TickerTopic(Topic):
     """`tickers.SYMBOL`: a snapshot, then the fields that changed."""
 
-    cadence = 100 * MS
+    cadence = 100 * NS_PER_MS
 
     def __init__(self, name: str, exchange: Exchange, symbol: str) -> None:
         super().__init__(name, exchange, symbol)
@@ -270,13 +278,15 @@ class TickerTopic(Topic):
         return {"symbol": self.symbol, "tickDirection": "PlusTick" if risen else "MinusTick"} | row
 
     def _message(self, kind: str, data: Mapping[str, str]) -> str:
-        return text_of({"topic": self.name, "type": kind, "data": data, "cs": self.market.seq, "ts": self.now // MS})
+        return text_of(
+            {"topic": self.name, "type": kind, "data": data, "cs": self.market.seq, "ts": self.now // NS_PER_MS}
+        )
 
 
 class LiquidationTopic(Topic):
     """`allLiquidation.SYMBOL`: positions closed by force; S is "Buy" where a long was sold out."""
 
-    cadence = 500 * MS
+    cadence = 500 * NS_PER_MS
 
     def __init__(self, name: str, exchange: Exchange, symbol: str) -> None:
         super().__init__(name, exchange, symbol)
@@ -295,7 +305,7 @@ class LiquidationTopic(Topic):
         grid = self.market.grid
         data = [
             {
-                "T": one.ts // MS,
+                "T": one.ts // NS_PER_MS,
                 "s": self.symbol,
                 "S": _SIDES[-one.side],
                 "v": grid.qty(one.lots),
@@ -303,7 +313,11 @@ class LiquidationTopic(Topic):
             }
             for one in new
         ]
-        return [text_of({"topic": self.name, "type": "snapshot", "ts": self.now // MS, "data": data})] if data else []
+        return (
+            [text_of({"topic": self.name, "type": "snapshot", "ts": self.now // NS_PER_MS, "data": data})]
+            if data
+            else []
+        )
 
 
 #: What a topic's last part is a symbol of, and what stands before it.

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ingest.box.floor.market import MS, Arrival, Deed, Market, in_order
+from ingest.box.floor.market import Arrival, Deed, Market, in_order
+from utils.rows import NS_PER_MS
 
 #: How long a message of the mock market is on its way: `?clock=tape` stamps it so much later, ns.
-LATENCY_NS = 5 * MS
+LATENCY_NS = 5 * NS_PER_MS
 #: Steps in one go before others get their turn, and the longest of them, ns.
-SLICE, LONGEST_STEP_NS = 50, 100 * MS
+SLICE, LONGEST_STEP_NS = 50, 100 * NS_PER_MS
 
 
 class Flow(Protocol):

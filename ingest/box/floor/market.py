@@ -16,37 +16,20 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-MS = 1_000_000  # ns
-MINUTE_MS = 60_000
-DAY_MS = 24 * 60 * MINUTE_MS
-FUNDING_MS = 8 * 60 * MINUTE_MS
+from utils.market.timeframes import MONDAY, TIMEFRAMES
+from utils.rows import MS_PER_DAY, MS_PER_HOUR, MS_PER_MINUTE, NS_PER_MS
+
+FUNDING_MS = 8 * MS_PER_HOUR
 #: Trades that stay to be asked for; half of them go when there are twice as many.
 KEPT_TRADES = 100_000
 #: Binance aggregates trades so long.
-AGGREGATE_NS = 100 * MS
+AGGREGATE_NS = 100 * NS_PER_MS
 #: A market order through so many levels is taken to be, in its last part, a liquidation.
 LIQUIDATION_LEVELS = 3
 #: Lengths of the venues' candles in ms; a month is the calendar's.
-LENGTHS = {
-    "1m": MINUTE_MS,
-    "3m": 3 * MINUTE_MS,
-    "5m": 5 * MINUTE_MS,
-    "15m": 15 * MINUTE_MS,
-    "30m": 30 * MINUTE_MS,
-    "1h": 60 * MINUTE_MS,
-    "2h": 120 * MINUTE_MS,
-    "4h": 240 * MINUTE_MS,
-    "6h": 360 * MINUTE_MS,
-    "8h": 480 * MINUTE_MS,
-    "12h": 720 * MINUTE_MS,
-    "1d": DAY_MS,
-    "3d": 3 * DAY_MS,
-    "1w": 7 * DAY_MS,
-    "1M": 0,
-}
+LENGTHS = {tf: length // NS_PER_MS for tf, length in TIMEFRAMES.items()} | {"3d": 3 * MS_PER_DAY, "1M": 0}
 #: One instant, or an array of them.
 Number = TypeVar("Number", int, NDArray[np.int64])
-_FIRST_MONDAY_MS = 4 * DAY_MS  # 1970-01-05
 
 
 class Change(NamedTuple):
@@ -165,13 +148,13 @@ def bucket(ms: int, tf: str) -> int:
     if tf == "1M":
         day = datetime.fromtimestamp(ms / 1000, UTC)
         return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
-    offset = _FIRST_MONDAY_MS if tf == "1w" else 0
+    offset = MONDAY // NS_PER_MS if tf == "1w" else 0
     return (ms - offset) // LENGTHS[tf] * LENGTHS[tf] + offset
 
 
 def bucket_end(open_ms: int, tf: str) -> int:
     """Open time of the candle after that which opens at `open_ms`, in ms."""
-    return open_ms + LENGTHS[tf] if tf != "1M" else bucket(open_ms + 31 * DAY_MS, tf)
+    return open_ms + LENGTHS[tf] if tf != "1M" else bucket(open_ms + 31 * MS_PER_DAY, tf)
 
 
 def shift(number: int, digits: int) -> str:
@@ -266,7 +249,7 @@ class Market:
         self.grid = grid
         self.begin_ms = begin_ms  # when it was listed
         self.bids, self.asks = Side(1), Side(-1)
-        self.ts = begin_ms * MS  # ns, of the last arrival
+        self.ts = begin_ms * NS_PER_MS  # ns, of the last arrival
         self.seq = 70_000_000 + dice % 1_000_000  # one a symbol, across all views
         self.update_id = 9_000_000_000 + dice % 1_000_000_000  # Binance's
         self.first_update_id = self.update_id  # of the last arrival
@@ -287,7 +270,7 @@ class Market:
     def apply(self, arrival: Arrival) -> Deed:
         """Take in what an order did."""
         self.ts = arrival.ts
-        self.seq += 1 + arrival.ts // MS % 5
+        self.seq += 1 + arrival.ts // NS_PER_MS % 5
         self._number(arrival)
         if arrival.whole:
             self.bids.clear()
@@ -300,7 +283,7 @@ class Market:
         """Move the update ids on: by the tape's, or by some that skip."""
         first, last = arrival.update_ids
         if not last:
-            first = self.update_id + 1 + arrival.ts // MS % 7
+            first = self.update_id + 1 + arrival.ts // NS_PER_MS % 7
             last = first + len(arrival.changes) + len(arrival.fills)
         self.first_update_id, self.update_id = first, last
 
@@ -331,11 +314,11 @@ class Market:
 
     def roll(self, now_ns: int) -> None:
         """Begin the candles that are due: flat ones where nothing trades."""
-        now_ms = now_ns // MS
+        now_ms = now_ns // NS_PER_MS
         candles = self.candles
-        while candles[-1].open_ms + MINUTE_MS <= now_ms:
+        while candles[-1].open_ms + MS_PER_MINUTE <= now_ms:
             close = candles[-1].close
-            candles.append(Candle(candles[-1].open_ms + MINUTE_MS, close, close, close, close))
+            candles.append(Candle(candles[-1].open_ms + MS_PER_MINUTE, close, close, close, close))
 
     # --- views
 
@@ -354,7 +337,7 @@ class Market:
         found: list[Candle] = []
         while first <= end_ms and first <= minutes[-1].open_ms:
             end = bucket_end(first, tf)
-            rows = minutes[max(0, (first - zero) // MINUTE_MS) : (end - zero) // MINUTE_MS]
+            rows = minutes[max(0, (first - zero) // MS_PER_MINUTE) : (end - zero) // MS_PER_MINUTE]
             found.append(rows[0] if tf == "1m" else merged(rows, first))
             first = end
         return found
@@ -374,7 +357,7 @@ class Market:
 
     def price_at(self, ms: int) -> int:
         """Close, in ticks, of the last candle that ended at or before an instant; the first open before that."""
-        index = (ms - self.candles[0].open_ms) // MINUTE_MS - 1
+        index = (ms - self.candles[0].open_ms) // MS_PER_MINUTE - 1
         return self.candles[min(index, len(self.candles) - 1)].close if index >= 0 else self.candles[0].open
 
     # --- what a derivative has besides
@@ -382,7 +365,7 @@ class Market:
     def imbalance(self, from_ms: int, until_ms: int) -> float:
         """(bought - sold) / traded of the minutes that open in [from, until), -1 to 1."""
         zero = self.candles[0].open_ms
-        rows = self.candles[max(0, (from_ms - zero) // MINUTE_MS) : max(0, (until_ms - zero) // MINUTE_MS)]
+        rows = self.candles[max(0, (from_ms - zero) // MS_PER_MINUTE) : max(0, (until_ms - zero) // MS_PER_MINUTE)]
         lots = sum(candle.lots for candle in rows)
         return (2 * sum(candle.bought for candle in rows) - lots) / lots if lots else 0.0
 
@@ -413,7 +396,7 @@ class Market:
     def open_interest(self, ms: int) -> int:
         """Lots: 200 times the mean minute's volume, moved a tenth by the imbalance of the hour before."""
         lots = self.day().lots // (24 * 60)
-        return int(200 * max(lots, 1) * (1.0 + 0.1 * self.imbalance(ms - 60 * MINUTE_MS, ms)))
+        return int(200 * max(lots, 1) * (1.0 + 0.1 * self.imbalance(ms - MS_PER_HOUR, ms)))
 
     def long_share(self, ms: int, length_ms: int) -> float:
         """Share of accounts that are long, 0.3 to 0.7: half, moved by the imbalance of the period before."""

@@ -9,27 +9,15 @@ from decimal import Decimal
 
 import numpy as np
 
-from ingest.box.floor.market import (
-    KEPT_TRADES,
-    MINUTE_MS,
-    MS,
-    Arrival,
-    Candle,
-    Change,
-    Fill,
-    Grid,
-    Market,
-    Print,
-    aggregate_window,
-)
-from ingest.synthetic import BLOCK, BOOK, EVENT, GRID, LEVELS, MASK, TRADE, Ints, SyntheticMarket, open_market
-from utils.rows import BAR, NS_PER_S, Rows
+from ingest.box.floor.market import KEPT_TRADES, Arrival, Candle, Change, Fill, Grid, Market, Print, aggregate_window
+from ingest.mock.events import BLOCK
+from ingest.mock.market import SyntheticMarket, nothing, open_market
+from ingest.mock.rows import BOOK, EVENT, TRADE, Ints
+from utils.rows import MS_PER_MINUTE, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
 
 #: How far ahead of the clock the mock market is made, ns.
 AHEAD_NS = NS_PER_S
-MINUTE_NS = MINUTE_MS * MS
-HOUR_NS = 60 * MINUTE_NS
-_NOTHING = (np.zeros(0, GRID), np.zeros(0, BAR))
+_NOTHING = nothing()[1:]  # neither grid nor bars
 
 
 class SyntheticFlow:
@@ -38,7 +26,7 @@ class SyntheticFlow:
     def __init__(self, symbol: str, preset: str, seed: int, start_ns: int, history_hours: float) -> None:
         self.symbol = symbol
         own_seed = (seed * 1_000_003 + zlib.crc32(symbol.encode())) % 2**63
-        begin_ns = int(start_ns - history_hours * HOUR_NS) // MINUTE_NS * MINUTE_NS
+        begin_ns = int(start_ns - history_hours * NS_PER_HOUR) // NS_PER_MINUTE * NS_PER_MINUTE
         self._made_ns = begin_ns
         self._market = open_market(own_seed, preset, begin_ns)
         self._market.want(begin_ns, events=True)
@@ -46,7 +34,7 @@ class SyntheticFlow:
         self._waiting: deque[Arrival] = deque()
         chosen = self._market.preset
         grid = Grid(Decimal(str(chosen.tick)), Decimal(str(chosen.lot)))
-        self.market = Market(symbol, grid, begin_ns // MS, own_seed)
+        self.market = Market(symbol, grid, begin_ns // NS_PER_MS, own_seed)
         self._live_through(start_ns)
 
     def take(self, until_ns: int) -> Iterator[Arrival]:
@@ -87,7 +75,7 @@ class SyntheticFlow:
         market.apply(Arrival(self.symbol, start_ns, start_ns, _book(self._market), whole=True))
         market.begin(int(ticks[0]) if len(ticks) else market.bids.best)
         for candle in _candles(rows["ts"], rows["side"], ticks, lots, first_id):
-            market.roll(candle.open_ms * MS)
+            market.roll(candle.open_ms * NS_PER_MS)
             market.candles[-1] = candle
         market.roll(start_ns)
 
@@ -120,19 +108,14 @@ def _arrivals(symbol: str, market: SyntheticMarket, rows: Rows) -> Iterator[Arri
 
 def _book(market: SyntheticMarket) -> list[Change]:
     """The whole book of the mock market."""
-    return [
-        Change(int(side.sign), int(side.sign) * level, int(side.lots[level & MASK]))
-        for side in market.sides
-        for level in range(int(side.best), int(side.best) - LEVELS, -1)
-        if side.lots[level & MASK] > 0
-    ]
+    return [Change(*level) for level in market.levels()]
 
 
 def _candles(ts: Ints, side: Ints, ticks: Ints, lots: Ints, first_id: int) -> Iterator[Candle]:
     """Candles of a minute from trades; minutes without any are left out."""
     if len(ts) == 0:
         return
-    opens = ts // (MINUTE_MS * MS) * MINUTE_MS
+    opens = ts // NS_PER_MINUTE * MS_PER_MINUTE
     first = np.flatnonzero(np.diff(opens, prepend=-1))
     last = np.append(first[1:], len(ts))
     value, buys = ticks * lots, side > 0

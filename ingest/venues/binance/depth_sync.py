@@ -45,6 +45,7 @@ class Base:
     update_id: int
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
+    ts: int  # exchange time, ns; 0 = it does not say
 
 
 class DepthSync:

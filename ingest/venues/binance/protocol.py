@@ -18,13 +18,13 @@ import msgspec
 from ingest.venues.binance import messages
 from ingest.venues.binance.depth_sync import Base, DepthSync, Diff
 from ingest.venues.binance.messages import own_symbol, wire_symbol
-from ingest.venues.bybit.fast import LIVE
 from ingest.wire.core import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.wire.fields import (
     Refused,
     above_zero,
     changes,
     close_of,
+    decimals,
     decode,
     identity,
     milliseconds,
@@ -34,10 +34,11 @@ from ingest.wire.fields import (
     signed,
     within,
 )
-from ingest.wire.streams import FUTURES_ONLY, Connection, Counts, ReceiveClock, Stream
+from ingest.wire.records import LIVE
+from ingest.wire.streams import FUTURES_ONLY, BookView, Connection, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.market.timeframes import TIMEFRAMES
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
 
 #: Streams named in one address.
@@ -90,9 +91,16 @@ def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Co
     for path, group in groups.items():
         for first in range(0, len(group), MOST_STREAMS):
             part = tuple(group[first : first + MOST_STREAMS])
-            names = "/".join(messages.stream_name(stream, market) for stream in part)
-            found.append(Connection(f"{base_ws}{path}/stream?streams={names}", part))
+            names = [messages.stream_name(stream, market) for stream in part]
+            found.append(Connection(f"{base_ws}{path}/stream?streams={'/'.join(names)}", part, names))
     return found
+
+
+def snapshot_message(view: BookView, depth: int) -> bytes:  # noqa: ARG001 - others choose by it
+    """A book as Binance answers by REST."""
+    ms = view.ts // NS_PER_MS
+    sides = {"bids": decimals(view.bids), "asks": decimals(view.asks)}
+    return msgspec.json.encode({"lastUpdateId": view.update_id, "E": ms, "T": ms, **sides})
 
 
 class BinanceProtocol(ProtocolCore):
@@ -173,10 +181,6 @@ class BinanceProtocol(ProtocolCore):
             self._counts[UNKNOWN].bad_messages += 1
             raise
         return self._routed(about, kind, body, recv_ns)
-
-    def advance(self, text: bytes, recv_ns: int) -> bool:  # noqa: ARG002 - there is no such door
-        """False: Binance's changes all go through `receive`."""
-        return False
 
     def _routed(self, about: str, kind: str, body: Body, recv_ns: int) -> list[MarketEvent]:
         """Hand a message to its stream."""
@@ -321,21 +325,43 @@ class BinanceProtocol(ProtocolCore):
         Raises:
             ProtocolError: no book of that symbol is subscribed to.
         """
+        feed, base = self._fetched(symbol, body, recv_ns)
+        if base is None or feed.state == LIVE:
+            return []
+        sync = self._syncs[feed.symbol]
+        sync.base, sync.came = base, recv_ns
+        return self._meet(feed, recv_ns)
+
+    def resume(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
+        """A book that was live when a recorder wrote it down: it had met its changes, so it waits for none.
+
+        Raises:
+            ProtocolError: no book of that symbol is subscribed to.
+        """
+        feed, base = self._fetched(symbol, body, recv_ns)
+        if base is None or feed.state == LIVE:
+            return []
+        sync = self._syncs[feed.symbol]
+        sync.base = None
+        sync.forget_changes()
+        self._seen(feed.counts, base.ts)
+        self._change(feed.index, base.bids, base.asks, anew=True)
+        self._applied(feed, base.update_id, base.ts, self._clock.now(recv_ns), recv_ns)
+        return self._begin(feed, recv_ns)
+
+    def _fetched(self, symbol: str, body: str | bytes, recv_ns: int) -> tuple[BookFeed, Base | None]:
+        """The book a body is of, and what it holds; None = it is no book, which is counted and asks again."""
         name = own_symbol(symbol, self.market)
         if name not in self._books and not self._at_sight(name, "book"):
             raise ProtocolError(f"snapshot: expected a symbol that is subscribed to, saw {shown(symbol)}")
         feed = self._books[name]
         feed.counts.messages += 1
         try:
-            base = self._checked_snapshot(feed.counts, body, recv_ns)
+            return feed, self._checked_snapshot(feed.counts, body, recv_ns)
         except ProtocolError:
             feed.counts.bad_messages += 1
             self._ask_again(feed, recv_ns)
-            return []
-        if feed.state == LIVE:
-            return []
-        self._syncs[name].base, self._syncs[name].came = base, recv_ns
-        return self._meet(feed, recv_ns)
+            return feed, None
 
     def _checked_snapshot(self, counts: Counts, body: str | bytes, recv_ns: int) -> Base:
         data: messages.Snapshot = decode(body, messages.SNAPSHOT)
@@ -349,7 +375,7 @@ class BinanceProtocol(ProtocolCore):
         times = [milliseconds(value, name) for name, value in (("E", data.E), ("T", data.T)) if value is not None]
         if times:
             self._stamp(max(times), recv_ns)
-        return Base(last, bids, asks)
+        return Base(last, bids, asks, max(times, default=0))
 
     def _unnamed_snapshot(self, body: str | bytes, recv_ns: int) -> list[MarketEvent]:
         """A REST book that stands among the messages of a tape, as tapes of one symbol have it."""

@@ -13,7 +13,7 @@ from itertools import groupby
 import msgspec
 
 from ingest.venues.bybit import messages
-from ingest.venues.bybit.fast import EMPTY, LIVE
+from ingest.venues.bybit.fast import advance
 from ingest.venues.bybit.messages import Message, Topic
 from ingest.wire.core import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.wire.fields import (
@@ -21,6 +21,7 @@ from ingest.wire.fields import (
     above_zero,
     changes,
     close_of,
+    decimals,
     decode,
     identity,
     milliseconds,
@@ -30,7 +31,8 @@ from ingest.wire.fields import (
     signed,
     within,
 )
-from ingest.wire.streams import FUTURES_ONLY, Connection, ReceiveClock, Stream
+from ingest.wire.records import EMPTY, LIVE
+from ingest.wire.streams import FUTURES_ONLY, BookView, Connection, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.rows import NS_PER_MS, NS_PER_S
 from utils.types import Bar, Funding, Liquidation, MarketEvent, MarkPrice, Quote, Trade
@@ -61,7 +63,19 @@ def connections(streams: Sequence[Stream], base_ws: str, market: str) -> list[Co
         if not parts or len(parts[-1]) + len(together) > MOST_STREAMS:
             parts.append([])
         parts[-1] += together
-    return [Connection(f"{url}#{number}" if number > 1 else url, tuple(part)) for number, part in enumerate(parts, 1)]
+    found = []
+    for place, part in enumerate(parts, 1):
+        topics = {messages.topic_of(stream).name for stream in part}
+        found.append(Connection(f"{url}#{place}" if place > 1 else url, tuple(part), topics))
+    return found
+
+
+def snapshot_message(view: BookView, depth: int) -> bytes:
+    """A book as Bybit's stream begins one."""
+    ms = view.ts // NS_PER_MS
+    data = {"s": view.symbol, "b": decimals(view.bids), "a": decimals(view.asks), "u": view.update_id}
+    topic = f"orderbook.{depth}.{view.symbol}"
+    return msgspec.json.encode({"topic": topic, "type": "snapshot", "ts": ms, "data": data, "cts": ms})
 
 
 def _symbol(stream: Stream) -> str:
@@ -96,7 +110,7 @@ class BybitProtocol(ProtocolCore):
         anything: bool = False,
     ) -> None:
         known_market(market, MARKETS)
-        super().__init__(streams, market, clock, heartbeat_s, stale_s, anything)
+        super().__init__(streams, market, clock, heartbeat_s, stale_s, anything, fast=advance)
         self.refused: dict[str, str] = {}
         self._topics: dict[str, Topic] = {}
         for stream in streams:
@@ -383,6 +397,10 @@ class BybitProtocol(ProtocolCore):
     def snapshot(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:  # noqa: ARG002 - not needed
         """No events: Bybit's stream brings its snapshots."""
         return []
+
+    def resume(self, symbol: str, body: str | bytes, recv_ns: int) -> list[MarketEvent]:  # noqa: ARG002 - it says whose
+        """A book that was live when a recorder wrote it down, in the form of Bybit's own snapshots."""
+        return self.receive(body, recv_ns)
 
 
 def _main_kind(topic: Topic) -> str:

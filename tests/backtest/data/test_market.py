@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.data.market import SyntheticFeed, build_market, read_sources, synthetic_market
+from backtest.data.market import build_market, read_sources, synthetic_market
+from ingest.synthetic import SyntheticFeed
 from features.registry import feature_set
 from tests.e2e.support import settings_of, write
 from utils.errors import ConfigError, DataError

@@ -8,9 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from backtest.data.market import SyntheticFeed, build_market
+from backtest.data.market import build_market
 from backtest.run.exchange import LiveRun, follow
 from backtest.run.loop import simulate
+from ingest.synthetic import SyntheticFeed
 from utils.errors import DataUnavailable
 from utils.settings.tree import Settings
 from utils.types import Bar, BookSnapshot, Trade

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.data.market import BOOK_AT_CLOSE, synthetic_market
+from backtest.data.market import synthetic_market
 from backtest.sim_loop import SimulationResult, run_simulation
+from features.live import BOOK_AT_CLOSE
 from tests.e2e.support import settings_of
 from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
 

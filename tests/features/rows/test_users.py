@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.orderflow import spread_bps
-from features.rows.events import BAND_BPS, BOOK_EVENT, PRINT, QUOTE, TRADE_EVENT
+from features.rows.book import BAND_BPS, BOOK_EVENT
+from features.rows.tape import PRINT, QUOTE
+from features.rows.trades import TRADE_EVENT
 from features.rows.users import book_rows, quote_rows, sides, tape_rows, top_of, trade_rows
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.rows.events import BOOK_EVENT
+from features.rows.book import BOOK_EVENT
 from features.rows.users import trade_rows
 from features.studies.resiliency import price_impact_decay
 from ingest.tape import replay
@@ -71,6 +71,13 @@ def test_the_spread_between_shocks_reverts_at_the_same_rate(fine):
     assert 0.01 < found.resolution_s < 0.05
     assert 0.0 < found.ar1_half_life_s < 2.0
     assert math.isnan(price_impact_decay(*fine, measure="mid", horizon_s=8.0).ar1_half_life_s)
+
+
+def test_a_spread_that_never_changes_does_not_revert(fine):
+    trades, rows = fine
+    still = rows.copy()
+    still["prices"][:, 0, 0], still["prices"][:, 1, 0] = MID, MID + 0.1
+    assert math.isnan(price_impact_decay(trades, still, horizon_s=8.0).ar1_half_life_s)
 
 
 def test_a_move_that_stays_does_not_change_the_half_life_of_the_rest():

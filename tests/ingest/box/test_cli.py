@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from ingest.replay_server import FAULT_KINDS, main
-from tests.boxes import quick_box
+from tests.boxes import PATIENCE_S, quick_box
 from tests.places import ROOT
 from utils.config import load_settings
 
@@ -29,10 +29,10 @@ def test_it_says_where_it_is_and_serves_until_ctrl_c(tmp_path):
         assert (found["http"], found["ws"]) == (settings.endpoints.binance_rest, settings.endpoints.bybit_ws)
         bodies = []
         for _ in range(2):
-            with urllib.request.urlopen(f"{found['http']}/fapi/v1/time", timeout=10) as reply:  # noqa: S310
+            with urllib.request.urlopen(f"{found['http']}/fapi/v1/time", timeout=PATIENCE_S) as reply:  # noqa: S310
                 bodies.append(json.load(reply))
         box.send_signal(signal.SIGINT)
-        _, errors = box.communicate(timeout=30)
+        _, errors = box.communicate(timeout=PATIENCE_S)
     assert ([], ["serverTime"]) == (bodies[0], list(bodies[1]))
     assert (130, "stopped by Ctrl-C; no file is half-written\n") == (box.returncode, errors)
 
@@ -41,7 +41,7 @@ def test_it_prints_lines_for_the_environment():
     with started() as box:
         lines = [box.stdout.readline().strip() for _ in range(15)]
         box.send_signal(signal.SIGINT)
-        box.communicate(timeout=30)
+        box.communicate(timeout=PATIENCE_S)
     exports = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
     assert 9 == len(exports)
     assert exports["SCALPER__ENDPOINTS__BYBIT_WS"].startswith("ws://127.0.0.1:")

@@ -14,21 +14,21 @@ import websockets
 
 from ingest.box.binance import ws as binance_ws
 from ingest.box.bybit import ws as bybit_ws
-from ingest.box.faults import Desk, Fault
+from ingest.box.faults.desk import Desk, Fault
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MS
 from ingest.box.tape_flow import Tape
-from ingest.box.wire import Topics
+from ingest.box.topics import Topics
 from ingest.replay_server import ReplayServer
 from ingest.tapes.file import TapeReader
 from tests.boxes import MIDNIGHT_NS, ListPeer
 from tests.places import RECORDINGS
 from utils.errors import DataError
+from utils.rows import NS_PER_MS
 
 LINEAR = RECORDINGS / "bybit_v5" / "linear_BTC_ETH_SOL_DOGE_20260809T2127_42s.jsonl.zst"
 SUSHI = RECORDINGS / "binance_usdm" / "SUSHI_AKRO_KEEP_CTK_20210722T2225_30s.jsonl.zst"
 BITCOIN = RECORDINGS / "binance_usdm" / "BTCUSDT_20240718T2357_480s.jsonl.zst"
-MIDNIGHT = MIDNIGHT_NS // MS
+MIDNIGHT = MIDNIGHT_NS // NS_PER_MS
 
 
 def recorded(path: Path) -> Path:
@@ -43,7 +43,7 @@ def written(tmp_path: Path, *lines: tuple[float, Any, dict[str, Any]] | tuple[fl
     for ms, message, *more in lines:
         text = json.dumps(message, separators=(",", ":"))
         keys = "".join(f',"{name}":{json.dumps(value)}' for name, value in (more[0] if more else {}).items())
-        rows.append(f'{{"recv_ns":{MIDNIGHT_NS + round(ms * MS)}{keys},"msg":{text}}}\n')
+        rows.append(f'{{"recv_ns":{MIDNIGHT_NS + round(ms * NS_PER_MS)}{keys},"msg":{text}}}\n')
     path = tmp_path / "tape.jsonl"
     path.write_text("".join(rows))
     return path
@@ -92,13 +92,13 @@ class Played:
 
     def until(self, recv_ms: float) -> None:
         """Play the lines received until then."""
-        while not self.exchange.advance(MIDNIGHT_NS + round(recv_ms * MS) - self.tape.lag_ns):
+        while not self.exchange.advance(MIDNIGHT_NS + round(recv_ms * NS_PER_MS) - self.tape.lag_ns):
             pass
 
 
 def test_the_clock_is_the_receive_time_less_the_smallest_lag(tmp_path):
     tape = Tape(written(tmp_path, *BYBIT), None)
-    assert (("BTCUSDT",), 21 * MS) == (tape.symbols, tape.lag_ns)
+    assert (("BTCUSDT",), 21 * NS_PER_MS) == (tape.symbols, tape.lag_ns)
 
 
 def test_ticks_and_lots_are_what_divides_everything_on_the_tape(tmp_path):
@@ -111,7 +111,7 @@ def test_the_tapes_own_topics_are_sent_as_they_were_recorded_and_when(tmp_path):
     heard = played.hear("orderbook.200.BTCUSDT")
     played.until(200)
     assert [BYBIT[0][1], BYBIT[2][1], BYBIT[4][1]] == heard.heard
-    assert [50, 90, 150] == [(at - MIDNIGHT_NS) // MS for at in heard.times]
+    assert [50, 90, 150] == [(at - MIDNIGHT_NS) // NS_PER_MS for at in heard.times]
 
 
 def test_who_comes_late_is_sent_the_book_so_far(tmp_path):
@@ -272,7 +272,7 @@ def test_a_recordings_book_is_the_markets(path, symbol):
     played = Played(recorded(path))
     market = played.exchange.market(symbol)
     while not played.tape.ended:
-        played.exchange._pass(played.exchange.now + 10_000 * MS)
+        played.exchange._pass(played.exchange.now + 10_000 * NS_PER_MS)
     bids, asks = rebuilt(path, symbol)
     assert bids == {
         float(market.grid.price(tick)): float(market.grid.qty(lots)) for tick, lots in market.bids.lots.items()

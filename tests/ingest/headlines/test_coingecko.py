@@ -1,12 +1,13 @@
 import math
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr
 
-from ingest.headlines.coingecko import base_currency, coin_id, error_code, fetch_global, fetch_prices
+from ingest.headlines.coingecko import base_currency, coin_id, error_code, fetch_global, fetch_prices, parse
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings, IngestSettings, SecretSettings
-from utils.errors import ConfigError, DataUnavailable
+from utils.errors import ConfigError, DataUnavailable, ProtocolError
 
 KEYLESS = SecretSettings()
 WITH_KEY = SecretSettings(coingecko_api_key=SecretStr("CG-" + "5c" * 12))
@@ -24,6 +25,19 @@ GLOBAL = {
         "market_cap_change_percentage_24h_usd": 1.25,
         "updated_at": 1795327094,
     }
+}
+
+NOON = "2026-01-24T12:00:00Z"
+NOON_NS = int(datetime(2026, 1, 24, 12, tzinfo=UTC).timestamp()) * 10**9
+ARTICLE = {
+    "title": "Ether moves",
+    "url": "https://example.org/2",
+    "image": "https://example.org/2.png",
+    "author": "A",
+    "posted_at": NOON,
+    "type": "news",
+    "source_name": "Example",
+    "related_coin_ids": ["ethereum", "could", "bitcoin"],
 }
 
 
@@ -166,3 +180,32 @@ def test_an_error_code_says_which_setting_is_wrong(code, kind, says):
 )
 def test_an_error_code_is_found_where_it_stands(body, code):
     assert code == error_code(body)
+
+
+def test_an_article_of_coingecko_is_read_and_its_tags_are_codes():
+    headline = parse(ARTICLE, 7)
+    assert (
+        "coingecko:https://example.org/2",
+        "Ether moves",
+        int(datetime(2026, 1, 24, 12, tzinfo=UTC).timestamp()) * 10**9,
+        "Example",
+        "news",
+        ("ETH", "BTC"),
+        None,
+    ) == (
+        headline.id,
+        headline.title,
+        headline.published_ns,
+        headline.source,
+        headline.kind,
+        headline.currencies,
+        headline.votes,
+    )
+
+
+@pytest.mark.parametrize(
+    "item", [None, "text", 5, [], {"id": {}}, *({**ARTICLE, name: None} for name in ("title", "url"))]
+)
+def test_what_is_no_article_is_refused(item):
+    with pytest.raises(ProtocolError, match=r"^headline: "):
+        parse(item, 7)

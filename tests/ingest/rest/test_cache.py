@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ingest.rest.cache import TimedCache
+from tests.boxes import PATIENCE_S
 
 
 class Clock:
@@ -25,7 +26,7 @@ class Counter:
     def __call__(self) -> int:
         self.calls += 1
         if self.gate is not None:
-            assert self.gate.wait(5.0)
+            assert self.gate.wait(PATIENCE_S)
         return self.calls
 
 
@@ -97,7 +98,7 @@ def test_an_error_reaches_everybody_who_waited_and_is_not_kept():
     cache: TimedCache[int] = TimedCache()
 
     def fail() -> int:
-        assert gate.wait(5.0)
+        assert gate.wait(PATIENCE_S)
         raise ConnectionError("no")
 
     with ThreadPoolExecutor(10) as pool:
@@ -109,16 +110,17 @@ def test_an_error_reaches_everybody_who_waited_and_is_not_kept():
 
 
 def test_when_the_fetcher_is_interrupted_somebody_else_fetches():
-    gate = threading.Event()
+    gate, inside = threading.Event(), threading.Event()
     cache: TimedCache[int] = TimedCache()
 
     def interrupted() -> int:
-        assert gate.wait(5.0)
+        inside.set()
+        assert gate.wait(PATIENCE_S)
         raise KeyboardInterrupt
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(cache.get, "a", 15.0, interrupted)
-        time.sleep(0.05)
+        assert inside.wait(PATIENCE_S)
         second = pool.submit(cache.get, "a", 15.0, Counter())
         time.sleep(0.05)
         gate.set()

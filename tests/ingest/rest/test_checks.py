@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ingest.rest import checks as check
 from ingest.rest.checks import Span
 from ingest.rest.retry import BadVenueData, IncompleteCandles
+from utils.rows import MS_PER_HOUR, MS_PER_WEEK
 
 T0 = 1_735_689_600_000  # 2025-01-01
 MIN = 60_000
@@ -126,11 +127,11 @@ def test_no_candle_at_all_is_all_of_them_missing():
 
 def test_weeks_begin_on_monday():
     monday = 1_735_516_800_000  # 2024-12-30
-    seen = [check.floor_to_grid(T0, check.WEEK_MS), check.ceil_to_grid(monday, check.WEEK_MS)]
+    seen = [check.floor_to_grid(T0, MS_PER_WEEK), check.ceil_to_grid(monday, MS_PER_WEEK)]
     assert [monday, monday] == seen
 
 
-@given(st.integers(check.FIRST_MS, check.LAST_MS), st.sampled_from([MIN, 5 * MIN, 3_600_000, check.WEEK_MS]))
+@given(st.integers(check.FIRST_MS, check.LAST_MS), st.sampled_from([MIN, 5 * MIN, MS_PER_HOUR, MS_PER_WEEK]))
 def test_a_time_lies_between_its_floor_and_its_ceiling(ms, tf):
     floor, ceiling = check.floor_to_grid(ms, tf), check.ceil_to_grid(ms, tf)
     assert floor <= ms <= ceiling
@@ -218,7 +219,7 @@ def test_no_trades_at_all_are_refused():
         check.trades([], "S", NOW, 10.0)
 
 
-HOUR = 3_600_000
+HOUR = MS_PER_HOUR
 
 
 def settled(*pairs) -> list[dict]:

@@ -1,96 +1,27 @@
-import json
 import socket
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import pytest
-import zstandard
 
 from ingest.prices import get_ohlcv
 from ingest.replay_server import Fault
 from ingest.rest.retry import Door
-from ingest.rest.venue import Venue, clock_offset, close_venues, instrument, server_time_ns, venue
-from tests.ingest.rest import QUICK, VENUES, paths, rest_box, unthrottled
-from tests.places import DATA
+from ingest.rest.venue import Venue, close_venues, instrument, venue
+from tests.boxes import PATIENCE_S
+from tests.ingest.rest.support import QUICK, VENUES, paths
 from tests.scripted import Reply, ScriptedServer
 from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
 
-RECORDED = DATA / "rest"
 both = pytest.mark.parametrize("exchange", VENUES)
-
-
-@pytest.fixture(scope="module")
-def standing():
-    with rest_box(symbols=("BTCUSDT", "1000PEPEUSDT")) as box:
-        yield box
-
-
-@pytest.fixture
-def box(standing):
-    yield unthrottled(standing)
-    standing.clear_faults()
 
 
 def ask(box, exchange, **more):
     return get_ohlcv("BTCUSDT", "1m", exchange, limit=5, endpoints=box.endpoints, settings=QUICK, fresh=True, **more)
 
 
-@pytest.fixture
-def anew(box):
-    """Venues that have asked nothing yet, and take their bans with them."""
-    close_venues()
-    yield unthrottled(box)
-    close_venues()
-
-
 # --- names
-
-
-@both
-@pytest.mark.parametrize(
-    "symbol",
-    [
-        "BTCUSDT",
-        "btcusdt",
-        "BTC/USDT",
-        "BTC/USDT:USDT",
-        "BTC-USDT",
-        "btc_usdt",
-        "BTC-USDT-SWAP",
-        "BTCUSDT-LINEAR.BYBIT",
-    ],
-)
-def test_every_spelling_is_the_same_perpetual(box, exchange, symbol):
-    found = instrument(symbol, exchange, endpoints=box.endpoints, settings=QUICK)
-    assert ("BTCUSDT", "BTC/USDT:USDT", True) == (found.symbol, found.unified, found.active)
-
-
-@both
-def test_a_base_that_begins_with_digits_is_found(box, exchange):
-    found = instrument("1000PEPE/USDT:USDT", exchange, endpoints=box.endpoints, settings=QUICK)
-    assert ("1000PEPEUSDT", "1000PEPEUSDT") == (found.symbol, found.id)
-
-
-@both
-@pytest.mark.parametrize("symbol", ["PEPEUSDT", "BTCUSDX"])
-def test_an_unknown_symbol_is_the_users_mistake_and_the_nearest_is_named(box, exchange, symbol):
-    with pytest.raises(ConfigError, match=f"perpetual contract of {exchange}, saw '{symbol}'; did you mean .*USDT"):
-        instrument(symbol, exchange, endpoints=box.endpoints, settings=QUICK)
-
-
-@both
-def test_each_near_symbol_is_named_once(box, exchange):
-    with pytest.raises(ConfigError, match=r"did you mean ([A-Z0-9]+)( or (?!\1\b)[A-Z0-9]+)*\?$"):
-        instrument("BTC-PERP", exchange, endpoints=box.endpoints, settings=QUICK)
-
-
-@pytest.mark.parametrize("symbol", ["BTCUSDT_260626", "BTC/USDT:USDT-260626", "BTCUSDT-26JUN26"])
-def test_a_dated_contract_is_refused(box, symbol):
-    with pytest.raises(ConfigError, match="perpetual contract"):
-        instrument(symbol, "binance", endpoints=box.endpoints, settings=QUICK)
 
 
 @pytest.mark.parametrize(("name", "near"), [("binanse", "binance"), ("byibt", "bybit"), ("", "binance")])
@@ -102,70 +33,6 @@ def test_an_unknown_exchange_is_the_users_mistake_and_the_nearest_is_named(name,
 def test_an_unknown_market_type_is_the_users_mistake():
     with pytest.raises(ConfigError, match="futures or spot, saw 'margin'"):
         venue("binance", "margin", EndpointSettings())
-
-
-@both
-def test_the_filters_are_those_the_exchange_gives(box, exchange):
-    found = instrument("BTCUSDT", exchange, endpoints=box.endpoints, settings=QUICK)
-    folder, status = {"binance": ("binance_usdm", "TRADING"), "bybit": ("bybit_linear", "Trading")}[exchange]
-    begin = box.candles("BTCUSDT", "1m")[0].open_ms
-    assert (folder, status, 5.0, begin) == (found.market, found.status, found.min_notional, found.listed_ms)
-    assert (0.0001, 1.0, 1.0) == (found.tick_size, found.lot_size, found.min_qty)
-
-
-def recorded(name: str, part: str) -> bytes:
-    """A REST body of the recordings, as it came."""
-    path = RECORDED / name
-    if not path.exists():
-        pytest.skip(f"no recording {name}")
-    with zstandard.open(path, "rt", encoding="utf-8") as lines:
-        found = next(line for line in lines if part in line)
-    return json.dumps(json.loads(found)["body"]).encode()
-
-
-EMPTY = b'{"retCode":0,"retMsg":"OK","result":{"category":"linear","list":[],"nextPageCursor":""},"time":1786310817601}'
-
-
-def test_bybits_real_listings_are_read_and_every_kind_of_contract_told_apart():
-    linear = recorded("bybit_http.jsonl.zst", "category=linear")
-    with ScriptedServer(lambda asked: Reply(EMPTY if "PreLaunch" in asked.query.values() else linear)) as server:
-        endpoints = EndpointSettings(bybit_rest=server.url)
-
-        def named(symbol):
-            return instrument(symbol, "bybit", endpoints=endpoints, settings=QUICK)
-
-        seen = [named(name).id for name in ("BTCPERP", "BTC/USDC:USDC", "BTCUSDC", "BTC-USDT", "1000PEPEUSDT")]
-        bitcoin = named("BTCUSDT")
-        with pytest.raises(ConfigError, match="did you mean 1000PEPEUSDT"):
-            named("PEPEUSDT")
-        close_venues()
-    assert ["BTCPERP", "BTCPERP", "BTCPERP", "BTCUSDT", "1000PEPEUSDT"] == seen
-    assert (0.1, 0.001, 5.0, 100.0) == (
-        bitcoin.tick_size,
-        bitcoin.lot_size,
-        bitcoin.min_notional,
-        bitcoin.max_leverage,
-    )
-
-
-def test_binances_real_listings_are_read_and_what_does_not_trade_is_refused():
-    info = json.loads(recorded("binance_futures_http.jsonl.zst", "exchangeInfo"))
-    halted = "SUSHIUSDT"
-    next(row for row in info["symbols"] if row["symbol"] == halted)["status"] = "SETTLING"
-    with ScriptedServer(lambda _: Reply(info)) as server:
-        endpoints = EndpointSettings(binance_rest=server.url)
-        bitcoin = instrument("BTCUSDT", "binance", endpoints=endpoints, settings=QUICK)
-        gone = instrument(halted, "binance", endpoints=endpoints, settings=QUICK)
-        with pytest.raises(DataUnavailable, match=rf"{halted} does not trade \(status SETTLING\)"):
-            get_ohlcv(halted, "1m", endpoints=endpoints, settings=QUICK)
-        close_venues()
-    assert (0.01, 0.001, 5.0, "TRADING") == (
-        bitcoin.tick_size,
-        bitcoin.lot_size,
-        bitcoin.min_notional,
-        bitcoin.status,
-    )
-    assert (halted, False) == (gone.symbol, gone.active)
 
 
 # --- one of each
@@ -278,7 +145,7 @@ def test_a_ban_stops_at_once_and_says_until_when(anew, exchange, kind, status):
         with pytest.raises(DataUnavailable, match=rf"{exchange} futures: .*HTTP {status} .*; no request before 20.*Z"):
             ask(anew, exchange)
     assert 1 == len([request for request in anew.requests[seen:] if "kline" in request.path])
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 0.5 * PATIENCE_S
 
 
 def test_a_ban_of_one_exchange_is_not_the_others(anew):
@@ -300,108 +167,9 @@ def test_what_the_exchange_refuses_for_good_is_asked_once(box):
 
 def test_a_body_that_trickles_is_given_up_after_the_timeout(box):
     ask(box, "binance")  # only the faulty answer is to be slow
-    swift = QUICK.model_copy(update={"timeout_s": 0.5, "retries": 1})
-    box.inject(Fault("trickle", match="kline", seconds=0.05, times=1))
+    swift = QUICK.model_copy(update={"timeout_s": 2.0, "retries": 1})
+    box.inject(Fault("trickle", match="kline", seconds=0.25, times=1))
     began = time.monotonic()
-    with pytest.raises(DataUnavailable, match=r"whole answer within 0\.5 s"):
+    with pytest.raises(DataUnavailable, match=r"whole answer within 2 s"):
         get_ohlcv("BTCUSDT", "1m", "binance", limit=5, endpoints=box.endpoints, settings=swift, fresh=True)
-    assert time.monotonic() - began < 1.5
-
-
-# --- time
-
-
-@both
-@pytest.mark.parametrize("skew_s", [90.0, -90.0])
-def test_the_exchanges_clock_counts_whatever_the_machines_says(anew, exchange, skew_s):
-    anew.inject(Fault("clock_skew", match=exchange, seconds=skew_s, times=0))
-    reading = clock_offset(exchange, endpoints=anew.endpoints, settings=QUICK)
-    assert abs(reading.offset_ns / 1e9 - skew_s) < 1.0
-    now = server_time_ns(exchange, endpoints=anew.endpoints, settings=QUICK)
-    assert abs(now - time.time_ns() - 1e9 * skew_s) < 1e9
-
-
-@both
-@pytest.mark.parametrize("value", ["0", "s", "us"])
-def test_a_time_in_another_unit_is_refused(anew, exchange, value):
-    anew.inject(Fault("reply_bad_time", match="/time", value=value, times=0))
-    with pytest.raises(DataUnavailable, match=f"{exchange} futures: fetch_time failed after 3 attempts: exchange time"):
-        clock_offset(exchange, endpoints=anew.endpoints, settings=QUICK)
-
-
-class Clocks:
-    """A machine's two clocks that stand still, and can be set."""
-
-    def __init__(self) -> None:
-        self.wall, self.up = time.time_ns(), 1000.0
-
-    def pass_s(self, seconds: float) -> None:
-        self.wall += int(1e9 * seconds)
-        self.up += seconds
-
-
-def test_the_clock_is_read_often_at_first_and_rarely_once_it_holds(box):
-    clocks = Clocks()
-    where = Venue("binance", "futures", box.http, Door("x"), lambda: clocks.wall, lambda: clocks.up)
-    box.freeze()
-    read_at = []
-    for _ in range(64):
-        seen = len(paths(box, "/time"))
-        where.reading(QUICK)
-        read_at += [clocks.up] * (len(paths(box, "/time")) - seen)
-        clocks.pass_s(1.0)
-        box.step(1.0)
-    box.resume()
-    where.close()
-    assert [1, 2, 4, 8, 16, 32] == [round(b - a) for a, b in pairwise(read_at)]
-
-
-def test_a_clock_that_was_set_is_read_again_at_once(box):
-    clocks = Clocks()
-    where = Venue("binance", "futures", box.http, Door("x"), lambda: clocks.wall, lambda: clocks.up)
-    before = where.reading(QUICK).offset_ns
-    clocks.wall += 3_600_000_000_000  # an hour forward; the other clock knows nothing of it
-    after = where.reading(QUICK).offset_ns
-    where.close()
-    assert abs(before - after - 3_600_000_000_000) < 2e9
-
-
-def bitstamp(asked):
-    """What another exchange answers, in its own shape: it tells no time but in its headers."""
-    if "ohlc" in asked.path:
-        prices = {"open": "10", "high": "12", "low": "9", "close": "11", "volume": "3.5"}
-        first, count = int(asked.query["start"]), int(asked.query["limit"])
-        rows = [prices | {"timestamp": str(first + 60 * i)} for i in range(count)]
-        return Reply({"data": {"pair": "BTC/USD", "ohlc": rows}})
-    if "markets" in asked.path:
-        names = {"name": "BTC/USD", "market_symbol": "btcusd", "base_currency": "BTC", "counter_currency": "USD"}
-        sizes = {"base_decimals": 8, "counter_decimals": 0, "minimum_order_value": "10", "trading": "Enabled"}
-        return Reply([names | sizes | {"description": "Bitcoin / US dollar", "market_type": "SPOT"}])
-    return Reply([])
-
-
-def test_any_exchange_of_ccxt_will_do_and_one_that_tells_no_time_is_read_from_its_answers():
-    with ScriptedServer(bitstamp) as server:
-        where = venue("bitstamp", "spot", EndpointSettings())
-        where.client.urls["api"] = dict.fromkeys(where.client.urls["api"], f"{server.url}/api")
-        where.client.session.trust_env = False
-        frame = get_ohlcv("BTCUSD", "1m", "bitstamp", "spot", 5, endpoints=EndpointSettings(), settings=QUICK)
-        reading = where.reading(QUICK)
-        close_venues()
-    assert (5, "bitstamp_spot", "BTCUSD") == (len(frame), frame.attrs["market"], frame.attrs["symbol"])
-    # Date tells whole seconds, so what may still be forming counts as forming
-    assert (True, True) == (abs(reading.offset_ns) <= reading.error_ns, reading.error_ns >= 500_000_000)
-
-
-def test_one_thread_reads_the_clock_for_all(anew):
-    instrument("BTCUSDT", "binance", endpoints=anew.endpoints, settings=QUICK)
-    seen = len(paths(anew, "/time"))
-    gate = threading.Barrier(10)
-
-    def read(_):
-        gate.wait()
-        return clock_offset("binance", endpoints=anew.endpoints, settings=QUICK)
-
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(read, range(10)))
-    assert 1 == len(paths(anew, "/time")) - seen
+    assert time.monotonic() - began < 0.5 * PATIENCE_S

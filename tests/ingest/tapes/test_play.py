@@ -7,6 +7,7 @@ import pytest
 
 from ingest.tapes.file import Line, Record
 from ingest.tapes.play import Player, recognise
+from ingest.venues.binance.protocol import connections
 from ingest.wire.streams import Stream
 from utils.errors import DataError
 from utils.types import BookDelta, BookInvalid, BookSnapshot, Trade
@@ -246,6 +247,34 @@ def test_a_connection_of_our_recorder_takes_only_what_was_asked_for():
         line(bybit_book("snapshot", 7, "ETHUSDT")),
     )
     assert ["BTCUSDT"] == [noun.symbol for noun in nouns]
+
+
+@pytest.mark.parametrize("market", ["binance_usdm", "binance_spot", "bybit_linear"])
+def test_a_file_begun_by_rotation_has_every_book_though_one_does_not_change_again(market):
+    asked = [Stream("book", "BTCUSDT"), Stream("book", "ETHUSDT")]
+    if market == "bybit_linear":
+        url = "wss://stream.bybit.com/v5/public/linear"
+        books = {stream.symbol: bybit_book("snapshot", 7, stream.symbol) for stream in asked}
+        change = bybit_book("delta", 8, "ETHUSDT")
+    else:
+        ((url, _),) = ((each.url, each.streams) for each in connections(asked, "wss://fstream.binance.com", market))
+        books = {stream.symbol: body(12) | {"E": MS, "T": MS} for stream in asked}
+        change = enveloped(
+            "ethusdt@depth@100ms", **diff("ETHUSDT", 13, 15, None if market == "binance_spot" else 12, ms=5)
+        )
+    nouns, player = played(
+        line(event="continue", url=url, market=market, streams=asked, stale_s=10.0),
+        *(line(book, "book", url=f"tape:depth?symbol={symbol}") for symbol, book in books.items()),
+        line(change, after=5),
+    )
+    assert [
+        ("BTCUSDT", BookSnapshot, START),
+        ("ETHUSDT", BookSnapshot, START),
+        ("ETHUSDT", BookDelta, change["cts"] * 1_000_000 if market == "bybit_linear" else START + 5_000_000),
+    ] == [(noun.symbol, type(noun), noun.ts) for noun in nouns]
+    assert {(1, 0)} == {
+        (counts.snapshots, counts.sequence_breaks) for (symbol, _), counts in player.counts().items() if symbol
+    }
 
 
 def test_a_tick_that_was_recorded_ends_a_silent_book_again():

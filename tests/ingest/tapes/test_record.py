@@ -22,7 +22,7 @@ from ingest.tapes.file import TapeReader
 from ingest.tapes.record import record
 from ingest.venues.bybit import protocol as bybit_protocol
 from ingest.wire.streams import Stream
-from tests.boxes import box_in_thread, quick_box, until
+from tests.boxes import PATIENCE_S, box_in_thread, quick_box, until
 from tests.places import ROOT
 from utils.config import IngestSettings
 from utils.errors import DataUnavailable, StorageError
@@ -46,9 +46,9 @@ FAST = QUICK.model_copy(update={"heartbeat_s": 30.0, "stale_s": 60.0})
 
 
 @contextlib.asynccontextmanager
-async def recorded(folder, exchange, endpoints, streams=STREAMS, *, settings=QUICK, clock_query=False, **rotation):
+async def recorded(folder, exchange, endpoints, streams=STREAMS, *, settings=QUICK, clock_query=False):
     """A live feed that is recorded; yields the feed, its events so far, and in the end the files."""
-    recorder = Recorder(folder, streams, stale_s=settings.stale_s, **rotation)
+    recorder = Recorder(folder, streams, stale_s=settings.stale_s)
     feed = LiveFeed(exchange, streams, endpoints=endpoints, settings=settings, clock_query=clock_query, on_raw=recorder)
     recorder.follow(feed)
     nouns, paths = [], []
@@ -81,7 +81,13 @@ def kinds(nouns):
 
 async def live_books(feed, streams=STREAMS):
     books = [stream.symbol for stream in streams if stream.kind == "book"]
-    await until(lambda: all(feed.book(symbol, 1).state == "live" for symbol in books), timeout_s=20.0)
+    await until(lambda: all(feed.book(symbol, 1).state == "live" for symbol in books))
+
+
+async def turned_over(feed, folder, count, rotate_ns=500_000_000):
+    """From here on a file is full after so long; wait until that many have begun."""
+    feed._tap._rotate_ns = rotate_ns  # not from the start: a busy machine may need longer for its first book
+    await until(lambda: len(list(folder.glob("*.zst"))) >= count)
 
 
 @pytest.mark.parametrize("exchange", VENUES)
@@ -95,7 +101,7 @@ async def test_a_tape_replays_to_the_events_that_were_live(tmp_path, exchange, c
             await live_books(feed)
             # candles close only where the box's clock runs fast
             wanted = {BookSnapshot, BookDelta, Trade, Quote, MarkPrice, *([Bar] if clock_query else [])}
-            await until(lambda: wanted <= kinds(nouns), timeout_s=20.0)
+            await until(lambda: wanted <= kinds(nouns))
         assert nouns == list(replay(paths))
 
 
@@ -107,11 +113,11 @@ async def test_streams_that_are_spread_over_several_sockets_replay_too(tmp_path,
             assert [] == box.unknown
             for connection in tuple(box._open)[:1]:
                 connection.cut(reset=True)
-            await until(lambda: feed.stats().reconnects == 1, timeout_s=20.0)
+            await until(lambda: feed.stats().reconnects == 1)
             await live_books(feed)
             seen = len(nouns)
             wanted = {(noun, symbol) for noun in (BookDelta, Trade) for symbol in SYMBOLS}
-            await until(lambda: wanted <= {(type(noun), noun.symbol) for noun in nouns[seen:]}, timeout_s=20.0)
+            await until(lambda: wanted <= {(type(noun), noun.symbol) for noun in nouns[seen:]})
         assert nouns == list(replay(paths))
 
 
@@ -163,19 +169,18 @@ async def test_a_restart_and_a_refused_snapshot_replay_too(tmp_path):
 @pytest.mark.parametrize("exchange", VENUES)
 async def test_files_that_were_turned_over_replay_as_one_and_each_alone(tmp_path, exchange):
     async with box_of() as box:
-        async with recorded(tmp_path, exchange, box.endpoints, settings=CALM, rotate_ns=700_000_000) as (
-            feed,
-            nouns,
-            paths,
-        ):
+        async with recorded(tmp_path, exchange, box.endpoints, settings=CALM) as (feed, nouns, paths):
             await live_books(feed)
-            await asyncio.sleep(1.6)
+            await turned_over(feed, tmp_path, 3)
+            seen = len(nouns)
+            await until(lambda: BookDelta in kinds(nouns[seen:]))
         assert 3 <= len(paths)
         assert nouns == list(replay(paths))
-        alone = list(replay(paths[1]))
-        assert {BookSnapshot, BookDelta} <= kinds(alone)
-        assert BookInvalid not in kinds(alone)
-        deltas = [noun for noun in alone if isinstance(noun, BookDelta)]
+        alone = [list(replay(path)) for path in paths[1:]]
+        assert all(BookSnapshot in kinds(each) for each in alone)
+        assert all(BookInvalid not in kinds(each) for each in alone)
+        deltas = [noun for noun in itertools.chain(*alone) if isinstance(noun, BookDelta)]
+        assert deltas
         assert deltas == [noun for noun in nouns if noun in deltas]
         whole = report_of(check(paths))
         assert 1 == len(whole["recordings"])
@@ -189,13 +194,9 @@ async def test_files_that_were_turned_over_replay_as_one_and_each_alone(tmp_path
 async def test_a_file_begun_by_rotation_holds_the_book_that_was_live(tmp_path, exchange):
     books = [Stream("book", symbol) for symbol in SYMBOLS]
     async with box_of() as box:
-        async with recorded(tmp_path, exchange, box.endpoints, books, settings=CALM, rotate_ns=500_000_000) as (
-            feed,
-            _,
-            paths,
-        ):
+        async with recorded(tmp_path, exchange, box.endpoints, books, settings=CALM) as (feed, _, paths):
             await live_books(feed, books)
-            await asyncio.sleep(1.3)
+            await turned_over(feed, tmp_path, 3)
         end = {}
         for noun in replay(paths):
             keep(end, noun)
@@ -224,10 +225,26 @@ def test_files_turn_over_by_size_and_lose_nothing(tmp_path):
     for i in range(count):
         recorder(START + i, "wss://x", json.dumps({"n": i, "x": os.urandom(40).hex()}))
         if i % 1000 == 999:
-            time.sleep(0.8)  # a file's size is known when it is flushed
+            on_the_disk(recorder, 30 * i)  # a file's size is known when it is flushed
     paths = recorder.close().paths
-    assert 3 == len(paths)
+    assert 3 <= len(paths)
     assert list(range(count)) == [json.loads(line.wire)["n"] for path in paths for line in TapeReader(path)]
+
+
+def on_the_disk(recorder, size, timeout_s=PATIENCE_S):
+    """Wait until the files together have that many bytes."""
+    deadline = time.monotonic() + timeout_s
+    while recorder.writer.size < size:
+        assert time.monotonic() < deadline, "not written"
+        time.sleep(0.01)
+
+
+def test_files_turn_over_by_receive_time(tmp_path):
+    recorder = Recorder(tmp_path, [Stream("book", "BTCUSDT")], rotate_ns=1_000_000_000)
+    for i in range(5):
+        recorder(START + i * 500_000_000, "wss://x", json.dumps({"n": i}))
+    paths = recorder.close().paths
+    assert [[0, 1], [2, 3], [4]] == [[json.loads(line.wire)["n"] for line in TapeReader(path)] for path in paths]
 
 
 async def test_a_tape_feed_is_a_feed_and_can_be_iterated_again(tmp_path):
@@ -312,13 +329,14 @@ def test_a_folder_that_cannot_be_made_ends_the_recording(tmp_path):
         record("bybit", STREAMS[:2], out=tmp_path / "x", endpoints=box.endpoints, seconds=20)
 
 
-def start(box, folder, *more, **variables):
-    """`scripts/record.py` on the box, in a process of its own."""
+def start(box, folder, *more, ignored="", **variables):
+    """`scripts/record.py` on the box, in a process of its own; a shell in the background has it ignore a signal."""
     addresses = {f"SCALPER__ENDPOINTS__{name.upper()}": at for name, at in box.endpoints.model_dump().items()}
     environment = os.environ | addresses | variables
     command = [sys.executable, ROOT / "scripts" / "record.py", "--exchange", "bybit", "--symbols", "BTCUSDT,ETHUSDT"]
+    shell = ["sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh"] if ignored else []
     return subprocess.Popen(
-        [*command, "--out", folder, *more],
+        [*shell, *command, "--out", folder, *more],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -327,7 +345,7 @@ def start(box, folder, *more, **variables):
     )
 
 
-def grown(folder, count=1, size=3000, timeout_s=30.0):
+def grown(folder, count=1, size=3000, timeout_s=PATIENCE_S):
     """Wait until the newest of `count` tapes has that many bytes."""
     deadline = time.monotonic() + timeout_s
     while len(tapes := sorted(folder.glob("*.zst"))) < count or tapes[-1].stat().st_size < size:
@@ -348,7 +366,7 @@ def test_a_killed_recorder_leaves_what_can_be_read_and_starts_again_in_a_new_fil
             lines = list(reader)
             assert "not closed" in reader.cut
             # a busy machine may have sent it nothing for a while
-            assert 0 <= killed - lines[-1].recv_ns < 3_000_000_000
+            assert 0 <= killed - lines[-1].recv_ns < 10_000_000_000
             totals = report_of(check(before[-1:]))["totals"]
             assert (0, 0, 0) == (totals["sequence_breaks"], totals["bad_messages"], totals["crossed"])
         assert 2 == len(before)
@@ -358,18 +376,29 @@ def test_ctrl_c_ends_a_recording_with_its_file_whole(tmp_path):
     with box_in_thread(symbols=SYMBOLS, **BRIEF) as box, start(box, tmp_path) as process:
         grown(tmp_path)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert 130 == process.returncode
     reader = TapeReader(next(tmp_path.glob("*.zst")))
     assert (True, "") == (len(list(reader)) > 5, reader.cut)
     assert "stopped by Ctrl-C" in err
 
 
+@pytest.mark.parametrize("ignored", ["", "INT"])
+def test_sigterm_ends_a_recording_with_its_file_whole(tmp_path, ignored):
+    with box_in_thread(symbols=SYMBOLS, **BRIEF) as box, start(box, tmp_path, ignored=ignored) as process:
+        grown(tmp_path)
+        process.terminate()
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert (130, "stopped by SIGTERM; no file is half-written") == (process.returncode, err.splitlines()[-1])
+    reader = TapeReader(next(tmp_path.glob("*.zst")))
+    assert (True, "") == (len(list(reader)) > 5, reader.cut)
+
+
 def test_a_recording_of_some_seconds_ends_by_itself(tmp_path):
     with box_in_thread(symbols=SYMBOLS, **BRIEF) as box:
         flags = ["--seconds", "1", "--streams", "book,trades,bars", "--tf", "5m", "--depth", "200"]
         with start(box, tmp_path, *flags) as process:
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=PATIENCE_S)
     assert (0, "recording book, trades, bars of BTCUSDT, ETHUSDT") == (process.returncode, err.partition(" to ")[0])
     (path,) = tmp_path.glob("*.zst")
     assert path.name.startswith("bybit_linear_BTCUSDT-ETHUSDT_")
@@ -383,7 +412,7 @@ def test_an_exchange_that_does_not_answer_is_exit_code_3(tmp_path):
     with box_in_thread(symbols=SYMBOLS, **BRIEF) as box:
         pass
     with start(box, tmp_path, SCALPER__INGEST__TIMEOUT_S="0.5") as process:
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert 3 == process.returncode
     assert err.splitlines()[-1].startswith("error: bybit: expected data")
 
@@ -392,7 +421,7 @@ def test_headlines_are_kept_beside_the_tape(tmp_path):
     with box_in_thread(symbols=SYMBOLS, **BRIEF) as box:
         flags = ["--seconds", "4", "--news", "--news-minutes", "1"]
         with start(box, tmp_path, *flags, CRYPTOPANIC_TOKEN=CRYPTOPANIC_TOKEN) as process:
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=PATIENCE_S)
     assert (0, 1) == (process.returncode, err.count("\n"))
     (snapshot,) = read_snapshots(tmp_path)
     assert (("BTC", "ETH"), True) == (snapshot.currencies, len(snapshot.headlines) > 0)
@@ -404,7 +433,7 @@ def test_headlines_without_a_key_are_refused_before_anything_is_recorded(tmp_pat
         box_in_thread(symbols=SYMBOLS, **BRIEF) as box,
         start(box, tmp_path, "--news", CRYPTOPANIC_TOKEN="") as process,
     ):
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert 2 == process.returncode
     assert "CRYPTOPANIC_TOKEN" in err
     assert [] == list(tmp_path.iterdir())

@@ -102,7 +102,11 @@ def test_a_phi_of_nine_tenths_halves_in_six_and_a_half_bars():
     assert 6.578813478960585 == pytest.approx(ou_half_life(0.9 ** np.arange(60)))
 
 
-@pytest.mark.parametrize("x", [[], [1.0], [1.0, 2.0], np.ones(50), 1.1 ** np.arange(50), (-0.5) ** np.arange(50)])
+#: Each value is the one before and a step: phi is 1, though its least squares are a last bit below.
+LINE = 0.1 * np.arange(50)
+
+
+@pytest.mark.parametrize("x", [[], [1.0], [1.0, 2.0], np.ones(50), 1.1 ** np.arange(50), (-0.5) ** np.arange(50), LINE])
 def test_what_does_not_decay_has_no_half_life(x):
     assert math.isnan(ar1_half_life(x))
     assert math.isnan(ou_half_life(x))

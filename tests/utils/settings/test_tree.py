@@ -13,7 +13,7 @@ from tests.settings import refusal
 from utils.errors import ConfigError
 from utils.market.timeframes import TIMEFRAMES
 from utils.settings.keys import section_model
-from utils.settings.tree import INSTRUMENTS, SAME_VENUE, VENUES, Settings, Timeframe
+from utils.settings.tree import SAME_VENUE, VENUES, Settings, Timeframe
 
 CANDLES = DATA / "ohlcv"
 
@@ -79,16 +79,6 @@ def test_fees_taken_away_are_missed(load):
     settings = load("instruments: {default: {default: {maker_bps: null}}, synthetic: {X: {tick: 1}}}").settings
     with pytest.raises(ConfigError, match=r"set instruments\.default\.default\.maker_bps"):
         settings.instrument("synthetic", "X")
-
-
-def test_market_names_its_venue():
-    names = {
-        (e, m): Settings(market={"exchange": e, "market_type": m}).market.venue
-        for e in ("binance", "bybit")
-        for m in ("futures", "spot")
-    }
-    assert {"binance_usdm", "binance_spot", "bybit_linear", "bybit_spot"} == set(names.values())
-    assert set(names.values()) <= set(INSTRUMENTS)
 
 
 @pytest.mark.skipif(not CANDLES.is_dir(), reason="the recorded candles (../shared/data/ohlcv) are not here")

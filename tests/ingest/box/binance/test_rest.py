@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from ingest.box.binance.rest import BinanceRest, weight
-from ingest.box.floor.market import FUNDING_MS, MINUTE_MS, MS
+from ingest.box.floor.market import FUNDING_MS
 from ingest.box.wire import Asked
 from tests.boxes import MIDNIGHT_NS, advance, deed, jump, scripted
+from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
-MIDNIGHT = MIDNIGHT_NS // MS
+MIDNIGHT = MIDNIGHT_NS // NS_PER_MS
 
 
 class Client:
@@ -39,29 +40,29 @@ class Client:
 @pytest.fixture
 def minutes() -> Client:
     """Ten minutes with a trade in each, at ticks 101, 102, ... and half a minute more."""
-    client = Client(*(deed(i * MINUTE_MS + 1, fills=[(1, 101 + i, 1), (-1, 101 + i, 2)]) for i in range(11)))
-    advance(client.exchange, 10.5 * MINUTE_MS)
+    client = Client(*(deed(i * MS_PER_MINUTE + 1, fills=[(1, 101 + i, 1), (-1, 101 + i, 2)]) for i in range(11)))
+    advance(client.exchange, 10.5 * MS_PER_MINUTE)
     return client
 
 
 def opens(rows: list[list[Any]]) -> list[int]:
-    return [(row[0] - MIDNIGHT) // MINUTE_MS for row in rows]
+    return [(row[0] - MIDNIGHT) // MS_PER_MINUTE for row in rows]
 
 
 def test_candles_come_oldest_first_with_what_takers_bought(minutes):
     rows = minutes.result("klines", interval="1m", limit=2)
-    end = MIDNIGHT + 11 * MINUTE_MS - 1
+    end = MIDNIGHT + 11 * MS_PER_MINUTE - 1
     assert [9, 10] == opens(rows)
     assert ["11.10", "11.10", "11.10", "11.10", "0.003", end, "0.03330", 2, "0.001", "0.01110", "0"] == rows[1][1:]
 
 
 def test_a_start_gives_the_oldest_from_there(minutes):
-    assert [4, 5] == opens(minutes.result("klines", interval="1m", startTime=MIDNIGHT + 4 * MINUTE_MS, limit=2))
-    assert [5, 6] == opens(minutes.result("klines", interval="1m", startTime=MIDNIGHT + 4 * MINUTE_MS + 1, limit=2))
+    assert [4, 5] == opens(minutes.result("klines", interval="1m", startTime=MIDNIGHT + 4 * MS_PER_MINUTE, limit=2))
+    assert [5, 6] == opens(minutes.result("klines", interval="1m", startTime=MIDNIGHT + 4 * MS_PER_MINUTE + 1, limit=2))
 
 
 def test_an_end_gives_the_newest_up_to_it(minutes):
-    assert [5, 6] == opens(minutes.result("klines", interval="1m", endTime=MIDNIGHT + 6 * MINUTE_MS, limit=2))
+    assert [5, 6] == opens(minutes.result("klines", interval="1m", endTime=MIDNIGHT + 6 * MS_PER_MINUTE, limit=2))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_an_end_gives_the_newest_up_to_it(minutes):
         ("depth", {"limit": 25}, -4021),
         ("depth", {"symbol": "NOUSDT"}, -1121),
         ("trades", {"limit": 0}, -1130),
-        ("aggTrades", {"startTime": MIDNIGHT, "endTime": MIDNIGHT + 60 * MINUTE_MS + 1}, -1127),
+        ("aggTrades", {"startTime": MIDNIGHT, "endTime": MIDNIGHT + 60 * MS_PER_MINUTE + 1}, -1127),
         ("openInterest", {"symbol": None}, -1102),
         ("fundingRate", {"limit": "x"}, -1130),
         ("/futures/data/openInterestHist", {"period": "7m"}, -1130),
@@ -107,7 +108,7 @@ def test_the_book_has_the_update_id_of_the_stream():
 
 
 def test_aggregate_trades_are_asked_for_by_time_and_by_id(minutes):
-    rows = minutes.result("aggTrades", startTime=MIDNIGHT + 3 * MINUTE_MS, endTime=MIDNIGHT + 4 * MINUTE_MS)
+    rows = minutes.result("aggTrades", startTime=MIDNIGHT + 3 * MS_PER_MINUTE, endTime=MIDNIGHT + 4 * MS_PER_MINUTE)
     assert [("10.40", "0.001", False), ("10.40", "0.002", True)] == [(row["p"], row["q"], row["m"]) for row in rows]
     assert rows == minutes.result("aggTrades", fromId=rows[0]["a"], limit=2)
 
@@ -157,7 +158,7 @@ def test_the_premium_index_has_mark_index_and_the_running_funding(minutes):
 def test_positioning_comes_oldest_first(minutes):
     for path in ("openInterestHist", "globalLongShortAccountRatio"):
         rows = minutes.result(f"/futures/data/{path}", period="5m", limit=2)
-        assert [5, 10] == [(row["timestamp"] - MIDNIGHT) // MINUTE_MS for row in rows]
+        assert [5, 10] == [(row["timestamp"] - MIDNIGHT) // MS_PER_MINUTE for row in rows]
 
 
 def test_exchange_info_says_tick_lot_and_listing():

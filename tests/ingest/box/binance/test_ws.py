@@ -5,13 +5,13 @@ import json
 import pytest
 
 from ingest.box.binance import ws as binance_ws
-from ingest.box.faults import Desk
+from ingest.box.faults.desk import Desk
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MINUTE_MS, MS
-from ingest.box.wire import Topics
+from ingest.box.topics import Topics
 from tests.boxes import MIDNIGHT_NS, ListPeer, advance, deed, scripted
+from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
-MIDNIGHT = MIDNIGHT_NS // MS
+MIDNIGHT = MIDNIGHT_NS // NS_PER_MS
 
 
 def topics_of(exchange: Exchange) -> Topics:
@@ -110,20 +110,20 @@ def test_an_aggregate_that_was_sent_does_not_grow():
 
 
 def test_a_candle_is_closed_once_and_tells_what_takers_bought():
-    exchange = scripted(deed(30_000, fills=[(1, 105, 2), (-1, 104, 3)]), deed(MINUTE_MS, fills=[(-1, 99, 1)]))
+    exchange = scripted(deed(30_000, fills=[(1, 105, 2), (-1, 104, 3)]), deed(MS_PER_MINUTE, fills=[(-1, 99, 1)]))
     peer = listening(exchange, "btcusdt@kline_1m")
-    advance(exchange, MINUTE_MS + 100)
+    advance(exchange, MS_PER_MINUTE + 100)
     closed = [event["k"] for event in peer.heard if event["k"]["x"]]
     assert 1 == len(closed)
     assert ("10.50", "10.40", "0.005", "0.002", 2) == tuple(closed[0][key] for key in "ocvVn")
-    assert (MIDNIGHT, MIDNIGHT + MINUTE_MS - 1) == (closed[0]["t"], closed[0]["T"])
+    assert (MIDNIGHT, MIDNIGHT + MS_PER_MINUTE - 1) == (closed[0]["t"], closed[0]["T"])
 
 
 def test_the_mark_price_comes_every_second_with_the_running_funding():
     exchange = scripted()
     peer = listening(exchange, "btcusdt@markPrice@1s")
     advance(exchange, 2_500)
-    assert [("10.050", "0.00010000", MIDNIGHT + 8 * 60 * MINUTE_MS)] * 2 == [
+    assert [("10.050", "0.00010000", MIDNIGHT + 8 * 60 * MS_PER_MINUTE)] * 2 == [
         tuple(event[key] for key in "prT") for event in peer.heard
     ]
 

@@ -8,12 +8,14 @@ import pytest
 
 from ingest.box.bybit import ws as bybit_ws
 from ingest.box.bybit.rest import BybitRest
-from ingest.box.faults import Desk
-from ingest.box.floor.market import FUNDING_MS, MINUTE_MS, MS
-from ingest.box.wire import Asked, Topics
+from ingest.box.faults.desk import Desk
+from ingest.box.floor.market import FUNDING_MS
+from ingest.box.topics import Topics
+from ingest.box.wire import Asked
 from tests.boxes import MIDNIGHT_NS, ListPeer, advance, deed, jump, scripted
+from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
-MIDNIGHT = MIDNIGHT_NS // MS
+MIDNIGHT = MIDNIGHT_NS // NS_PER_MS
 
 
 class Client:
@@ -44,36 +46,36 @@ class Client:
 @pytest.fixture
 def minutes() -> Client:
     """Ten minutes with a trade in each, at ticks 101, 102, ... and half a minute more."""
-    client = Client(*(deed(i * MINUTE_MS + 1, fills=[(1, 101 + i, 1)]) for i in range(11)))
+    client = Client(*(deed(i * MS_PER_MINUTE + 1, fills=[(1, 101 + i, 1)]) for i in range(11)))
     client.exchange.market("BTCUSDT")
-    advance(client.exchange, 10.5 * MINUTE_MS)
+    advance(client.exchange, 10.5 * MS_PER_MINUTE)
     return client
 
 
 def opens(rows: list[list[str]]) -> list[int]:
-    return [(int(row[0]) - MIDNIGHT) // MINUTE_MS for row in rows]
+    return [(int(row[0]) - MIDNIGHT) // MS_PER_MINUTE for row in rows]
 
 
 def test_candles_come_newest_first_and_the_newest_is_being_formed(minutes):
     rows = minutes.result("kline", interval="1", limit=3)["list"]
     assert [10, 9, 8] == opens(rows)
-    assert [str(MIDNIGHT + 10 * MINUTE_MS), "11.1", "11.1", "11.1", "11.1", "0.001", "0.0111"] == rows[0]
+    assert [str(MIDNIGHT + 10 * MS_PER_MINUTE), "11.1", "11.1", "11.1", "11.1", "0.001", "0.0111"] == rows[0]
 
 
 def test_a_start_inside_a_candle_gives_that_candle(minutes):
-    rows = minutes.result("kline", interval="1", start=MIDNIGHT + 4 * MINUTE_MS + 1, limit=2)["list"]
+    rows = minutes.result("kline", interval="1", start=MIDNIGHT + 4 * MS_PER_MINUTE + 1, limit=2)["list"]
     assert [5, 4] == opens(rows)
 
 
 def test_start_and_end_give_the_newest_of_the_span(minutes):
-    span = {"start": MIDNIGHT + 2 * MINUTE_MS, "end": MIDNIGHT + 6 * MINUTE_MS}
+    span = {"start": MIDNIGHT + 2 * MS_PER_MINUTE, "end": MIDNIGHT + 6 * MS_PER_MINUTE}
     rows = minutes.result("kline", interval="1", limit=3, **span)["list"]
     assert [6, 5, 4] == opens(rows)
 
 
 def test_the_limit_of_candles_is_cut_to_1000():
     client = Client(deed(1, fills=[(1, 101, 1)]))
-    jump(client.exchange, 1_500 * MINUTE_MS)
+    jump(client.exchange, 1_500 * MS_PER_MINUTE)
     assert 1000 == len(client.result("kline", interval="1", limit=5_000)["list"])
 
 
@@ -154,8 +156,8 @@ def test_there_is_nothing_in_other_categories_and_before_launch(category, status
 def test_trades_come_newest_first(minutes):
     rows = minutes.result("recent-trade", limit=2)["list"]
     assert [
-        ("11.10", "Buy", str(MIDNIGHT + 10 * MINUTE_MS + 1)),
-        ("11.00", "Buy", str(MIDNIGHT + 9 * MINUTE_MS + 1)),
+        ("11.10", "Buy", str(MIDNIGHT + 10 * MS_PER_MINUTE + 1)),
+        ("11.00", "Buy", str(MIDNIGHT + 9 * MS_PER_MINUTE + 1)),
     ] == [(row["price"], row["side"], row["time"]) for row in rows]
 
 
@@ -180,7 +182,7 @@ def test_positioning_is_paged_back_to_the_listing(minutes, path, name):
     first = minutes.result(path, **{name: "5min", "limit": 2})
     second = minutes.result(path, **{name: "5min", "limit": 2, "cursor": first["nextPageCursor"]})
     stamps = [int(row["timestamp"]) - MIDNIGHT for row in first["list"] + second["list"]]
-    assert ([10 * MINUTE_MS, 5 * MINUTE_MS, 0], "") == (stamps, second["nextPageCursor"])
+    assert ([10 * MS_PER_MINUTE, 5 * MS_PER_MINUTE, 0], "") == (stamps, second["nextPageCursor"])
 
 
 def test_shares_of_accounts_add_up_to_one(minutes):
@@ -200,4 +202,4 @@ def test_the_time_is_the_exchanges():
     client = Client()
     advance(client.exchange, 1_234)
     answer = client.ask("time", symbol=None, category=None)
-    assert (str(MIDNIGHT_NS + 1_234 * MS), MIDNIGHT + 1_234) == (answer["result"]["timeNano"], answer["time"])
+    assert (str(MIDNIGHT_NS + 1_234 * NS_PER_MS), MIDNIGHT + 1_234) == (answer["result"]["timeNano"], answer["time"])

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from ingest.box.bybit import ws as bybit_ws
-from ingest.box.faults import Desk, Fault
+from ingest.box.faults.desk import Desk, Fault
 from ingest.box.floor.exchange import Exchange
-from ingest.box.floor.market import MINUTE_MS, MS
-from ingest.box.wire import Topics
+from ingest.box.topics import Topics
 from tests.boxes import MIDNIGHT_NS, ListPeer, advance, deed, scripted
+from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
-MIDNIGHT = MIDNIGHT_NS // MS
+MIDNIGHT = MIDNIGHT_NS // NS_PER_MS
 
 
 def topics_of(exchange: Exchange, desk: Desk | None = None) -> Topics:
@@ -140,15 +140,15 @@ def test_trades_come_at_once_with_the_side_of_the_taker():
 
 
 def test_a_candle_is_confirmed_once_and_the_next_begins():
-    exchange = scripted(deed(30_000, fills=[(1, 105, 2)]), deed(MINUTE_MS, fills=[(-1, 99, 1)]))
+    exchange = scripted(deed(30_000, fills=[(1, 105, 2)]), deed(MS_PER_MINUTE, fills=[(-1, 99, 1)]))
     peer = listening(exchange, "kline.1.BTCUSDT")
-    advance(exchange, MINUTE_MS + 500)
+    advance(exchange, MS_PER_MINUTE + 500)
     rows = [message["data"][0] for message in peer.heard]
     assert [False, False, True, False] == [row["confirm"] for row in rows]
     assert ("10.5", "10.5", "0.002", "0.021") == tuple(
         rows[2][name] for name in ("high", "close", "volume", "turnover")
     )
-    assert (MIDNIGHT + MINUTE_MS, "9.9", "0.001") == (rows[3]["start"], rows[3]["open"], rows[3]["volume"])
+    assert (MIDNIGHT + MS_PER_MINUTE, "9.9", "0.001") == (rows[3]["start"], rows[3]["open"], rows[3]["volume"])
 
 
 def test_the_changes_of_a_ticker_merged_give_what_rest_tells():

@@ -1,25 +1,25 @@
 """One clock for all markets, and moments at which topics are due."""
 
 from ingest.box.floor.exchange import LATENCY_NS
-from ingest.box.floor.market import MS
 from tests.boxes import MIDNIGHT_NS, advance, deed, scripted
+from utils.rows import NS_PER_MS
 
 
 class Listener:
     """Notes what it is told."""
 
     def __init__(self, *periods_ms: int) -> None:
-        self.periods = {period * MS for period in periods_ms}
+        self.periods = {period * NS_PER_MS for period in periods_ms}
         self.log: list[tuple[str, float]] = []
 
     def cadences(self) -> set[int]:
         return self.periods
 
     def arrival(self, one) -> None:
-        self.log.append((one.arrival.symbol, (one.arrival.at - MIDNIGHT_NS) / MS))
+        self.log.append((one.arrival.symbol, (one.arrival.at - MIDNIGHT_NS) / NS_PER_MS))
 
     def moment(self, now_ns: int, *, all_due: bool = False) -> None:
-        self.log.append(("all" if all_due else "due", (now_ns - MIDNIGHT_NS) / MS))
+        self.log.append(("all" if all_due else "due", (now_ns - MIDNIGHT_NS) / NS_PER_MS))
 
 
 def test_arrivals_of_all_symbols_come_in_order_of_time_before_the_moment_they_belong_to():
@@ -61,7 +61,7 @@ def test_without_listeners_time_goes_on_in_long_steps():
     exchange = scripted()
     assert exchange.next_moment() is None
     advance(exchange, 5_000)
-    assert MIDNIGHT_NS + 5_000 * MS == exchange.now
+    assert MIDNIGHT_NS + 5_000 * NS_PER_MS == exchange.now
 
 
 def test_a_message_of_the_mock_market_is_received_a_little_later():

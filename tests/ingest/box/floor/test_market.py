@@ -4,19 +4,20 @@ from decimal import Decimal
 
 import pytest
 
-from ingest.box.floor.market import DAY_MS, FUNDING_MS, MINUTE_MS, MS, Grid, Side, bucket, bucket_end, shift, trimmed
+from ingest.box.floor.market import FUNDING_MS, Grid, Side, bucket, bucket_end, shift, trimmed
 from tests.boxes import MIDNIGHT_NS, ListFlow, deed
+from utils.rows import MS_PER_DAY, MS_PER_MINUTE, NS_PER_MS
 
-MIDNIGHT = MIDNIGHT_NS // MS
+MIDNIGHT = MIDNIGHT_NS // NS_PER_MS
 
 
 @pytest.mark.parametrize(
     ("tf", "opened", "ended"),
     [
-        ("1m", MIDNIGHT, MIDNIGHT + MINUTE_MS),
-        ("4h", MIDNIGHT, MIDNIGHT + 240 * MINUTE_MS),
-        ("1w", MIDNIGHT, MIDNIGHT + 7 * DAY_MS),  # 2024-01-01 is a Monday
-        ("1M", MIDNIGHT, MIDNIGHT + 31 * DAY_MS),
+        ("1m", MIDNIGHT, MIDNIGHT + MS_PER_MINUTE),
+        ("4h", MIDNIGHT, MIDNIGHT + 240 * MS_PER_MINUTE),
+        ("1w", MIDNIGHT, MIDNIGHT + 7 * MS_PER_DAY),  # 2024-01-01 is a Monday
+        ("1M", MIDNIGHT, MIDNIGHT + 31 * MS_PER_DAY),
     ],
 )
 def test_a_bucket_begins_where_the_venues_begin_it(tf, opened, ended):
@@ -24,11 +25,11 @@ def test_a_bucket_begins_where_the_venues_begin_it(tf, opened, ended):
 
 
 def test_a_week_begins_on_monday():
-    assert MIDNIGHT == bucket(MIDNIGHT + 7 * DAY_MS - 1, "1w")
+    assert MIDNIGHT == bucket(MIDNIGHT + 7 * MS_PER_DAY - 1, "1w")
 
 
 def test_february_of_a_leap_year_has_29_days():
-    assert MIDNIGHT + 60 * DAY_MS == bucket_end(MIDNIGHT + 31 * DAY_MS, "1M")
+    assert MIDNIGHT + 60 * MS_PER_DAY == bucket_end(MIDNIGHT + 31 * MS_PER_DAY, "1M")
 
 
 @pytest.mark.parametrize(
@@ -73,14 +74,14 @@ def test_a_candle_holds_the_trades_of_its_minute():
 def test_a_minute_without_trades_is_flat_at_the_last_price():
     market = ListFlow().market
     market.apply(deed(1_000, fills=[(1, 105, 1)]))
-    market.roll(MIDNIGHT_NS + 3 * MINUTE_MS * MS)
+    market.roll(MIDNIGHT_NS + 3 * MS_PER_MINUTE * NS_PER_MS)
     assert [(105, 105, 0)] * 3 == [(candle.open, candle.low, candle.lots) for candle in market.candles[1:]]
 
 
 def test_a_longer_candle_is_made_of_its_minutes():
     market = ListFlow().market
     for minute, tick in ((0, 101), (1, 97), (4, 99), (5, 104)):
-        market.apply(deed(minute * MINUTE_MS + 1, fills=[(1, tick, 2)]))
+        market.apply(deed(minute * MS_PER_MINUTE + 1, fills=[(1, tick, 2)]))
     first, second = market.candles_of("5m", 0, 2**60)
     assert (101, 101, 97, 99, 6) == (first.open, first.high, first.low, first.close, first.lots)
     assert (104, 104, 104, 104, 2) == (second.open, second.high, second.low, second.close, second.lots)
@@ -88,9 +89,9 @@ def test_a_longer_candle_is_made_of_its_minutes():
 
 def test_candles_are_asked_for_by_their_open_times():
     market = ListFlow().market
-    market.apply(deed(9 * MINUTE_MS, fills=[(1, 100, 1)]))
-    wanted = market.candles_of("1m", MIDNIGHT + 2 * MINUTE_MS + 1, MIDNIGHT + 5 * MINUTE_MS)
-    assert [3, 4, 5] == [(candle.open_ms - MIDNIGHT) // MINUTE_MS for candle in wanted]
+    market.apply(deed(9 * MS_PER_MINUTE, fills=[(1, 100, 1)]))
+    wanted = market.candles_of("1m", MIDNIGHT + 2 * MS_PER_MINUTE + 1, MIDNIGHT + 5 * MS_PER_MINUTE)
+    assert [3, 4, 5] == [(candle.open_ms - MIDNIGHT) // MS_PER_MINUTE for candle in wanted]
 
 
 def test_funding_follows_the_takers_of_the_eight_hours_before():

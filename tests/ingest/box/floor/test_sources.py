@@ -1,9 +1,9 @@
 """The mock market as the box's source: one path, whatever is asked of it and when."""
 
-from ingest.box.floor.market import MINUTE_MS, MS, Arrival, Change
+from ingest.box.floor.market import Arrival, Change
 from ingest.box.floor.sources import SyntheticFlow, _book
 from tests.boxes import MIDNIGHT_NS
-from utils.rows import NS_PER_S
+from utils.rows import MS_PER_MINUTE, NS_PER_MS, NS_PER_S
 
 HALF_PAST = MIDNIGHT_NS + 1830 * NS_PER_S
 
@@ -61,13 +61,13 @@ def test_trades_are_made_at_the_best_price():
 def test_the_history_reaches_from_the_listing_to_the_present_without_a_gap():
     market = flow().market
     opens = [candle.open_ms for candle in market.candles]
-    assert list(range(MIDNIGHT_NS // MS, HALF_PAST // MS, MINUTE_MS)) == opens
+    assert list(range(MIDNIGHT_NS // NS_PER_MS, HALF_PAST // NS_PER_MS, MS_PER_MINUTE)) == opens
 
 
 def test_the_candles_of_the_history_are_made_of_its_trades():
     market = flow().market
     for candle in market.candles:
-        trades = [trade for trade in market.trades if 0 <= trade.ts // MS - candle.open_ms < MINUTE_MS]
+        trades = [trade for trade in market.trades if 0 <= trade.ts // NS_PER_MS - candle.open_ms < MS_PER_MINUTE]
         assert sum(trade.lots for trade in trades) == candle.lots
         assert len(trades) == candle.trades
         if trades:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ingest.box.faults import Fault
-from ingest.box.floor.market import MS, Market
+from ingest.box.faults.desk import Fault
+from ingest.box.floor.market import Market
+from utils.rows import NS_PER_MS, NS_PER_S
 
 #: Keys of the stamps a venue writes; the times of candles are not among them.
 _STAMPS = ("ts", "cts", "E", "T", "time", "serverTime")
@@ -93,11 +94,11 @@ def bad_time(message: Any, fault: Fault, _: Market | None) -> bool:
 
 def skewed(message: Any, skew_ns: int) -> bool:
     """Stamps that are off by a constant."""
-    found = _stamped(message, lambda ms: ms + skew_ns // MS)
+    found = _stamped(message, lambda ms: ms + skew_ns // NS_PER_MS)
     for holder in objects(message, 1):
         if "timeNano" in holder:
             nano = int(holder["timeNano"]) + skew_ns
-            holder |= {"timeNano": str(nano), "timeSecond": str(nano // 1_000_000_000)}
+            holder |= {"timeNano": str(nano), "timeSecond": str(nano // NS_PER_S)}
     return found
 
 

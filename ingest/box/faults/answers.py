@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from ingest.box.faults import REST_FAULTS, Desk, Fault
-from ingest.box.floor.market import MS, Market
-from ingest.box.spoil import ANSWER, skewed
+from ingest.box.faults.desk import REST_FAULTS, Desk, Fault
+from ingest.box.faults.spoil import ANSWER, skewed
+from ingest.box.floor.market import Market
 from ingest.box.wire import JSON, Asked, Reply, json_reply, text_of
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_MS, NS_PER_S
 
 HTML = b"<!DOCTYPE html><html><head><title>One moment</title></head><body><h1>Please wait</h1></body></html>"
 #: Answers of which the body is another, at 200.
@@ -80,9 +80,13 @@ def _rate_code(fault: Fault, venue: str, now_ns: int) -> Reply:
     """Too many requests, in the venue's own words."""
     if venue != "bybit":
         return json_reply({"code": -1003, "msg": "Too many requests."}, 429)
-    reply = json_reply({"retCode": 10006, "retMsg": "Too many visits!", "result": {}, "time": now_ns // MS})
+    reply = json_reply({"retCode": 10006, "retMsg": "Too many visits!", "result": {}, "time": now_ns // NS_PER_MS})
     reset_ns = now_ns + round((2.0 if fault.wait is None else fault.wait) * NS_PER_S)
-    reset = {"X-Bapi-Limit": "600", "X-Bapi-Limit-Status": "0", "X-Bapi-Limit-Reset-Timestamp": str(reset_ns // MS)}
+    reset = {
+        "X-Bapi-Limit": "600",
+        "X-Bapi-Limit-Status": "0",
+        "X-Bapi-Limit-Reset-Timestamp": str(reset_ns // NS_PER_MS),
+    }
     reply.headers.update(reset)
     return reply
 

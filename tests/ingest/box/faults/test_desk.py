@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ingest.box.faults import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Desk, Fault, read_script
+from ingest.box.faults.desk import FAULT_KINDS, REST_FAULTS, WS_FAULTS, Desk, Fault, read_script
 from tests.boxes import MIDNIGHT_NS
 from utils.errors import ConfigError, DataError
 from utils.rows import NS_PER_S

@@ -12,9 +12,9 @@ from typing import Protocol
 
 from aiohttp import ClientConnectionError, WSCloseCode, web
 
-from ingest.box.faults import Desk
+from ingest.box.faults.desk import Desk
+from ingest.box.faults.line import Close, Cut, Line, Ping, Step
 from ingest.box.floor.exchange import Exchange
-from ingest.box.line import Close, Cut, Line, Ping, Step
 
 #: Messages a slow reader may lag before the venue cuts it off.
 LONGEST_QUEUE = 20_000

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ingest.box.binance.rest import WEIGHT_LIMIT, weight
-from ingest.box.floor.market import MS
 from ingest.box.wire import Asked, Reply, json_reply
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_MINUTE, NS_PER_MS, NS_PER_S
 
-_MINUTE_NS = 60 * NS_PER_S
 _FUNDING_NS = 300 * NS_PER_S
 
 
@@ -40,15 +38,15 @@ class BinanceBudget:
         """Count a request; the venue's no when there were too many."""
         if now_ns < self._banned_until:
             return _refused(418, self._banned_until - now_ns, "Way too many requests; IP banned.")
-        if now_ns // _MINUTE_NS != self._minute:
-            self._minute, self._used, self._refused = now_ns // _MINUTE_NS, 0, 0
+        if now_ns // NS_PER_MINUTE != self._minute:
+            self._minute, self._used, self._refused = now_ns // NS_PER_MINUTE, 0, 0
         self._used += weight(asked.path, asked.query.get("limit", ""), asked.query.get("symbol", ""))
         if self._used > self._limits.binance_weight:
             self._refused += 1
             if self._refused > self._limits.binance_patience:
                 self._banned_until = now_ns + round(self._limits.binance_ban_s * NS_PER_S)
                 return self.refusal(asked, now_ns)
-            wait = _MINUTE_NS - now_ns % _MINUTE_NS
+            wait = NS_PER_MINUTE - now_ns % NS_PER_MINUTE
             return _refused(429, wait, "Too many requests; please use the websocket for live updates.")
         if asked.path.startswith("/fapi/v1/funding"):
             window, count = now_ns // _FUNDING_NS, self._funding[1]
@@ -90,7 +88,7 @@ class BybitBudget:
 
     def headers(self) -> dict[str, str]:
         """What every answer says about the budget."""
-        reset_ms = (self._window + 1) * 5 * NS_PER_S // MS
+        reset_ms = (self._window + 1) * 5 * NS_PER_S // NS_PER_MS
         return {
             "X-Bapi-Limit": str(self._limits.bybit_requests),
             "X-Bapi-Limit-Status": str(max(0, self._limits.bybit_requests - self._count)),

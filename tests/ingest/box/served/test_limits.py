@@ -1,6 +1,6 @@
 """How often the venues let themselves be asked."""
 
-from ingest.box.limits import BinanceBudget, BybitBudget, Limits
+from ingest.box.served.limits import BinanceBudget, BybitBudget, Limits
 from ingest.box.wire import Asked
 from tests.boxes import MIDNIGHT_NS
 from utils.rows import NS_PER_S

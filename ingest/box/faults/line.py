@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.box.faults import Desk, Fault
+from ingest.box.faults.desk import Desk, Fault
+from ingest.box.faults.spoil import MESSAGE, skewed
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import Market
-from ingest.box.spoil import MESSAGE, skewed
 from ingest.box.wire import text_of
 from utils.rows import NS_PER_S
 

@@ -1,8 +1,7 @@
-"""Rows of the book and of the tape: what every book, trade and quote event is to the folds that eat it.
+"""Rows of the order book: its best levels after an event, and what each event is to the folds that eat it.
 
-BOOK rows hold the best levels after an event, TRADE rows a print, TAPE rows quotes and prints in the order they came,
-for what needs both. `fresh` marks a row before which something may be missing (a snapshot, a gap, an invalid book):
-nothing is differenced across it, and windows begin anew. An invalid book is a fresh row without levels.
+`fresh` marks a row before which something may be missing (a snapshot, a gap, an invalid book): nothing is differenced
+across it, and windows begin anew. An invalid book is a fresh row without levels.
 """
 
 from __future__ import annotations
@@ -13,18 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from features.rows.bars import NAN
 from utils.compiled import compiled
 from utils.market.book import ASKS, BIDS, BookRow
-from utils.rows import BPS, Rows, Short, layout, layout_of
+from utils.rows import BPS, Rows, layout
 
 #: Levels a side that book features see.
 LEVELS = 10
 #: Quantities this near to the mid are counted together, bps: ten levels of a book with tiny ticks span far less.
 BAND_BPS = 5.0
-
-#: Kinds of TAPE rows.
-QUOTE, PRINT = 0, 1
 
 
 class BookEventRow(Protocol):
@@ -36,43 +31,6 @@ class BookEventRow(Protocol):
     prices: NDArray[np.float64]  # [BIDS or ASKS, level], quote
     qtys: NDArray[np.float64]  # [BIDS or ASKS, level], base; 0 where there is no such level
     near: NDArray[np.float64]  # [BIDS or ASKS], base within BAND_BPS of the mid, of all levels the book holds
-
-
-class TradeEventRow(Protocol):
-    """One print."""
-
-    ts: int  # exchange time, ns
-    sym: Short
-    fresh: Short  # 1 = prints before this one may be missing
-    side: int  # of the aggressor: +1, -1; 0 = unknown
-    price: float  # quote
-    qty: float  # base
-
-
-class TapeEventRow(Protocol):
-    """A quote or a print; what the other kind holds is NaN."""
-
-    ts: int  # exchange time, ns
-    sym: Short
-    fresh: Short  # 1 = quotes or prints before this one may be missing; a quote without a side says so too
-    kind: Short  # QUOTE or PRINT
-    side: Short  # of the aggressor of a print; 0 = unknown, or a quote
-    bid: float  # quote
-    ask: float
-    price: float
-    qty: float  # base
-
-
-BOOK_EVENT = layout(
-    ("ts", np.int64),
-    ("sym", np.int32),
-    ("fresh", np.int32),
-    ("prices", np.float64, (2, LEVELS)),
-    ("qtys", np.float64, (2, LEVELS)),
-    ("near", np.float64, (2,)),
-)
-TRADE_EVENT = layout_of(TradeEventRow)
-TAPE_EVENT = layout_of(TapeEventRow)
 
 
 class PreparedBook(Protocol):
@@ -106,59 +64,11 @@ class SharedBook(Protocol):
     qtys: NDArray[np.float64]
 
 
-class PreparedTrade(Protocol):
-    """One print, and what several features want of it."""
-
-    count: int
-    ts: int  # exchange time, ns; never before that of an earlier row
-    fresh_ts: int
-    fresh: int
-    side: int
-    price: float
-    qty: float
-
-
-class SharedTrade(Protocol):
-    """What one print leaves for the next."""
-
-    count: int
-    ts: int
-    fresh_ts: int
-
-
-class PreparedTape(Protocol):
-    """A quote or print, and the mids that prints are measured against."""
-
-    count: int
-    ts: int  # exchange time, ns; never before that of an earlier row
-    fresh_ts: int
-    fresh: int
-    kind: int
-    side: int
-    price: float
-    qty: float
-    mid: float  # of the newest quote, this row included, quote; NaN = none since the reset
-    mid_before: float  # of the last quote stamped strictly before this row; NaN likewise
-
-
-class SharedTape(Protocol):
-    """What one row of the tape leaves for the next."""
-
-    count: int
-    ts: int
-    fresh_ts: int
-    quotes: int  # since the last fresh row
-    times: NDArray[np.int64]  # of the last quotes, a ring
-    mids: NDArray[np.float64]
-
-
-#: Quotes that are remembered, to find the one before a print that came late.
-QUOTES = 64
-
 _LADDER: tuple[tuple[str, Any, tuple[int, ...]], ...] = (
     ("prices", np.float64, (2, LEVELS)),
     ("qtys", np.float64, (2, LEVELS)),
 )
+BOOK_EVENT = layout(("ts", np.int64), ("sym", np.int32), ("fresh", np.int32), *_LADDER, ("near", np.float64, (2,)))
 BOOK_ROW = layout(
     *((name, np.int64) for name in ("count", "ts", "whole_ts", "fresh", "both")),
     *((name, np.float64) for name in ("bid", "ask", "mid", "bid_qty", "ask_qty", "mean_depth")),
@@ -167,14 +77,6 @@ BOOK_ROW = layout(
     ("flow", np.float64, (LEVELS,)),
 )
 BOOK_SHARED = layout(*((name, np.int64) for name in ("count", "ts", "whole_ts", "both")), *_LADDER)
-TRADE_ROW = layout_of(PreparedTrade)
-TRADE_SHARED = layout_of(SharedTrade)
-TAPE_ROW = layout_of(PreparedTape)
-TAPE_SHARED = layout(
-    *((name, np.int64) for name in ("count", "ts", "fresh_ts", "quotes")),
-    ("times", np.int64, (QUOTES,)),
-    ("mids", np.float64, (QUOTES,)),
-)
 
 
 @compiled
@@ -232,56 +134,7 @@ def prepare_book(shared: SharedBook, event: BookEventRow, row: PreparedBook) -> 
             shared.prices[side, level] = price
             shared.qtys[side, level] = qty
         row.flow[level] = flow
-    row.mean_depth = total / there if there > 0 else NAN
-
-
-@compiled
-def prepare_trade(shared: SharedTrade, event: TradeEventRow, row: PreparedTrade) -> None:
-    """Fill `row` from a print and from what the one before left in `shared`."""
-    fresh = 1 if shared.count == 0 or event.fresh != 0 else 0
-    shared.count += 1
-    shared.ts = max(shared.ts, event.ts)
-    if fresh:
-        shared.fresh_ts = shared.ts
-    row.count = shared.count
-    row.ts = shared.ts
-    row.fresh_ts = shared.fresh_ts
-    row.fresh = fresh
-    row.side = event.side
-    row.price = event.price
-    row.qty = event.qty
-
-
-@compiled
-def prepare_tape(shared: SharedTape, event: TapeEventRow, row: PreparedTape) -> None:
-    """Fill `row` from a row of the tape and from the quotes before it."""
-    lost = event.kind == QUOTE and math.isnan(event.bid + event.ask)
-    fresh = 1 if shared.count == 0 or event.fresh != 0 or lost else 0
-    shared.count += 1
-    shared.ts = max(shared.ts, event.ts)
-    if fresh:
-        shared.fresh_ts = shared.ts
-        shared.quotes = 0
-    if event.kind == QUOTE and not lost:
-        shared.times[shared.quotes % QUOTES] = event.ts
-        shared.mids[shared.quotes % QUOTES] = 0.5 * (event.bid + event.ask)
-        shared.quotes += 1
-    row.count = shared.count
-    row.ts = shared.ts
-    row.fresh_ts = shared.fresh_ts
-    row.fresh = fresh
-    row.kind = event.kind
-    row.side = event.side
-    row.price = event.price
-    row.qty = event.qty
-    newest = shared.quotes - 1
-    row.mid = shared.mids[newest % QUOTES] if newest >= 0 else NAN
-    row.mid_before = NAN
-    for back in range(min(shared.quotes, QUOTES)):
-        place = (newest - back) % QUOTES
-        if shared.times[place] < event.ts:
-            row.mid_before = shared.mids[place]
-            break
+    row.mean_depth = total / there if there > 0 else math.nan
 
 
 @compiled
@@ -306,7 +159,7 @@ def show(books: Rows, index: int, ts: int, fresh: int, out: Rows) -> None:
         held = book.held[side]
         for level in range(LEVELS):
             place = held - 1 - level
-            row.prices[side, level] = abs(book.key[side, place]) if place >= 0 else NAN
+            row.prices[side, level] = abs(book.key[side, place]) if place >= 0 else math.nan
             row.qtys[side, level] = book.qty[side, place] if place >= 0 else 0.0
         near = 0.0
         place = held - 1

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ingest.box.answers import delivered
 from ingest.box.binance.rest import BinanceRest
 from ingest.box.bybit.rest import BybitRest
-from ingest.box.faults import Desk
+from ingest.box.faults.answers import delivered
+from ingest.box.faults.desk import Desk
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import Market
-from ingest.box.limits import BinanceBudget, BybitBudget, Limits
 from ingest.box.news import CoinGecko, CryptoPanic
-from ingest.box.wire import Asked, Reply, Topics
+from ingest.box.served.limits import BinanceBudget, BybitBudget, Limits
+from ingest.box.topics import Topics
+from ingest.box.wire import Asked, Reply
 
 #: CoinGecko's paid root is known by its host, or by this in front of the path.
 PRO_PATH, PRO_HOST = "/pro", "pro-api.coingecko.com"

@@ -1,0 +1,1 @@
+"""How the box is served: sockets, requests, limits, and what clients were seen to do."""

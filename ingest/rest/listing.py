@@ -1,0 +1,108 @@
+"""Instruments as exchanges list them: what ccxt says of a market, believed only where it makes sense."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.rest import checks as check
+from utils.errors import ConfigError
+
+#: A market in ccxt's own words.
+Market = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One instrument as its exchange lists it."""
+
+    symbol: str  # the exchange's id, in our spelling: BTCUSDT
+    id: str  # as the exchange writes it: BTC-USDT-SWAP
+    unified: str  # ccxt's name: BTC/USDT:USDT
+    market: str  # the data folder's name: binance_usdm
+    tick_size: float | None  # quote; None = the venue counts significant digits
+    lot_size: float | None  # base (contracts where contract_size is not 1)
+    min_qty: float | None  # likewise
+    min_notional: float | None  # quote
+    max_leverage: float | None  # ratio
+    contract_size: float  # base per contract
+    status: str  # the exchange's word for it
+    active: bool  # it trades
+    listed_ms: int | None  # when it began to trade
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.symbol} on {self.market}"
+
+
+def by_name(markets: Iterable[Market], market_type: str) -> dict[str, Market]:
+    """Those of one market type, by exchange id and by base and quote."""
+    wanted = [market for market in markets if _is(market, market_type)]
+    pairs = {plain(market["base"] + market["quote"]): market for market in wanted}
+    # the exchange's own id wins: BTCPERP is also known as BTCUSDC
+    return pairs | {plain(market["id"]): market for market in wanted}
+
+
+def _is(market: Market, market_type: str) -> bool:
+    if market_type == "spot":
+        return bool(market["spot"])
+    return bool(market["swap"] and market["linear"] and market["settle"] == market["quote"])
+
+
+def unknown_symbol(symbol: str, name: str, known: Collection[str], exchange: str, market_type: str) -> ConfigError:
+    """The error of a symbol that an exchange does not list; names the nearest ones that it does."""
+    # 1000PEPEUSDT first for PEPEUSDT: no other name is so likely meant
+    near = sorted(other for other in known if name in other) + difflib.get_close_matches(name, known, 3)
+    near = list(dict.fromkeys(near))[:3]
+    hint = f"did you mean {' or '.join(near)}?" if near else "look at the exchange's list"
+    kind = "perpetual contract" if market_type == "futures" else "spot pair"
+    return ConfigError(f"symbol: expected a {kind} of {exchange}, saw {symbol!r}; {hint}")
+
+
+def listing_of(market: Market, folder: str, precision_mode: int, *, by_id: bool) -> Listing:
+    """What ccxt says of a market.
+
+    Args:
+        market: as ccxt has it.
+        folder: the data folder's name of exchange and market type.
+        precision_mode: how the exchange's precisions are to be read, one of ccxt's constants.
+        by_id: call it by the exchange's id, not by base and quote.
+
+    Raises:
+        BadVenueData: a number that cannot be one.
+    """
+    limits, info = market["limits"], market["info"]
+    active = market["active"] is not False
+    return Listing(
+        symbol=plain(market["id"] if by_id else market["base"] + market["quote"]),
+        id=market["id"],
+        unified=market["symbol"],
+        market=folder,
+        tick_size=_step(market["precision"]["price"], precision_mode),
+        lot_size=_step(market["precision"]["amount"], precision_mode),
+        min_qty=check.maybe(limits["amount"]["min"], "least quantity"),
+        min_notional=check.maybe(limits["cost"]["min"], "least notional"),
+        max_leverage=check.maybe(limits["leverage"]["max"], "most leverage"),
+        contract_size=check.maybe(market["contractSize"], "contract size") or 1.0,
+        status=str(info.get("status") or info.get("state") or ("trading" if active else "not trading")),
+        active=active,
+        listed_ms=check.time_ms(market["created"], "time of listing") if market["created"] else None,
+    )
+
+
+def _step(precision: object, mode: int) -> float | None:
+    """A precision of ccxt as a step: it is one already, or a number of decimals."""
+    import ccxt
+
+    step = check.maybe(precision, "precision")
+    if step is None or mode == ccxt.SIGNIFICANT_DIGITS:
+        return None
+    return float(f"1e{-int(step)}") if mode == ccxt.DECIMAL_PLACES else step
+
+
+def plain(name: str) -> str:
+    """Letters and digits alone, capital."""
+    return "".join(filter(str.isalnum, name)).upper()
