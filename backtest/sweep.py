@@ -18,9 +18,9 @@ from exec.engine import Engine
 from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
-from utils.config import Settings
 from utils.params import params_of
 from utils.rows import SIGNAL, Rows
+from utils.settings.tree import Settings
 
 #: Rows at once: few enough to stay in cache between engines, enough that Python's share of the time is small.
 CHUNK = 16_384

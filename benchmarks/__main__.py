@@ -30,9 +30,9 @@ from benchmarks.peers import vectorbt_bars, vectorbt_sweep
 from benchmarks.rules import CAPITAL, engine_trades, fresh_rule, instrument_for, params_for, rule_signals
 from benchmarks.timing import interleaved, line, per_bar, ratio
 from features.registry import feature_set
-from utils.config import Settings
 from utils.records.names import trade_columns
 from utils.rows import FUNDING, NS_PER_MINUTE, Rows
+from utils.settings.tree import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ROUNDS = 11

@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.rows.sources import Door, Source
-from utils.compiled import SOURCES, compile_source
+from utils.compiled import compile_source, stamped_files
 from utils.errors import ConfigError, DataError
-from utils.root import ROOT
 from utils.rows import Rows, layout
 
 #: One object per layout: compiled code knows rows by the object of their dtype, and compares an equal one field by
@@ -116,9 +115,8 @@ def generate(door: Door, steps: tuple[tuple[str, Step], ...]) -> Loop:
         steps: output field and step of each feature, in order.
     """
     plain = [_plain(step) for _, step in steps]
-    covered = {path for pattern in SOURCES for path in ROOT.glob(pattern)}
     files = {Path(step.__code__.co_filename).resolve() for step in plain}
-    strange = sorted(files - covered)
+    strange = sorted(files.difference(stamped_files()))
     lines = [f"# {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in strange]
     lines += [f"# step_{i}: {step.__module__}.{step.__qualname__}" for i, step in enumerate(plain)]
     lines += [

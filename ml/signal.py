@@ -16,7 +16,7 @@ from utils.compiled import compiled
 from utils.rows import SIGNAL, BarRow, Rows, SignalRow, layout, layout_of
 
 if TYPE_CHECKING:
-    from utils.config import Settings
+    from utils.settings.tree import Settings
 
 
 class StrategyRow(Protocol):

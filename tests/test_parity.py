@@ -19,10 +19,10 @@ from ml.signal import Signaller, strategy_params
 from tests.market import NAN, TF, chatter, dice, instrument, one_clock, params, settlements, signals, wander
 from tests.places import DATA, ROOT
 from utils.codes import END_OF_DATA, LIMIT, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
-from utils.config import Settings
 from utils.market.barriers import first_touch, levels
 from utils.params import params_of
 from utils.rows import FUNDING, TRADE, Rows
+from utils.settings.tree import Settings
 
 MINUTES = DATA / "ohlcv" / "binance_usdm" / "1m"
 FILES = [MINUTES / "BTCUSDT_20250706_20250717.parquet", MINUTES / "ETHUSDT_20250706_20250717.parquet"]

@@ -1,8 +1,8 @@
 """The one decorator for compiled code, and a cache that sees every changed callee.
 
 Numba stamps a cached function with a hash of its own file only: after an edit of a callee in another file the old
-machine code would go on running, silently. Here every cached function of this tree carries one stamp over all compiled
-sources, so an edit anywhere retires them all (design decision: ``docs/adr/0008-compile-cache.md``).
+machine code would go on running, silently. Here every cached function of this tree carries one stamp over all chapters
+that hold compiled code, so an edit in any of them retires them all (why: ``docs/adr/0008-compile-cache.md``).
 """
 
 from __future__ import annotations
@@ -41,13 +41,17 @@ SOURCES = (
 )
 
 
+def stamped_files() -> list[Path]:
+    """The files below `SOURCES`, in order, each once."""
+    return sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)})
+
+
 def core_stamp() -> str:
     """SHA-256 over the sources of compiled code, the numba version and the switches that change machine code."""
     digest = hashlib.sha256(f"{numba.__version__} boundscheck={numba.config.BOUNDSCHECK}".encode())
-    for pattern in SOURCES:
-        for path in sorted(ROOT.glob(pattern)):
-            digest.update(str(path.relative_to(ROOT)).encode())
-            digest.update(path.read_bytes())
+    for path in stamped_files():
+        digest.update(path.relative_to(ROOT).as_posix().encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
 from ingest.instruments import Listing, instrument_of
 from ingest.synthetic import SyntheticFeed
-from utils.config import Settings
+from utils.settings.tree import Settings
 from utils.errors import ConfigError, DataError
 from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.market.symbols import normalise_symbol, symbol_of_file

@@ -33,11 +33,11 @@ from ingest.files.candles import Candles, gaps_of
 from ingest.history import Backfill, fetch_candles, rest_backfill
 from ingest.live.thread import MarketStream
 from ingest.rest.venue import instrument
-from utils.config import Settings
 from utils.errors import DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import BAR, NS_PER_S, SIGNAL, Rows
+from utils.settings.tree import Settings
 from utils.shell.log import event as log_event
 from utils.types import Bar, MarketEvent
 

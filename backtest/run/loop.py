@@ -14,9 +14,9 @@ from backtest.run.strategies import Strategy, ask
 from exec.engine import TABLES, Engine, JournalRows, joined
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
-from utils.config import Settings
 from utils.params import params_of
 from utils.rows import SIGNAL, Rows
+from utils.settings.tree import Settings
 
 #: Bars handed to the compiled loop at once: features and signals of a chunk stay in cache, memory stays flat.
 CHUNK = 16_384

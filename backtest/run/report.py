@@ -16,12 +16,12 @@ from backtest.data.market import Market
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
-from utils.config import Settings
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, round_trip_costs
 from utils.records.files import Journal, csv_text, decision_hash, plain
 from utils.records.names import equity_columns, order_columns, signal_columns, trade_columns
 from utils.records.schema import SCHEMA_VERSION, Columns
+from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
 

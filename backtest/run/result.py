@@ -10,8 +10,8 @@ import numpy as np
 
 from backtest.data.market import Market
 from features.live import BOOK_AT_CLOSE
-from utils.config import Settings
 from utils.records.schema import TIME_COLUMNS, Columns
+from utils.settings.tree import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

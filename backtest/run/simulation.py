@@ -13,8 +13,9 @@ from backtest.run.loop import Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
 from backtest.run.strategies import Strategy
-from utils.config import Settings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError
+from utils.settings.tree import Settings
 
 
 def run_simulation(

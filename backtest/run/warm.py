@@ -15,10 +15,10 @@ from exec.engine import Engine, replay
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.compiled import is_cached
-from utils.config import Settings
 from utils.params import params_of
 from utils.root import ROOT
 from utils.rows import BAR, INSTRUMENT, NS_PER_MINUTE
+from utils.settings.tree import Settings
 
 
 def warm() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from features.fold import FeatureSet
 from features.registry import FEATURES
 from utils.codes import MARKET
-from utils.config import Settings
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import round_trip_costs
 from utils.params import ENTRY_KINDS, params_of
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
+from utils.settings.tree import Settings
 from utils.types import Instrument, per_step
 
 

@@ -7,7 +7,7 @@ import pytest
 from backtest.data.market import synthetic_market
 from backtest.run.loop import simulate
 from backtest.sweep import sweep
-from utils.config import Settings
+from utils.settings.tree import Settings
 
 
 def variants() -> list[Settings]:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from ingest.synthetic import SyntheticFeed
 from tests.places import DATA, SHARED
-from utils.config import Settings, load_settings
+from utils.config import load_settings
+from utils.settings.tree import Settings
 
 CANDLES = DATA / "ohlcv"
 TOOL = SHARED / "tools" / "check_trades.py"

@@ -9,8 +9,8 @@ import pytest
 from backtest.sim_loop import run_simulation
 from ingest.files.funding import sibling_funding
 from tests.e2e.support import CANDLES, frame_of, settings_of, write
-from utils.config import Settings
 from utils.market.symbols import symbol_of_file
+from utils.settings.tree import Settings
 
 RECORDED = CANDLES / "binance_usdm" / "1m" / "BTCUSDT_20250706_20250717.parquet"
 #: Last bars that are kept, as shares of the file; the odd ones fall into the middle of things.

@@ -17,9 +17,9 @@ from backtest.data.market import synthetic_market
 from backtest.sim_loop import run_simulation
 from tests.places import ROOT
 from tests.wire import R0, bybit_book
-from utils.config import Settings
 from utils.errors import ConfigError
 from utils.records.files import LEFTOVER_S, Journal, alone
+from utils.settings.tree import Settings
 
 
 def run(place: Path, *flags: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,8 @@ from backtest.data.market import build_market
 from backtest.run.exchange import LiveRun, follow
 from backtest.run.loop import simulate
 from ingest.synthetic import SyntheticFeed
-from utils.config import Settings
 from utils.errors import DataUnavailable
+from utils.settings.tree import Settings
 from utils.types import Bar, BookSnapshot, Trade
 
 MINUTE = 60_000_000_000

@@ -24,9 +24,9 @@ from features.live import BOOK_AT_CLOSE
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
 from tests.places import ROOT
-from utils.config import Settings
 from utils.errors import ConfigError, DataError
 from utils.rows import NS_PER_MINUTE, NS_PER_S
+from utils.settings.tree import Settings
 from utils.types import Bar, BookSnapshot
 
 SETTINGS = Settings()
