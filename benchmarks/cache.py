@@ -21,8 +21,8 @@ from ingest.prices import Candles, get_ohlcv
 from ingest.replay_server import Fault, ReplayServer
 from ingest.rest.cache import TimedCache
 from ingest.rest.venue import close_venues
-from utils.config import IngestSettings
 from utils.errors import ConfigError
+from utils.settings.tree import IngestSettings
 from utils.shell.cli import Parser, command, whole
 
 POLL_S, LIFE_S = 3.0, 15.0

@@ -38,9 +38,9 @@ from ingest.live.feed import LiveFeed
 from ingest.replay_server import ReplayServer
 from ingest.wire.core import WAIT_NS
 from ingest.wire.streams import BookView, Stream
-from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.rows import NS_PER_MINUTE, NS_PER_S, Level
+from utils.settings.tree import IngestSettings
 from utils.shell.cli import Parser, command, whole
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent
 

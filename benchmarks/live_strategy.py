@@ -33,9 +33,9 @@ from benchmarks.inputs import bars
 from benchmarks.timing import interleaved, line, ratio
 from features.live import BOOK_AT_CLOSE
 from ingest.files.candles import Candles
-from utils.config import Settings
 from utils.errors import ConfigError, InvariantError
 from utils.rows import NS_PER_MINUTE, Rows
+from utils.settings.tree import Settings
 from utils.shell.cli import Parser, guarded, whole, with_hyphens
 from utils.types import Bar
 

@@ -23,8 +23,8 @@ from websockets.exceptions import ConnectionClosed
 
 from ingest.live.feed import LiveFeed
 from ingest.wire.streams import Stream
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import DataUnavailable
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.shell.cli import Parser, amount, command, whole
 from utils.types import BookSnapshot
 

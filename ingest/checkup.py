@@ -31,17 +31,17 @@ from ingest.rest.venue import venue
 from ingest.venues.known import VENUES, own_addresses
 from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Stream
-from utils.config import (
+from utils.config import Loaded
+from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.rows import NS_PER_MS, S_PER_HOUR
+from utils.settings.tree import (
     EndpointSettings,
     IngestSettings,
     InstrumentSettings,
-    Loaded,
     RetrainSettings,
     SecretSettings,
     Settings,
 )
-from utils.errors import ConfigError, DataUnavailable, ScalperError
-from utils.rows import NS_PER_MS, S_PER_HOUR
 from utils.types import BookSnapshot
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"

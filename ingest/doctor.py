@@ -27,10 +27,11 @@ from rich.text import Text
 from ingest import checkup as look
 from ingest.checkup import EXCHANGE, FAIL, MACHINE, OK, SETTING, WARN, Check
 from ingest.venues.known import check_names
-from utils.config import IngestSettings, Loaded, Settings, load_settings
+from utils.config import Loaded, load_settings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.root import ROOT
+from utils.settings.tree import IngestSettings, Settings
 from utils.shell.cli import Parser, amount, command
 from utils.shell.log import setup_logging
 from utils.shell.version import version

@@ -25,11 +25,12 @@ from ingest.rest.checks import Matrix, Span
 from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, venue
 from ingest.venues.known import check_names
-from utils.config import IngestSettings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_HOUR, NS_PER_MS
+from utils.settings.tree import IngestSettings
 from utils.shell.cli import Parser, command
 from utils.shell.log import setup_logging
 from utils.shell.meter import Meter

@@ -10,9 +10,9 @@ from ingest.files.candles import Candles, load_candles
 from ingest.instruments import market_of
 from ingest.prices import get_ohlcv
 from ingest.rest.client import base_of
-from utils.config import EndpointSettings, Settings
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import NS_PER_MS, Rows
+from utils.settings.tree import EndpointSettings, Settings
 
 #: Asks for the closed bars of a symbol: (symbol, first close, last close) in ns, both included.
 Backfill = Callable[[str, int, int], Rows]

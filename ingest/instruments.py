@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ingest.files.candles import Candles, infer_tick
 from ingest.mock.settings import PRESETS
 from ingest.venues.known import folder_of
-from utils.config import Settings
+from utils.settings.tree import Settings
 from utils.types import Instrument
 
 #: Used, and said, where neither exchange nor settings nor data tell.

@@ -19,8 +19,8 @@ from ingest.headlines.coingecko import base_currency
 from ingest.headlines.headline import Headline, Snapshot
 from ingest.headlines.pages import until_enough
 from ingest.headlines.snapshots import SnapshotFile, read_snapshots
-from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import EndpointSettings, IngestSettings, SecretSettings
 from utils.shell.log import event
 
 __all__ = ["Headline", "Snapshot", "fetch_headlines", "read_snapshots", "record_news", "take_snapshot"]

@@ -13,9 +13,9 @@ from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.venue import Venue, configured, venue
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
+from utils.settings.tree import EndpointSettings, IngestSettings
 
 #: Levels and trades that any exchange may be asked for.
 MOST_LEVELS, MOST_TRADES = 5000, 1000

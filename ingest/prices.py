@@ -24,11 +24,11 @@ from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, configured, venue
 from ingest.venues.facts import CandleCall
 from ingest.venues.known import folder_of
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.shell.moments import at_ms
 
 if TYPE_CHECKING:

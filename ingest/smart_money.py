@@ -16,10 +16,10 @@ from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.retry import BadVenueData
 from ingest.rest.venue import Venue, configured, venue
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.shell.moments import at_ms
 
 #: Over what time the ratio of accounts is taken, in ccxt's word.

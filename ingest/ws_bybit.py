@@ -15,7 +15,7 @@ from typing import Any, cast
 from ingest.live.feed import LiveFeed
 from ingest.wire.streams import Stream
 from ingest.ws_manager import WSManager, get_manager
-from utils.config import EndpointSettings, IngestSettings
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.types import Bar, Trade
 
 EXCHANGE = "bybit"

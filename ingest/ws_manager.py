@@ -23,8 +23,9 @@ from typing import Any, TypeAlias
 
 from ingest.live.feed import LiveFeed, load_code
 from ingest.wire.streams import BookView, Stream
-from utils.config import EndpointSettings, IngestSettings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable, InvariantError, ScalperError, StaleData
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade
 
 #: What can be subscribed to, and the kind of stream it is.

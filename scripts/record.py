@@ -19,8 +19,9 @@ from pathlib import Path
 from ingest.tape import record
 from ingest.venues.known import check_names
 from ingest.wire.streams import KINDS, Stream
-from utils.config import Settings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError, ScalperError
+from utils.settings.tree import Settings
 from utils.shell.cli import Parser, amount, command, whole
 from utils.shell.log import setup_logging
 

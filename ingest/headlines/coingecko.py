@@ -30,10 +30,10 @@ from ingest.headlines.headline import (
 )
 from ingest.headlines.pages import MOST, Page, page_of
 from ingest.headlines.web import Key, Service
-from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.market.symbols import DOLLARS, normalise_symbol
 from utils.rows import NS_PER_S
+from utils.settings.tree import EndpointSettings, IngestSettings, SecretSettings
 
 NAME = "CoinGecko"
 ROOT = "/api/v3"

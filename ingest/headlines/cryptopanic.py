@@ -25,8 +25,8 @@ from ingest.headlines.headline import (
 )
 from ingest.headlines.pages import MOST, Page, page_of
 from ingest.headlines.web import Key, Service
-from utils.config import IngestSettings
 from utils.errors import ConfigError
+from utils.settings.tree import IngestSettings
 
 NAME = "CryptoPanic"
 _lock = threading.Lock()

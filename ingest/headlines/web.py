@@ -26,9 +26,9 @@ from pydantic import SecretStr
 from ingest.live.dial import local
 from ingest.rest.cache import TimedCache, uptime
 from ingest.rest.retry import retry_after_s
-from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.rows import S_PER_DAY
+from utils.settings.tree import IngestSettings
 from utils.shell.log import event
 
 PACE_S = 1.0  # between two requests of one service; plans allow more, none is known to allow less

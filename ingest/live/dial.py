@@ -21,8 +21,8 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ingest.rest.retry import retry_after_s
 from ingest.venues.known import Place
-from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import IngestSettings
 
 if TYPE_CHECKING:
     import httpx

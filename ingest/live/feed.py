@@ -28,10 +28,10 @@ from ingest.live.links import Link
 from ingest.venues.known import VENUES, address, streamed
 from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, InvariantError, ProtocolError
 from utils.market.symbols import normalise_symbol
 from utils.rows import NS_PER_S
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.shell.log import event
 from utils.types import BookInvalid, MarketEvent
 

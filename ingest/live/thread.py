@@ -13,9 +13,9 @@ from types import TracebackType
 from ingest.live.feed import LiveFeed
 from ingest.venues.known import place_of
 from ingest.wire.streams import Stream
-from utils.config import Settings
 from utils.errors import InvariantError, ScalperError
 from utils.rows import NS_PER_MS
+from utils.settings.tree import Settings
 from utils.types import BookSnapshot, MarketEvent
 
 #: Time between two books of an exchange without a stream of ours, s.

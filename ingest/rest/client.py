@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ingest.venues.known import VENUES, address, name_of, own_addresses, place_of
-from utils.config import EndpointSettings
 from utils.errors import ConfigError
+from utils.settings.tree import EndpointSettings
 
 
 def exchange_name(exchange: str) -> str:

@@ -29,8 +29,8 @@ from typing import Any, Literal, TypeAlias
 
 from ingest.rest.cache import uptime
 from ingest.venues.facts import Refusals
-from utils.config import IngestSettings
 from utils.rows import S_PER_DAY
+from utils.settings.tree import IngestSettings
 from utils.shell.log import event
 from utils.shell.moments import at_ms
 

@@ -28,10 +28,11 @@ from ingest.rest.listing import Market, by_name, listing_of, unknown_symbol
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
 from ingest.venues.facts import Refusals, Rest
 from ingest.venues.known import MARKET_TYPES, folder_of, place_of
-from utils.config import EndpointSettings, IngestSettings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.rows import NS_PER_MS, NS_PER_S, S_PER_DAY
+from utils.settings.tree import EndpointSettings, IngestSettings
 
 T = TypeVar("T")
 

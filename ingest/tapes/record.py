@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from ingest.tapes.file import Record, TapeWriter, file_name
 from ingest.venues.known import recorded
 from ingest.wire.streams import Stream
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import DataUnavailable
 from utils.rows import NS_PER_MINUTE
+from utils.settings.tree import EndpointSettings, IngestSettings
 
 if TYPE_CHECKING:
     from ssl import SSLContext

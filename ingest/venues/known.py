@@ -11,8 +11,9 @@ from typing import NamedTuple
 from ingest.venues.binance.venue import BINANCE
 from ingest.venues.bybit.venue import BYBIT
 from ingest.venues.facts import Market, Venue
-from utils.config import EndpointSettings, Loaded
+from utils.config import Loaded
 from utils.errors import ConfigError, DataError
+from utils.settings.tree import EndpointSettings
 
 #: By name. Where a message could be of several, it is of the first.
 VENUES: dict[str, Venue] = {

@@ -11,8 +11,9 @@ from ingest.instruments import Listing
 from ingest.rest.clock import ClockReading
 from ingest.wire.streams import BookView
 from tests.places import ROOT
-from utils.config import EndpointSettings, RetrainSettings, SecretSettings, Settings, load_settings
+from utils.config import load_settings
 from utils.errors import DataUnavailable
+from utils.settings.tree import EndpointSettings, RetrainSettings, SecretSettings, Settings
 
 NOW = datetime(2026, 1, 24, 12, tzinfo=UTC)
 MS = 1_000_000

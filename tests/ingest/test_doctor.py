@@ -14,7 +14,7 @@ from ingest.doctor import ASKED, as_json, exit_code, in_a_hurry, main, together,
 from ingest.rest.venue import close_venues
 from tests.boxes import PATIENCE_S, box_in_thread
 from tests.places import ROOT
-from utils.config import IngestSettings, Settings
+from utils.settings.tree import IngestSettings, Settings
 
 OTHER = TOKEN[::-1]
 

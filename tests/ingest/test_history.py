@@ -5,9 +5,10 @@ import pytest
 
 from ingest.history import fetch_candles, rest_backfill, source_of
 from tests.ingest.rest.support import rest_box
-from utils.config import EndpointSettings, load_settings
+from utils.config import load_settings
 from utils.errors import DataUnavailable
 from utils.rows import NS_PER_MINUTE
+from utils.settings.tree import EndpointSettings
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from ingest.headlines.coingecko import fetch_global, fetch_prices
 from ingest.news import fetch_headlines, read_snapshots, record_news, take_snapshot
 from tests.boxes import PATIENCE_S, box_in_thread
 from tests.scripted import Reply, ScriptedServer
-from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import EndpointSettings, IngestSettings, SecretSettings
 
 S = 10**9
 NOW = int(datetime(2026, 1, 24, 12, tzinfo=UTC).timestamp()) * S

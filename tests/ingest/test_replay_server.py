@@ -32,9 +32,9 @@ from tests.boxes import (
     quick_box,
     until,
 )
-from utils.config import EndpointSettings
 from utils.errors import ConfigError
 from utils.rows import NS_PER_MS, NS_PER_S
+from utils.settings.tree import EndpointSettings
 
 BTC = "BTC/USDT:USDT"
 START = 1_704_103_230 * NS_PER_S  # 2024-01-01T10:00:30Z

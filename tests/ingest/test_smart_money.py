@@ -8,8 +8,8 @@ from ingest.rest.venue import close_venues, venue
 from ingest.smart_money import Positioning, fetch_positioning
 from tests.ingest.rest.support import QUICK, VENUES, rest_box, unthrottled
 from tests.scripted import Reply, ScriptedServer
-from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import EndpointSettings
 
 both = pytest.mark.parametrize("exchange", VENUES)
 PATHS = {

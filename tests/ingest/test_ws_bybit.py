@@ -11,8 +11,8 @@ from ingest.ws_bybit import BybitClient, BybitFeed
 from ingest.ws_manager import WSManager
 from tests.boxes import box_in_thread, quick_box
 from tests.places import ROOT
-from utils.config import IngestSettings
 from utils.errors import ConfigError
+from utils.settings.tree import IngestSettings
 from utils.types import BookSnapshot
 
 SETTINGS = IngestSettings(timeout_s=10.0)

@@ -8,8 +8,8 @@ import pytest
 from ingest import ws_manager
 from ingest.ws_manager import WSManager
 from tests.boxes import PATIENCE_S, box_in_thread
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable, InvariantError, StaleData
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.types import Bar, Trade
 
 SETTINGS = IngestSettings(timeout_s=10.0, backoff_s=0.05, backoff_max_s=0.2, stale_s=2.0)

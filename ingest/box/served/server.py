@@ -32,9 +32,9 @@ from ingest.box.tape_flow import Tape
 from ingest.box.topics import Topics
 from ingest.box.wire import Asked, Reply
 from ingest.mock.settings import PRESETS
-from utils.config import EndpointSettings
 from utils.errors import ConfigError
 from utils.rows import NS_PER_S, Level
+from utils.settings.tree import EndpointSettings
 
 T = TypeVar("T")
 HOST = "127.0.0.1"

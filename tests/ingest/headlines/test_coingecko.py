@@ -6,8 +6,8 @@ from pydantic import SecretStr
 
 from ingest.headlines.coingecko import base_currency, coin_id, error_code, fetch_global, fetch_prices, parse
 from tests.scripted import Reply, ScriptedServer
-from utils.config import EndpointSettings, IngestSettings, SecretSettings
 from utils.errors import ConfigError, DataUnavailable, ProtocolError
+from utils.settings.tree import EndpointSettings, IngestSettings, SecretSettings
 
 KEYLESS = SecretSettings()
 WITH_KEY = SecretSettings(coingecko_api_key=SecretStr("CG-" + "5c" * 12))

@@ -10,8 +10,8 @@ from ingest.headlines.headline import TITLE_LENGTH, one_line
 from ingest.headlines.pages import MOST
 from ingest.headlines.web import Key, Service
 from tests.scripted import Reply, ScriptedServer
-from utils.config import IngestSettings
 from utils.errors import ProtocolError
+from utils.settings.tree import IngestSettings
 
 NOON = "2026-01-24T12:00:00Z"
 NOON_NS = int(datetime(2026, 1, 24, 12, tzinfo=UTC).timestamp()) * 10**9

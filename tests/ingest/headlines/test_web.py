@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from ingest.headlines.web import MAX_BODY, Key, Service
 from tests.boxes import PATIENCE_S
 from tests.scripted import Reply, ScriptedServer
-from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import IngestSettings
 
 SECRET = "0af9" * 8
 QUICK = IngestSettings(timeout_s=1.0, retries=3, backoff_s=0.01, backoff_max_s=0.2)

@@ -11,8 +11,8 @@ from ingest.live import dial
 from ingest.live.dial import Backoff, Dialler, Refused
 from ingest.venues.known import streamed
 from tests.boxes import PATIENCE_S
-from utils.config import IngestSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import IngestSettings
 
 SETTINGS = IngestSettings(timeout_s=1.0, backoff_max_s=7.0)
 

@@ -16,8 +16,8 @@ from ingest.live.feed import LiveFeed, load_code
 from ingest.wire.streams import Stream
 from tests import boxes
 from tests.boxes import box_in_thread, certificate, quick_box
-from utils.config import EndpointSettings, IngestSettings
 from utils.errors import ConfigError, DataUnavailable, InvariantError
+from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.types import BookDelta, BookInvalid, BookSnapshot, Trade
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

@@ -12,7 +12,7 @@ from ingest.prices import get_ohlcv
 from ingest.replay_server import ReplayServer
 from ingest.rest.venue import close_venues, venue
 from tests.boxes import box_in_thread
-from utils.config import IngestSettings
+from utils.settings.tree import IngestSettings
 
 #: Three attempts, hardly any wait between them.
 QUICK = IngestSettings(retries=3, backoff_s=0.001, backoff_max_s=0.01, timeout_s=5.0)

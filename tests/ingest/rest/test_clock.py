@@ -12,9 +12,9 @@ from ingest.rest.retry import Answer, Door
 from ingest.rest.venue import Venue, clock_offset, close_venues, instrument, server_time_ns, venue
 from tests.ingest.rest.support import QUICK, VENUES, paths
 from tests.scripted import Reply, ScriptedServer
-from utils.config import EndpointSettings
 from utils.errors import DataUnavailable
 from utils.rows import NS_PER_HOUR, NS_PER_MS, NS_PER_S
+from utils.settings.tree import EndpointSettings
 
 both = pytest.mark.parametrize("exchange", VENUES)
 

@@ -8,8 +8,8 @@ from ingest.rest.venue import close_venues, instrument
 from tests.ingest.rest.support import QUICK, VENUES
 from tests.places import DATA
 from tests.scripted import Reply, ScriptedServer
-from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import EndpointSettings
 
 RECORDED = DATA / "rest"
 both = pytest.mark.parametrize("exchange", VENUES)

@@ -16,7 +16,7 @@ from ingest.rest.retry import (
     retry_after_s,
 )
 from ingest.venues.bybit.venue import BYBIT
-from utils.config import IngestSettings
+from utils.settings.tree import IngestSettings
 
 NOW_MS = 1_735_689_600_000.0  # 2025-01-01
 

@@ -11,8 +11,8 @@ from ingest.rest.venue import Venue, close_venues, instrument, venue
 from tests.boxes import PATIENCE_S
 from tests.ingest.rest.support import QUICK, VENUES, paths
 from tests.scripted import Reply, ScriptedServer
-from utils.config import EndpointSettings
 from utils.errors import ConfigError, DataUnavailable
+from utils.settings.tree import EndpointSettings
 
 both = pytest.mark.parametrize("exchange", VENUES)
 

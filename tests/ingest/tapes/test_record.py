@@ -24,9 +24,9 @@ from ingest.venues.bybit import protocol as bybit_protocol
 from ingest.wire.streams import Stream
 from tests.boxes import PATIENCE_S, box_in_thread, quick_box, until
 from tests.places import ROOT
-from utils.config import IngestSettings
 from utils.errors import DataUnavailable, StorageError
 from utils.ports import Feed
+from utils.settings.tree import IngestSettings
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarkPrice, Quote, Trade
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")

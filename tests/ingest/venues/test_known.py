@@ -33,10 +33,10 @@ from tests.ingest.rest.support import QUICK
 from tests.places import ROOT
 from tests.test_house import PACKAGES
 from tests.toy import TOY, toy_server
-from utils.config import EndpointSettings, IngestSettings, Settings, load_settings
+from utils.config import load_settings
 from utils.errors import ConfigError, DataError
 from utils.settings.keys import field_of, range_of
-from utils.settings.tree import INSTRUMENTS
+from utils.settings.tree import INSTRUMENTS, EndpointSettings, IngestSettings, Settings
 
 BOOK = Stream("book", "BTCUSDT")
 MS = time.time_ns() // 1_000_000

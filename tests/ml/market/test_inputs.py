@@ -7,9 +7,9 @@ from ml.market.inputs import market_of
 from tests.e2e.support import settings_of
 from tests.ml.walks import walk
 from utils.codes import MARKET, POST_ONLY
-from utils.config import Settings
 from utils.errors import ConfigError
 from utils.rows import NS_PER_MINUTE
+from utils.settings.tree import Settings
 from utils.types import Instrument
 
 CANDLES = walk(60)
