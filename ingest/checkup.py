@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from ingest.headlines.coingecko import fetch_prices
-from ingest.instruments import Listing
 from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
 from ingest.rest.clock import ClockReading
 from ingest.rest.venue import venue
+from ingest.venues.facts import Listing
 from ingest.venues.known import VENUES, own_addresses
 from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Stream

@@ -18,12 +18,12 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from ingest.files.store import Covered, Entry, Series, Store, missing, now_text, touching
-from ingest.instruments import Listing
 from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.rest import checks as check
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, venue
+from ingest.venues.facts import Listing
 from ingest.venues.known import check_names
 from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable

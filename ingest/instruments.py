@@ -6,40 +6,16 @@ The one place that decides on tick, lot, fees and margin; `utils.types.Instrumen
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ingest.files.candles import Candles, infer_tick
 from ingest.mock.settings import PRESETS
+from ingest.venues.facts import Listing
 from ingest.venues.known import folder_of
 from utils.settings.tree import Settings
 from utils.types import Instrument
 
 #: Used, and said, where neither exchange nor settings nor data tell.
 LOT, MAINTENANCE = 1e-3, 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """One instrument as its exchange lists it."""
-
-    symbol: str  # the exchange's id, in our spelling: BTCUSDT
-    id: str  # as the exchange writes it: BTC-USDT-SWAP
-    unified: str  # ccxt's name: BTC/USDT:USDT
-    market: str  # the data folder's name: binance_usdm
-    tick_size: float | None  # quote; None = the venue counts significant digits
-    lot_size: float | None  # base (contracts where contract_size is not 1)
-    min_qty: float | None  # likewise
-    min_notional: float | None  # quote
-    max_leverage: float | None  # ratio
-    contract_size: float  # base per contract
-    status: str  # the exchange's word for it
-    active: bool  # it trades
-    listed_ms: int | None  # when it began to trade
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.symbol} on {self.market}"
 
 
 def market_of(settings: Settings) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.venue import Venue, configured, venue
+from ingest.venues.facts import Listing
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.settings.tree import EndpointSettings, IngestSettings

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.checks import Matrix, Span
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.retry import BadVenueData, IncompleteCandles
 from ingest.rest.venue import Venue, configured, venue
-from ingest.venues.facts import CandleCall
+from ingest.venues.facts import CandleCall, Listing
 from ingest.venues.known import folder_of
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.retry import BadVenueData
 from ingest.rest.venue import Venue, configured, venue
+from ingest.venues.facts import Listing
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS

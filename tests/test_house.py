@@ -164,7 +164,7 @@ def test_the_import_contracts_break_when_a_module_reaches_where_it_may_not(
     [
         ("utils.kpis", "utils.summary"),
         ("ingest.tapes.play", "ingest.tapes.check"),
-        ("ingest.box.line", "ingest.box.binance.rest"),
+        ("ingest.box.served.line", "ingest.box.binance.rest"),
         ("features.folds.windows", "features.fold"),
     ],
 )
@@ -406,8 +406,7 @@ def test_a_unit_of_time_has_one_name_in_one_place() -> None:
         for name, value in constants(tree, units)
         if UNIT_NAME.fullmatch(name) and value in units.values()
     }
-    settings_only = {("utils/market/timeframes.py", f"_{name}") for name in ("MINUTE", "HOUR", "DAY")}  # without NumPy
-    assert {("utils/rows.py", name) for name in units} | settings_only == again
+    assert {("utils/rows.py", name) for name in units} == again
 
 
 def test_no_paper_names_a_machine_or_leaves_a_note_to_self() -> None:

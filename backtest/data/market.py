@@ -13,7 +13,8 @@ from backtest.data.manifest import cost_notes, describe
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.instruments import Listing, instrument_of
+from ingest.venues.facts import Listing
+from ingest.instruments import instrument_of
 from ingest.synthetic import SyntheticFeed
 from utils.settings.tree import Settings
 from utils.errors import ConfigError, DataError

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from ingest.instruments import Listing
 from ingest.rest import checks as check
+from ingest.venues.facts import Listing
 from utils.errors import ConfigError
 
 #: A market in ccxt's own words.

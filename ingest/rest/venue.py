@@ -19,14 +19,13 @@ from typing import Any, TypeVar
 import stamina
 import urllib3.exceptions
 
-from ingest.instruments import Listing
 from ingest.rest import checks as check
 from ingest.rest.cache import uptime
 from ingest.rest.client import base_of, exchange_name, make_client
 from ingest.rest.clock import ClockReading, ExchangeClock
 from ingest.rest.listing import Market, by_name, listing_of, unknown_symbol
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
-from ingest.venues.facts import Refusals, Rest
+from ingest.venues.facts import Listing, Refusals, Rest
 from ingest.venues.known import MARKET_TYPES, folder_of, place_of
 from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable

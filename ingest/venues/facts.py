@@ -1,13 +1,14 @@
 """What must be known of an exchange, as values: what it is called, where it lives, who speaks its language, its limits.
 
 Each exchange fills one `Venue` in its own folder; `ingest.venues.known` lists them. What a venue does not say is said
-here too, by a default: code that meets a venue asks for the fact, never for its name. Named tuples, as every start
-reads the table: dataclasses take twice as long to make.
+here too, by a default: code that meets a venue asks for the fact, never for its name. The table is of named tuples, as
+every start reads it and dataclasses take twice as long to make.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -113,3 +114,27 @@ class Venue(NamedTuple):
     def market(self, kind: str) -> Market | None:
         """The market of a kind, futures or spot; None = it has none that we know."""
         return next((market for market in self.markets if market.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One instrument as its exchange lists it."""
+
+    symbol: str  # the exchange's id, in our spelling: BTCUSDT
+    id: str  # as the exchange writes it: BTC-USDT-SWAP
+    unified: str  # ccxt's name: BTC/USDT:USDT
+    market: str  # the data folder's name: binance_usdm
+    tick_size: float | None  # quote; None = the venue counts significant digits
+    lot_size: float | None  # base (contracts where contract_size is not 1)
+    min_qty: float | None  # likewise
+    min_notional: float | None  # quote
+    max_leverage: float | None  # ratio
+    contract_size: float  # base per contract
+    status: str  # the exchange's word for it
+    active: bool  # it trades
+    listed_ms: int | None  # when it began to trade
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"{self.symbol} on {self.market}"

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 
 from ingest import checkup as look
 from ingest.checkup import FAIL, MACHINE, OK, WARN, Check
-from ingest.instruments import Listing
 from ingest.rest.clock import ClockReading
+from ingest.venues.facts import Listing
 from ingest.wire.streams import BookView
 from tests.places import ROOT
 from utils.config import load_settings

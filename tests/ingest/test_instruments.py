@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from ingest.instruments import LOT, MAINTENANCE, Listing, instrument_of
+from ingest.instruments import LOT, MAINTENANCE, instrument_of
 from ingest.synthetic import PRESETS, SyntheticFeed
+from ingest.venues.facts import Listing
 from tests.e2e.support import settings_of
 
 CANDLES = SyntheticFeed("BTCUSDT", "1m", 1, "large-tick").candles(60)
