@@ -164,7 +164,7 @@ def test_the_import_contracts_break_when_a_module_reaches_where_it_may_not(
     [
         ("utils.kpis", "utils.summary"),
         ("ingest.tapes.play", "ingest.tapes.check"),
-        ("ingest.box.served.line", "ingest.box.binance.rest"),
+        ("ingest.box.floor.pace", "ingest.box.served.front"),
         ("features.folds.windows", "features.fold"),
     ],
 )

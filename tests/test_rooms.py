@@ -13,7 +13,40 @@ MOST_FILES = 15
 #: Arrows between the rooms of the two packages that had most of them.
 MOST_ARROWS = {"ingest": 50, "features": 30}
 #: Modules without a test file of their name, and the test that covers each.
-COVERED_BY: dict[str, str] = {}
+COVERED_BY = {
+    "backtest/replication/plots.py": "tests/backtest/test_replicate.py",
+    "backtest/run/cli.py": "tests/e2e/test_cli.py",
+    "backtest/run/simulation.py": "tests/backtest/test_sim_loop.py",
+    "exec/decisions.py": "tests/exec/test_engine.py",
+    "exec/orders.py": "tests/exec/test_engine.py",
+    "features/check_inputs.py": "tests/features/test_checks.py",
+    "features/folds/book_flow.py": "tests/features/test_event_properties.py",
+    "features/folds/tape_flow.py": "tests/features/test_event_properties.py",
+    "features/folds/trade_flow.py": "tests/features/test_event_properties.py",
+    "features/folds/undefined.py": "tests/features/test_checks.py",
+    "features/folds/volatility.py": "tests/features/folds/test_technical.py",
+    "features/folds/volume.py": "tests/features/folds/test_technical.py",
+    "features/folds/windows.py": "tests/features/folds/test_technical.py",
+    "features/registry.py": "tests/features/test_catalogue.py",
+    "ingest/box/served/server.py": "tests/ingest/test_replay_server.py",
+    "ingest/live/links.py": "tests/ingest/live/test_feed.py",
+    "ingest/live/thread.py": "tests/ingest/venues/test_known.py",
+    "ingest/rest/client.py": "tests/ingest/rest/test_venue.py",
+    "ingest/tape.py": "tests/ingest/tapes/test_check.py",
+    "ingest/venues/binance/depth_sync.py": "tests/ingest/venues/binance/test_protocol.py",
+    "ingest/venues/binance/messages.py": "tests/ingest/venues/binance/test_protocol.py",
+    "ingest/venues/binance/venue.py": "tests/ingest/venues/test_known.py",
+    "ingest/venues/bybit/messages.py": "tests/ingest/venues/bybit/test_protocol.py",
+    "ingest/venues/bybit/venue.py": "tests/ingest/venues/test_known.py",
+    "ingest/venues/facts.py": "tests/ingest/venues/test_known.py",
+    "ingest/wire/core.py": "tests/ingest/venues/bybit/test_protocol.py",
+    "ingest/wire/fields.py": "tests/ingest/venues/bybit/test_protocol.py",
+    "ingest/wire/streams.py": "tests/ingest/venues/bybit/test_protocol.py",
+    "utils/errors.py": "tests/test_house.py",
+    "utils/ports.py": "tests/exec/test_simulator.py",
+    "utils/root.py": "tests/utils/shell/test_version.py",
+    "utils/shell/console.py": "tests/backtest/run/test_summary.py",
+}
 
 
 @pytest.mark.parametrize("chapter", chapters())
