@@ -1,0 +1,1 @@
+"""The history a run turns its handle on."""
