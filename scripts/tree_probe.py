@@ -14,6 +14,7 @@ import io
 import json
 import os
 import runpy
+import statistics
 import sys
 import time
 import traceback
@@ -254,7 +255,7 @@ def bench_trades() -> None:
 
 
 def speed() -> None:
-    """Seconds that kernel, engine and default strategy take over the same bars, once each."""
+    """Processor seconds that kernel, engine and default strategy take over the same bars: medians of turns."""
     inputs, rules, bare = (importlib.import_module(f"benchmarks.{name}") for name in ("inputs", "rules", "kernel"))
     default = importlib.import_module("benchmarks.__main__").default_run
     bars, tick = inputs.market_bars(BENCH_BARS)
@@ -264,12 +265,14 @@ def speed() -> None:
         "engine": lambda: rules.engine_trades(bars, tick),
         "default": lambda: default(bars, tick),
     }
-    seconds = {}
-    for name, run in work.items():
-        began = time.perf_counter()
-        run()
-        seconds[name] = time.perf_counter() - began
-    Path("speed.json").write_text(json.dumps(seconds), encoding="utf-8")
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(5):
+        for name, run in work.items():
+            began = time.thread_time()
+            run()
+            seconds[name].append(time.thread_time() - began)
+    medians = {name: statistics.median(spent) for name, spent in seconds.items()}
+    Path("speed.json").write_text(json.dumps(medians), encoding="utf-8")
 
 
 QUESTIONS: dict[str, Callable[..., None]] = {
