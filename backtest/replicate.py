@@ -23,7 +23,7 @@ from rich.text import Text
 
 from backtest.replication.data import Sample, mock_sample, samples_of, tapes_in
 from backtest.replication.studies import FAILS, HOLDS, UNDECIDED, UNMEASURED, Measured, measure
-from ingest.tapes.check import WIDTH
+from ingest.tape import WIDTH
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, amount, command, whole

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from ingest.files.candles import Candles, load_candles
-from ingest.instruments import market_of
+from ingest.instruments import Listing, market_of
 from ingest.prices import get_ohlcv
 from ingest.rest.client import base_of
+from ingest.rest.venue import instrument
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import NS_PER_MS, Rows
 from utils.settings.tree import EndpointSettings, Settings
@@ -65,3 +66,16 @@ def rest_backfill(tf: str, settings: Settings) -> Backfill:
         return asked(symbol, tf, (last - first) // length + 1, settings, since=since, until=until).rows
 
     return backfill
+
+
+def listed(symbol: str, settings: Settings) -> Listing:
+    """What the exchange of the settings lists of a symbol: tick, lot, least order.
+
+    Raises:
+        ConfigError: it does not list the symbol; the nearest ones are named.
+        DataUnavailable: it did not answer, or answered garbage.
+    """
+    market = settings.market
+    return instrument(
+        symbol, market.exchange, market.market_type, endpoints=settings.endpoints, settings=settings.ingest
+    )

@@ -14,6 +14,8 @@ from ingest.venues.known import folder_of
 from utils.settings.tree import Settings
 from utils.types import Instrument
 
+__all__ = ["LOT", "MAINTENANCE", "Listing", "instrument_of", "market_of"]
+
 #: Used, and said, where neither exchange nor settings nor data tell.
 LOT, MAINTENANCE = 1e-3, 0.005
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from rich.console import Console
 
-from ingest.tapes.check import KIND_OF, WIDTH, check, recordings, report_of, show
-from ingest.tapes.file import Line, TapeReader
+from ingest.tapes.check import KIND_OF, STEP, WIDTH, Progressed, check, recordings, report_of, show
+from ingest.tapes.file import SUFFIX, Line, TapeReader
 from ingest.tapes.play import Player, recognise
 from ingest.tapes.record import Recorded, Recorder, record
 from ingest.wire.streams import KINDS
@@ -33,7 +33,24 @@ from utils.shell.log import event as log
 from utils.shell.meter import Meter
 from utils.types import Event, MarketEvent
 
-__all__ = ["Line", "Recorded", "Recorder", "TapeFeed", "lines", "main", "record", "replay"]
+__all__ = [
+    "STEP",
+    "SUFFIX",
+    "WIDTH",
+    "Line",
+    "Player",
+    "Progressed",
+    "Recorded",
+    "Recorder",
+    "TapeFeed",
+    "TapeReader",
+    "lines",
+    "main",
+    "recognise",
+    "record",
+    "recordings",
+    "replay",
+]
 
 logger = logging.getLogger("ingest")
 

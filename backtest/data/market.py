@@ -13,14 +13,13 @@ from backtest.data.manifest import cost_notes, describe
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
-from ingest.venues.facts import Listing
-from ingest.instruments import instrument_of
+from ingest.instruments import Listing, instrument_of
 from ingest.synthetic import SyntheticFeed
-from utils.settings.tree import Settings
 from utils.errors import ConfigError, DataError
-from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.market.symbols import normalise_symbol, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
+from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
+from utils.settings.tree import Settings
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000

@@ -22,9 +22,7 @@ from features.rows.sources import Source
 from features.rows.trades import TRADE_EVENT
 from features.rows.users import QUOTE_ROW, quote_rows
 from ingest.synthetic import BOOK, PRESETS, event_blocks
-from ingest.tapes.check import STEP, Progressed, recordings
-from ingest.tapes.file import SUFFIX, TapeReader
-from ingest.tapes.play import Player, recognise
+from ingest.tape import STEP, SUFFIX, Player, Progressed, TapeReader, recognise, recordings
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS
 from utils.rows import BPS, NS_PER_S, Rows

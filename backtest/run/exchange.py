@@ -30,9 +30,8 @@ from exec.engine import JournalRows
 from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
-from ingest.history import Backfill, fetch_candles, rest_backfill
+from ingest.history import Backfill, fetch_candles, listed, rest_backfill
 from ingest.live.thread import MarketStream
-from ingest.rest.venue import instrument
 from utils.errors import DataUnavailable
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
@@ -69,13 +68,7 @@ def history(symbols: str, tf: str, steps: int, settings: Settings) -> tuple[Cand
 
 def market_of(candles: Sequence[Candles], settings: Settings, steps: int) -> Market:
     """The candles as one market, with ticks, lots and least orders as the exchange lists them."""
-    where = settings.market
-    listings = {
-        one.symbol: instrument(
-            one.symbol, where.exchange, where.market_type, endpoints=settings.endpoints, settings=settings.ingest
-        )
-        for one in candles
-    }
+    listings = {one.symbol: listed(one.symbol, settings) for one in candles}
     return build_market(candles, settings, steps=steps, listings=listings)
 
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from backtest.data.market import build_market, read_sources, synthetic_market
-from ingest.synthetic import SyntheticFeed
 from features.registry import feature_set
+from ingest.synthetic import SyntheticFeed
 from tests.e2e.support import settings_of, write
 from utils.errors import ConfigError, DataError
 from utils.rows import NS_PER_MINUTE
