@@ -1,7 +1,7 @@
 """The published results that a recorded book can check, measured again.
 
 Every quantity is that of `features`; what is new here is statistics. Intervals are 95 %: of a moving-block bootstrap
-over windows, moves or orders (`replicate_statistics.resampled`), and of Student's t where few points carry a line.
+over windows, moves or orders (`statistics.resampled`), and of Student's t where few points carry a line.
 """
 
 from __future__ import annotations
