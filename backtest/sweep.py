@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import Market
-from backtest.run.loop import chunks
+from backtest.run.loop import CHUNK, chunks
 from exec.engine import Engine
 from features.fold import FeatureSet
 from features.registry import feature_set
@@ -22,8 +22,6 @@ from utils.params import params_of
 from utils.rows import SIGNAL, Rows
 from utils.settings.tree import Settings
 
-#: Rows at once: few enough to stay in cache between engines, enough that Python's share of the time is small.
-CHUNK = 16_384
 #: Writes the signal rows of a chunk from its bars and feature records, and remembers what it needs.
 SignalMaker = Callable[[Rows, Rows, Rows], None]
 

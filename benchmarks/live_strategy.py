@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from backtest.data.market import Market, build_market
-from backtest.run.exchange import LiveRun
+from backtest.run.live import LiveRun
 from backtest.run.strategies import Strategy, ask
 from benchmarks.inputs import bars
 from benchmarks.timing import interleaved, line, ratio

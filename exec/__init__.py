@@ -1,5 +1,5 @@
 """The engine: signals and market rows in, orders, fills and closed trades out.
 
-May import `ml` (never from the engine itself), `risk`, `features` and `utils`. Write `from exec.engine import ...`:
-`import exec` would shadow a builtin.
+May import `risk`, `features` and `utils`: signals come as arrays, whoever made them. Write
+`from exec.engine import ...`: `import exec` would shadow a builtin.
 """

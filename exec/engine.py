@@ -4,12 +4,12 @@ One compiled loop body serves the backtest and the live bot: `replay` turns it o
 shell hands it the rows of one. At one instant (all bars that closed together) the order of things is fixed. Symbol by
 symbol, in order of name (no fill depends on another's):
 
-1. open: funding due, market exit, waiting entry;   2. inside: protective exit, time limit, trail;   3. the mark.
+1. open: funding due, market exit, waiting entry;   2. inside: funding of a new position, protective exit, time limit,
+trail;   3. the mark.
 
 Then for all together: 4. equity;   5. signals: exits of all symbols first, then entries by expected_bps.
 
-Matching (`exec.matching`), sizing, rules and ledger (`risk`) are called, never repeated. The quoting seam: a strategy
-that writes its own order intents runs where signals are answered, with the same records.
+Matching (`exec.matching`), sizing, rules and ledger (`risk`) are called, never repeated.
 """
 
 from __future__ import annotations

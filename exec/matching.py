@@ -2,8 +2,7 @@
 
 The engine asks two questions of a market event: does the waiting entry fill (`match_entry`), and does the position end
 (`match_exit`)? The walk through a candle is that of `utils.market.barriers`, which labels and search take, too; what a
-taker pays, trails and liquidation are added here. Signal, risk and ledger see the answers only, so a book engine
-replaces these functions and nothing else.
+taker pays, trails and liquidation are added here. Signal, risk and ledger see the answers only.
 """
 
 from __future__ import annotations

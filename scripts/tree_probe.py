@@ -30,7 +30,7 @@ import numpy as np
 #: What has no door, by the names that it had and has; a move adds one.
 LOAD_CANDLES = ("ingest.files.candles:load_candles", "ingest.candles:load_candles")
 EVENT_FEATURES = ("features.live:EventFeatures", "features.event_features:EventFeatures")
-ROWS_OF = ("features.live:rows_of", "features.event_features:rows_of")
+ROWS_OF = ("features.rows.maker:rows_of", "features.live:rows_of", "features.event_features:rows_of")
 SIMULATE = ("backtest.run.loop:simulate", "backtest.sim_loop:simulate")
 #: Time between the closes at which event features are looked at, ns.
 CLOSE_NS = 10_000_000_000

@@ -124,21 +124,21 @@ def test_a_covering_test_reaches_its_module(module: str, test: str) -> None:
     assert any(re.search(pattern, text) for pattern in spoken)
 
 
-def mapped() -> dict[str, set[str]]:
-    """What the map of the architecture page names, by package: doors as they are called, chapters with a slash."""
+def mapped() -> dict[str, dict[str, bool]]:
+    """What the map names, by package, and whether it is marked open: doors as they are called, chapters with a slash."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     block = page[page.index("## The map") :].split("```")[1]
-    found: dict[str, set[str]] = {}
+    found: dict[str, dict[str, bool]] = {}
     package = ""
     for line in filter(None, block.splitlines()):
-        words = line.strip().split("  ")[0].replace("○", "").split()
+        words = line.strip().split("  ")[0].split()
         if not line.startswith(" "):
             package = words[0]
-            found |= {word: set() for word in words if word != "|"}
-        elif words[0].endswith(":"):
-            found[words[0][:-1]].update(words[1:])
-        else:
-            found[package].update(words)
+            found |= {word: {} for word in words if word != "|"}
+            continue
+        owner, names = (words[0][:-1], words[1:]) if words[0].endswith(":") else (package, words)
+        marks = [*names[1:], ""]
+        found[owner] |= {name: mark == "○" for name, mark in zip(names, marks, strict=True) if name != "○"}
     return found
 
 
@@ -146,4 +146,40 @@ def mapped() -> dict[str, set[str]]:
 def test_the_map_names_every_door_and_every_chapter_and_nothing_else(package: str) -> None:
     doors = {path.stem for path in chapters()[package]}
     rooms = {f"{name.split('.')[1]}/" for name in chapters() if name.startswith(f"{package}.")}
-    assert doors | rooms == mapped()[package]
+    assert doors | rooms == set(mapped()[package])
+
+
+def test_the_map_marks_what_is_open() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    marked = {f"{package}.{room[:-1]}." for package, rooms in mapped().items() for room in rooms if rooms[room]}
+    there = {f"{name}." for name in chapters() if name.count(".") == 1}
+    assert {name for name in there if name.startswith(OPEN)} == marked
+    assert [] == [name for name in OPEN if not name.endswith(".") and f"{name.split('.')[-1]}.py (open)" not in page]
+
+
+def looked_up() -> list[tuple[str, str]]:
+    """(name, file) for each name that the page says stands in a file."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page[page.index("## Where to look") : page.index("## Where to add things")]
+    return [
+        (name, place)
+        for names, place in re.findall(r"((?:`\w+`(?: and | by )?)+)[^`|]* in (?:`?)(\w+(?:/\w+)*\.py)`", table)
+        for name in re.findall(r"`(\w+)`", names)
+    ]
+
+
+def test_every_name_of_the_look_up_table_stands_in_its_file() -> None:
+    assert len(looked_up()) > 12
+    missing = [
+        (name, place)
+        for name, place in looked_up()
+        if not re.search(rf"(?m)^\s*(?:def |class )?{name}\b", (ROOT / place).read_text(encoding="utf-8"))
+    ]
+    assert [] == missing
+
+
+def test_every_path_of_the_architecture_page_exists() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w.]+(?:/[\w.]*)+)`", page)
+    assert len(paths) > 30
+    assert [] == [path for path in paths if not (ROOT / path).exists()]

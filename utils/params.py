@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.codes import LIMIT, MARKET, POST_ONLY
+from utils.errors import InvariantError
 from utils.rows import NS_PER_S, PARAMS, Rows
 
 if TYPE_CHECKING:
@@ -49,5 +50,8 @@ def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
         "nan_refuses": live,
         "equity_step_ns": round(costs.equity_step_s * NS_PER_S),
     }
-    # in the order of the layout: a field that nothing here sets is a KeyError, not a silent 0
+    # a field that nothing here sets would be a silent 0, and a value without a field would be lost
+    odd = values.keys() ^ set(PARAMS.names or ())
+    if odd:
+        raise InvariantError(f"PARAMS: expected a value for each field, saw {', '.join(sorted(odd))} on one side only")
     return np.array([tuple(values[name] for name in PARAMS.names or ())], PARAMS)

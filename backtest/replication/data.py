@@ -1,6 +1,6 @@
 """What the studies of `backtest.replicate` look at: the best quotes, the prints and the flows of one symbol.
 
-Events become rows by `features.live`, order flow is that of `features.microstructure`; here they are only
+Events become rows by `features.rows.maker`, order flow is that of `features.microstructure`; here they are only
 added up, second by second and block by block, so that a book of ten levels is never held for longer than a block.
 """
 

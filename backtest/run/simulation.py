@@ -54,7 +54,7 @@ def run_simulation(
         live: begin to decide with the first bar of the stream, and go on bar by bar.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
-        tell: told of each instant of the stream (`backtest.run.exchange.Instant`) when it has been decided.
+        tell: told of each instant of the stream (`backtest.run.live.Instant`) when it has been decided.
 
     Raises:
         DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.
@@ -65,7 +65,7 @@ def run_simulation(
     began = time.perf_counter()
     settings = load_settings().settings if settings is None else settings
     if data is None:
-        from backtest.run.exchange import run_on_exchange
+        from backtest.run.live import run_on_exchange
 
         asked = settings.market
         names, length = symbol or asked.symbol, tf or asked.timeframe

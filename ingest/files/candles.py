@@ -19,16 +19,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.columns import TIME_NAMES, Table, numbers, pick, refusal, require_ascending, show, times
+from ingest.files.columns import (
+    CONFIRM_NAMES,
+    PRICES,
+    TAKER_NAMES,
+    TIME_NAMES,
+    VOLUME,
+    Table,
+    numbers,
+    pick,
+    refusal,
+    require_ascending,
+    show,
+    times,
+)
 from ingest.files.tables import Source, read_table
 from utils.errors import ConfigError, DataError
 from utils.market.symbols import normalise_symbol, symbol_of_file, timeframe_of_file
 from utils.market.timeframes import KNOWN, TIMEFRAMES, normalise_timeframe, timeframe_of
 from utils.rows import BAR, NS_PER_S, Rows
 
-TAKER_NAMES = ("taker_buy_volume", "taker_buy_base", "taker_buy_base_volume", "taker_buy_base_asset_volume")
-CONFIRM_NAMES = ("confirm", "confirmed", "closed", "is_closed", "complete")
-PRICES = ("open", "high", "low", "close")
 #: Prices that need more decimals than this come from arithmetic, not from an exchange.
 MOST_DECIMALS = 12
 
@@ -81,7 +91,7 @@ def load_candles(
     market, path_tf = _place(table.path)
     name = _symbol(table, symbol)
     time_name = pick(table, TIME_NAMES)
-    fields = {field: pick(table, (field,)) for field in (*PRICES, "volume")}
+    fields = {field: pick(table, (field,)) for field in (*PRICES, VOLUME)}
     opens = times(table, time_name)
     require_ascending(table, time_name, opens)
     frame = _timeframe(table, time_name, opens, path_tf, None if tf is None else normalise_timeframe(tf))

@@ -1,4 +1,4 @@
-"""Columns of a table as numbers and times, and refusals that name row and column.
+"""The columns of candles by every name they go under; columns as numbers and times; refusals that name row and column.
 
 Row numbers in messages count data rows from 1: a header is not counted, and neither are blank lines.
 """
@@ -20,6 +20,11 @@ from utils.errors import DataError
 
 #: Time columns by the names they go under, best first; the last two are an unnamed index, in Parquet and in CSV.
 TIME_NAMES = ("open_time", "timestamp", "time", "date", "datetime", "start_time", "start", "__index_level_0__", "")
+#: The columns that candles must have, by their one name.
+PRICES, VOLUME = ("open", "high", "low", "close"), "volume"
+#: What takers bought of the volume, base; and whether a candle is closed.
+TAKER_NAMES = ("taker_buy_volume", "taker_buy_base", "taker_buy_base_volume", "taker_buy_base_asset_volume")
+CONFIRM_NAMES = ("confirm", "confirmed", "closed", "is_closed", "complete")
 
 _FIRST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 _END = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from backtest.data.market import build_market
-from backtest.run.exchange import LiveRun
+from backtest.run.live import LiveRun
 from backtest.run.live_strategy import LOOKBACK
 from backtest.run.report import conclude, journal_of
 from backtest.run.strategies import MarketRows, ask, market_frame

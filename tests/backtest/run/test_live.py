@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backtest.data.market import build_market
-from backtest.run.exchange import LiveRun, follow
+from backtest.run.live import LiveRun, follow
 from backtest.run.loop import simulate
 from ingest.synthetic import SyntheticFeed
 from utils.errors import DataUnavailable
