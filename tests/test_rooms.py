@@ -125,7 +125,7 @@ def test_a_covering_test_reaches_its_module(module: str, test: str) -> None:
 
 
 def mapped() -> dict[str, dict[str, bool]]:
-    """What the map names, by package, and whether it is marked open: doors as they are called, chapters with a slash."""
+    """What the map names, by package, and whether it is marked open; chapters end with a slash."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     block = page[page.index("## The map") :].split("```")[1]
     found: dict[str, dict[str, bool]] = {}
