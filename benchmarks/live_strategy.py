@@ -36,7 +36,7 @@ from ingest.files.candles import Candles
 from utils.errors import ConfigError, InvariantError
 from utils.rows import NS_PER_MINUTE, Rows
 from utils.settings.tree import Settings
-from utils.shell.cli import Parser, guarded, whole, with_hyphens
+from utils.shell.cli import Parser, command, whole
 from utils.types import Bar
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -204,10 +204,8 @@ def run(options: argparse.Namespace) -> int:
     return 0 if worst(found) <= GOAL_MS else 1
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command."""
-    return guarded(lambda: run(build_parser().parse_args(with_hyphens(arguments))), arguments)
+main = command(build_parser, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -36,9 +36,9 @@ __all__ = ["FAULT_KINDS", "REST_FAULTS", "WS_FAULTS", "Fault", "Limits", "Replay
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 1 ours, 2 yours, 130 Ctrl-C)."""
-    from ingest.box.cli import run
+    from ingest.box.cli import main
 
-    return run(sys.argv[1:] if arguments is None else arguments)
+    return main(arguments)
 
 
 if __name__ == "__main__":

@@ -24,34 +24,10 @@ from pydantic.fields import FieldInfo
 from utils.errors import ConfigError
 from utils.root import ROOT
 from utils.settings.keys import default_leaves, expected, field_of, leaves, range_of, section_model, unit_of
-from utils.settings.sources import environment_name, from_dotenv, from_flags, from_names, from_yaml
-from utils.settings.tree import (
-    INSTRUMENTS,
-    EndpointSettings,
-    IngestSettings,
-    InstrumentEntry,
-    InstrumentSettings,
-    MarketSettings,
-    RetrainSettings,
-    SecretSettings,
-    Settings,
-)
+from utils.settings.sources import from_dotenv, from_flags, from_names, from_yaml
+from utils.settings.tree import INSTRUMENTS, InstrumentEntry, SecretSettings, Settings
 
-__all__ = [
-    "EndpointSettings",
-    "IngestSettings",
-    "InstrumentSettings",
-    "Loaded",
-    "MarketSettings",
-    "RetrainSettings",
-    "Row",
-    "SecretSettings",
-    "Settings",
-    "default_yaml",
-    "environment_name",
-    "load_settings",
-    "show_config",
-]
+__all__ = ["Loaded", "Row", "Settings", "default_yaml", "load_settings", "show_config"]
 
 
 @dataclass(frozen=True, slots=True)

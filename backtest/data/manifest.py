@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ingest.files.candles import Candles
-from utils.config import Settings
 from utils.rows import NS_PER_MS
+from utils.settings.tree import Settings
 
 
 def stamp(ts: int) -> str:

@@ -6,17 +6,16 @@ import argparse
 import asyncio
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.box.faults.desk import REST_FAULTS, WS_FAULTS, Fault, read_script
 from ingest.box.news import COINGECKO_DEMO_KEY, COINGECKO_PRO_KEY, CRYPTOPANIC_TOKEN
 from ingest.box.served.server import ReplayServer
 from ingest.mock.settings import PRESETS
-from utils.config import environment_name
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
-from utils.shell.cli import Parser, amount, guarded, whole, with_hyphens
+from utils.settings.sources import environment_name
+from utils.shell.cli import Parser, amount, command, whole
 
 
 def speed(text: str) -> float:
@@ -47,12 +46,8 @@ def build_parser() -> Parser:
     return parser
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says; returns the exit code."""
-    return guarded(lambda: _run(build_parser().parse_args(with_hyphens(arguments))), arguments)
-
-
-def _run(flags: argparse.Namespace) -> int:
+def run(flags: argparse.Namespace) -> int:
+    """Do what the flags say."""
     if flags.list_faults:
         print(json.dumps({"ws": dict(WS_FAULTS), "rest": dict(REST_FAULTS)}) if flags.json else _fault_list())
         return 0
@@ -132,3 +127,6 @@ def _greeting(box: ReplayServer, flags: argparse.Namespace) -> str:
         "",
     ]
     return "\n".join(head + [f"export {name}={value}" for name, value in _environment(box).items()])
+
+
+main = command(build_parser, run)

@@ -18,7 +18,7 @@ from ingest.files.store import Covered, Series, Store
 from ingest.replay_server import Fault
 from tests.ingest.rest.support import VENUES, paths, rest_box, unthrottled
 from tests.places import ROOT
-from utils.config import environment_name
+from utils.settings.sources import environment_name
 from utils.shell.moments import at_ms
 
 both = pytest.mark.parametrize("exchange", VENUES)
