@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 import numpy as np
 
 from exec.decisions import decide_exit
-from exec.engine import Engine, JournalRows, admit
+from exec.engine import TABLES, Engine, JournalRows, admit
 from exec.orders import end_entry
 from utils.codes import CANCELLED, HELD, KIND_NAMES, LIMIT, MARKET, ORDER_REASONS, REJECTED, RULE_NAMES
 from utils.market.timeframes import normalise_timeframe, parse_timeframe
@@ -37,9 +37,6 @@ from utils.types import (
 )
 
 SIDES = {"long": 1, "short": -1, 1: 1, -1: -1}
-
-#: The dtype of each array of `JournalRows`.
-KINDS = {"trades": TRADE, "orders": ORDER, "decisions": DECISION, "equity": EQUITY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +273,7 @@ class PaperBroker:
         return JournalRows(
             **{
                 name: np.concatenate([np.zeros(0, kind), *(getattr(rows, name) for rows in kept)], dtype=kind)
-                for name, kind in KINDS.items()
+                for name, (kind, _) in TABLES.items()
             }
         )
 
@@ -344,7 +341,7 @@ class PaperBroker:
 
     def _keep(self, rows: JournalRows) -> None:
         """Keep rows for `drain`, and tell what ended: the journal its trades, the next answer the rest."""
-        if any(len(getattr(rows, name)) for name in KINDS):
+        if any(len(getattr(rows, name)) for name in TABLES):
             self._kept.append(rows)
         for order in rows.orders[rows.orders["entry_no"] == 0]:
             if order.status == REJECTED:

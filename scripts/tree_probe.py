@@ -27,6 +27,11 @@ from typing import Any
 
 import numpy as np
 
+# an editable installation of another tree would lend this one the chapters that it does not have
+sys.meta_path[:] = [
+    finder for finder in sys.meta_path if not getattr(finder, "__module__", "").startswith("__editable__")
+]
+
 #: What has no door, by the names that it had and has; a move adds one.
 LOAD_CANDLES = ("ingest.files.candles:load_candles", "ingest.candles:load_candles")
 EVENT_FEATURES = ("features.live:EventFeatures", "features.event_features:EventFeatures")

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any, Protocol
 from urllib.parse import urldefrag
@@ -212,7 +212,7 @@ class LiveFeed:
         total: dict[tuple[str, str], Counts] = {}
         for link in self._links:
             for key, counts in link.protocol.counts().items():
-                total[key] = _sum(total[key], counts) if key in total else counts
+                total[key] = total[key] + counts if key in total else counts
         return total
 
     def stats(self) -> LiveStats:
@@ -467,12 +467,6 @@ def load_code(exchange: str) -> None:
     if not books_compiled(*doors):
         event(logger, "compiling", "making the machine code of books, once after an update; this takes some seconds")
     load_books(*doors)
-
-
-def _sum(one: Counts, other: Counts) -> Counts:
-    """Both together; only what concerns no symbol comes by several sockets, and it has no times."""
-    names = (field.name for field in fields(Counts))
-    return Counts(**{name: getattr(one, name) + getattr(other, name) for name in names})
 
 
 async def _ended(tasks: set[asyncio.Task[None]]) -> None:

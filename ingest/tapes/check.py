@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ingest.tapes.file import Line, TapeReader
-from ingest.tapes.play import Player, added, recognise
+from ingest.tapes.play import Player, recognise
 from ingest.venues.known import recorded
 from ingest.wire.streams import Counts
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -221,7 +221,7 @@ def report_of(found: Sequence[Check]) -> dict[str, Any]:
     counts: dict[tuple[str, str], Counts] = {}
     for each in found:
         for key, one in each.counts.items():
-            counts[key] = added(counts[key], one) if key in counts else one
+            counts[key] = counts[key] + one if key in counts else one
     return {
         "files": [path.name for each in found for path in each.paths],
         "totals": totals_of(found),

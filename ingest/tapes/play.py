@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from functools import cache
 from itertools import islice
 
@@ -143,7 +142,7 @@ class Player:
         total: dict[tuple[str, str], Counts] = {}
         for core in self._cores.values():
             for key, counts in core.protocol.counts().items():
-                total[key] = added(total[key], counts) if key in total else counts
+                total[key] = total[key] + counts if key in total else counts
         return total
 
     def _exchange(self, line: Line) -> str:
@@ -255,11 +254,3 @@ def _books(protocol: WireProtocol) -> bool:
 def _symbol(url: str) -> str:
     named = _ASKED.search(url)
     return named[1].upper() if named else ""
-
-
-def added(one: Counts, other: Counts) -> Counts:
-    """Both together; the time is from the earlier beginning to the later end."""
-    total = Counts(**{field.name: getattr(one, field.name) + getattr(other, field.name) for field in fields(Counts)})
-    begun = [counts.first_ts for counts in (one, other) if counts.first_ts]
-    total.first_ts, total.last_ts = min(begun, default=0), max(one.last_ts, other.last_ts)
-    return total

@@ -7,7 +7,7 @@ for what is to be sent, and tells the core when time passes. So a core fed from 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol, runtime_checkable
 
 from utils.errors import ConfigError
@@ -56,6 +56,13 @@ class Counts:
     invalid_ns: int = 0  # how long it was, exchange time
     first_ts: int = 0  # exchange time of the first and the last message, ns; 0 = none
     last_ts: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both together; the time is from the earlier beginning to the later end."""
+        total = Counts(**{part.name: getattr(self, part.name) + getattr(other, part.name) for part in fields(Counts)})
+        begun = [counts.first_ts for counts in (self, other) if counts.first_ts]
+        total.first_ts, total.last_ts = min(begun, default=0), max(self.last_ts, other.last_ts)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
