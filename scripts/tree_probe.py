@@ -84,10 +84,11 @@ def tell(name: str, ask: Callable[[], Any]) -> Any:
 
 
 def save(name: str, rows: Any) -> None:
-    """Write an array, bit for bit, but for what lies between the fields of its records: NumPy does not copy that."""
+    """Write an array, bit for bit, but for the layout of records: how wide a whole number is, and what lies between."""
     found = np.asarray(rows)
     if names := found.dtype.names:
-        given, found = found, np.zeros(found.shape, found.dtype)
+        wide = [(name, np.int64 if found.dtype[name].kind == "i" else found.dtype[name]) for name in names]
+        given, found = found, np.zeros(found.shape, wide)
         for field in names:
             found[field] = given[field]
     np.save(f"{name}.npy", found, allow_pickle=False)
