@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
 from ingest.history import Backfill, fetch_candles, listed, rest_backfill
 from ingest.live.thread import MarketStream
-from utils.errors import DataUnavailable
+from utils.errors import ScalperError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import BAR, NS_PER_S, SIGNAL, Rows
@@ -84,6 +84,15 @@ class Instant:
     late: bool  # the bars came by REST after the next had opened: nothing was decided on them
 
 
+class Part(NamedTuple):
+    """The history of a live run, or one close of it."""
+
+    bars: Rows  # BAR
+    book: Rows  # BOOK_AT_CLOSE, beside bars
+    late: Rows  # bars on which nothing was decided
+    signals: Rows  # SIGNAL, beside bars
+
+
 class LiveRun:
     """Features, signals and engine of a live run: fed with events, it decides at every close.
 
@@ -120,16 +129,14 @@ class LiveRun:
         self._pending: dict[int, dict[int, Bar]] = {}
         self._since: dict[int, float] = {}
         self._heard_s: float | None = None  # when the last instant was decided, or the first event was waited for
-        self._books: list[Rows] = [np.full(len(market.bars), np.nan, BOOK_AT_CLOSE)]
-        self._bars: list[Rows] = [self.market.bars]
-        self._late: list[Rows] = [np.zeros(len(market.bars), np.bool_)]
+        books = np.full(len(market.bars), np.nan, BOOK_AT_CLOSE)
         signals = self._decide(self.market.bars).copy()
         self._asked: LiveStrategy | None = None
         if strategy is not None:
-            self._asked = LiveStrategy(strategy, self.market, self._decide.vectors, self._books[0])
+            self._asked = LiveStrategy(strategy, self.market, self._decide.vectors, books)
             signals = self._asked.signals
         self._size, self._reviewed = len(market.bars), len(market.bars)  # bars now, and when answers were last reviewed
-        self._signals: list[Rows] = [signals]
+        self._parts = [Part(self.market.bars, books, np.zeros(len(market.bars), np.bool_), signals)]
         self._engine.run(self.market.bars, signals)
 
     def first_rows(self) -> JournalRows:
@@ -198,13 +205,11 @@ class LiveRun:
             stood = self._features.at(int(bar["sym"]), int(bar["ts"]))
             tops[i] = (stood.book_age_ms, stood.print_age_ms, *stood.vector[0])
             self._decide.signaller.see_book(int(bar["sym"]), float(tops[i]["spread_bps"]))
-        self._bars.append(bars)
-        self._books.append(tops)
-        self._late.append(np.full(len(bars), late))
         signals = self._decided(bars, tops)
         if late:
             signals["side"] = np.nan  # nobody could have acted on it then
-        self._signals.append(signals)
+        # one step, after the strategy: an interruption leaves a run that is whole until the close before
+        self._parts.append(Part(bars, tops, np.full(len(bars), late), signals))
         self._engine.run(bars, signals)
         self._size += len(bars)
         if self._asked is not None and self._size >= 2 * self._reviewed:
@@ -216,21 +221,28 @@ class LiveRun:
         signals = self._decide(bars).copy()
         if self._asked is None:
             return signals
-        return self._asked(bars, self._decide.vectors[: len(bars)], book)
+        newest = Part(bars, book, np.zeros(len(bars), np.bool_), signals)
+        return self._asked(bars, self._decide.vectors[: len(bars)], book, lambda: self._whole(newest))
 
-    def _whole(self) -> Market:
+    def _whole(self, *newest: Part) -> Market:
         """History and what came after it, as one market that has ended."""
-        bars = np.concatenate(self._bars).astype(BAR)
+        parts = [*self._parts, *newest]
+        bars = np.concatenate([part.bars for part in parts]).astype(BAR)
         for sym in range(len(self._index)):
             bars["last"][np.flatnonzero(bars["sym"] == sym)[-1]] = 1
         files = tuple(describe(_with_rows(one, bars[bars["sym"] == sym])) for sym, one in enumerate(self._candles))
-        book = np.concatenate(self._books).astype(BOOK_AT_CLOSE)
+        book = np.concatenate([part.book for part in parts]).astype(BOOK_AT_CLOSE)
         return dataclasses.replace(self.market, bars=bars, book=book, files=files)
+
+    def _given(self) -> Rows:
+        """SIGNAL rows beside all bars, as they were used."""
+        rows: Rows = np.concatenate([part.signals for part in self._parts]).astype(SIGNAL)
+        return rows
 
     def _review(self, asked: LiveStrategy, market: Market) -> Verdict:
         """What a replay of the bars so far would answer, beside what was answered; said where it differs."""
         self._reviewed = self._size
-        verdict = asked.review(market, np.concatenate(self._signals).astype(SIGNAL), np.concatenate(self._late))
+        verdict = asked.review(market, self._given(), np.concatenate([part.late for part in self._parts]))
         if verdict.note is not None:
             log_event(logger, "strategy_answers_differ", verdict.note, severity=logging.WARNING)
         return verdict
@@ -238,7 +250,7 @@ class LiveRun:
     def finish(self) -> tuple[Market, Outcome]:
         """The run as a replay of its bars decides it: the same, and what was open is closed with the last ones."""
         market = self._whole()
-        signals = np.concatenate(self._signals).astype(SIGNAL)
+        signals = self._given()
         outcome = simulate(market, self._settings, signals=signals, live=True)
         if self._asked is not None:
             return market, dataclasses.replace(outcome, answers=self._review(self._asked, market).row())
@@ -300,18 +312,18 @@ def run_on_exchange(
             run = LiveRun(candles, market, settings, strategy, backfill=rest_backfill(tf, settings))
             if watch is not None:
                 watch(len(market.bars), run.first_rows())
-            lost: DataUnavailable | None = None
+            lost: ScalperError | None = None
             interrupted = False
             try:
                 interrupted = follow(run, stream, steps if live else None, live=live, tell=tell)
-            except DataUnavailable as error:
+            except ScalperError as error:
                 lost = error
             whole, outcome = run.finish()
             if len(whole.decided) == 0:  # ended before the first bar closed: there is nothing to keep
                 raise lost or KeyboardInterrupt
             result = conclude(whole, settings, outcome, journal, started, began)
             if lost is not None:
-                raise DataUnavailable(f"{lost}; what was decided until then stands in {result.report['logs']['run']}")
+                raise type(lost)(f"{lost}; what was decided until then stands in {result.report['logs']['run']}")
             return dataclasses.replace(result, interrupted=interrupted)
 
 

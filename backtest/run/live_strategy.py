@@ -10,7 +10,7 @@ compared with those over all bars; as bars only double so often, that adds less 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from backtest.data.market import Market
 from backtest.run.strategies import MarketRows, Strategy, aligned, in_use
 from features.fold import matrix
 from features.registry import feature_set
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError, ScalperError
 from utils.rows import SIGNAL, Rows
 from utils.shell.log import event
 
@@ -99,15 +99,38 @@ class LiveStrategy:
         #: What it says of the history.
         self.signals = in_use(whole, market.bars, features, market.starts)
 
-    def __call__(self, bars: Rows, features: Rows, book: Rows) -> Rows:
+    def __call__(self, bars: Rows, features: Rows, book: Rows, whole: Callable[[], Market]) -> Rows:
         """Signal rows beside `bars` of one close, the newest.
 
+        Args:
+            bars: of the close.
+            features: beside them.
+            book: beside them.
+            whole: all bars until now, these included: asked for where the strategy fails on those it is shown.
+
         Raises:
-            DataError: an answer that is no signal rows.
+            DataError: no answer, or one that is no signal rows, over all bars.
         """
         self._rows.append(bars, features, book)
-        shown = self._everything() if self.lookback is None else self._rows.newest(self.lookback)
-        return in_use(self._answer(shown)[-len(bars) :].copy(), bars, features, self._starts)
+        try:
+            shown = self._everything() if self.lookback is None else self._rows.newest(self.lookback)
+            answer = self._answer(shown)
+        except Exception as error:
+            if self.lookback is None:
+                raise failed(error) from error
+            answer = self._answer_over(whole(), error)
+        return in_use(answer[-len(bars) :].copy(), bars, features, self._starts)
+
+    def _answer_over(self, market: Market, error: Exception) -> Rows:
+        """The answer over all bars, which are shown from now on until a window is tried anew."""
+        self._warn(f"strategy: expected an answer over the last {self.lookback} bars, saw {error!r:.200}; {FURTHER}")
+        features = feature_set(len(market.symbols)).batch(market.bars)
+        self._rows = MarketRows(market.symbols, market.bars, features, market.book)
+        self._window, self._tried = 2 * (self._window or LOOKBACK), False
+        try:
+            return self._answer(self._everything())
+        except Exception as still:
+            raise failed(still) from still
 
     @property
     def lookback(self) -> int | None:
@@ -212,9 +235,18 @@ class LiveStrategy:
         return difference(self._symbols, bars, seen, there, int(odd[0])) if len(odd) else None
 
 
+def failed(error: Exception) -> ScalperError:
+    """That a strategy did not answer; what is said in our words already stays as it is."""
+    if isinstance(error, ScalperError):
+        return error
+    return DataError(f"strategy: expected signal rows, saw {error!r:.200}; mend the function")
+
+
 def lookback_of(strategy: Strategy) -> int | None:
     """How many bars a strategy says its answer depends on; None = it does not say."""
     declared = getattr(strategy, "lookback", None)
+    if isinstance(declared, np.integer):
+        declared = int(declared)
     if declared is not None and (not isinstance(declared, int) or isinstance(declared, bool) or declared < 1):
         raise ConfigError(
             f"strategy: expected lookback to be a whole number of bars from 1, saw {declared!r}; change it"

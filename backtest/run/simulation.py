@@ -13,7 +13,8 @@ from backtest.run.loop import Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
 from backtest.run.strategies import Strategy
-from utils.config import load_settings
+from ingest.venues.known import check_names
+from utils.config import Loaded, load_settings
 from utils.errors import ConfigError
 from utils.settings.tree import Settings
 
@@ -63,7 +64,9 @@ def run_simulation(
         StorageError: the log files cannot be written.
     """
     began = time.perf_counter()
-    settings = load_settings().settings if settings is None else settings
+    loaded = load_settings() if settings is None else Loaded(settings, {})
+    check_names(loaded)
+    settings = loaded.settings
     if data is None:
         from backtest.run.live import run_on_exchange
 

@@ -5,15 +5,16 @@ An exchange that only ccxt knows can be asked by REST all the same, with what cc
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from ingest.venues.binance.venue import BINANCE
 from ingest.venues.bybit.venue import BYBIT
 from ingest.venues.facts import Market, Venue
-from utils.config import Loaded
+from utils.config import Loaded, place
 from utils.errors import ConfigError, DataError
-from utils.settings.tree import EndpointSettings
+from utils.settings.sources import did_you_mean
+from utils.settings.tree import EndpointSettings, MarketSettings
 
 #: By name. Where a message could be of several, it is of the first.
 VENUES: dict[str, Venue] = {
@@ -97,12 +98,14 @@ def check_names(loaded: Loaded) -> None:
     Raises:
         ConfigError: one is not known here.
     """
-
-    def refuse(key: str, seen: str, known: Collection[str]) -> None:
-        if seen not in known:
-            origin = loaded.origin.get(key, "default")
-            raise ConfigError(f"{key}: expected one of {', '.join(sorted(known))}, saw {seen!r} (from {origin})")
-
-    refuse("market.exchange", loaded.settings.market.exchange, VENUES)
-    for name, _ in loaded.settings.endpoints:
-        refuse(f"endpoints.{name}", name, own_addresses())
+    seen, usual = loaded.settings.market.exchange, MarketSettings().exchange
+    if seen not in VENUES:
+        origin = f" (from {place(loaded.origin['market.exchange'])})" if loaded.origin else ""
+        known = ", ".join(sorted(VENUES))
+        raise ConfigError(f"market.exchange: expected one of {known}, saw {seen!r}{origin}; the default is {usual}")
+    own = own_addresses()
+    for name in sorted(dict(loaded.settings.endpoints).keys() - own):
+        key = f"endpoints.{name}"
+        origin = f"{place(loaded.origin[key])}: " if loaded.origin else ""
+        near = get_close_matches(name, own, 1)
+        raise ConfigError(f"{origin}unknown key {key}{did_you_mean(f'endpoints.{near[0]}' if near else None)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -65,7 +66,7 @@ class MarketSettings(Section):
     timeframe: Timeframe = setting("5m", "Length of a candle.", "name")
     #: The table of exchanges (`ingest.venues.known`) stands above this package: whoever uses the name looks there.
     exchange: str = setting(
-        "bybit", "Exchange that real data comes from.", "name", "binance, bybit", pattern="^[a-z0-9]+$"
+        "bybit", "Exchange that real data comes from.", "name", "binance, bybit", pattern="^[A-Za-z0-9]+$"
     )
     market_type: Literal["futures", "spot"] = setting("futures", "Linear perpetual futures, or spot.", "name")
 
@@ -272,10 +273,12 @@ class EndpointSettings(Section):
     @classmethod
     def field(cls, name: str) -> FieldInfo | None:
         """The field of a key, also of one that only the table of exchanges knows."""
-        further = re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)*_(rest|ws)", name)
-        if name in cls.model_fields or not further:
+        further = re.fullmatch(r"([a-z0-9]+)(?:_[a-z0-9]+)*_(rest|ws)", name)
+        known = {own.partition("_")[0] for own in cls.model_fields}
+        # what nearly names an exchange that has its keys here is a slip of the pen, and no other exchange
+        if name in cls.model_fields or not further or get_close_matches(further[1], known, 1, 0.8):
             return super().field(name)
-        unit, allowed = _REST if further[1] == "rest" else _STREAM
+        unit, allowed = _REST if further[2] == "rest" else _STREAM
         return FieldInfo(annotation=str, json_schema_extra={"unit": unit, "range": allowed})
 
     @model_validator(mode="after")

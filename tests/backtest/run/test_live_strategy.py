@@ -393,6 +393,57 @@ def test_a_failure_over_all_bars_loses_no_run():
     assert "saw ValueError('enough')" in outcome.answers["note"]
 
 
+def test_a_window_that_fails_later_is_widened_and_the_run_goes_on(caplog):
+    def since_the_last_event(market):
+        assert np.isin(market["ts"], events).any()
+        return market[["ts"]].assign(side=1.0)
+
+    since_the_last_event.lookback = 60
+    sources = world(400)
+    events = pd.to_datetime([close_of(sources, bar) for bar in range(20, 200, 20)], utc=True)
+    live = Live(sources, 200, since_the_last_event).play(150)
+    assert 150 == len(live.signals)
+    assert {1.0} == set(live.signals["side"])
+    assert "saw AssertionError" in caplog.text
+    live.run.finish()
+
+
+def test_a_strategy_that_fails_over_all_bars_too_is_said_in_a_sentence():
+    def once(market):
+        if len(market) != 110:
+            raise ValueError("no more")
+        return market[["ts"]].assign(side=1.0)
+
+    live = Live(world(200), 110, once)
+    with pytest.raises(DataError, match=r"expected signal rows, saw ValueError\('no more'\); mend the function"):
+        live.play(1)
+    assert 110 == len(live.run.finish()[0].bars)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, DataError])
+def test_a_run_that_ends_within_the_strategy_keeps_every_close_before(stop):
+    calls = []
+
+    def strategy(market):
+        calls.append(len(market))
+        if len(market) > 112:
+            raise stop("now")
+        return market[["ts"]].assign(side=1.0)
+
+    live = Live(world(200), 110, strategy)
+    with pytest.raises(stop):
+        live.play(20)
+    market, outcome = live.run.finish()
+    assert (112, 2) == (len(market.bars), len(live.told))
+    assert len(outcome.rows.decisions) > 0
+
+
+def test_a_lookback_may_be_computed_with_numpy():
+    strategy = functools.partial(readme())
+    strategy.lookback = np.int64(64)
+    assert 64 == Live(world(200), 150, strategy).run._asked.lookback
+
+
 def test_a_run_on_a_file_says_nothing_of_live_answers(tmp_path):
     _, market = upto(world(200), close_of(world(200), 150))
     market = dataclasses.replace(market, starts=(0,))
@@ -409,7 +460,7 @@ def test_an_answer_out_of_range_names_its_bar():
     wrong = pd.Timestamp(close_of(sources, 620), tz="UTC")
     live = Live(sources, 600, strategy).play(20)
     with pytest.raises(
-        DataError, match=rf"strength in row {LOOKBACK} must lie from 0 to 100, saw 101 at {re.escape(str(wrong))}"
+        DataError, match=rf"strength in row 621 must lie from 0 to 100, saw 101 at {re.escape(str(wrong))}"
     ):
         live.play(1)
 

@@ -89,10 +89,16 @@ def test_what_is_not_in_the_table_is_refused_by_a_sentence_that_names_what_is(tm
     with pytest.raises(ConfigError, match=r"market.exchange: expected one of binance, bybit, saw 'okx' \(from env"):
         check_names(named)
     stray = loaded(tmp_path, SCALPER__ENDPOINTS__BIBYT_WS="wss://x.test")
-    with pytest.raises(
-        ConfigError, match=r"endpoints.bibyt_ws: expected one of .*bybit_ws.*, saw 'bibyt_ws' \(from env"
-    ):
+    with pytest.raises(ConfigError, match=r"unknown key endpoints.bibyt_ws; did you mean endpoints.bybit_ws\?"):
         check_names(stray)
+
+
+@pytest.mark.parametrize("name", ["BYBITT_REST", "BYBIT_LINEAR_WS", "BINANCE_FUTURES_REST"])
+def test_a_slip_in_an_address_of_a_known_exchange_is_no_other_exchange(tmp_path, name):
+    with pytest.raises(
+        ConfigError, match=rf"SCALPER__ENDPOINTS__{name} names no setting; did you mean SCALPER__ENDPOI"
+    ):
+        loaded(tmp_path, **{f"SCALPER__ENDPOINTS__{name}": "https://x.test"})
 
 
 #: Where an exchange may be named outside its folder and the box, and why.
