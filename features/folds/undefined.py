@@ -15,7 +15,7 @@ from utils.rows import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S, Rows
 
 Mask = NDArray[np.bool_]
 #: Buckets by which sums of thousands of floats may differ.
-ROUNDING = 1e-6
+BUCKET_SLACK = 1e-6
 
 
 def run_length(mask: Mask) -> NDArray[np.int64]:
@@ -240,7 +240,7 @@ def few_buckets(n: int, prints: float, calibration: int, capacity: float = 0.0) 
                 buckets += min(abs(side) * qty, (n + 1) * size) / size
             elif len(sizes) >= calibration:
                 size = prints * sum(sizes) / len(sizes)
-            mask[i] = buckets < n + ROUNDING
+            mask[i] = buckets < n + BUCKET_SLACK
         return mask
 
     return Rule(f"fewer than {n} buckets of volume since a reset", allowed)
