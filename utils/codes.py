@@ -11,6 +11,10 @@ MAKER, TAKER = 1, 2
 KIND_NAMES = ("", "MARKET", "LIMIT", "POST_ONLY", "STOP_MARKET")
 MARKET, LIMIT, POST_ONLY, STOP_MARKET = range(1, 5)
 
+#: What an order is for: to open with brackets around it, to be one of them, to close, or to stand by itself.
+ROLE_NAMES = ("", "ENTRY", "TAKE", "STOP", "CLOSE", "QUOTE")
+ENTRY, TAKE, STOP, CLOSE, QUOTE = range(1, 6)
+
 STATUS_NAMES = ("", "FILLED", "PARTIAL", "EXPIRED", "CANCELLED", "REJECTED")
 FILLED, PARTIAL, EXPIRED, CANCELLED, REJECTED = range(1, 6)
 

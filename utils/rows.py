@@ -241,6 +241,24 @@ class OrderRow(Protocol):
     fees: float
 
 
+class FillRow(Protocol):
+    """What one order traded at one moment: written by matching, read by the ledger and by the journal."""
+
+    fill_id: int
+    order_id: int
+    entry_no: int  # the trade it belongs to
+    sym: Short
+    side: Byte  # of the order: +1 bought, -1 sold
+    liquidity: Byte  # MAKER or TAKER
+    role: Word  # of the order
+    ts: int  # when it traded, exchange time
+    seen_ts: int  # when we could know
+    qty: float  # base, above 0
+    price: float
+    fee: float  # quote; below 0 = rebate
+    reference: float  # price aimed at: an open, a level, a mid
+
+
 class DecisionRow(Protocol):
     """What the engine answered to a signal."""
 
@@ -276,6 +294,7 @@ ACCOUNT = layout_of(AccountRow)
 POSITION = layout_of(PositionRow)
 TRADE = layout_of(TradeRow)
 ORDER = layout_of(OrderRow)
+FILL = layout_of(FillRow)
 DECISION = layout_of(DecisionRow)
 EQUITY = layout_of(EquityRow)
 
