@@ -1,8 +1,9 @@
-"""The paper broker: open, close and flip over the compiled engine, bar by bar.
+"""The paper broker: open, close, flip and orders of one's own over the compiled engine, event by event.
 
-It holds no rule. A bar goes to the engine's `replay`; a wish becomes a SIGNAL record at the close of the symbol's last
-bar and is answered by the engine's own decision functions, so the order is in the market from the next open on. An
-explicit quantity or kind of order is one field of the PARAMS record that this one decision is given.
+It holds no rule. A bar, print, book or mark price goes to the engine's loop; what is wanted becomes a SIGNAL record, or
+an INTENT for an order that stands by itself, and is answered by the engine's own functions, so the order is in the
+market from the symbol's next event on. An explicit quantity or kind of order is one field of the PARAMS record that
+this one decision is given.
 """
 
 from __future__ import annotations
@@ -14,25 +15,52 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 
-from exec.decisions import decide_exit
-from exec.engine import TABLES, Engine, JournalRows, admit
-from exec.orders import end_entry
-from utils.codes import CANCELLED, HELD, KIND_NAMES, LIMIT, MARKET, ORDER_REASONS, REJECTED, RULE_NAMES
+from exec.engine import TABLES, Engine, JournalRows
+from exec.step.orders import ROLE_SLOTS
+from exec.step.quoting import wish
+from utils.codes import (
+    BOOK,
+    CANCEL,
+    CLOSE,
+    EARLY_STOP,
+    ENTRY,
+    FREE,
+    HELD,
+    KIND_NAMES,
+    LIMIT,
+    MARK,
+    MARKET,
+    ORDER_REASONS,
+    PLACE,
+    PRINT,
+    REJECTED,
+    REPLACE,
+    ROLE_NAMES,
+    RULE_NAMES,
+    SENT,
+    STOP,
+    TAKE,
+)
 from utils.market.timeframes import normalise_timeframe, parse_timeframe
 from utils.params import params_of
 from utils.records.names import refusal_text
-from utils.rows import BAR, DECISION, EQUITY, FUNDING, INSTRUMENT, ORDER, PARAMS, SIGNAL, TRADE, Rows
+from utils.rows import BAR, FUNDING, INSTRUMENT, INTENT, MARKET_EVENT, PARAMS, SIGNAL, Rows
 from utils.types import (
     Bar,
+    BookSnapshot,
     Decision,
     Event,
+    Fill,
     Funding,
     Instrument,
+    MarkPrice,
     Order,
     OrderId,
     Position,
+    Quote,
     Refusal,
     Signal,
+    Trade,
     TradeRecord,
 )
 
@@ -41,7 +69,7 @@ SIDES = {"long": 1, "short": -1, 1: 1, -1: -1}
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is wanted of one symbol at its last close."""
+    """What a signal wants of one symbol at its last price."""
 
     sym: int
     signal: Signal
@@ -89,10 +117,12 @@ def refusal_of(row: Any, symbol: str) -> Refusal | None:
 
 
 class PaperBroker:
-    """An account at a simulated exchange that knows bars and funding only (`utils.ports.Broker`).
+    """An account at a simulated exchange (`utils.ports.Broker`).
 
-    Bars of one close are matched together, as in a backtest: when the last symbol's bar is in, when a later one comes,
-    or when somebody looks or acts. So, fed the same bars and signals, it writes the rows of `Engine.run`, bit for bit.
+    Bars of one close are matched together, as in a backtest: when the last symbol's bar is in, when something later
+    comes, or when somebody looks or acts. So, fed the same bars and signals, it writes the rows of `Engine.run`, bit
+    for bit. Prints, books and mark prices move a symbol's mark and trigger its protective orders, prints fill what
+    rests; of a bar in which such events came only the close is new, and its time.
 
     Args:
         instruments: what is traded; the order does not matter.
@@ -101,6 +131,7 @@ class PaperBroker:
         tf: length of the bars.
         journal: is handed every closed trade, once.
         source: stamped on every trade: a file's name, an exchange, `synthetic`.
+        standing: orders of one's own that a symbol may have at a time.
 
     Raises:
         ValueError: a symbol given twice or none, no capital, or `params` made for another bar length.
@@ -115,9 +146,11 @@ class PaperBroker:
         tf: str = "5m",
         journal: TradeJournal | None = None,
         source: str = "",
+        standing: int = 16,
     ) -> None:
         self.tf = normalise_timeframe(tf)
         self.source = source
+        self.late = 0  # events that came after a later one of their symbol, and were passed over
         self._instruments = sorted(instruments, key=lambda instrument: instrument.symbol)
         self._symbols = [instrument.symbol for instrument in self._instruments]
         self._index = {symbol: s for s, symbol in enumerate(self._symbols)}
@@ -129,48 +162,65 @@ class PaperBroker:
         if row[0].tf_ns != parse_timeframe(self.tf):
             raise ValueError(f"params: expected tf_ns of {self.tf}, saw {row[0].tf_ns}; name the same bar length as tf")
         rules = np.array([instrument.row() for instrument in self._instruments], INSTRUMENT)
-        self._engine = Engine(rules, row, initial_capital)
+        self._engine = Engine(rules, row, initial_capital, standing=standing)
         self._bars = np.zeros(len(rules), BAR)  # the last bar of each symbol
         self._unmatched: set[int] = set()  # symbols whose last bar the engine has not seen
         self._silent = np.array([(math.nan,) * len(SIGNAL.names or ())] * len(rules), SIGNAL)
         self._now = 0  # latest close, ns
+        self._latest = 0  # latest event of any kind, ns
         self._capital, self._realised = initial_capital, 0.0
         self._journal = journal
         self._kept: list[JournalRows] = []
         self._closed: list[TradeRecord] = []
         self._cancelled: list[OrderId] = []
         self._rejected: list[Refusal] = []
+        self._filled: list[Fill] = []
 
     @property
     def positions(self) -> dict[str, Position]:
-        """Open positions by symbol."""
+        """Open positions by symbol; the entry price is the mean of what is held."""
         self._match()
-        fields = ("qty", "entry_price", "entry_ts", "stop", "take_price")
-        rows = zip(self._symbols, self._engine.positions, strict=True)
-        return {symbol: Position(symbol, *(p[name].item() for name in fields)) for symbol, p in rows if p.qty}
+        found = {}
+        for s, (symbol, p) in enumerate(zip(self._symbols, self._engine.positions, strict=True)):
+            if p.qty:
+                stop, take = self._slot(s, STOP), self._slot(s, TAKE)
+                brackets = (
+                    float(stop.trigger) if stop.state != FREE else None,
+                    float(take.limit) if take.state != FREE else None,
+                )
+                found[symbol] = Position(symbol, float(p.qty), float(p.basis), int(p.entry_ts), *brackets)
+        return found
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """Every order that has not ended, brackets included, symbol by symbol; quantities are what is still to fill."""
+        self._match()
+        each = int(self._engine.account[0].slots)
+        return tuple(self._order(i // each, slot) for i, slot in enumerate(self._engine.slots) if slot.state >= SENT)
 
     @property
     def equity(self) -> float:
-        """Initial capital + net of closed trades + `open_pnl`, at the last closes, quote."""
+        """Initial capital + net of closed trades + `open_pnl`, at the last marks, quote."""
         self._match()
         return float(self._engine.account[0].equity)
 
     @property
     def open_pnl(self) -> float:
-        """Open positions at their last closes, less fees and funding paid on them, quote."""
+        """Open positions at their last marks and what their partial exits realised, less fees and funding, quote."""
         self._match()
         return float(self._engine.account[0].open_pnl)
 
     @property
     def cash(self) -> float:
-        """Wallet balance: initial capital + net of closed trades - fees and funding of open positions, quote."""
+        """Wallet balance: initial capital + net of closed trades + what open ones realised, fees and funding off."""
         self._match()
         rows = self._engine.positions[self._engine.positions["qty"] != 0.0]
         account = self._engine.account[0]
-        return float(account.initial + account.realised - rows["fees"].sum() - rows["funding"].sum())
+        realised = rows["share"].sum() - rows["fees"].sum() - rows["funding"].sum()
+        return float(account.initial + account.realised + realised)
 
     def open(self, symbol: str, side: str | int, qty: float | None = None, **terms: Unpack[Terms]) -> Decision:
-        """Send an entry order at the last close; against an open position it flips.
+        """Send an entry order with brackets at the last price; against an open position it flips.
 
         Args:
             symbol: what to trade.
@@ -188,26 +238,32 @@ class PaperBroker:
         if side not in SIDES:
             raise ValueError(f"side: expected long or short, +1 or -1, saw {side!r}")
         distances = {name: terms.get(name) for name in ("take_bps", "stop_bps", "horizon")}
-        signal = Signal(self._now, symbol, SIDES[side], **distances)  # type: ignore[arg-type]
+        signal = Signal(self._latest, symbol, SIDES[side], **distances)  # type: ignore[arg-type]
         limit = terms.get("limit")
         return self._decide([Wish(s, signal, self._params(s, qty, terms.get("kind"), limit), limit)])
 
-    def close(self, symbol: str) -> Decision:
-        """Cancel the symbol's waiting entry and close its position at the next open (EARLY_STOP).
+    def close(self, symbol: str, qty: float | None = None) -> Decision:
+        """Cancel the symbol's waiting entry and close its position at the next price (EARLY_STOP), or `qty` of it.
 
         Raises:
-            ValueError: unknown symbol.
+            ValueError: unknown symbol, or a quantity that is no number above 0.
         """
-        return self._decide([Wish(self._index_of(symbol), Signal(self._now, symbol, 0), self._engine.params)])
+        s = self._index_of(symbol)
+        self._match()
+        held = float(self._engine.positions[s].qty)
+        if qty is None or held == 0.0 or qty >= abs(held):
+            return self._decide([Wish(s, Signal(self._latest, symbol, 0), self._engine.params)])
+        return self.apply([Order(0, symbol, self._latest, -1 if held > 0.0 else 1, qty, reduce_only=True)])
 
     def flip(self, symbol: str, qty: float | None = None, **terms: Unpack[Terms]) -> Decision:
-        """Close the position and open the opposite one at the same open; arguments and errors as in `open`.
+        """Close the position and open the opposite one at the same price; arguments and errors as in `open`.
 
         A waiting entry counts as the position; with neither there is nothing to flip, which is a refusal.
         """
         self._match()
-        p = self._engine.positions[self._index_of(symbol)]
-        side = -int(p.o_side or p.side)
+        s = self._index_of(symbol)
+        entry = self._slot(s, ENTRY)
+        side = -int(entry.side if entry.state != FREE else self._engine.positions[s].side)
         if side == 0:
             return self._answer(refusals=[Refusal("flat", f"{symbol} has no position to flip")])
         return self.open(symbol, side, qty, **terms)
@@ -221,51 +277,90 @@ class PaperBroker:
         return self._decide([Wish(self._index_of(s.symbol), s, self._engine.params) for s in signals])
 
     def apply(self, orders: Sequence[Order], cancels: Sequence[OrderId] = ()) -> Decision:
-        """Cancel, then send; entries in order of name.
+        """Cancel, then send orders that stand by themselves: several a symbol, both sides at once, parts of a position.
 
-        A reduce-only order closes the whole position, as bar matching knows no part of one: another quantity is
-        refused. The answer holds the orders as accepted, under the ids that `cancels` understands.
+        Each adds to the position of its symbol, takes from it, or turns it round; none brings brackets: a stop is a
+        STOP_MARKET order of its own. Those that only reduce come first, so that they make room; a market order that
+        reduces by all there is closes the position. The answer holds the orders as accepted, under the ids that
+        `cancels` understands, and of each that was not the rule that refused it.
 
         Raises:
-            ValueError: unknown symbol, or one that is named twice.
+            ValueError: unknown symbol.
         """
         self._match()
-        wishes: list[Wish] = []
-        refusals: list[Refusal] = []
-        for order in orders:
-            s = self._index_of(order.symbol)
-            held = float(self._engine.positions[s].qty)
-            if not order.reduce_only:
-                params = self._params(s, order.qty, order.kind, order.price)
-                wishes.append(Wish(s, Signal(order.ts, order.symbol, order.side), params, order.price))
-            elif order.side * order.qty == -held:
-                wishes.append(Wish(s, Signal(order.ts, order.symbol, 0), self._engine.params))
+        order_of = sorted(orders, key=lambda order: (not order.reduce_only, self._index_of(order.symbol)))
+        intents = np.zeros(len(cancels) + len(orders), INTENT)
+        refusals = []
+        for intent, order_id in zip(intents, cancels, strict=False):
+            s = self._waiting(order_id)
+            if s is None:
+                refusals.append(
+                    Refusal("unknown_order", f"order {order_id} is not waiting: it has ended, or never was")
+                )
+            elif stale := self._stale(s):
+                refusals.append(stale)
             else:
-                refusals.append(Refusal("reduce_only", f"{order.symbol} holds {held:g}: only all of it can be closed"))
-        refusals += [refused for order_id in cancels if (refused := self._cancel(order_id))]
-        return self._decide(wishes, refusals)
+                self._wish(intent, CANCEL, s, order_id=int(order_id))
+        for intent, order in zip(intents[len(cancels) :], order_of, strict=True):
+            s = self._index_of(order.symbol)
+            if refused := self._stale(s) or self._unfit(s, order):
+                refusals.append(refused)
+            else:
+                self._want(intent, s, order)
+        return self._obey(intents[intents["action"] > 0], refusals)
+
+    def replace(self, order_id: OrderId, qty: float | None = None, price: float | None = None) -> Decision:
+        """Change an order that waits: what of it is still to fill (base), or its limit or trigger (quote).
+
+        It keeps its id, and arrives at the market anew.
+
+        Raises:
+            ValueError: a number that can be no size or price.
+        """
+        self._match()
+        for name, value in (("qty", qty), ("price", price)):
+            if value is not None and not 0.0 < value < math.inf:
+                raise ValueError(f"{name}: expected a finite number above 0, saw {value!r}")
+        s = self._waiting(order_id)
+        if s is None:
+            reason = f"order {order_id} is not waiting: it has ended, or never was"
+            return self._answer(refusals=[Refusal("unknown_order", reason)])
+        if stale := self._stale(s):
+            return self._answer(refusals=[stale])
+        slot = next(slot for slot in self._own(s) if slot.state != FREE and slot.id == order_id)
+        (intent,) = intents = np.zeros(1, INTENT)
+        self._wish(intent, REPLACE, s, order_id=int(order_id), qty=float(slot.leaves if qty is None else qty))
+        intent.limit, intent.trigger, intent.patience = slot.limit, slot.trigger, slot.patience
+        if price is not None:
+            rounded = self._instruments[s].round_price(price, -int(slot.side))
+            intent["trigger" if math.isnan(slot.limit) else "limit"] = rounded
+        return self._obey(intents, [])
 
     def on_event(self, event: Event, *, last: bool = False) -> Decision:
-        """A bar closed, or funding was settled; the answer says what has ended since the answer before.
+        """The market moved; the answer says what was filled and what has ended since the answer before.
 
         Args:
-            event: a `Bar`, or a `Funding`, which comes before the bar that closes at or after it.
+            event: a `Bar`, `Trade`, `BookSnapshot`, `Quote`, `MarkPrice`, or a `Funding`, which comes before the bar
+                that closes at or after it. One that is older than what its symbol has seen is counted in `late`.
             last: this is known to be the symbol's last bar: what is open ends with it (END_OF_DATA).
 
         Raises:
-            TypeError: an event that bar matching cannot use.
-            ValueError: unknown symbol, another bar length, or an event out of order.
+            TypeError: an event that nothing can be matched with.
+            ValueError: unknown symbol, another bar length, or a bar or funding out of order.
         """
         if isinstance(event, Bar):
             self._take_bar(event, last=last)
         elif isinstance(event, Funding):
             self._take_funding(event)
+        elif isinstance(event, Trade | BookSnapshot | Quote | MarkPrice):
+            self._take_event(event)
         else:
-            raise TypeError(f"PaperBroker matches bars: expected Bar or Funding, saw {type(event).__name__}")
+            known = "Bar, Trade, BookSnapshot, Quote, MarkPrice or Funding"
+            raise TypeError(f"PaperBroker: expected {known}, saw {type(event).__name__}")
         return self._answer()
 
     def drain(self) -> JournalRows:
-        """The engine's rows since the last drain: trades, orders, decisions, equity."""
+        """The engine's rows since the last drain: trades, orders, fills, decisions, equity."""
         self._match()
         self._keep(self._engine.drain())
         kept, self._kept = self._kept, []
@@ -277,28 +372,12 @@ class PaperBroker:
             }
         )
 
+    # what comes in
+
     def _index_of(self, symbol: str) -> int:
         if symbol not in self._index:
             raise ValueError(f"symbol: expected one of {', '.join(self._symbols)}, saw {symbol!r}")
         return self._index[symbol]
-
-    def _params(self, s: int, qty: float | None, kind: str | None, limit: float | None) -> Rows:
-        """The account's PARAMS with what this one order says otherwise: its kind, its size as a notional."""
-        params = self._engine.params.copy()
-        for name, value in (("qty", qty), ("limit", limit)):
-            if value is not None and not 0.0 < value < math.inf:
-                raise ValueError(f"{name}: expected a finite number above 0, saw {value!r}")
-        if kind is not None:
-            if kind not in KIND_NAMES[1:4]:
-                raise ValueError(f"kind: expected MARKET, LIMIT or POST_ONLY, saw {kind!r}")
-            params["entry_kind"] = KIND_NAMES.index(kind)
-        elif limit is not None and params[0].entry_kind == MARKET:
-            params["entry_kind"] = LIMIT
-        if limit is not None and params[0].entry_kind == MARKET:
-            raise ValueError(f"limit: expected None for a MARKET order, saw {limit!r}; name LIMIT or POST_ONLY")
-        if qty is not None:
-            params["fixed_notional"] = qty * self._bars[s].close
-        return params
 
     def _take_bar(self, bar: Bar, *, last: bool) -> None:
         s = self._index_of(bar.symbol)
@@ -312,8 +391,13 @@ class PaperBroker:
         if bar.ts > self._now:
             self._match()
             self._now = bar.ts
+        self._latest = max(self._latest, bar.ts)
         gap = (bar.ts - before) // length - 1 if before else 0
         self._bars[s] = bar.row(s, gap, last)
+        if self._engine.positions[s].mark_ts > bar.ts - length:
+            # its prints were matched as they came; what a candle says of them would come twice
+            for name in ("open", "high", "low"):
+                self._bars[s][name] = bar.close
         self._unmatched.add(s)
         if len(self._unmatched) == len(self._symbols):
             self._match()
@@ -328,6 +412,27 @@ class PaperBroker:
         new = np.array([(funding.ts, s, funding.rate)], FUNDING)
         self._engine.set_funding(np.concatenate([*due, new]))
 
+    def _take_event(self, event: Trade | BookSnapshot | Quote | MarkPrice) -> None:
+        s = self._index_of(event.symbol)
+        self._match()
+        if event.ts < self._engine.positions[s].mark_ts:
+            self.late += 1
+            return
+        self._latest = max(self._latest, event.ts)
+        (row,) = rows = np.zeros(1, MARKET_EVENT)
+        row.sym, row.ts, row.ts_recv, row.bid, row.ask = s, event.ts, event.ts, math.nan, math.nan
+        if isinstance(event, Trade):
+            row.kind, row.price, row.qty, row.side = PRINT, event.price, event.qty, event.side
+        elif isinstance(event, MarkPrice):
+            row.kind, row.price = MARK, event.price
+        else:
+            bid, ask = _best(event)
+            row.kind, row.price, row.bid, row.ask = BOOK, 0.5 * (bid + ask), bid, ask
+        if not isinstance(event, MarkPrice):
+            row.ts_recv = event.ts_recv
+        self._engine.happen(rows)
+        self._collect()
+
     def _match(self) -> None:
         """Hand the bars of the latest close to the engine: whoever looks or acts has seen them all."""
         if not self._unmatched:
@@ -335,20 +440,171 @@ class PaperBroker:
         bars = self._bars[sorted(self._unmatched)]
         self._unmatched.clear()
         self._engine.run(bars, self._silent[: len(bars)])
-        account = self._engine.account[0]
-        if account.n_trades or account.n_orders:
-            self._keep(self._engine.drain())
+        self._collect()
+
+    # what is wanted
+
+    def _stale(self, s: int) -> Refusal | None:
+        """Nobody may act in a bar that is not over: its price is unknown, and later it would be too late."""
+        seen = int(self._engine.positions[s].mark_ts)
+        if seen and (seen >= self._now or self._bars[s].ts == self._now):
+            return None
+        return Refusal("no_bar", f"{self._symbols[s]} has no bar that closed at {self._now}: act after its next one")
+
+    def _moments(self, syms: Sequence[int]) -> Rows:
+        """The last bars of symbols, with the mark for a close where something has happened since."""
+        bars = self._bars[list(syms)]
+        for bar, s in zip(bars, syms, strict=True):
+            p = self._engine.positions[s]
+            if p.mark_ts > bar.ts:
+                bar.sym, bar.ts, bar.close, bar.last = s, p.mark_ts, p.mark, 0
+        return bars
+
+    def _params(self, s: int, qty: float | None, kind: str | None, limit: float | None) -> Rows:
+        """The account's PARAMS with what this one order says otherwise: its kind, its size as a notional."""
+        self._match()
+        params = self._engine.params.copy()
+        for name, value in (("qty", qty), ("limit", limit)):
+            if value is not None and not 0.0 < value < math.inf:
+                raise ValueError(f"{name}: expected a finite number above 0, saw {value!r}")
+        if kind is not None:
+            if kind not in KIND_NAMES[1:4]:
+                raise ValueError(f"kind: expected MARKET, LIMIT or POST_ONLY, saw {kind!r}")
+            params["entry_kind"] = KIND_NAMES.index(kind)
+        elif limit is not None and params[0].entry_kind == MARKET:
+            params["entry_kind"] = LIMIT
+        if limit is not None and params[0].entry_kind == MARKET:
+            raise ValueError(f"limit: expected None for a MARKET order, saw {limit!r}; name LIMIT or POST_ONLY")
+        if qty is not None:
+            params["fixed_notional"] = qty * float(self._engine.positions[s].mark)
+        return params
+
+    def _decide(self, wishes: Sequence[Wish]) -> Decision:
+        """Let the engine answer wishes at the last prices, or say why nobody can."""
+        self._match()
+        if len({asked.sym for asked in wishes}) < len(wishes):
+            raise ValueError("symbol: expected each once, saw one twice; a wish against the position flips it")
+        refusals = [stale for asked in wishes if (stale := self._stale(asked.sym))]
+        ready = sorted((asked for asked in wishes if not self._stale(asked.sym)), key=lambda asked: asked.sym)
+        orders = self._respond(ready, refusals) if ready else []
+        return self._answer(wishes[0].signal if len(wishes) == 1 else None, orders, refusals)
+
+    def _respond(self, wishes: Sequence[Wish], refusals: list[Refusal]) -> list[Order]:
+        """The engine's answers to signals under one set of params; the orders sent, and `refusals` grows."""
+        before = {asked.sym: int(self._slot(asked.sym, CLOSE).state) for asked in wishes}
+        sent = int(self._engine.account[0].orders)
+        signals = np.array([asked.signal.row() for asked in wishes], SIGNAL)
+        self._engine.answer(wishes[0].params, self._moments([asked.sym for asked in wishes]), signals)
+        rows = self._collect()
+        refusals += [refused for row in rows.decisions if (refused := refusal_of(row, self._symbols[row.sym]))]
+        out = []
+        for asked in wishes:
+            close, entry = self._slot(asked.sym, CLOSE), self._slot(asked.sym, ENTRY)
+            if close.state != FREE and before[asked.sym] == FREE:
+                out.append(self._order(asked.sym, close))
+            if entry.state != FREE and entry.id > sent:
+                if asked.limit is not None:
+                    self._move(asked.sym, entry, asked.limit)
+                out.append(self._order(asked.sym, entry))
+        return out
+
+    def _move(self, s: int, entry: Any, limit: float) -> None:
+        """Give an entry that was just sent the price its maker named."""
+        (intent,) = intents = np.zeros(1, INTENT)
+        self._wish(intent, REPLACE, s, order_id=int(entry.id), qty=float(entry.leaves))
+        intent.limit = self._instruments[s].round_price(limit, -int(entry.side))
+        intent.patience = entry.patience
+        self._engine.obey(intents)
+
+    def _wish(self, intent: Any, action: int, s: int, **what: Any) -> None:
+        """Write an intent at the symbol's last price."""
+        p = self._engine.positions[s]
+        terms = {"side": 1, "kind": MARKET, "qty": 0.0, "limit": math.nan, "order_id": 0, **what}
+        wish(
+            intent, action, s, terms["side"], terms["kind"], terms["qty"], terms["limit"], max(p.mark_ts, p.bar_ts),
+            p.mark, terms["order_id"],
+        )  # fmt: skip
+
+    def _want(self, intent: Any, s: int, order: Order) -> None:
+        """The intent of an order of a user."""
+        rounded = self._instruments[s].round_price
+        limit = math.nan if order.price is None else rounded(order.price, -order.side)
+        self._wish(
+            intent, PLACE, s, side=order.side, kind=KIND_NAMES.index(order.kind), qty=order.qty, limit=limit
+        )  # fmt: skip
+        if order.trigger is not None:
+            intent.trigger = rounded(order.trigger, order.side)
+        intent.reduce_only = order.reduce_only
+        held = float(self._engine.positions[s].qty)
+        if order.reduce_only and order.kind == "MARKET" and order.qty == abs(held):
+            intent.role, intent.reason = CLOSE, EARLY_STOP
+
+    def _unfit(self, s: int, order: Order) -> Refusal | None:
+        """Why an order can be no order here."""
+        held = float(self._engine.positions[s].qty)
+        if order.reduce_only and (order.side * held >= 0.0 or order.qty > abs(held)):
+            return Refusal("reduce_only", f"{order.symbol} holds {held:g}: {order.qty:g} of it cannot be reduced")
+        if order.kind in ("LIMIT", "POST_ONLY") and order.price is None:
+            return Refusal("no_limit", f"{order.symbol}: a {order.kind} order needs a price; name one")
+        return None
+
+    def _waiting(self, order_id: OrderId) -> int | None:
+        """The symbol of an order that waits."""
+        for s in range(len(self._symbols)):
+            if any(slot.state >= SENT and slot.id == order_id != 0 for slot in self._own(s)):
+                return s
+        return None
+
+    def _obey(self, intents: Rows, refusals: list[Refusal]) -> Decision:
+        """Let the engine carry out wishes; the answer tells what became of each."""
+        self._engine.obey(intents)
+        self._collect()
+        orders = []
+        for intent in intents:
+            s = int(intent.sym)
+            if intent.rule:
+                reason = refusal_text(intent.rule, intent.saw, intent.allowed)
+                refusals.append(Refusal(RULE_NAMES[intent.rule], f"{self._symbols[s]}: {reason}"))
+            elif intent.action != CANCEL:
+                own = [self._slot(s, CLOSE)] if intent.role == CLOSE else self._own(s)
+                orders += [self._order(s, slot) for slot in own if slot.state != FREE and slot.id == intent.order_id]
+        return self._answer(orders=orders, refusals=refusals)
+
+    # what goes out
+
+    def _slot(self, s: int, role: int) -> Any:
+        return self._engine.slots[s * int(self._engine.account[0].slots) + role - 1]
+
+    def _own(self, s: int) -> list[Any]:
+        """The symbol's slots whose orders have a number: the entry's, and those of orders that stand by themselves."""
+        each = int(self._engine.account[0].slots)
+        return [self._slot(s, ENTRY), *self._engine.slots[s * each + ROLE_SLOTS : (s + 1) * each]]
+
+    def _order(self, s: int, slot: Any) -> Order:
+        """The noun of an order in its slot."""
+        limit, trigger = (None if math.isnan(price) else float(price) for price in (slot.limit, slot.trigger))
+        return Order(
+            int(slot.id), self._symbols[s], int(slot.decision_ts), int(slot.side), float(slot.leaves),
+            KIND_NAMES[slot.kind], limit, reduce_only=slot.role in (TAKE, STOP) or bool(slot.reduce_only),
+            decision_price=float(slot.decision_price), trigger=trigger, role=ROLE_NAMES[slot.role],
+        )  # fmt: skip
+
+    def _collect(self) -> JournalRows:
+        """Keep what the engine wrote, and tell what ended: the journal its trades, the next answer the rest."""
+        rows = self._engine.drain()
+        self._keep(rows)
+        return rows
 
     def _keep(self, rows: JournalRows) -> None:
-        """Keep rows for `drain`, and tell what ended: the journal its trades, the next answer the rest."""
         if any(len(getattr(rows, name)) for name in TABLES):
             self._kept.append(rows)
-        for order in rows.orders[rows.orders["entry_no"] == 0]:
+        for order in rows.orders[rows.orders["filled_qty"] == 0.0]:
             if order.status == REJECTED:
                 rule = ORDER_REASONS[order.reason].lower()
                 self._rejected.append(Refusal(rule, f"order {order.order_id} of {self._symbols[order.sym]} rejected"))
             else:
                 self._cancelled.append(int(order.order_id))
+        self._filled += [Fill.of(row, self._symbols) for row in rows.fills]
         records = []
         for trade in rows.trades:
             self._realised += float(trade.net_pnl)
@@ -357,88 +613,16 @@ class PaperBroker:
         if records and self._journal is not None:
             self._journal.write(records)
 
-    def _keep_written(self, orders: Rows, decisions: Rows) -> None:
-        """Keep what decision functions wrote into rows of ours; the engine's counters go back to its own, at 0."""
-        account = self._engine.account[0]
-        orders, decisions = orders[: account.n_orders], decisions[: account.n_decisions]
-        account.n_orders = account.n_decisions = 0
-        self._keep(JournalRows(np.zeros(0, TRADE), orders, decisions, np.zeros(0, EQUITY)))
-
     def _answer(
         self, signal: Signal | None = None, orders: Sequence[Order] = (), refusals: Sequence[Refusal] = ()
     ) -> Decision:
-        ended = (tuple(self._cancelled), (*self._rejected, *refusals), tuple(self._closed))
-        self._rejected, self._cancelled, self._closed = [], [], []
-        return Decision(self._now, signal, tuple(orders), *ended)
+        ended = (tuple(self._cancelled), (*self._rejected, *refusals), tuple(self._closed), tuple(self._filled))
+        self._rejected, self._cancelled, self._closed, self._filled = [], [], [], []
+        return Decision(self._latest, signal, tuple(orders), *ended)
 
-    def _stale(self, s: int) -> Refusal | None:
-        """Nobody may act in a bar that is not over: its price is unknown, and later it would be too late."""
-        if self._now and self._bars[s].ts == self._now:
-            return None
-        return Refusal("no_bar", f"{self._symbols[s]} has no bar that closed at {self._now}: act after its next one")
 
-    def _decide(self, wishes: Sequence[Wish], refused: Sequence[Refusal] = ()) -> Decision:
-        """Let the engine answer wishes at the last close, or say why nobody can."""
-        self._match()
-        if len({wish.sym for wish in wishes}) < len(wishes):
-            raise ValueError("symbol: expected each once, saw one twice; a wish against the position flips it")
-        refusals = [*refused, *(stale for wish in wishes if (stale := self._stale(wish.sym)))]
-        ready = sorted((wish for wish in wishes if not self._stale(wish.sym)), key=lambda wish: wish.sym)
-        orders = self._respond(ready, refusals) if ready else []
-        return self._answer(wishes[0].signal if len(wishes) == 1 else None, orders, refusals)
-
-    def _respond(self, wishes: Sequence[Wish], refusals: list[Refusal]) -> list[Order]:
-        """The engine's decisions, all exits before the entries; answers the orders sent, adds to `refusals`."""
-        self._keep(self._engine.drain())
-        account, pos, n = self._engine.account[0], self._engine.positions, len(wishes)
-        bars = self._bars[[wish.sym for wish in wishes]]
-        signals = np.array([wish.signal.row() for wish in wishes], SIGNAL)
-        orders, decisions = np.zeros(2 * n, ORDER), np.zeros(n, DECISION)
-        closing, sent = pos["closing"].copy(), int(account.orders)
-        for k, wish in enumerate(wishes):
-            p, row, order = pos[wish.sym], decisions[account.n_decisions], orders[account.n_orders]
-            p.wants = decide_exit(account, p, bars[k], signals[k], row, order)
-        # under one set of params the engine ranks the entries; orders of their own terms have no rank but the name
-        shared = all(wish.params is self._engine.params for wish in wishes)
-        for lo, hi in [(0, n)] if shared else [(k, k + 1) for k in range(n)]:
-            par = wishes[lo].params[0]
-            admit(account, pos, self._engine.instruments, par, bars, signals, decisions, orders, lo, hi)
-        refusals += [refused for row in decisions if (refused := refusal_of(row, self._symbols[row.sym]))]
-        self._keep_written(orders, decisions)
-        out = []
-        for wish in wishes:
-            p = pos[wish.sym]
-            if p.closing != closing[wish.sym]:
-                out.append(self._exit_order(wish.sym))
-            if p.o_side and p.o_id > sent:
-                if wish.limit is not None:
-                    p.o_limit = self._instruments[wish.sym].round_price(wish.limit, -int(p.o_side))
-                out.append(self._entry_order(wish.sym))
-        return out
-
-    def _exit_order(self, s: int) -> Order:
-        p, symbol = self._engine.positions[s], self._symbols[s]
-        ts, price = int(p.closing_ts), float(p.closing_price)
-        return Order(0, symbol, ts, -int(p.side), abs(float(p.qty)), reduce_only=True, decision_price=price)
-
-    def _entry_order(self, s: int) -> Order:
-        p, symbol = self._engine.positions[s], self._symbols[s]
-        order_id, ts, side, qty, price = (p[f"o_{name}"].item() for name in ("id", "ts", "side", "qty", "price"))
-        limit = None if math.isnan(p.o_limit) else float(p.o_limit)
-        return Order(order_id, symbol, ts, side, qty, KIND_NAMES[p.o_kind], limit, decision_price=price)
-
-    def _cancel(self, order_id: OrderId) -> Refusal | None:
-        """Take a waiting entry out of the market."""
-        waiting = (s for s, p in enumerate(self._engine.positions) if p.o_side and p.o_id == order_id)
-        s = next(waiting, None)
-        if s is None:
-            return Refusal("unknown_order", f"order {order_id} is not waiting: it has ended, or never was")
-        stale = self._stale(s)
-        if stale:
-            return stale
-        self._keep(self._engine.drain())
-        orders = np.zeros(1, ORDER)
-        end_entry(self._engine.account[0], self._engine.positions[s], orders[0], self._bars[s])
-        orders["status"] = CANCELLED
-        self._keep_written(orders, np.zeros(0, DECISION))
-        return None
+def _best(event: BookSnapshot | Quote) -> tuple[float, float]:
+    """Best bid and ask, quote; NaN where a side is empty."""
+    if isinstance(event, Quote):
+        return event.bid, event.ask
+    return (event.bids[0][0] if event.bids else math.nan), (event.asks[0][0] if event.asks else math.nan)

@@ -1,21 +1,24 @@
 """The ledger: fills become positions, positions become trade records, money is counted once.
 
-A record is changed only by the function named for it: `open_position`, `close_position`, `settle_funding`, `mark`.
+Money changes in `apply_fill`, and by funding in `settle_funding`; nowhere else.
 """
 
 from __future__ import annotations
 
+import math
+
 from risk.stops import liquidation_levels
-from utils.codes import MAKER
-from utils.compiled import compiled
-from utils.market.barriers import levels
+from utils.codes import CLOSE, FREE, MAKER, SENT
+from utils.compiled import compiled, inlined
 from utils.rows import (
     BPS,
     AccountRow,
     BarRow,
     EquityRow,
+    FillRow,
     FundingRow,
     InstrumentRow,
+    OrderSlotRow,
     ParamsRow,
     PositionRow,
     Rows,
@@ -30,92 +33,159 @@ def fee_of(price: float, qty: float, liquidity: int, ins: InstrumentRow) -> floa
     return price * qty * rate * BPS
 
 
+@inlined
+def blended(old: float, weight: float, new: float, added: float) -> float:
+    """Mean by quantity of what was (`old`, quantity `weight`) and what comes; exactly `new` where nothing was."""
+    if weight == 0.0:
+        return new
+    return (old * weight + new * added) / (weight + added)
+
+
 @compiled
-def open_position(
+def apply_fill(
     acc: AccountRow,
     p: PositionRow,
     ins: InstrumentRow,
     par: ParamsRow,
-    side: int,
-    ts: int,
-    qty: float,
-    price: float,
-    reference: float,
-    liquidity: int,
-    inside: bool,
+    order: OrderSlotRow,
+    fill: FillRow,
+    trade: TradeRow,
 ) -> None:
-    """The waiting order filled: set position, brackets and liquidation levels from the fill price.
+    """The one door by which a position or money changes: a fill joins the position, or ends a part of it.
+
+    A fill on the position's side averages in; one against it realises its share, and the last of it ends the round
+    trip. A flip is two fills: an exit, and an entry of what is left.
 
     Args:
-        acc: the account; its entry counter moves.
-        p: the symbol's record; its order fields hold the distances and when it was decided.
-        ins: grid, fees and margin of the symbol.
+        acc: the account; counters and realised money move.
+        p: the symbol's position.
+        ins: fees, lot and margin of the symbol.
         par: leverage of the account.
-        side: +1 long, -1 short.
-        ts: time of the fill, ns: the open of the bar.
-        qty: filled size, base, positive.
-        price: fill price, quote.
-        reference: price aimed at, quote.
-        liquidity: MAKER or TAKER.
-        inside: filled inside the bar rather than at its open.
+        order: the order that traded; what it has left, its mean price and its fees move.
+        fill: what matching knows of it (sym, side, qty, price, liquidity, reference, times); the rest is written here.
+            Against a position its quantity is at most the position's.
+        trade: row for the round trip, should it end; its reason is the order's.
     """
+    acc.fills += 1
+    fill.fill_id = acc.fills
+    fill.order_id = order.id
+    fill.role = order.role
+    fill.fee = fee_of(fill.price, fill.qty, fill.liquidity, ins)
+    order.fill_price = blended(order.fill_price, order.filled, fill.price, fill.qty)
+    order.filled += fill.qty
+    order.leaves = rest_of(order.qty - order.filled, ins)
+    order.aimed = fill.reference
+    opens = p.qty == 0.0
+    if opens:
+        _begin(acc, p, order, fill)
+    fill.entry_no = p.entry_no
+    paid = p.fees
+    p.fees += fill.fee
+    order.fees += p.fees - paid
+    if opens or p.side == fill.side:
+        _join(p, ins, par, fill)
+    else:
+        _part(p, ins, fill)
+        if p.qty == 0.0:
+            _end(acc, p, order, fill, trade)
+    if acc.keep_fills == 1:
+        acc.n_fills += 1
+
+
+@inlined
+def rest_of(qty: float, ins: InstrumentRow) -> float:
+    """What is left of a quantity (base): nothing where it is but the noise of a subtraction."""
+    return qty if qty > 0.5 * ins.lot else 0.0
+
+
+@inlined
+def _begin(acc: AccountRow, p: PositionRow, order: OrderSlotRow, fill: FillRow) -> None:
+    """A round trip begins with this fill."""
     acc.entries += 1
     p.entry_no = acc.entries
-    p.side = side
-    p.qty = side * qty
-    p.entry_price = price
-    p.entry_ts = ts
-    p.signal_ts = p.o_ts
-    p.decision_price = p.o_price
-    p.take_price, p.stop = levels(p.side, price, p.o_take_bps * BPS, p.o_stop, ins.tick, ins.per_tick)
-    p.first_stop = p.stop
-    leverage = max(1.0, min(par.leverage, ins.max_leverage))
-    p.liq, p.bankrupt = liquidation_levels(p.side, price, leverage, ins.maintenance)
-    p.liquidity = liquidity
-    p.inside = 1 if inside else 0
+    p.side = fill.side
+    p.entry_ts = fill.ts
+    p.signal_ts = order.decision_ts
+    p.decision_price = order.decision_price
+    p.entered = 0.0
+    p.exited = 0.0
+    p.share = 0.0
+    p.first_stop = math.nan
+    p.take_price = math.nan
+    p.entry_liquidity = 0
+    p.exit_liquidity = 0
+    p.inside = 0
     p.bars = 0
-    p.horizon = p.o_horizon
-    p.best = price
-    p.trail = p.o_trail
-    p.fees = fee_of(price, qty, liquidity, ins)
+    p.horizon = order.horizon
+    p.best = fill.price
+    p.trail = order.trail
+    p.fees = 0.0
     p.funding = 0.0
-    p.slip_bps = p.side * (price - reference) / p.decision_price / BPS
     p.gaps = 0
 
 
-@compiled
-def close_position(
-    acc: AccountRow, p: PositionRow, ins: InstrumentRow, trade: TradeRow, bar: BarRow, reference: float
-) -> None:
-    """The position ended as `trade` says (reason, time, price, liquidity): complete the row and realise its money.
+@inlined
+def _join(p: PositionRow, ins: InstrumentRow, par: ParamsRow, fill: FillRow) -> None:
+    """The fill adds to the position: means by quantity, and liquidation from the mean price of what is held."""
+    held = abs(p.qty)
+    slip = p.side * (fill.price - fill.reference) / p.decision_price / BPS
+    p.slip_bps = blended(p.slip_bps, p.entered, slip, fill.qty)
+    p.entry_price = blended(p.entry_price, p.entered, fill.price, fill.qty)
+    p.basis = blended(p.basis, held, fill.price, fill.qty)
+    p.entered += fill.qty
+    p.qty = p.side * (held + fill.qty)
+    p.entry_liquidity = max(p.entry_liquidity, fill.liquidity)
+    leverage = max(1.0, min(par.leverage, ins.max_leverage))
+    p.liq, p.bankrupt = liquidation_levels(p.side, p.basis, leverage, ins.maintenance)
 
-    Formula: gross = d (exit - entry) qty; net = gross - fees - funding. Slippage = adverse distance of both legs from
-    their references, in bps of the decision price.
+
+@inlined
+def _part(p: PositionRow, ins: InstrumentRow, fill: FillRow) -> None:
+    """The fill ends a part of the position and realises its share: d (price - mean price of what is held) qty."""
+    slip = p.side * (fill.reference - fill.price) / p.decision_price / BPS
+    p.exit_slip_bps = blended(p.exit_slip_bps, p.exited, slip, fill.qty)
+    p.exit_price = blended(p.exit_price, p.exited, fill.price, fill.qty)
+    share = p.side * (fill.price - p.basis) * fill.qty
+    p.share = share if p.exited == 0.0 else p.share + share
+    p.exited += fill.qty
+    p.exit_liquidity = max(p.exit_liquidity, fill.liquidity)
+    p.qty = p.side * rest_of(abs(p.qty) - fill.qty, ins)
+
+
+@inlined
+def _end(acc: AccountRow, p: PositionRow, order: OrderSlotRow, fill: FillRow, trade: TradeRow) -> None:
+    """The round trip is over: its money is realised, and its row written where rows are kept.
+
+    Formula: gross = d (exit - entry) qty, of the mean prices, once there was more than one fill a side the sum of its
+    shares; net = gross - fees - funding. Slippage = adverse distance of both legs from their references, in bps of the
+    decision price.
     """
-    qty = abs(p.qty)
-    price = trade.exit_price
-    trade.entry_no = p.entry_no
-    trade.sym = bar.sym
-    trade.side = p.side
-    trade.qty = qty
-    trade.signal_ts = p.signal_ts
-    trade.entry_ts = p.entry_ts
-    trade.decision_price = p.decision_price
-    trade.entry_price = p.entry_price
-    trade.stop_price = p.first_stop
-    trade.take_price = p.take_price
-    trade.gross_pnl = p.side * (price - p.entry_price) * qty
-    trade.fees = p.fees + fee_of(price, qty, trade.exit_liquidity, ins)
-    trade.funding = p.funding
-    trade.net_pnl = trade.gross_pnl - trade.fees - trade.funding
-    trade.slippage_bps = p.slip_bps + p.side * (reference - price) / p.decision_price / BPS
-    trade.entry_liquidity = p.liquidity
-    trade.gap_bars = p.gaps
-    acc.realised += trade.net_pnl
-    acc.n_trades += 1
-    p.qty = 0.0
+    net = p.share - p.fees - p.funding
+    acc.realised += net
+    if acc.keep_trades == 1:
+        trade.entry_no = p.entry_no
+        trade.sym = fill.sym
+        trade.side = p.side
+        trade.entry_liquidity = p.entry_liquidity
+        trade.gap_bars = p.gaps
+        trade.exit_liquidity = p.exit_liquidity
+        trade.exit_reason = order.reason
+        trade.signal_ts = p.signal_ts
+        trade.entry_ts = p.entry_ts
+        trade.exit_ts = fill.ts
+        trade.qty = p.entered
+        trade.decision_price = p.decision_price
+        trade.entry_price = p.entry_price
+        trade.exit_price = p.exit_price
+        trade.stop_price = p.first_stop
+        trade.take_price = p.take_price
+        trade.gross_pnl = p.share
+        trade.fees = p.fees
+        trade.funding = p.funding
+        trade.net_pnl = net
+        trade.slippage_bps = p.slip_bps + p.exit_slip_bps
+        acc.n_trades += 1
     p.side = 0
-    p.closing = 0
 
 
 @compiled
@@ -138,10 +208,13 @@ def settle_funding(p: PositionRow, due: FundingRow, bar: BarRow) -> None:
 
 @compiled
 def open_pnl(p: PositionRow) -> float:
-    """Profit of an open position at its last close, less fees and funding already paid on it, quote; 0 when flat."""
+    """Profit of a round trip that goes on, at the last mark, less fees and funding already paid; 0 when flat. Quote.
+
+    Formula: qty (mark - mean price of what is held) + what partial exits realised - fees - funding.
+    """
     if p.qty == 0.0:
         return 0.0
-    return p.qty * (p.mark - p.entry_price) - p.fees - p.funding
+    return p.qty * (p.mark - p.basis) + p.share - p.fees - p.funding
 
 
 @compiled
@@ -153,29 +226,41 @@ def mark(acc: AccountRow, total: float) -> None:
 
 
 @compiled
-def note_equity(acc: AccountRow, par: ParamsRow, bar: BarRow, row: EquityRow) -> None:
-    """Write an equity row, at most one per `equity_step_ns`, and one at the end."""
-    if bar.ts - acc.equity_ts < par.equity_step_ns and bar.last == 0:
+def note_equity(acc: AccountRow, par: ParamsRow, ts: int, last: int, row: EquityRow) -> None:
+    """Write an equity row for `ts` (ns), at most one per `equity_step_ns`, and one at the end (`last` = 1)."""
+    if acc.keep_equity == 0 or (ts - acc.equity_ts < par.equity_step_ns and last == 0):
         return
-    row.ts = bar.ts
+    row.ts = ts
     row.equity = acc.equity
     row.realised = acc.realised
     row.open_pnl = acc.open_pnl
     row.drawdown = 1.0 - acc.equity / acc.peak
     acc.n_equity += 1
-    acc.equity_ts = bar.ts
+    acc.equity_ts = ts
 
 
 @compiled
-def exposure(pos: Rows) -> tuple[int, float]:
-    """Positions and notional (quote) that count against the limits: those not about to close, and waiting entries."""
+def exposure(pos: Rows, slots: Rows) -> tuple[int, float]:
+    """Positions and notional (quote) that count against the limits: those not about to close, and waiting entries.
+
+    Orders that stand by themselves make one position of a symbol that has none, and count with all they may add.
+    """
+    each = len(slots) // len(pos)
     count = 0
     gross = 0.0
     for k in range(len(pos)):
-        if pos[k].qty != 0.0 and pos[k].closing == 0:
-            count += 1
+        here = 0
+        if pos[k].qty != 0.0 and slots[k * each + CLOSE - 1].state == FREE:
+            here = 1
             gross += abs(pos[k].qty) * pos[k].mark
-        if pos[k].o_side != 0:
-            count += 1
-            gross += pos[k].o_qty * pos[k].o_price
+        entry = slots[k * each]
+        if entry.state >= SENT:
+            here += 1
+            gross += entry.qty * entry.decision_price
+        for i in range(k * each + CLOSE, (k + 1) * each):
+            order = slots[i]
+            if order.state >= SENT and order.reduce_only == 0:
+                here = max(here, 1)
+                gross += order.leaves * order.decision_price
+        count += here
     return count, gross

@@ -6,7 +6,7 @@ import math
 
 from utils.compiled import compiled
 from utils.market.barriers import ceil_to, floor_to
-from utils.rows import BPS, BarRow, InstrumentRow, ParamsRow, PositionRow, SignalRow
+from utils.rows import BPS, BarRow, InstrumentRow, OrderSlotRow, ParamsRow, PositionRow, SignalRow
 
 
 @compiled
@@ -37,7 +37,7 @@ def trail_distance(sig: SignalRow, price: float, par: ParamsRow) -> float:
 
 
 @compiled
-def move_trail(p: PositionRow, bar: BarRow, ins: InstrumentRow) -> None:
+def move_trail(p: PositionRow, stop: OrderSlotRow, bar: BarRow, ins: InstrumentRow) -> None:
     """At a bar's close, ratchet the stop to the best price shown less the trail; it holds from the next bar on.
 
     Formula: long: stop = max(stop, max high since entry - trail); short mirrored; rounded to the tick away from the
@@ -45,10 +45,10 @@ def move_trail(p: PositionRow, bar: BarRow, ins: InstrumentRow) -> None:
     """
     if p.side > 0:
         p.best = max(p.best, bar.close if p.inside == 1 else bar.high)
-        p.stop = max(p.stop, floor_to(p.best - p.trail, ins.tick, ins.per_tick))
+        stop.trigger = max(stop.trigger, floor_to(p.best - p.trail, ins.tick, ins.per_tick))
     else:
         p.best = min(p.best, bar.close if p.inside == 1 else bar.low)
-        p.stop = min(p.stop, ceil_to(p.best + p.trail, ins.tick, ins.per_tick))
+        stop.trigger = min(stop.trigger, ceil_to(p.best + p.trail, ins.tick, ins.per_tick))
 
 
 @compiled

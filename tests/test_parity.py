@@ -90,7 +90,7 @@ def test_a_snapshot_holds_no_journal_rows():
     before, after = fresh("market", funding), fresh("market", funding)
     before.run(clock[:300], said[:300])
     after.restore(before.snapshot())
-    assert [0, 0, 0, 0] == [len(getattr(after.drain(), kind)) for kind in KINDS]
+    assert [0] * len(KINDS) == [len(getattr(after.drain(), kind)) for kind in KINDS]
     assert 0 < len(before.drain().trades)
 
 

@@ -15,6 +15,19 @@ MARKET, LIMIT, POST_ONLY, STOP_MARKET = range(1, 5)
 ROLE_NAMES = ("", "ENTRY", "TAKE", "STOP", "CLOSE", "QUOTE")
 ENTRY, TAKE, STOP, CLOSE, QUOTE = range(1, 6)
 
+#: Where an order stands: no order here; asked for by the signal of this instant and not yet answered; on its way to the
+#: market; there; on its way out.
+STATE_NAMES = ("", "ASKED", "SENT", "LIVE", "CANCELLING")
+FREE, ASKED, SENT, LIVE, CANCELLING = range(5)
+
+#: What an intent wants.
+INTENT_NAMES = ("", "PLACE", "REPLACE", "CANCEL")
+PLACE, REPLACE, CANCEL = range(1, 4)
+
+#: What happened to a market.
+EVENT_NAMES = ("", "PRINT", "BOOK", "MARK")
+PRINT, BOOK, MARK = range(1, 4)
+
 STATUS_NAMES = ("", "FILLED", "PARTIAL", "EXPIRED", "CANCELLED", "REJECTED")
 FILLED, PARTIAL, EXPIRED, CANCELLED, REJECTED = range(1, 6)
 
@@ -44,13 +57,24 @@ ORDER_REASONS = (
     "LIMIT_BARS",
     "OPPOSITE_SIGNAL",
     "CLOSE_SIGNAL",
+    "ON_REQUEST",
+    "RISK",
+    "REDUCE_ONLY",
 )
-VOLUME_CAP, MIN_NOTIONAL, WOULD_CROSS, LIMIT_BARS, OPPOSITE_SIGNAL, CLOSE_SIGNAL = range(
-    len(EXIT_NAMES), len(ORDER_REASONS)
-)
+(
+    VOLUME_CAP,
+    MIN_NOTIONAL,
+    WOULD_CROSS,
+    LIMIT_BARS,
+    OPPOSITE_SIGNAL,
+    CLOSE_SIGNAL,
+    ON_REQUEST,
+    RISK,
+    REDUCE_ONLY,
+) = range(len(EXIT_NAMES), len(ORDER_REASONS))
 
-#: What may refuse an entry, and how the value failed its limit: the rules of `risk.guard.RULES` in their order, then
-#: what sizing itself may refuse.
+#: What may refuse an order, and how the value failed its limit: the rules of `risk.guard.RULES` in their order, then
+#: what sizing itself may refuse, then what an order may lack.
 REFUSALS = (
     ("", ""),
     ("equity", "<="),
@@ -59,7 +83,9 @@ REFUSALS = (
     ("break_even", "<"),
     ("stop_distance", "<="),
     ("min_notional", "<"),
+    ("order_slots", ">="),
+    ("unknown_order", "<"),
 )
 RULE_NAMES = tuple(name for name, _ in REFUSALS)
 RULE_SIGNS = tuple(sign for _, sign in REFUSALS)
-NO_STOP, TOO_SMALL = len(REFUSALS) - 2, len(REFUSALS) - 1
+NO_STOP, TOO_SMALL, NO_SLOT, NO_ORDER = range(len(REFUSALS) - 4, len(REFUSALS))

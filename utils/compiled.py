@@ -38,6 +38,8 @@ SOURCES = (
     "ml/market/*.py",
     "risk/*.py",
     "exec/*.py",
+    "exec/step/*.py",
+    "exec/matching/*.py",
 )
 
 
@@ -121,12 +123,20 @@ if TYPE_CHECKING:
     def inlined(function: Callable[P, R]) -> Callable[P, R]:
         """Compile `function` into its callers; strict typing sees it unchanged."""
         return function
+
+    def uncached(function: Callable[P, R]) -> Callable[P, R]:
+        """Compile `function` in each process anew; strict typing sees it unchanged."""
+        return function
 else:
     # nobody calls these through a C pointer: that door would cost a tenth of the compilation
-    compiled = numba.njit(cache=True, nogil=True, error_model="numpy", boundscheck=True, no_cfunc_wrapper=True)
+    # nothing here owns an array, so nothing counts references: a count costs two locked instructions for every array
+    # handed to an inner function, and that was half the time of a trade
+    _options = {"nogil": True, "error_model": "numpy", "boundscheck": True, "_nrt": False}
+    compiled = numba.njit(cache=True, no_cfunc_wrapper=True, **_options)
+    uncached = numba.njit(no_cfunc_wrapper=True, **_options)
     # swallowed by its callers, which alone are cached: some sixty calls a row took a third of the time of thirty
     # features, and the calls of a scanner a fifth of its time
-    inlined = numba.njit(nogil=True, error_model="numpy", boundscheck=True, forceinline=True)
+    inlined = numba.njit(forceinline=True, **_options)
 
 
 def is_cached(function: Callable[..., Any]) -> bool:
@@ -135,19 +145,30 @@ def is_cached(function: Callable[..., Any]) -> bool:
     return cache is None or bool(cache._cache_file._load_index())  # noqa: SLF001 - numba has no public question
 
 
-def compile_source(name: str, source: str, namespace: dict[str, Any], beside: str) -> Callable[..., Any]:
+def _identity(value: Any) -> str:
+    """What tells a callee, or a constant, from others of its name: of a generated function its text, too."""
+    code = getattr(getattr(value, "py_func", value), "__code__", None)
+    return repr(value) if code is None else f"{Path(code.co_filename).name} {code.co_qualname} {code.co_firstlineno}"
+
+
+def compile_source(
+    name: str, source: str, namespace: dict[str, Any], beside: str, *, cached: bool = True
+) -> Callable[..., Any]:
     """Compile a generated function so that it is cached and its lines show in tracebacks.
 
     Args:
         name: the function that `source` defines.
         source: Python source; its text is part of the cache stamp.
-        namespace: globals of the function: the compiled callees.
+        namespace: globals of the function: the compiled callees, and constants; which they are is part of the stamp,
+            too, as one text may be compiled with several.
         beside: the file whose folder keeps the cache (pass `__file__`).
+        cached: False where it calls functions of a user: the stamp knows nothing of an edit in them.
     """
-    digest = hashlib.sha256(source.encode()).hexdigest()[:12]
+    callees = sorted(f"{alias} {_identity(value)}" for alias, value in namespace.items())
+    digest = hashlib.sha256("\n".join([source, *callees]).encode()).hexdigest()[:12]
     file = str(Path(beside).with_name(f"generated_{name}_{digest}.py"))
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     # numba rebuilds a cached function inside the module it names
     scope = {"__name__": __name__, **namespace}
     exec(compile(source, file, "exec"), scope)  # noqa: S102 - our own text, built from the registry
-    return compiled(scope[name])
+    return (compiled if cached else uncached)(scope[name])

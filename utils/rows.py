@@ -128,37 +128,47 @@ class AccountRow(Protocol):
     open_pnl: float  # open positions at their last close, less fees and funding already paid on them
     equity: float  # initial + realised + open_pnl
     peak: float  # highest equity seen
-    entries: int  # entries filled so far: the entry order of trades
-    orders: int  # orders sent so far: order ids
+    entries: int  # positions opened so far: the entry order of trades
+    orders: int  # orders numbered so far: order ids
+    fills: int  # fills so far: fill ids
     ambiguous: int  # bars that touched stop and take of an open position
     held_bars: int  # bars in which a position was open
     equity_ts: int  # time of the last equity row
+    slots: int  # order slots a symbol
+    refused: int  # intents of a quoting step that were not carried out
     n_trades: int  # rows filled in the arrays handed in; the caller flushes and resets
     n_orders: int
+    n_fills: int
     n_decisions: int
     n_equity: int
-    keep_trades: int  # 1 = a full array waits for the caller; 0 = nobody keeps these rows, write over them
+    keep_trades: int  # 1 = rows are written, and a full array waits for the caller; 0 = nobody keeps them, none is
     keep_orders: int
+    keep_fills: int
     keep_decisions: int
     keep_equity: int
 
 
 class PositionRow(Protocol):
-    """One symbol's open position, its brackets, and its waiting entry order."""
+    """One symbol's open position: what was bought and sold of it so far, and what is left; its orders are slots."""
 
-    # the position; qty 0 = flat
-    qty: float  # signed base
+    qty: float  # signed base; 0 = flat
     side: int  # +1 long, -1 short, 0 flat
-    entry_price: float
+    entry_no: int
     entry_ts: int
-    signal_ts: int
-    decision_price: float  # close at signal_ts
-    stop: float  # moves only in our favour
-    first_stop: float  # as set at entry
-    take_price: float
+    signal_ts: int  # when the order that opened it was decided
+    decision_price: float  # close or mid at signal_ts
+    entered: float  # base, all entry fills together
+    entry_price: float  # their mean by quantity
+    basis: float  # mean price of what is held
+    exited: float  # base sold again so far
+    exit_price: float  # mean by quantity
+    share: float  # quote realised by what was exited, before fees and funding
+    first_stop: float  # as set at entry; NaN = none was
+    take_price: float  # likewise
     liq: float  # price at which the venue takes over
     bankrupt: float  # price at which the margin is gone
-    liquidity: int  # MAKER or TAKER entry
+    entry_liquidity: int  # MAKER, or TAKER if any fill was
+    exit_liquidity: int  # likewise
     inside: int  # 1 = filled inside the current bar: no take in it
     bars: int  # bars it has outlived, the entry bar included
     horizon: float  # bars
@@ -167,32 +177,93 @@ class PositionRow(Protocol):
     fees: float  # quote paid so far
     funding: float  # quote paid so far
     slip_bps: float  # entry leg, bps of decision_price
-    entry_no: int
+    exit_slip_bps: float  # exit leg
     gaps: int  # bars missing from the file while open
-    mark: float  # last close
+    mark: float  # last close, print, mid or mark price
     mark_ts: int
-    # a market exit decided and waiting for a bar that trades
-    closing: int  # exit reason, 0 = none
-    closing_ts: int
-    closing_price: float  # close at which it was decided
-    # the waiting entry order; o_side 0 = none
-    o_side: int
-    o_kind: int
-    o_id: int
-    o_qty: float
-    o_limit: float  # price; NaN for a market order
-    o_ts: int
-    o_price: float  # close at which it was decided
-    o_take_bps: float
-    o_stop: float  # stop distance, fraction of the entry price
-    o_trail: float  # quote
-    o_horizon: float
-    o_bars: float  # bars it may still wait
-    o_waited: int  # bars it has been in the market
-    wants: int  # within one instant: the entry its signal asks for, 0 = none
+    bar_ts: int  # last close
+    floor: float  # a bar that stays above it and below `ceiling` touches none of its levels
+    ceiling: float
+    waiting: int  # orders of the symbol in the market, brackets left out
     # funding settlements of this symbol still to come
     f_next: int
     f_end: int
+
+
+class OrderSlotRow(Protocol):
+    """One order that has not ended: a place in a symbol's row of slots, free when `state` is FREE.
+
+    The first four places belong to the roles ENTRY, TAKE, STOP and CLOSE, those behind them to orders that stand by
+    themselves. What ends a position (TAKE, STOP, CLOSE) takes its number when it does: those that never act have none.
+    """
+
+    id: int
+    state: int
+    side: int  # +1 buys, -1 sells
+    kind: int
+    role: int
+    reduce_only: int
+    reason: int  # why it was sent: an exit reason, 0 for an entry
+    qty: float  # base
+    filled: float  # of it
+    leaves: float  # of it, still to be filled
+    limit: float  # NaN = none
+    trigger: float  # NaN = none
+    ahead: float  # base in front of it at its price; NaN = unknown, as in bars
+    decision_ts: int
+    decision_price: float  # close or mid
+    arrival_ts: int  # 0 = not yet
+    arrival_price: float  # mid, or the open of the first bar that it met; NaN = not yet
+    aimed: float  # price that its last fill or rejection aimed at; NaN = neither
+    fill_price: float  # mean by quantity
+    fees: float  # quote
+    take_bps: float  # brackets of the position that it opens; NaN = none
+    stop: float  # distance, fraction of the entry price; NaN = none
+    trail: float  # quote; 0 = none
+    horizon: float  # bars; inf = none
+    patience: float  # bars it may wait; inf = until cancelled
+    waited: int  # bars it has been in the market
+
+
+class IntentRow(Protocol):
+    """What is wanted of one order: written by whoever decides, read by `exec.step.orders.carry_out` alone."""
+
+    action: int  # PLACE, REPLACE or CANCEL
+    order_id: int  # of REPLACE and CANCEL
+    sym: Short
+    side: Byte
+    kind: Byte
+    role: Byte
+    reduce_only: Byte
+    reason: Byte
+    rule: Byte  # answer: what refused it; 0 = carried out, and `order_id` is the order's
+    saw: float  # answer: what the rule saw
+    allowed: float  # answer: what it allows
+    ts: int
+    price: float  # close or mid at which it is decided
+    qty: float
+    limit: float
+    trigger: float
+    take_bps: float
+    stop: float
+    trail: float
+    horizon: float
+    patience: float
+
+
+class MarketEventRow(Protocol):
+    """Something that happened to a market between bars."""
+
+    ts: int
+    ts_recv: int
+    sym: Short
+    kind: Byte  # PRINT, BOOK or MARK
+    side: Byte  # of a print: +1 a buyer took, -1 a seller
+    last: Word  # 1 = known to be the symbol's last
+    price: float  # of the print, the mark, or the mid
+    qty: float  # base, of a print
+    bid: float  # of a book; NaN = none
+    ask: float
 
 
 class TradeRow(Protocol):
@@ -230,12 +301,16 @@ class OrderRow(Protocol):
     side: Byte
     kind: Byte
     status: Short
-    reason: Short
+    reason: Byte
+    role: Byte
     decision_ts: int
+    arrival_ts: int  # 0 = it never met a market
+    end_ts: int
     qty: float
     filled_qty: float
     decision_price: float
-    arrival_price: float
+    arrival_price: float  # price aimed at
+    mid: float  # when it arrived (of bars: the open); NaN = it never did
     fill_price: float
     end_price: float
     fees: float
@@ -292,6 +367,9 @@ INSTRUMENT = layout_of(InstrumentRow)
 PARAMS = layout_of(ParamsRow)
 ACCOUNT = layout_of(AccountRow)
 POSITION = layout_of(PositionRow)
+ORDER_SLOT = layout_of(OrderSlotRow)
+INTENT = layout_of(IntentRow)
+MARKET_EVENT = layout_of(MarketEventRow)
 TRADE = layout_of(TradeRow)
 ORDER = layout_of(OrderRow)
 FILL = layout_of(FillRow)

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from utils.codes import EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES
+from utils.codes import EXIT_NAMES, KIND_NAMES, LIQUIDITY_NAMES, ROLE_NAMES
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import BPS, Level
 
@@ -55,6 +55,7 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("open", "high", "low", "close", "price", "qty", "entry_price", "exit_price"), _POSITIVE),
     **dict.fromkeys(("bid", "bid_qty", "ask", "ask_qty"), _POSITIVE),
     **dict.fromkeys(("stop", "take", "stop_price", "take_price", "decision_price", "atr"), _POSITIVE),
+    **dict.fromkeys(("trigger", "reference"), _POSITIVE),
     **dict.fromkeys(("tick_size", "lot_size", "take_bps", "stop_bps", "horizon"), _POSITIVE),
     **dict.fromkeys(("volume", "taker_buy_volume", "min_notional"), _NOT_NEGATIVE),
     **dict.fromkeys(("maker_bps", "taker_bps", "rate", "fee", "expected_bps", "threshold"), _FINITE),
@@ -71,7 +72,8 @@ _RULES: dict[str, Rule] = {
     "TradeRecord.side": _one_of("long", "short"),
     "strength": (lambda x: 0.0 <= x <= 100.0, "a number from 0 to 100"),
     "p_win": _FRACTION,
-    "kind": _one_of(*KIND_NAMES[1:4]),
+    "kind": _one_of(*KIND_NAMES[1:]),
+    "role": _one_of(*ROLE_NAMES[1:]),
     "Position.qty": (lambda x: math.isfinite(x) and x != 0.0, "a finite number, not 0"),
     "exit_reason": _one_of(*EXIT_NAMES[1:]),
     "max_leverage": (lambda x: x >= 1.0, "a number, at least 1"),
@@ -346,14 +348,18 @@ class Order(_Noun):
     ts: int
     side: int
     qty: float
-    kind: str = "MARKET"  # MARKET, LIMIT or POST_ONLY
+    kind: str = "MARKET"  # MARKET, LIMIT, POST_ONLY or STOP_MARKET
     price: float | None = None  # limit, quote; None = none named
     reduce_only: bool = False
     decision_price: float | None = None  # mid or close when it was decided, quote; for shortfall
+    trigger: float | None = None  # price at which a STOP_MARKET order goes to the market, quote
+    role: str = "QUOTE"  # ENTRY has brackets around it, TAKE and STOP are such, CLOSE ends all, QUOTE stands by itself
 
     def _whole(self) -> None:
-        if self.price is not None and self.kind == "MARKET":
-            self._refuse("price", "None, as a MARKET order has no limit")
+        if self.price is not None and self.kind in ("MARKET", "STOP_MARKET"):
+            self._refuse("price", f"None, as a {self.kind} order has no limit")
+        if (self.trigger is None) == (self.kind == "STOP_MARKET"):
+            self._refuse("trigger", "a price for a STOP_MARKET order, None for every other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +375,17 @@ class Fill(_Noun):
     price: float
     fee: float  # quote; below 0 = rebate
     liquidity: str  # maker or taker
+    reference: float | None = None  # price that it aimed at, quote
+    trade_id: OrderId = 0  # the round trip it belongs to
+    role: str = "QUOTE"  # of the order
+
+    @classmethod
+    def of(cls, row: Any, symbols: Sequence[str]) -> Fill:
+        """The noun of a FILL row; `symbols` are in the engine's order."""
+        value = {name: row[name].item() for name in row.dtype.names}
+        value |= {"symbol": symbols[value["sym"]], "ts_recv": value["seen_ts"], "trade_id": value["entry_no"]}
+        value |= {"liquidity": LIQUIDITY_NAMES[value["liquidity"]], "role": ROLE_NAMES[value["role"]]}
+        return cls(**{field.name: value[field.name] for field in fields(cls)})
 
     def _whole(self) -> None:
         self._received(self.ts, self.ts_recv)
@@ -443,6 +460,7 @@ class TradeRecord(_Noun):
         value |= {"trade_id": value["entry_no"], "symbol": symbols[value["sym"]]}
         value |= {f"{name}_time": value[f"{name}_ts"] for name in ("signal", "entry", "exit")}
         value |= {"equity_after": equity_after, "source": source}
+        value |= {name: None for name in ("stop_price", "take_price") if math.isnan(value[name])}
         return cls(**{field.name: value[field.name] for field in fields(cls)})
 
 
@@ -464,6 +482,7 @@ class Decision(_Noun):
     cancels: tuple[OrderId, ...] = ()  # ended unfilled: cancelled or expired
     refusals: tuple[Refusal, ...] = ()
     closed: tuple[TradeRecord, ...] = ()  # since the decision before
+    fills: tuple[Fill, ...] = ()  # likewise
 
 
 MarketEvent = Bar | BookSnapshot | BookDelta | BookInvalid | Trade | Quote | Liquidation | Funding | MarkPrice

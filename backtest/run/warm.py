@@ -11,7 +11,8 @@ import sys
 
 import numpy as np
 
-from exec.engine import Engine, replay
+from exec.engine import Engine
+from exec.step.loop import BARS, loop_of
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.compiled import is_cached
@@ -30,7 +31,7 @@ def warm() -> None:
 
 def start() -> subprocess.Popen[bytes] | None:
     """Begin to compile signal and engine in another process; None if they are compiled already."""
-    if is_cached(replay):
+    if is_cached(loop_of(BARS)):
         return None
     return subprocess.Popen(
         [sys.executable, "-m", "backtest.run.warm"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

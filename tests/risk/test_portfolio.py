@@ -4,33 +4,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from risk.portfolio import (
-    close_position,
-    exposure,
-    fee_of,
-    mark,
-    note_equity,
-    open_pnl,
-    open_position,
-    settle_funding,
-)
-from tests.market import FLAT, NAN, TF, bars, instrument, params, row, settlements
-from utils.codes import FLIP, MAKER, MARKET, STOP_LOSS, TAKER
-from utils.rows import ACCOUNT, EQUITY, POSITION, TRADE
+from exec.step.orders import write_fill
+from risk.portfolio import apply_fill, exposure, fee_of, mark, note_equity, open_pnl, settle_funding
+from tests.market import FLAT, TF, bars, instrument, params, row, settlements
+from utils.codes import CLOSE, ENTRY, FLIP, LIVE, MAKER, QUOTE, SENT, STOP_LOSS, TAKER
+from utils.rows import ACCOUNT, EQUITY, FILL, ORDER_SLOT, POSITION, TRADE
 
 FEES = {"maker_bps": 2.0, "taker_bps": 5.0}
 
 
-def waiting(**fields):
-    """A symbol whose order was decided at 99.8, the close of the first bar; it asks for 100 and 50 bps."""
-    return row(POSITION, o_ts=TF, o_price=99.8, o_take_bps=100.0, o_stop=0.005, o_horizon=20.0, **fields)[0]
+TICK = instrument(**FEES)
 
 
-def opened(side=1, price=100.0, qty=2.0, reference=100.0, liquidity=TAKER, inside=False, **settings):
-    acc, p = row(ACCOUNT, entries=6)[0], waiting()
-    args = instrument(**FEES)[0], params(**settings)[0], side, TF, qty, price, reference, liquidity, inside
-    open_position(acc, p, *args)
-    return acc, p
+class Book:
+    """An account and one symbol's position, fed with fills; one order a fill unless one is given."""
+
+    def __init__(self, leverage=10.0, entries=6):
+        self.acc = row(ACCOUNT, entries=entries, keep_trades=1, keep_fills=1)[0]
+        self.p = row(POSITION)[0]
+        self.fill = row(FILL)[0]
+        self.trade = row(TRADE)[0]
+        self.par = params(leverage=leverage)[0]
+
+    def fills(self, side, qty, price, *, reference=None, liquidity=TAKER, order=None, ts=TF, reason=STOP_LOSS):
+        if order is None:
+            asked = {
+                "side": side,
+                "qty": qty,
+                "leaves": qty,
+                "decision_ts": TF,
+                "decision_price": 99.8,
+                "horizon": 20.0,
+            }
+            order = row(ORDER_SLOT, id=3, role=ENTRY, reason=reason, **asked)[0]
+        aimed = price if reference is None else reference
+        write_fill(self.fill, 0, side, qty, price, aimed, liquidity, ts, ts)
+        apply_fill(self.acc, self.p, TICK[0], self.par, order, self.fill, self.trade)
+        return order
+
+
+def opened(side=1, price=100.0, qty=2.0, reference=None, **settings):
+    book = Book(**settings)
+    book.fills(side, qty, price, reference=reference)
+    return book
 
 
 def test_fees_are_notional_times_the_rate_of_the_side():
@@ -41,57 +57,118 @@ def test_fees_are_notional_times_the_rate_of_the_side():
 
 
 def test_an_opened_position_remembers_its_fill_and_its_decision():
-    acc, p = opened()
+    book = opened()
+    acc, p = book.acc, book.p
     assert (7, 7) == (acc.entries, p.entry_no)
     assert (2.0, 1, 100.0, TF, TF, 99.8) == (p.qty, p.side, p.entry_price, p.entry_ts, p.signal_ts, p.decision_price)
     assert pytest.approx(0.10) == p.fees
     assert (0.0, 0, 0, 20.0) == (p.funding, p.bars, p.gaps, p.horizon)
 
 
-def test_barriers_are_measured_from_the_fill():
-    _, p = opened(price=100.3, reference=100.0)
-    # 101.303 rounds away from the entry, 99.7985 towards it
-    assert (101.4, 99.8, 99.8) == (p.take_price, p.stop, p.first_stop)
-    _, p = opened(side=-1, price=99.7)
-    assert (-2.0, 98.7, 100.1) == (p.qty, p.take_price, p.stop)
+def test_a_fill_says_whose_it_is_and_what_it_cost():
+    book = opened()
+    assert (1, 3, 7, ENTRY) == tuple(book.fill[name] for name in ("fill_id", "order_id", "entry_no", "role"))
+    assert pytest.approx(0.10) == book.fill.fee
+    assert 1 == book.acc.n_fills
 
 
 def test_the_entry_leg_costs_its_distance_from_the_reference_in_bps_of_the_decision_price():
-    assert pytest.approx(0.3 / 99.8 * 1e4) == opened(price=100.3)[1].slip_bps
-    assert pytest.approx(0.3 / 99.8 * 1e4) == opened(side=-1, price=99.7)[1].slip_bps
+    assert pytest.approx(0.3 / 99.8 * 1e4) == opened(price=100.3, reference=100.0).p.slip_bps
+    assert pytest.approx(0.3 / 99.8 * 1e4) == opened(side=-1, price=99.7, reference=100.0).p.slip_bps
 
 
 def test_liquidation_follows_the_smaller_of_account_and_venue_leverage():
-    assert pytest.approx(90.0) == opened(leverage=50.0)[1].bankrupt
-    assert pytest.approx(80.0) == opened(leverage=5.0)[1].bankrupt
-    assert pytest.approx(80.0 / 0.995) == opened(leverage=5.0)[1].liq
-    assert 0.0 == opened(leverage=0.5)[1].bankrupt
+    assert pytest.approx(90.0) == opened(leverage=50.0).p.bankrupt
+    assert pytest.approx(80.0) == opened(leverage=5.0).p.bankrupt
+    assert pytest.approx(80.0 / 0.995) == opened(leverage=5.0).p.liq
+    assert 0.0 == opened(leverage=0.5).p.bankrupt
 
 
 def closed(side, price, reference, liquidity=TAKER, funding=0.0):
-    acc, p = opened(side)
-    p.funding = funding
-    trade = row(TRADE, exit_reason=STOP_LOSS, exit_ts=2 * TF, exit_price=price, exit_liquidity=liquidity)[0]
-    close_position(acc, p, instrument(**FEES)[0], trade, bars(FLAT, FLAT)[1], reference)
-    return acc, p, trade
+    book = opened(side)
+    book.p.funding = funding
+    book.fills(-side, 2.0, price, reference=reference, liquidity=liquidity, ts=2 * TF)
+    return book
 
 
 @pytest.mark.parametrize(("side", "gross"), [(1, -1.2), (-1, 1.2)])
 def test_gross_is_direction_times_price_change_times_quantity(side, gross):
-    assert pytest.approx(gross) == closed(side, 99.4, 99.5)[2].gross_pnl
+    assert pytest.approx(gross) == closed(side, 99.4, 99.5).trade.gross_pnl
 
 
 def test_net_is_gross_less_fees_less_funding_and_is_realised():
-    acc, p, trade = closed(1, 99.4, 99.5, funding=0.25)
+    book = closed(1, 99.4, 99.5, funding=0.25)
+    acc, p, trade = book.acc, book.p, book.trade
     assert pytest.approx(0.10 + 99.4 * 2.0 * 5e-4) == trade.fees
     assert 0.25 == trade.funding
     assert trade.net_pnl == trade.gross_pnl - trade.fees - trade.funding == acc.realised
     assert (1, 0.0, 0) == (acc.n_trades, p.qty, p.side)
 
 
+def test_an_order_pays_its_own_fees_and_no_others():
+    book = opened(price=100.0)
+    order = book.fills(-1, 2.0, 99.4, liquidity=MAKER)
+    assert pytest.approx(99.4 * 2.0 * 2e-4) == order.fees
+    assert pytest.approx(order.fees) == book.fill.fee
+
+
 def test_slippage_sums_both_legs_and_positive_is_a_cost():
-    assert pytest.approx(0.1 / 99.8 * 1e4) == closed(1, 99.4, 99.5)[2].slippage_bps
-    assert pytest.approx(0.1 / 99.8 * 1e4) == closed(-1, 100.6, 100.5)[2].slippage_bps
+    assert pytest.approx(0.1 / 99.8 * 1e4) == closed(1, 99.4, 99.5).trade.slippage_bps
+    assert pytest.approx(0.1 / 99.8 * 1e4) == closed(-1, 100.6, 100.5).trade.slippage_bps
+
+
+def test_partial_fills_of_an_entry_average_in():
+    book = Book()
+    order = row(ORDER_SLOT, side=1, qty=3.0, leaves=3.0, decision_price=100.0, horizon=20.0)[0]
+    book.fills(1, 1.0, 100.0, order=order, liquidity=MAKER)
+    book.fills(1, 2.0, 103.0, order=order, reference=102.0)
+    p = book.p
+    assert (3.0, 102.0, 102.0, 3.0, 7) == (p.qty, p.entry_price, p.basis, p.entered, p.entry_no)
+    assert (102.0, 3.0, 0.0) == (order.fill_price, order.filled, order.leaves)
+    assert pytest.approx(2.0 / 3.0 * 1.0 / 100.0 * 1e4) == p.slip_bps
+    assert TAKER == p.entry_liquidity
+    assert pytest.approx(102.0 * 0.9) == p.bankrupt
+
+
+def test_a_partial_exit_realises_its_share_and_the_round_trip_goes_on():
+    book = opened(qty=2.0)
+    book.fills(-1, 0.5, 104.0)
+    assert (1.5, 2.0, 0.5, 0) == (book.p.qty, book.p.share, book.p.exited, book.acc.n_trades)
+    assert 0.0 == book.acc.realised
+    book.p.mark = 100.0
+    assert pytest.approx(2.0 - book.p.fees) == open_pnl(book.p)
+    book.fills(-1, 1.5, 96.0, liquidity=MAKER)
+    trade = book.trade
+    assert (2.0, 98.0, pytest.approx(-4.0)) == (trade.qty, trade.exit_price, trade.gross_pnl)
+    assert (1, 0.0, TAKER) == (book.acc.n_trades, book.p.qty, trade.exit_liquidity)
+    assert trade.net_pnl == book.acc.realised
+
+
+def test_what_is_bought_after_a_partial_exit_counts_at_its_own_price():
+    book = opened(qty=1.0, price=100.0)
+    book.fills(-1, 0.5, 110.0)
+    book.fills(1, 0.5, 120.0)
+    assert (110.0, 1.0) == (book.p.basis, book.p.qty)
+    book.fills(-1, 1.0, 115.0)
+    assert pytest.approx((1.5, 160.0 / 1.5, 170.0 / 1.5, 10.0)) == (
+        book.trade.qty, book.trade.entry_price, book.trade.exit_price, book.trade.gross_pnl,
+    )  # fmt: skip
+
+
+def test_the_noise_of_a_subtraction_is_no_position():
+    book = opened(qty=0.3)
+    book.fills(-1, 0.1, 101.0)
+    book.fills(-1, 0.2, 101.0)
+    assert (0.0, 0, 1) == (book.p.qty, book.p.side, book.acc.n_trades)
+
+
+def test_rows_that_nobody_keeps_are_not_written():
+    book = Book()
+    book.acc.keep_trades = book.acc.keep_fills = 0
+    book.fills(1, 1.0, 100.0)
+    book.fills(-1, 1.0, 101.0)
+    assert (0, 0, 0) == (book.acc.n_trades, book.acc.n_fills, book.trade.entry_no)
+    assert pytest.approx(1.0 - 201.0 * 5e-4) == book.acc.realised
 
 
 @given(
@@ -102,13 +179,42 @@ def test_slippage_sums_both_legs_and_positive_is_a_cost():
     funding=st.floats(-5.0, 5.0),
 )
 def test_net_adds_up_exactly(side, entry, leave, lots, funding):
-    acc, p = opened(side, price=entry / 10.0, qty=lots / 1000.0)
-    p.funding = funding
-    trade = row(TRADE, exit_reason=FLIP, exit_price=leave / 10.0, exit_liquidity=MAKER)[0]
-    close_position(acc, p, instrument(**FEES)[0], trade, bars(FLAT)[0], leave / 10.0)
+    book = opened(side, price=entry / 10.0, qty=lots / 1000.0)
+    book.p.funding = funding
+    book.fills(-side, lots / 1000.0, leave / 10.0, liquidity=MAKER, reason=FLIP)
+    trade = book.trade
     assert side * (trade.exit_price - trade.entry_price) * trade.qty == trade.gross_pnl
     assert trade.gross_pnl - trade.fees - trade.funding == trade.net_pnl
     assert trade.fees > 0.0
+
+
+@given(
+    fills=st.lists(
+        st.tuples(st.sampled_from([1, -1]), st.integers(1, 5_000), st.integers(500, 2_000), st.sampled_from([1, 2])),
+        min_size=1,
+        max_size=40,
+    ),
+    mark_=st.integers(500, 2000),
+)
+def test_whatever_is_traded_equity_is_what_was_paid_and_what_is_held(fills, mark_):
+    book, cash, held, fees, realised = Book(), 0.0, 0.0, 0.0, 0.0
+    for side, lots, tenths, liquidity in fills:
+        qty, price = lots / 1000.0, tenths / 10.0
+        while qty > 5e-4:
+            part = min(qty, abs(float(book.p.qty))) if book.p.side == -side else qty
+            book.fills(side, part, price, liquidity=liquidity)
+            cash, held, fees, qty = (
+                cash - side * part * price,
+                held + side * part,
+                fees + float(book.fill.fee),
+                qty - part,
+            )
+            if book.p.qty == 0.0:
+                realised += float(book.trade.net_pnl)
+    book.p.mark = mark_ / 10.0
+    assert pytest.approx(cash + held * mark_ / 10.0 - fees, abs=1e-9) == book.acc.realised + open_pnl(book.p)
+    assert pytest.approx(held, abs=1e-9) == book.p.qty
+    assert pytest.approx(realised, abs=1e-9) == book.acc.realised
 
 
 def paid(at, *, side=1, entry=1, mark_=99.0):
@@ -141,7 +247,7 @@ def test_without_a_position_a_settlement_passes_by():
 
 
 def test_open_pnl_is_marked_at_the_last_close_less_what_was_paid():
-    p = row(POSITION, qty=-2.0, side=-1, entry_price=100.0, mark=99.0, fees=0.1, funding=-0.05)[0]
+    p = row(POSITION, qty=-2.0, side=-1, basis=100.0, mark=99.0, fees=0.1, funding=-0.05)[0]
     assert pytest.approx(2.0 - 0.1 + 0.05) == open_pnl(p)
     p.qty = 0.0
     assert 0.0 == open_pnl(p)
@@ -156,9 +262,10 @@ def test_equity_is_capital_and_realised_and_open_and_its_peak_stays():
 
 
 def noted(ts, *, step, last=False):
-    acc = row(ACCOUNT, initial=1000.0, equity=900.0, peak=1000.0, realised=-80.0, open_pnl=-20.0, equity_ts=10 * TF)[0]
+    known = {"equity": 900.0, "peak": 1000.0, "realised": -80.0, "open_pnl": -20.0, "equity_ts": 10 * TF}
+    acc = row(ACCOUNT, initial=1000.0, keep_equity=1, **known)[0]
     out = row(EQUITY)[0]
-    note_equity(acc, params(equity_step_ns=step)[0], bars(FLAT, first=ts - 1, last=last)[0], out)
+    note_equity(acc, params(equity_step_ns=step)[0], ts * TF, int(last), out)
     return tuple(out.tolist()) if acc.n_equity else None
 
 
@@ -173,8 +280,18 @@ def test_equity_rows_are_thinned_but_for_the_last():
 
 
 def test_exposure_counts_positions_that_stay_and_entries_that_wait():
-    stays = row(POSITION, qty=-2.0, side=-1, mark=50.0)
-    leaves = row(POSITION, qty=1.0, side=1, mark=70.0, closing=FLIP, o_side=-1, o_kind=MARKET, o_qty=3.0, o_price=71.0)
-    rows = row(POSITION, qty=NAN).repeat(3)
-    rows[0], rows[1], rows[2] = stays[0], leaves[0], row(POSITION)[0]
-    assert (2, 100.0 + 213.0) == exposure(rows)
+    pos, slots = row(POSITION).repeat(3), row(ORDER_SLOT).repeat(15)
+    pos[0], pos[1] = row(POSITION, qty=-2.0, side=-1, mark=50.0)[0], row(POSITION, qty=1.0, side=1, mark=70.0)[0]
+    slots[5 + CLOSE - 1] = row(ORDER_SLOT, state=SENT, role=CLOSE, qty=1.0, decision_price=70.0)[0]
+    slots[5] = row(ORDER_SLOT, state=SENT, role=ENTRY, side=-1, qty=3.0, leaves=3.0, decision_price=71.0)[0]
+    assert (2, 100.0 + 213.0) == exposure(pos, slots)
+
+
+def test_orders_that_stand_by_themselves_count_as_one_position_and_with_all_they_may_add():
+    pos, slots = row(POSITION).repeat(1), row(ORDER_SLOT).repeat(7)
+    asked = {"state": LIVE, "role": QUOTE, "decision_price": 10.0}
+    slots[4], slots[5] = (row(ORDER_SLOT, side=side, qty=9.0, leaves=2.0, **asked)[0] for side in (1, -1))
+    slots[6] = row(ORDER_SLOT, side=-1, leaves=50.0, reduce_only=1, **asked)[0]
+    assert (1, 40.0) == exposure(pos, slots)
+    pos[0] = row(POSITION, qty=1.0, side=1, mark=10.0)[0]
+    assert (1, 50.0) == exposure(pos, slots)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from risk.stops import liquidation_levels, move_trail, stop_distance, trail_distance
 from tests.market import bars, instrument, params, row, signals
-from utils.rows import POSITION
+from utils.rows import ORDER_SLOT, POSITION
 
 
 def asked(**fields):
@@ -39,12 +39,13 @@ def test_trails_are_off_in_bps_or_in_true_ranges():
 
 def trailed(side, *candles, stop, inside=0):
     """Stops after each candle, with a trail of 1 quote and a fill at 100."""
-    p = row(POSITION, side=side, qty=side, best=100.0, trail=1.0, stop=stop, first_stop=stop, inside=inside)[0]
+    p = row(POSITION, side=side, qty=side, best=100.0, trail=1.0, first_stop=stop, inside=inside)[0]
+    slot = row(ORDER_SLOT, trigger=stop)[0]
     seen = []
     for bar in bars(*candles):
-        move_trail(p, bar, instrument()[0])
+        move_trail(p, slot, bar, instrument()[0])
         p.inside = 0
-        seen.append(float(p.stop))
+        seen.append(float(slot.trigger))
     return seen
 
 
@@ -64,12 +65,12 @@ def test_of_the_bar_a_resting_entry_filled_in_only_the_close_came_after_it():
 
 
 def test_a_trail_rounds_away_from_the_market():
-    p = row(POSITION, side=1, qty=1.0, best=100.0, trail=0.95, stop=90.0)[0]
-    move_trail(p, bars((100.0, 101.0, 100.0, 101.0))[0], instrument()[0])
-    assert 100.0 == p.stop
-    p = row(POSITION, side=-1, qty=-1.0, best=100.0, trail=0.95, stop=110.0)[0]
-    move_trail(p, bars((100.0, 100.0, 99.0, 99.0))[0], instrument()[0])
-    assert 100.0 == p.stop
+    p, stop = row(POSITION, side=1, qty=1.0, best=100.0, trail=0.95)[0], row(ORDER_SLOT, trigger=90.0)[0]
+    move_trail(p, stop, bars((100.0, 101.0, 100.0, 101.0))[0], instrument()[0])
+    assert 100.0 == stop.trigger
+    p, stop = row(POSITION, side=-1, qty=-1.0, best=100.0, trail=0.95)[0], row(ORDER_SLOT, trigger=110.0)[0]
+    move_trail(p, stop, bars((100.0, 100.0, 99.0, 99.0))[0], instrument()[0])
+    assert 100.0 == stop.trigger
 
 
 @given(

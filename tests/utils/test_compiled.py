@@ -24,7 +24,8 @@ PACKAGES = ("utils", "risk", "exec", "ingest")
 TRADE = """
 import json
 import numpy as np
-from exec.engine import Engine, replay
+from exec.engine import Engine
+from exec.step.loop import BARS, loop_of
 from utils.codes import MARKET
 from utils.rows import BAR, INSTRUMENT, PARAMS, SIGNAL
 
@@ -46,6 +47,7 @@ engine = Engine(instruments, params, 1000.0)
 engine.run(bars, signals)
 trade = engine.drain().trades[0]
 seen = {"stop": trade.stop_price, "exit": trade.exit_price, "entry": trade.entry_price}
+replay = loop_of(BARS)
 counts = {"hits": replay.stats.cache_hits, "misses": replay.stats.cache_misses}
 print(json.dumps({**seen, **{name: sum(count.values()) for name, count in counts.items()}}))
 """

@@ -76,7 +76,7 @@ ILLEGAL = [
     (LONG, {"p_win": 1.5}, "Signal.p_win"),
     (LONG, {"stop_bps": 0.0}, "Signal.stop_bps"),
     (LONG, {"expected_bps": math.nan}, "Signal.expected_bps"),
-    (ORDER, {"kind": "STOP"}, "Order.kind: expected one of MARKET, LIMIT, POST_ONLY, saw 'STOP'"),
+    (ORDER, {"kind": "STOP"}, "Order.kind: expected one of MARKET, LIMIT, POST_ONLY, STOP_MARKET, saw 'STOP'"),
     (ORDER, {"kind": "MARKET"}, "Order.price: expected None, as a MARKET order has no limit"),
     (ORDER, {"qty": -0.5}, "Order.qty"),
     (ORDER, {"id": ""}, "Order.id"),

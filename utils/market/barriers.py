@@ -190,6 +190,25 @@ def enter_in_bar(
 
 
 @inlined
+def trigger_in_bar(trigger: float, side: int, bar: BarRow) -> tuple[float, bool]:
+    """Where a bar that trades fires a waiting stop order: when touched, at the worse of trigger and open.
+
+    Args:
+        trigger: its price (quote).
+        side: of the order: +1 buys when the market rises to it, -1 sells when it falls to it.
+        bar: its volume is above 0.
+
+    Returns:
+        (price aimed at, quote, NaN = it waits; whether inside the bar).
+    """
+    if side * (bar.open - trigger) >= 0.0:
+        return bar.open, False
+    if (bar.high >= trigger) if side > 0 else (bar.low <= trigger):
+        return trigger, True
+    return math.nan, False
+
+
+@inlined
 def out_of_reach(side: int, stop: float, take: float, bar: BarRow) -> bool:
     """True when a bar reaches neither barrier: the quick answer for most bars."""
     if side > 0:

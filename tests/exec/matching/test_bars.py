@@ -1,51 +1,59 @@
 """What one candle does to a waiting entry and to an open position."""
 
 import math
+from types import MappingProxyType
 
 import pytest
 
-from exec.matching import match_entry, match_exit
+from exec.matching.bars import match_exit, match_order
 from tests.market import FLAT, bars, instrument, params, row
 from utils.codes import (
     EXIT_NAMES,
+    FREE,
     LIMIT,
     LIQUIDATION,
+    LIVE,
     MAKER,
     MARKET,
     POST_ONLY,
     STOP_LOSS,
+    STOP_MARKET,
     TAKE_PROFIT,
     TAKER,
     TRAILING_STOP,
 )
 from utils.market.barriers import CROSSES, FILLS, WAITS
-from utils.rows import POSITION
+from utils.rows import ORDER_SLOT, POSITION
 
 BUY, SELL = 1, -1
 
 
-def entry(side, kind, candle, *, limit=math.nan, waited=0, **costs):
-    """(outcome, price, liquidity, inside) of a waiting entry for 1 base."""
-    p = row(POSITION, o_side=side, o_kind=kind, o_limit=limit, o_waited=waited, o_qty=1.0)[0]
-    outcome, price, _, liquidity, inside = match_entry(p, 1.0, bars(candle)[0], instrument()[0], params(**costs)[0])
+def entry(side, kind, candle, *, limit=math.nan, waited=0, places=MappingProxyType({}), **costs):
+    """(outcome, price, liquidity, inside) of a waiting order for 1 base; `places` are further fields of its slot."""
+    order = row(ORDER_SLOT, side=side, kind=kind, limit=limit, waited=waited, qty=1.0, **places)[0]
+    outcome, price, _, liquidity, inside = match_order(order, 1.0, bars(candle)[0], instrument()[0], params(**costs)[0])
     return (outcome, price, liquidity, inside) if outcome == FILLS else outcome
 
 
-def leave(side, candle, *, qty=1.0, costs=None, **fields):
-    """(reason, price, liquidity) of an open position; long: stop 99.5, take 101, liquidation out of reach."""
+def leave(side, candle, *, qty=1.0, costs=None, bare=False, **fields):
+    """(reason, price, liquidity) of an open position; long: stop 99.5, take 101 (none if `bare`), liquidation far."""
     known = {
         "qty": side * qty,
         "side": side,
-        "stop": 100.0 - side * 0.5,
         "first_stop": 100.0 - side * 0.5,
-        "take_price": 100.0 + side,
         "liq": 100.0 - side * 50.0,
         "bankrupt": 100.0 - side * 50.5,
         "bars": 2,  # the bar after the entry bar
         "horizon": 20.0,
     }
+    stop = row(ORDER_SLOT, state=LIVE, trigger=fields.pop("stop", 100.0 - side * 0.5))[0]
+    take = row(ORDER_SLOT, state=LIVE, limit=100.0 + side)[0]
+    if bare:
+        stop.state = take.state = FREE
+        take.limit = math.nan
     p = row(POSITION, **{**known, **fields})[0]
-    reason, price, _, liquidity, *_ = match_exit(p, bars(candle)[0], instrument()[0], params(**(costs or {}))[0])
+    market = bars(candle)[0], instrument()[0], params(**(costs or {}))[0]
+    reason, price, _, liquidity, *_ = match_exit(p, take, stop, *market)
     return (EXIT_NAMES[reason], price, liquidity) if reason else ""
 
 
@@ -133,3 +141,28 @@ def test_a_stop_nearer_than_liquidation_comes_first():
 def test_liquidation_comes_before_a_take_in_the_same_bar():
     assert "LIQUIDATION" == leave(BUY, (100.0, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
     assert EXIT_NAMES[TAKE_PROFIT] == leave(BUY, (101.1, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
+
+
+@pytest.mark.parametrize(
+    ("side", "candle", "paid"),
+    [(BUY, (100.0, 100.5, 99.9, 100.2), 100.7), (SELL, (100.0, 100.1, 99.5, 99.8), 99.4)],
+)
+def test_a_stop_order_of_ones_own_fires_when_touched_and_pays_as_a_taker(side, candle, paid):
+    trigger = {"trigger": 100.0 + side * 0.5}
+    outcome = entry(side, STOP_MARKET, candle, places=trigger, slippage_bps=10.0)
+    assert (FILLS, paid, TAKER, True) == outcome
+    assert WAITS == entry(side, STOP_MARKET, FLAT, places=trigger)
+    gapped = (100.0 + side, 102.0, 98.0, 100.0)
+    assert (FILLS, 100.0 + side, TAKER, False) == entry(side, STOP_MARKET, gapped, places=trigger)
+
+
+def test_a_limit_that_reached_the_market_between_bars_rests_in_its_first_candle():
+    candle = (99.0, 102.0, 98.0, 100.0)
+    assert CROSSES == entry(BUY, POST_ONLY, candle, limit=99.5)
+    assert (FILLS, 99.0, MAKER, False) == entry(BUY, POST_ONLY, candle, limit=99.5, places={"state": LIVE})
+
+
+def test_a_position_without_brackets_ends_by_liquidation_alone():
+    assert "" == leave(BUY, (100.0, 200.0, 60.0, 100.0), bare=True)
+    assert ("LIQUIDATION", 49.5, TAKER) == leave(BUY, (100.0, 200.0, 50.0, 100.0), bare=True)
+    assert ("LIQUIDATION", 150.5, TAKER) == leave(SELL, (100.0, 150.0, 60.0, 100.0), bare=True)

@@ -1,29 +1,31 @@
 """What the market does to our orders in one candle: the matching seam.
 
-The engine asks two questions of a market event: does the waiting entry fill (`match_entry`), and does the position end
+The engine asks two questions of a candle: does this order fill (`match_order`), and does the position end
 (`match_exit`)? The walk through a candle is that of `utils.market.barriers`, which labels and search take, too; what a
 taker pays, trails and liquidation are added here. Signal, risk and ledger see the answers only.
 """
 
 from __future__ import annotations
 
-from exec.slippage import taker_price
-from utils.codes import LIQUIDATION, MARKET, STOP_LOSS, TAKER, TRAILING_STOP
-from utils.compiled import inlined
-from utils.market.barriers import enter_in_bar, leave_in_bar, out_of_reach
-from utils.rows import BarRow, InstrumentRow, ParamsRow, PositionRow
+import math
 
-# what is inlined here, and the engine's short way through a calm bar, cost a tenth of a run as calls
+from exec.slippage import taker_price
+from utils.codes import FREE, LIQUIDATION, LIVE, MARKET, STOP_LOSS, STOP_MARKET, TAKER, TRAILING_STOP
+from utils.compiled import inlined
+from utils.market.barriers import FILLS, WAITS, enter_in_bar, leave_in_bar, trigger_in_bar
+from utils.rows import BarRow, InstrumentRow, OrderSlotRow, ParamsRow, PositionRow
+
+# what is inlined here, and the engine's short way through calm bars, cost a tenth of a run as calls
 
 
 @inlined
-def match_entry(
-    p: PositionRow, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow
+def match_order(
+    order: OrderSlotRow, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow
 ) -> tuple[int, float, float, int, bool]:
-    """Does the waiting entry fill in this bar, and at what price?
+    """Does an order fill in this bar, and at what price?
 
     Args:
-        p: the symbol's record with its waiting order.
+        order: it stands by itself, or enters.
         qty: size that would fill, base.
         bar: the bar; its volume is above 0.
         ins: tick of the symbol.
@@ -32,9 +34,15 @@ def match_entry(
     Returns:
         (WAITS, FILLS or CROSSES; fill price; reference price for slippage; MAKER or TAKER; filled inside the bar).
     """
-    outcome, reference, liquidity, inside = enter_in_bar(p.o_kind, p.o_side, p.o_limit, p.o_waited > 0, bar, ins.tick)
-    if p.o_kind == MARKET:
-        return outcome, taker_price(reference, p.o_side, qty, bar, ins, par), reference, liquidity, inside
+    if order.kind == STOP_MARKET:
+        reference, inside = trigger_in_bar(order.trigger, order.side, bar)
+        outcome, liquidity = WAITS if math.isnan(reference) else FILLS, TAKER
+    else:
+        outcome, reference, liquidity, inside = enter_in_bar(
+            order.kind, order.side, order.limit, order.waited > 0 or order.state == LIVE, bar, ins.tick
+        )
+    if outcome == FILLS and order.kind in (MARKET, STOP_MARKET):
+        return outcome, taker_price(reference, order.side, qty, bar, ins, par), reference, liquidity, inside
     return outcome, reference, reference, liquidity, inside
 
 
@@ -46,12 +54,12 @@ def untouched(p: PositionRow, bar: BarRow) -> bool:
     """
     if bar.volume <= 0.0 or bar.last == 1 or p.bars + 1 >= p.horizon or p.trail > 0.0:
         return False
-    return out_of_reach(p.side, p.stop, p.take_price, bar) and out_of_reach(p.side, p.liq, p.take_price, bar)
+    return bar.low > p.floor and bar.high < p.ceiling
 
 
 @inlined
 def match_exit(
-    p: PositionRow, bar: BarRow, ins: InstrumentRow, par: ParamsRow
+    p: PositionRow, take: OrderSlotRow, stop: OrderSlotRow, bar: BarRow, ins: InstrumentRow, par: ParamsRow
 ) -> tuple[int, float, float, int, bool, bool]:
     """Does the open position end in this bar, by a protective order or by its limit of time?
 
@@ -60,6 +68,8 @@ def match_exit(
 
     Args:
         p: the open position.
+        take: its take, or a free slot.
+        stop: its stop, or a free slot.
         bar: the bar.
         ins: tick of the symbol.
         par: cost parameters.
@@ -68,10 +78,10 @@ def match_exit(
         (exit reason or 0, fill price, reference price for slippage, MAKER or TAKER, bar touched stop and take,
         the limit of time is due).
     """
-    liquidates = p.side * (p.liq - p.stop) > 0.0
-    stop = p.liq if liquidates else p.stop
+    liquidates = stop.state == FREE or p.side * (p.liq - stop.trigger) > 0.0
+    level = p.liq if liquidates else stop.trigger
     reason, reference, liquidity, ambiguous, due = leave_in_bar(
-        p.side, stop, p.take_price, p.bars, p.horizon, p.inside == 1, bar, ins.tick
+        p.side, level, take.limit, p.bars, p.horizon, p.inside == 1, bar, ins.tick
     )
     if reason == STOP_LOSS and liquidates:
         lost = min(p.bankrupt, bar.open) if p.side > 0 else max(p.bankrupt, bar.open)
@@ -79,6 +89,6 @@ def match_exit(
     price = reference
     if liquidity == TAKER:
         price = taker_price(reference, -p.side, abs(p.qty), bar, ins, par)
-    if reason == STOP_LOSS and p.stop != p.first_stop:
+    if reason == STOP_LOSS and stop.trigger != p.first_stop:
         reason = TRAILING_STOP
     return reason, price, reference, liquidity, ambiguous, due

@@ -1,0 +1,1 @@
+"""What the market does to our orders: by candles, or by prints, quotes and marks."""

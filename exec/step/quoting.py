@@ -1,0 +1,166 @@
+"""What is wanted of orders that stand by themselves: a strategy's own step after an event, or a user's wishes.
+
+A quoting step is compiled, and is called after each row with market, account and own orders; it writes intents and
+answers how many:
+
+    @compiled
+    def step(acc, p, ins, par, row, orders, memory, out) -> int: ...
+
+`row` is a BAR or a MARKET_EVENT, `orders` the symbol's ORDER_SLOT rows, `memory` a record of the strategy's own for
+this symbol, `out` INTENT rows to write to with `wish`. What risk refuses is not sent, and is counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+
+from exec.step.orders import ROLE_SLOTS, carry_out
+from risk.guard import guard as built_in
+from risk.portfolio import exposure
+from utils.codes import CLOSE, FREE, NO_ORDER, NO_SLOT, ON_REQUEST, PLACE, QUOTE, SENT, TOO_SMALL
+from utils.compiled import compile_source, compiled
+from utils.market.barriers import floor_to
+from utils.rows import BPS, AccountRow, InstrumentRow, IntentRow, ParamsRow, Rows
+
+
+@compiled
+def wish(
+    intent: IntentRow,
+    action: int,
+    sym: int,
+    side: int,
+    kind: int,
+    qty: float,
+    limit: float,
+    ts: int,
+    price: float,
+    order_id: int,
+) -> None:
+    """Write what is wanted of an order that stands by itself; triggers, and that it only reduces, the caller adds.
+
+    Args:
+        intent: the row to write.
+        action: PLACE, REPLACE (of limit and quantity) or CANCEL.
+        sym: number of the symbol.
+        side: +1 buys, -1 sells.
+        kind: MARKET, LIMIT, POST_ONLY or STOP_MARKET.
+        qty: base; of REPLACE what is still to be filled.
+        limit: price of a resting order, quote; NaN = none.
+        ts: when it is decided, ns.
+        price: close or mid then, quote.
+        order_id: of REPLACE and CANCEL.
+    """
+    intent.action = action
+    intent.order_id = order_id
+    intent.sym = sym
+    intent.side = side
+    intent.kind = kind
+    intent.role = QUOTE
+    intent.reduce_only = 0
+    intent.reason = ON_REQUEST
+    intent.rule = 0
+    intent.saw = math.nan
+    intent.allowed = math.nan
+    intent.ts = ts
+    intent.price = price
+    intent.qty = qty
+    intent.limit = limit
+    intent.trigger = math.nan
+    intent.take_bps = math.nan
+    intent.stop = math.nan
+    intent.trail = 0.0
+    intent.horizon = math.inf
+    intent.patience = math.inf
+
+
+@compiled
+def place_for(acc: AccountRow, slots: Rows, intent: IntentRow) -> int:
+    """The slot that an intent is about, -1 = there is none: its order's, the close's, a free one behind the roles."""
+    first = intent.sym * acc.slots
+    if intent.action != PLACE:
+        for i in range(first, first + acc.slots):
+            if slots[i].state >= SENT and slots[i].id == intent.order_id and intent.order_id > 0:
+                return i
+        return -1
+    if intent.role == CLOSE:
+        i = first + CLOSE - 1
+        return i if slots[i].state == FREE else -1
+    for i in range(first + ROLE_SLOTS, first + acc.slots):
+        if slots[i].state == FREE:
+            return i
+    return -1
+
+
+@compiled
+def refuse(intent: IntentRow, rule: int, saw: float, allowed: float) -> None:
+    """It is not carried out, and why."""
+    intent.rule = rule
+    intent.saw = saw
+    intent.allowed = allowed
+
+
+@compiled
+def fit(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, intent: IntentRow, gross: float, scale: float) -> bool:
+    """Bring the quantity under the leverage caps and on the lot; whether enough is left."""
+    room = min(par.leverage * acc.equity - gross, ins.max_leverage * acc.equity)
+    intent.qty = max(0.0, floor_to(min(intent.qty * scale, room / intent.price), ins.lot, ins.per_lot))
+    if intent.qty > 0.0 and intent.qty * intent.price >= ins.min_notional:
+        return True
+    refuse(intent, TOO_SMALL, intent.qty * intent.price, max(ins.min_notional, ins.lot * intent.price))
+    return False
+
+
+OBEY = """
+def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
+    for k in range(count):
+        intent = intents[k]
+        s = intent.sym
+        i = place_for(acc, slots, intent)
+        intent.rule = 0
+        if i < 0:
+            known = intent.action == PLACE
+            refuse(intent, NO_SLOT if known else NO_ORDER, acc.slots - ROLE_SLOTS if known else 0.0,
+                   acc.slots - ROLE_SLOTS if known else 1.0)
+        elif intent.action == PLACE and intent.reduce_only == 0:
+            number, gross = exposure(pos, slots)
+            stop = par.stop_bps * BPS
+            scale, rule, saw, allowed = guard(acc, instruments[s], par, blank[0], stop, number, gross)
+            if rule != 0:
+                refuse(intent, rule, saw, allowed)
+            else:
+                fit(acc, instruments[s], par, intent, gross, scale)
+        if intent.rule == 0:
+            carry_out(acc, pos[s], slots[i], intent, orders[acc.n_orders])
+            intent.order_id = slots[i].id
+        else:
+            acc.refused += 1
+"""
+
+
+@cache
+def obeying(guard: Callable[..., tuple[float, int, float, float]]) -> Callable[..., None]:
+    """What carries out wishes under a guard, compiled.
+
+    The result takes (account, POSITION, ORDER_SLOT, INSTRUMENT, params, INTENT, how many of them, a neutral SIGNAL row,
+    ORDER): each intent in turn, after the guard where it may add to a position; the answer stands in it.
+    """
+    names = {
+        "BPS": BPS,
+        "NO_ORDER": NO_ORDER,
+        "NO_SLOT": NO_SLOT,
+        "PLACE": PLACE,
+        "ROLE_SLOTS": ROLE_SLOTS,
+        "carry_out": carry_out,
+        "exposure": exposure,
+        "fit": fit,
+        "guard": guard,
+        "place_for": place_for,
+        "refuse": refuse,
+    }
+    return compile_source("obey", OBEY, names, __file__, cached=guard is built_in)
+
+
+#: Under our own rules.
+obey = obeying(built_in)

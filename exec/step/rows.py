@@ -1,0 +1,43 @@
+"""The rows of a journal: which tables there are, and what the engine hands out of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from utils.rows import DECISION, EQUITY, FILL, ORDER, TRADE, Rows
+
+#: The tables of a journal, with their rows and the counter each has in the account.
+TABLES = {
+    "trades": (TRADE, "n_trades"),
+    "orders": (ORDER, "n_orders"),
+    "fills": (FILL, "n_fills"),
+    "decisions": (DECISION, "n_decisions"),
+    "equity": (EQUITY, "n_equity"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRows:
+    """What a run wrote: one array of rows a kind, in the order things happened."""
+
+    trades: Rows
+    orders: Rows
+    fills: Rows
+    decisions: Rows
+    equity: Rows
+
+
+def joined(parts: Sequence[Rows], kind: np.dtype[Any]) -> Rows:
+    """Journal rows of consecutive parts as one array; NumPy's own concatenate would lose the record type."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.empty(sum(map(len, parts)), kind)
+    at = 0
+    for part in parts:
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
