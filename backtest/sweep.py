@@ -13,15 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import Market
-from backtest.run.loop import CHUNK, chunks
-from exec.engine import Engine
+from backtest.run.loop import chunks
+from exec.engine import Fleet, joined
 from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.params import params_of
-from utils.rows import SIGNAL, Rows
+from utils.rows import PARAMS, SIGNAL, Rows
 from utils.settings.tree import Settings
 
+#: Bars that all sets see before the next are looked at: few enough to stay in a core's own cache, signals beside them.
+CHUNK = 4_096
 #: Writes the signal rows of a chunk from its bars and feature records, and remembers what it needs.
 SignalMaker = Callable[[Rows, Rows, Rows], None]
 
@@ -47,10 +49,7 @@ class Score:
 def walk(market: Market, branches: Sequence[Branch], capital: float, features: FeatureSet | None) -> dict[int, Score]:
     """Run the sets of some branches over the whole history, in one thread."""
     makers = [branch.begin() for branch in branches]
-    engines = [
-        [Engine(market.instruments, params, capital, market.funding, keep=()) for params in branch.params]
-        for branch in branches
-    ]
+    fleets = [Fleet(market.instruments, joined(branch.params, PARAMS), capital, market.funding) for branch in branches]
     size = min(CHUNK, len(market.bars)) + len(market.symbols)
     signals = np.full(size * len(SIGNAL.names or ()), np.nan).view(SIGNAL)
     vectors = np.empty(size if features is not None else 0, np.float64 if features is None else features.dtype)
@@ -59,14 +58,13 @@ def walk(market: Market, branches: Sequence[Branch], capital: float, features: F
         seen = vectors[: hi - lo]
         if features is not None:
             features.batch(bars, seen)
-        for maker, running in zip(makers, engines, strict=True):
+        for maker, fleet in zip(makers, fleets, strict=True):
             maker(bars, seen, signals[: hi - lo])
-            for engine in running:
-                engine.run(bars, signals[: hi - lo])
+            fleet.run(bars, signals[: hi - lo])
     return {
         index: Score(int(account.entries), float(account.realised), float(account.equity))
-        for branch, running in zip(branches, engines, strict=True)
-        for index, account in zip(branch.indices, (engine.account[0] for engine in running), strict=True)
+        for branch, fleet in zip(branches, fleets, strict=True)
+        for index, account in zip(branch.indices, fleet.accounts, strict=True)
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import platform
 import statistics
@@ -27,7 +28,15 @@ from backtest.sweep import Branch, SignalMaker, run_branches
 from benchmarks import kernel as bare
 from benchmarks.inputs import SETTINGS, market_bars
 from benchmarks.peers import vectorbt_bars, vectorbt_sweep
-from benchmarks.rules import CAPITAL, engine_trades, fresh_rule, instrument_for, params_for, rule_signals
+from benchmarks.rules import (
+    CAPITAL,
+    engine_trades,
+    filter_passes,
+    filtered_signals,
+    fresh_rule,
+    instrument_for,
+    params_for,
+)
 from benchmarks.timing import interleaved, line, per_bar, ratio
 from features.registry import feature_set
 from utils.records.names import trade_columns
@@ -121,8 +130,10 @@ def memory() -> None:
     print(f"{int(peak.split()[1]) / 1024:.0f} MB")
 
 
-def branches() -> list[Branch]:
-    """The sweep's 200 sets, grouped by the averages that make their signals."""
+def branches(bars: Rows) -> list[Branch]:
+    """The sweep's 200 sets, grouped by the averages that make their signals; what all share is computed once."""
+    passes = np.empty(len(bars), np.bool_)
+    filter_passes(bars, passes)
     groups: dict[tuple[int, int], list[int]] = {}
     for index, setting in enumerate(SETTINGS):
         groups.setdefault((setting.fast, setting.slow), []).append(index)
@@ -132,7 +143,8 @@ def branches() -> list[Branch]:
             state = fresh_rule(fast, slow)
 
             def make(bars: Rows, _: Rows, out: Rows) -> None:
-                rule_signals(state, bars, out)
+                done = int(state["bars"][0])
+                filtered_signals(state, bars, passes[done : done + len(bars)], out)
 
             return make
 
@@ -154,14 +166,18 @@ def bench_sweep() -> None:
     bars = bars[:100_000].copy()
     bars["last"][-1] = 1
     market = market_of(bars, tick)
-    alone = [len(engine_trades(bars, tick, setting)) for setting in SETTINGS[::50]]
-    swept = run_branches(market, branches(), CAPITAL, with_features=False)
-    if alone != [score.trades for score in swept[::50]]:
+    alone = [engine_trades(bars, tick, setting)["net_pnl"] for setting in SETTINGS[::10]]
+    swept = run_branches(market, branches(bars), CAPITAL, with_features=False)
+    # a sum of the rows may round otherwise than the ledger's own
+    if not all(
+        len(net) == score.trades and math.isclose(net.sum(), score.net_pnl, rel_tol=1e-12)
+        for net, score in zip(alone, swept[::10], strict=True)
+    ):
         raise SystemExit("sweep and single runs differ: no speed is worth that")
     seconds = interleaved(
         {
-            "one thread": lambda: run_branches(market, branches(), CAPITAL, with_features=False),
-            "two threads": lambda: run_branches(market, branches(), CAPITAL, workers=2, with_features=False),
+            "one thread": lambda: run_branches(market, branches(bars), CAPITAL, with_features=False),
+            "two threads": lambda: run_branches(market, branches(bars), CAPITAL, workers=2, with_features=False),
             "vectorbt rust, chunks of 10": lambda: vectorbt_sweep(bars, SETTINGS, 10, "rust")[0],
         },
         3,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.run.loop import chunks
 from benchmarks.inputs import Setting
@@ -27,6 +28,7 @@ from utils.compiled import compiled
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout
 from utils.types import Instrument
 
+Flags = NDArray[np.bool_]
 CAPITAL = 1e9  # quote: losses of a million bars must not bind
 RULE = layout(
     ("fast_weight", np.float64),
@@ -68,6 +70,38 @@ def rule_signals(states: Rows, bars: Rows, signals: Rows) -> None:
         signals[i].side = side
     state.bars = done + len(bars)
     state.fast, state.slow, state.vol, state.vol_slow, state.log_close = fast, slow, vol, vol_slow, log_close
+
+
+@compiled
+def filter_passes(bars: Rows, passes: Flags) -> None:
+    """Where the volatility filter of `rule_signals` passes and the bar trades: the same for every pair of averages."""
+    vol_weight, vol_slow_weight = 2.0 / (VOL + 1), 2.0 / (VOL_SLOW + 1)
+    vol = vol_slow = 0.0
+    log_close = math.log(bars[0].close)
+    for i in range(len(bars)):
+        last, log_close = log_close, math.log(bars[i].close)
+        vol = (1.0 - vol_weight) * vol + vol_weight * abs(log_close - last)
+        vol_slow = (1.0 - vol_slow_weight) * vol_slow + vol_slow_weight * vol
+        passes[i] = i >= WARMUP and vol > vol_slow and bars[i].volume > 0.0
+
+
+@compiled
+def filtered_signals(states: Rows, bars: Rows, passes: Flags, signals: Rows) -> None:
+    """What `rule_signals` writes, with the filter known already."""
+    state = states[0]
+    fast, slow, fast_weight, slow_weight = state.fast, state.slow, state.fast_weight, state.slow_weight
+    if state.bars == 0 and len(bars) > 0:
+        fast = slow = bars[0].close
+    for i in range(len(bars)):
+        close = bars[i].close
+        fast = (1.0 - fast_weight) * fast + fast_weight * close
+        slow = (1.0 - slow_weight) * slow + slow_weight * close
+        side = math.nan
+        if passes[i] and fast != slow:
+            side = 1.0 if fast > slow else -1.0
+        signals[i].side = side
+    state.bars += len(bars)
+    state.fast, state.slow = fast, slow
 
 
 def fresh_rule(fast: int = FAST, slow: int = SLOW) -> Rows:

@@ -14,14 +14,14 @@ import numpy as np
 
 from exec.step.answer import answer
 from exec.step.bars import ORDERS_PER_BAR
-from exec.step.loop import BARS, BARS_STANDING, EVENTS, MOST_INTENTS, Quoting, loop_of
+from exec.step.loop import BARS, BARS_STANDING, EVENTS, MOST_INTENTS, Quoting, fleet_of, loop_of
 from exec.step.orders import ROLE_SLOTS
 from exec.step.quoting import obey
 from exec.step.rows import TABLES, JournalRows, joined
 from risk.guard import guard
 from utils.rows import ACCOUNT, FUNDING, INTENT, ORDER_SLOT, POSITION, SIGNAL, Rows
 
-__all__ = ["TABLES", "Engine", "JournalRows", "joined"]
+__all__ = ["TABLES", "Engine", "Fleet", "JournalRows", "joined"]
 
 
 class Engine:
@@ -113,7 +113,6 @@ class Engine:
         self._turn(loop_of(EVENTS, guard, self.quoting), events, self.blank)
 
     def _turn(self, loop: Callable[..., int], rows: Rows, signals: Rows) -> None:
-        out = self._out
         at = 0
         while True:
             at = loop(
@@ -125,14 +124,7 @@ class Engine:
                 rows,
                 signals,
                 self.funding,
-                out["trades"],
-                out["orders"],
-                out["fills"],
-                out["decisions"],
-                out["equity"],
-                self.intents,
-                self.blank,
-                self.memory,
+                *self.spare(),
                 at,
             )
             if at == len(rows):
@@ -170,6 +162,10 @@ class Engine:
             self.blank,
             self._out["orders"],
         )
+
+    def spare(self) -> tuple[Rows, ...]:
+        """Room for the rows that the loop is handed: the journal tables in order, intents, a neutral signal, memory."""
+        return *(self._out[name] for name in TABLES), self.intents, self.blank, self.memory
 
     def _flush(self, *, full_only: bool) -> None:
         """Move journal rows out of the buffers, of those alone that another instant might overflow if `full_only`."""
@@ -217,3 +213,29 @@ class Engine:
 
     def _state(self) -> tuple[Rows, ...]:
         return self.account, self.positions, self.slots, self.memory
+
+
+class Fleet:
+    """Many accounts over one market, each under its own parameters; none keeps a journal row.
+
+    What each earns is what an `Engine` finds under the same parameters, bit for bit: the loop is the same, turned for
+    one account after the other in one call.
+
+    Args:
+        instruments: INSTRUMENT rows, one a symbol, in order of name.
+        params: PARAMS, one row an account.
+        capital: initial capital of each, quote.
+        funding: FUNDING rows of all symbols, any order.
+    """
+
+    def __init__(self, instruments: Rows, params: Rows, capital: float, funding: Rows) -> None:
+        one = Engine(instruments, params[:1], capital, funding, keep=())
+        self.accounts = one.account.repeat(len(params))
+        self._state = (np.tile(one.positions, len(params)), np.tile(one.slots, len(params)), instruments, params)
+        self._funding = one.funding
+        self._rows = one.spare()
+        self._turn = fleet_of(BARS)
+
+    def run(self, bars: Rows, signals: Rows) -> None:
+        """Let every account see these bars and the signals of their closes."""
+        self._turn(self.accounts, *self._state, bars, signals, self._funding, *self._rows)

@@ -240,12 +240,12 @@ def note_equity(acc: AccountRow, par: ParamsRow, ts: int, last: int, row: Equity
 
 
 @compiled
-def exposure(pos: Rows, slots: Rows) -> tuple[int, float]:
+def exposure(acc: AccountRow, pos: Rows, slots: Rows) -> tuple[int, float]:
     """Positions and notional (quote) that count against the limits: those not about to close, and waiting entries.
 
     Orders that stand by themselves make one position of a symbol that has none, and count with all they may add.
     """
-    each = len(slots) // len(pos)
+    each = acc.slots
     count = 0
     gross = 0.0
     for k in range(len(pos)):

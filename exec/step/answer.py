@@ -254,7 +254,7 @@ while asked > 0:
             if best < 0 or expected(signals[k]) > expected(signals[best]):
                 best = k
     s = rows[best].sym
-    count, gross = exposure(pos, slots)
+    count, gross = exposure(acc, pos, slots)
     stop = stop_distance(signals[best], rows[best].close, par)
     said = guard(acc, instruments[s], par, signals[best], stop, count, gross)
     decide_entry(

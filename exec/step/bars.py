@@ -84,7 +84,9 @@ def enter(
     fill: FillRow,
 ) -> None:
     """The waiting entry meets a bar that trades: it fills (capped by volume), is rejected, or waits on."""
-    qty = min(entry.qty, floor_to(par.volume_cap * bar.volume, ins.lot, ins.per_lot))
+    qty, share = entry.qty, par.volume_cap * bar.volume
+    if qty > share:
+        qty = floor_to(share, ins.lot, ins.per_lot)
     outcome, price, reference, liquidity, inside = match_order(entry, qty, bar, ins, par)
     opened = bar.ts - par.tf_ns
     arrive(entry, opened, bar.open)
@@ -375,50 +377,56 @@ def coast(
     decisions: Rows,
     equity: Rows,
     lo: int,
-) -> int:
+) -> tuple[int, bool]:
     """Pass calm bars of an account with one symbol: the short way for most bars of most runs.
 
     A bar is calm when no order is about, no level is reached, no time is up, and its signal is neutral or held. What
     such bars leave behind is told at once for a stretch of them: between two closes the equity is highest at the best.
 
     Returns:
-        The first row that is not calm, or for whose journal rows there is no room.
+        (the first row that is not calm, or for whose journal rows there is no room; whether only its signal is left to
+        be answered, as the market did nothing).
     """
     held = p.qty != 0.0
     if p.waiting != 0 or (held and p.trail > 0.0):
-        return lo
+        return lo, False
     until = funding[p.f_next].ts if p.f_next < p.f_end else NEVER
     side, floor, ceiling = float(p.side), p.floor, p.ceiling
-    left = p.horizon - 1.0 - p.bars if held else math.inf
+    end = len(bars)
+    if held and p.horizon - 1.0 - p.bars < end - lo:
+        end = lo + max(0, math.ceil(p.horizon - 1.0 - p.bars))
+    notes, answers = acc.keep_equity == 1, acc.keep_decisions == 1
     k, told = lo, lo
     best = -math.inf
     gaps = 0
-    while k < len(bars):
+    asks = False
+    while k < end:
         bar, wants = bars[k], signals[k].side
-        if bar.ts >= until:
+        if bar.low <= floor or bar.high >= ceiling or bar.ts >= until:
             break
-        if held and (bar.low <= floor or bar.high >= ceiling or bar.volume <= 0.0 or bar.last == 1 or k - lo >= left):
-            break
-        says = not math.isnan(wants)
-        if says and wants != side:
-            break
-        notes = acc.keep_equity == 1 and (bar.ts - acc.equity_ts >= par.equity_step_ns or bar.last == 1)
-        answers = says and acc.keep_decisions == 1
-        if (notes and acc.n_equity >= len(equity)) or (answers and acc.n_decisions >= len(decisions)):
+        if held and (bar.volume <= 0.0 or bar.last == 1):
             break
         gaps += bar.gap
         best = max(best, side * bar.close)
+        says = not math.isnan(wants)
+        if says or notes:
+            noting = notes and (bar.ts - acc.equity_ts >= par.equity_step_ns or bar.last == 1)
+            if (noting and acc.n_equity >= len(equity)) or (answers and acc.n_decisions + 1 >= len(decisions)):
+                break
+            asks = says and wants != side
+            if noting or asks or (answers and says):
+                pass_over(acc, p, k + 1 - told, gaps, side * best, bar)
+                told, best, gaps = k + 1, -math.inf, 0
+                if noting:
+                    note_equity(acc, par, bar.ts, bar.last, equity[acc.n_equity])
+                if asks:
+                    return k, True
+                if says:
+                    note_answer(acc, decisions[acc.n_decisions], bar, signals[k], HELD)
         k += 1
-        if notes or answers:
-            pass_over(acc, p, k - told, gaps, side * best, bar)
-            told, best, gaps = k, -math.inf, 0
-            if notes:
-                note_equity(acc, par, bar.ts, bar.last, equity[acc.n_equity])
-            if answers:
-                note_answer(acc, decisions[acc.n_decisions], bar, signals[k - 1], HELD)
     if k > told:
         pass_over(acc, p, k - told, gaps, side * best, bars[k - 1])
-    return k
+    return k, False
 
 
 @inlined

@@ -39,7 +39,7 @@ class Matching:
 
     rows: np.dtype[Any]
     meet: Callable[..., None]  # what one row does to its symbol
-    coast: Callable[..., int] | None  # the short way through rows that change nothing, for an account of one symbol
+    coast: Callable[..., tuple[int, bool]] | None  # the short way through rows that change nothing, for an account of one symbol
     signals: bool  # a row of signals stands beside each
 
 
@@ -72,26 +72,33 @@ def turn(
     n, lo = len(rows), start
     alone = len(pos) == 1
     while lo < n:
-"""
-COAST = """
-        if alone:
-            lo = coast(acc, pos[0], par, rows, signals, funding, decisions, equity, lo)
-            if lo == n:
-                return n
-"""
-MARKET = """
+        passed = False
         hi = lo + 1
         while hi < n and rows[hi].ts == rows[lo].ts:
             hi += 1
         if full(acc, hi - lo, len(trades), len(orders), len(fills), len(decisions), len(equity), len(intents)):
             return lo
-        for k in range(lo, hi):
-            meet(acc, pos, slots, instruments, par, rows[k], funding, trades, orders, fills)
-        total = 0.0
-        for s in range(len(pos)):
-            total += open_pnl(pos[s])
-        mark(acc, total)
-        note_equity(acc, par, rows[lo].ts, rows[lo].last, equity[acc.n_equity])
+"""
+COAST = """
+        if alone:
+            lo, passed = coast(acc, pos[0], par, rows, signals, funding, decisions, equity, lo)
+            if lo == n:
+                return n
+            hi = lo + 1
+            if not passed and acc.n_decisions + acc.n_equity > 0 and full(
+                acc, 1, len(trades), len(orders), len(fills), len(decisions), len(equity), len(intents)
+            ):
+                return lo
+"""
+MARKET = """
+        if not passed:
+            for k in range(lo, hi):
+                meet(acc, pos, slots, instruments, par, rows[k], funding, trades, orders, fills)
+            total = 0.0
+            for s in range(len(pos)):
+                total += open_pnl(pos[s])
+            mark(acc, total)
+            note_equity(acc, par, rows[lo].ts, rows[lo].last, equity[acc.n_equity])
 """
 QUOTES = """
         for k in range(lo, hi):
@@ -104,6 +111,30 @@ TAIL = """
         lo = hi
     return n
 """
+
+
+FLEET = """
+def turn_all(
+    accounts, pos, slots, instruments, params, rows, signals, funding, trades, orders, fills, decisions, equity,
+    intents, blank, memory,
+):
+    symbols, places = len(instruments), accounts[0].slots * len(instruments)
+    for j in range(len(accounts)):
+        turn(
+            accounts[j : j + 1], pos[j * symbols : (j + 1) * symbols], slots[j * places : (j + 1) * places],
+            instruments, params[j : j + 1], rows, signals, funding, trades, orders, fills, decisions, equity,
+            intents, blank, memory, 0,
+        )
+"""
+
+
+@cache
+def fleet_of(matching: Matching) -> Callable[..., None]:
+    """The loop for many accounts that keep no rows, each with its own PARAMS, over the same rows, compiled.
+
+    It takes what `loop_of` does, accounts, positions, slots and params one after the other, and no first row.
+    """
+    return compile_source("turn_all", FLEET, {"turn": loop_of(matching)}, __file__)
 
 
 def loop_of(

@@ -124,7 +124,7 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
             refuse(intent, NO_SLOT if known else NO_ORDER, acc.slots - ROLE_SLOTS if known else 0.0,
                    acc.slots - ROLE_SLOTS if known else 1.0)
         elif intent.action == PLACE and intent.reduce_only == 0:
-            number, gross = exposure(pos, slots)
+            number, gross = exposure(acc, pos, slots)
             stop = par.stop_bps * BPS
             scale, rule, saw, allowed = guard(acc, instruments[s], par, blank[0], stop, number, gross)
             if rule != 0:

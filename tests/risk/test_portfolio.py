@@ -284,14 +284,15 @@ def test_exposure_counts_positions_that_stay_and_entries_that_wait():
     pos[0], pos[1] = row(POSITION, qty=-2.0, side=-1, mark=50.0)[0], row(POSITION, qty=1.0, side=1, mark=70.0)[0]
     slots[5 + CLOSE - 1] = row(ORDER_SLOT, state=SENT, role=CLOSE, qty=1.0, decision_price=70.0)[0]
     slots[5] = row(ORDER_SLOT, state=SENT, role=ENTRY, side=-1, qty=3.0, leaves=3.0, decision_price=71.0)[0]
-    assert (2, 100.0 + 213.0) == exposure(pos, slots)
+    assert (2, 100.0 + 213.0) == exposure(row(ACCOUNT, slots=5)[0], pos, slots)
 
 
 def test_orders_that_stand_by_themselves_count_as_one_position_and_with_all_they_may_add():
     pos, slots = row(POSITION).repeat(1), row(ORDER_SLOT).repeat(7)
+    acc = row(ACCOUNT, slots=7)[0]
     asked = {"state": LIVE, "role": QUOTE, "decision_price": 10.0}
     slots[4], slots[5] = (row(ORDER_SLOT, side=side, qty=9.0, leaves=2.0, **asked)[0] for side in (1, -1))
     slots[6] = row(ORDER_SLOT, side=-1, leaves=50.0, reduce_only=1, **asked)[0]
-    assert (1, 40.0) == exposure(pos, slots)
+    assert (1, 40.0) == exposure(acc, pos, slots)
     pos[0] = row(POSITION, qty=1.0, side=1, mark=10.0)[0]
-    assert (1, 50.0) == exposure(pos, slots)
+    assert (1, 50.0) == exposure(acc, pos, slots)
