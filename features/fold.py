@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -125,19 +125,37 @@ def generate(door: Door, steps: tuple[tuple[str, Step], ...]) -> Loop:
         "        symbol = bars[i].sym",
         "        if symbol < 0 or symbol >= len(states):",
         "            return i",
+        "        event = bars[i]",
         "        state = states[symbol]",
-        "        row = state.row",
         "        answer = out[i]",
-        "        prepare(state.shared, bars[i], row)",
-        *(f"        answer.{name} = step_{i}(state.{name}, row)" for i, (name, _) in enumerate(steps)),
+        *(f"        {line}" for line in one_row(tuple(name for name, _ in steps))),
         "    return len(bars)",
         "",
     ]
-    swallowed = {step: _swallowed(step) for step in plain}
-    scope: dict[str, Any] = {f"step_{i}": swallowed[step] for i, step in enumerate(plain)}
     # a cached function is rebuilt inside the module it names
-    scope |= {"__name__": __name__, "prepare": _swallowed(_plain(door.prepare))}
+    scope = {"__name__": __name__} | callees(door, tuple(step for _, step in steps))
     return compile_source("fold", "\n".join(lines), scope, __file__)
+
+
+def one_row(names: Sequence[str], of: str = "") -> list[str]:
+    """The lines of a generated function that feed one row `event` to `state`, and fill these fields of `answer`.
+
+    Args:
+        names: output fields, in the order of the steps.
+        of: ends the name of all that belongs to this source, where a function feeds several.
+    """
+    return [
+        f"row{of} = state{of}.row",
+        f"prepare{of}(state{of}.shared, event{of}, row{of})",
+        *(f"answer.{name} = step{of}_{i}(state{of}.{name}, row{of})" for i, name in enumerate(names)),
+    ]
+
+
+def callees(door: Door, steps: Sequence[Step], of: str = "") -> dict[str, Any]:
+    """What the lines of `one_row` call, by name."""
+    swallowed = {step: _swallowed(step) for step in map(_plain, steps)}
+    scope: dict[str, Any] = {f"step{of}_{i}": swallowed[_plain(step)] for i, step in enumerate(steps)}
+    return scope | {f"prepare{of}": _swallowed(_plain(door.prepare))}
 
 
 def shares(features: tuple[Feature, ...], threads: int) -> list[tuple[Feature, ...]]:
@@ -150,6 +168,26 @@ def shares(features: tuple[Feature, ...], threads: int) -> list[tuple[Feature, .
     cuts = np.searchsorted(work, work[-1] * np.arange(1, threads) / threads) + 1
     ends = sorted({0, *cuts.tolist(), len(features)})
     return [features[first:end] for first, end in pairwise(ends)]
+
+
+def fresh_state(features: tuple[Feature, ...]) -> Rows:
+    """What features of one source remember of a symbol before its first row: a record array of length 1.
+
+    Raises:
+        ConfigError: no features, names that repeat or that NumPy owns, or sources that differ.
+    """
+    sources = {feature.source for feature in features}
+    if len(sources) != 1:
+        raise ConfigError(f"expected features of one source, got {sorted(s.name for s in sources)}")
+    door: Door = sources.pop().value
+    try:
+        parts = (("shared", door.shared), ("row", door.prepared), *((f.name, f.state) for f in features))
+        fresh = np.zeros(1, _one_layout(*parts))
+    except ValueError as error:
+        raise ConfigError(f"feature names must be unique and free: {error}") from error
+    for feature in features:
+        fresh[feature.name] = feature.fresh()
+    return fresh
 
 
 class FeatureSet:
@@ -168,23 +206,13 @@ class FeatureSet:
         Raises:
             ConfigError: no features, names that repeat or that NumPy owns, or sources that differ.
         """
-        sources = {feature.source for feature in features}
-        if len(sources) != 1:
-            raise ConfigError(f"expected features of one source, got {sorted(s.name for s in sources)}")
-        door: Door = sources.pop().value
+        self._fresh = fresh_state(features)
+        door: Door = features[0].source.value
         self._door = door
         self.features = features
         self.names = tuple(feature.name for feature in features)
-        try:
-            self.dtype = _one_layout(*((name, np.float64) for name in self.names))
-            parts = (("shared", door.shared), ("row", door.prepared), *((f.name, f.state) for f in features))
-            state = _one_layout(*parts)
-        except ValueError as error:
-            raise ConfigError(f"feature names must be unique and free: {error}") from error
+        self.dtype = _one_layout(*((name, np.float64) for name in self.names))
         self.warmup = max(feature.warmup for feature in features)
-        self._fresh = np.zeros(1, state)
-        for feature in features:
-            self._fresh[feature.name] = feature.fresh()
         self.states: Rows = np.repeat(self._fresh, symbols)
         self.fold = generate(door, tuple((f.name, f.step) for f in features))
         self._row = np.zeros(1, self.dtype)

@@ -1,25 +1,28 @@
 """From market events to feature vectors: the one way that a live run, a replay of its tape and a study of one take.
 
 Each event becomes a row (`features.rows.maker`), and the folds that eat it are those of history, so the numbers are the
-same, bit for bit: here they are kept as they stand, and as they stood at each close.
+same, bit for bit: here they are kept as they stand, and as they stood at each close. A live book is not kept a second
+time: the record of the protocol core is looked at, and one compiled call goes from it to the vector.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.fold import FeatureSet, matrix
-from features.registry import REGISTERED, feature_set
-from features.rows.maker import RowMaker
+from features.fold import callees, fresh_state, matrix, one_row
+from features.registry import REGISTERED
+from features.rows.maker import GIVEN, GONE, LINE, LINE_FIELDS, OwnBooks, new_lines, write_book, write_print
 from features.rows.sources import EVENT_SOURCES, Source
+from utils.compiled import compile_source
 from utils.errors import ConfigError
 from utils.rows import NS_PER_MS, Rows, layout
-from utils.types import MarketEvent
+from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade
 
 #: One symbol's event features; NaN where they have no value.
 EVENT_VECTOR = layout(*((feature.name, np.float64) for source in EVENT_SOURCES for feature in REGISTERED[source]))
@@ -29,10 +32,74 @@ EVENT_VECTOR = layout(*((feature.name, np.float64) for source in EVENT_SOURCES f
 BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
 
 
+#: A close that no event reaches.
+NEVER = 2**63 - 1
+
+
+class Steps(NamedTuple):
+    """The compiled calls that feed an event to the features; each ends with the vector of its symbol."""
+
+    moved: Callable[[Rows, Rows, int, int, int], None]  # (book, desks, sym, ts, what): as `write_book` has them
+    printed: Callable[[Rows, int, int, int, float, float], None]  # (desks, sym, ts, side, price, qty)
+
+
+@cache
+def desk_of_one() -> Rows:
+    """A symbol's desk before its first event: its line, what features remember, the vector; an array of length 1."""
+    states = {source: fresh_state(REGISTERED[source]) for source in EVENT_SOURCES}
+    parts = ((LINE_FIELDS[source], state.dtype) for source, state in states.items())
+    stamps = ((name, np.int64) for name in ("book_ts", "print_ts"))
+    desk = np.zeros(1, layout(*stamps, ("line", LINE), *parts, ("vector", EVENT_VECTOR)))
+    desk["line"], desk["vector"] = new_lines(1), np.full(1, np.nan, EVENT_VECTOR)
+    for source, state in states.items():
+        desk[LINE_FIELDS[source]] = state
+    return desk
+
+
+@cache
+def steps() -> Steps:
+    """The compiled calls, generated from the registered features: a call costs as much as some of them."""
+    fed: dict[Source, list[str]] = {}
+    scope: dict[str, Any] = {"__name__": __name__, "isnan": np.isnan, "nan": np.nan, "gone": GONE}
+    scope |= {"write_book": write_book, "write_print": write_print}
+    for source in EVENT_SOURCES:
+        field, features = LINE_FIELDS[source], REGISTERED[source]
+        names = [feature.name for feature in features]
+        fed[source] = [f"event_{field} = line.{field}", f"state_{field} = desk.{field}", *one_row(names, f"_{field}")]
+        scope |= callees(source.value, [feature.step for feature in features], f"_{field}")
+    begin = ["    desk = desks[sym]", "    line = desk.line", "    answer = desk.vector"]
+    moved = [
+        "def moved(book, desks, sym, ts, what):",
+        *begin,
+        "    quoted = write_book(line, book[0], sym, ts, what)",
+        *(f"    {each}" for each in fed[Source.BOOK]),
+        "    desk.book_ts = 0 if isnan(event_book.prices[0, 0]) and isnan(event_book.prices[1, 0]) else ts",
+        "    if what == gone:",  # the next print begins anew; those of before the loss are not the market
+        *(f"        answer.{feature.name} = nan" for feature in REGISTERED[Source.TRADE]),
+        "        desk.print_ts = 0",
+        "    if quoted:",
+        *(f"        {each}" for each in fed[Source.TAPE]),
+    ]
+    printed = [
+        "def printed(desks, sym, ts, side, price, qty):",
+        *begin,
+        "    write_print(line, sym, ts, side, price, qty)",
+        *(f"    {each}" for each in (*fed[Source.TRADE], *fed[Source.TAPE])),
+        "    desk.print_ts = ts",
+    ]
+    return Steps(
+        *(
+            compile_source(lines[0][4:].split("(")[0], "\n".join([*lines, ""]), scope, __file__)
+            for lines in (moved, printed)
+        )
+    )
+
+
 def load_folds() -> None:
     """Load the machine code of the event features, or make it, before an event would have to wait for it."""
-    for source in EVENT_SOURCES:
-        feature_set(source=source).batch(np.zeros(0, source.value.rows))
+    features = EventFeatures(["X"])
+    features.see(BookSnapshot("X", 1, 1, ((1.0, 1.0),), ((2.0, 1.0),)))
+    features.see(Trade("X", 1, 1, 1.0, 1.0, 1))
 
 
 def parts_of(vectors: Rows) -> dict[Source, NDArray[np.float64]]:
@@ -64,8 +131,10 @@ class _Standing(NamedTuple):
 class EventFeatures:
     """The event features of some symbols as they stand, and as they stood at each close.
 
-    A close's vector is frozen at the first event with ts >= close, before that event is applied. Events and closes are
-    those of the exchange's clock.
+    Events come as nouns (`see`); changes of a book also as the record that a protocol core keeps (`moved`), which makes
+    it what a live feed tells (`utils.ports.Listener`). A close's vector is frozen at the first event with ts >= close,
+    before that event is applied: so a bar that is heard freezes its own close. Events and closes are those of the
+    exchange's clock.
 
     Args:
         symbols: in the order of their numbers.
@@ -77,18 +146,15 @@ class EventFeatures:
     """
 
     def __init__(self, symbols: Sequence[str], closes: Sequence[int] | None = None, tf_ns: int = 0) -> None:
-        self._maker = RowMaker(symbols)
-        self._sets: dict[Source, FeatureSet] = {source: feature_set(len(symbols), source) for source in EVENT_SOURCES}
-        self._vectors = np.full(len(symbols), np.nan, EVENT_VECTOR)
-        self._parts = parts_of(self._vectors)
-        # exchange time of the last update of a valid book and of the last print, by symbol; 0 = there is none
-        self._book_ts, self._print_ts = [0] * len(symbols), [0] * len(symbols)
         if closes is not None and not (len(closes) == len(symbols) and tf_ns > 0):
             raise ConfigError(
                 f"expected a close for each of {len(symbols)} symbols and a time between closes above 0,"
                 f" got {len(closes)} closes and {tf_ns} ns"
             )
-        self._closes, self._tf_ns = None if closes is None else list(closes), tf_ns
+        self._books = OwnBooks(symbols)
+        self._desks = np.repeat(desk_of_one(), len(symbols))
+        self._moved, self._printed = steps()
+        self._closes, self._tf_ns = [NEVER] * len(symbols) if closes is None else list(closes), tf_ns
         self._frozen: list[deque[_Standing]] = [deque() for _ in symbols]  # oldest first
 
     def see(self, event: MarketEvent) -> None:
@@ -96,26 +162,41 @@ class EventFeatures:
 
         Raises:
             DataError: to a symbol that was not named.
+            InvariantError: a delta by itself, where the book came as a record until then.
         """
-        rows = self._maker.rows(event)
-        if not rows:
-            return
-        sym = int(rows[0][1]["sym"][0])
-        self._freeze(sym, int(rows[0][1]["ts"][0]))
-        for source, row in rows:
-            self._parts[source][sym] = matrix(self._sets[source].step(row))[0]
-            if source is Source.BOOK:
-                self._book_ts[sym] = 0 if np.isnan(row["prices"][0, :, 0]).all() else int(row["ts"][0])
-            elif source is Source.TRADE:
-                self._print_ts[sym] = int(row["ts"][0])
-        if self._maker.broken[sym]:  # the next print begins anew; those of before the loss are not the market
-            self._parts[Source.TRADE][sym] = np.nan
-            self._print_ts[sym] = 0
+        if isinstance(event, BookSnapshot | BookDelta | BookInvalid):
+            sym = self._books.number(event.symbol)
+            what = self._books.take(event, sym, int(self._desks["line"]["held"][sym]))
+            if what is not None:
+                self._freeze(sym, event.ts)
+                self._moved(self._books.book(sym), self._desks, sym, event.ts, what)
+        elif isinstance(event, Trade):
+            sym = self._books.number(event.symbol)
+            self._freeze(sym, event.ts)
+            self._printed(self._desks, sym, event.ts, event.side, event.price, event.qty)
+        elif isinstance(event, Bar):
+            self._freeze(self._books.number(event.symbol), event.ts)
+
+    def moved(self, symbol: str, ts: int, ts_recv: int, book: Rows) -> None:  # noqa: ARG002 - others want to know
+        """A delta changed the book of a symbol.
+
+        Args:
+            symbol: whose.
+            ts: exchange time, ns.
+            ts_recv: when it was heard, ns.
+            book: a BOOK record as the delta left it, as an array of length 1; it is not kept.
+
+        Raises:
+            DataError: a symbol that was not named.
+        """
+        sym = self._books.number(symbol)
+        if ts >= self._closes[sym]:
+            self._freeze(sym, ts)
+        self._moved(book, self._desks, sym, ts, GIVEN)
 
     def vector(self, symbol: str) -> Rows:
         """The features of a symbol as they stand: an EVENT_VECTOR array of length 1, a copy."""
-        sym = self._maker.index[symbol]
-        return self._vectors[sym : sym + 1].copy()
+        return self._vector(self._books.number(symbol))
 
     def at(self, sym: int, close: int) -> AtClose:
         """What stood at a close; earlier closes are forgotten."""
@@ -128,11 +209,16 @@ class EventFeatures:
 
     def _freeze(self, sym: int, ts: int) -> None:
         """What stands now stood at every close up to `ts`."""
-        if self._closes is None or ts < self._closes[sym]:
+        if ts < self._closes[sym]:
             return
         last = ts - (ts - self._closes[sym]) % self._tf_ns
         self._frozen[sym].append(self._standing(sym, last))
         self._closes[sym] = last + self._tf_ns
 
     def _standing(self, sym: int, close: int) -> _Standing:
-        return _Standing(close, self._book_ts[sym], self._print_ts[sym], self._vectors[sym : sym + 1].copy())
+        desk = self._desks[sym]
+        return _Standing(close, int(desk["book_ts"]), int(desk["print_ts"]), self._vector(sym))
+
+    def _vector(self, sym: int) -> Rows:
+        vector: Rows = self._desks["vector"][sym : sym + 1].copy()
+        return vector

@@ -1,11 +1,12 @@
-"""What the core asks of the world: where events come from, and where orders go."""
+"""What the core asks of the world: where events come from, who hears them as they come, and where orders go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from utils.types import Decision, Event, Order, OrderId
+from utils.rows import Rows
+from utils.types import Decision, Event, MarketEvent, Order, OrderId
 
 
 @runtime_checkable
@@ -14,6 +15,23 @@ class Feed(Protocol):
 
     def __iter__(self) -> Iterator[Event]:
         """The events, from the beginning."""
+        ...
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Is told what a live feed hears, at hearing and in that order: a changed book as its record, all else as nouns."""
+
+    def see(self, event: MarketEvent) -> None:
+        """Something happened that is no delta of a book: a bar, a trade, a book that begins anew or is invalid ..."""
+        ...
+
+    def moved(self, symbol: str, ts: int, ts_recv: int, book: Rows) -> None:
+        """A delta changed the book of a symbol: its exchange time and when it was heard, ns, and the book it left.
+
+        `book` is an array of one BOOK record (`utils.market.book`). It is the feed's own: it is read at once, and
+        neither kept nor written to.
+        """
         ...
 
 

@@ -138,20 +138,18 @@ def prepare_book(shared: SharedBook, event: BookEventRow, row: PreparedBook) -> 
 
 
 @compiled
-def show(books: Rows, index: int, ts: int, fresh: int, out: Rows) -> None:
-    """Write the best levels of book `index` to `out[0]`, a BOOK_EVENT record.
+def picture(book: BookRow, sym: int, ts: int, fresh: int, row: BookEventRow) -> None:
+    """Write the best levels of a book to `row`.
 
     Args:
-        books: BOOK records.
-        index: which of them, and the symbol's number.
+        book: as an event left it.
+        sym: the symbol's number.
         ts: exchange time of the event, ns.
         fresh: 1 = a snapshot.
-        out: BOOK_EVENT records, at least one.
+        row: where to.
     """
-    book: BookRow = books[index]
-    row: BookEventRow = out[0]
     row.ts = ts
-    row.sym = index
+    row.sym = sym
     row.fresh = fresh
     mid = 0.5 * (book.top.bid + book.top.ask)
     reach = BAND_BPS * BPS * mid
@@ -170,8 +168,28 @@ def show(books: Rows, index: int, ts: int, fresh: int, out: Rows) -> None:
         row.near[side] = near
 
 
-def gone(sym: int, ts: int) -> Rows:
-    """The BOOK_EVENT row of a book that is not valid any more: fresh, and without levels."""
-    row = np.zeros(1, BOOK_EVENT)
-    row["ts"], row["sym"], row["fresh"], row["prices"] = ts, sym, 1, np.nan
-    return row
+@compiled
+def gone(sym: int, ts: int, row: BookEventRow) -> None:
+    """Write the row of a book that is not valid any more: fresh, and without levels."""
+    row.ts = ts
+    row.sym = sym
+    row.fresh = 1
+    for side in range(2):
+        for level in range(LEVELS):
+            row.prices[side, level] = math.nan
+            row.qtys[side, level] = 0.0
+        row.near[side] = 0.0
+
+
+@compiled
+def show(books: Rows, index: int, ts: int, fresh: int, out: Rows) -> None:
+    """Write the best levels of book `index` to `out[0]`, a BOOK_EVENT record: see `picture`.
+
+    Args:
+        books: BOOK records.
+        index: which of them, and the symbol's number.
+        ts: exchange time of the event, ns.
+        fresh: 1 = a snapshot.
+        out: BOOK_EVENT records, at least one.
+    """
+    picture(books[index], index, ts, fresh, out[0])

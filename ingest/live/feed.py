@@ -2,7 +2,7 @@
 
 The core knows the exchange; the shell dials, stamps, sends what the core wants sent, tells it that time passes, and
 hands its events on. A reader too slow for the market is never silently wrong: what waits is dropped and counted, and
-its books begin anew.
+its books begin anew. A listener is never behind: it is told of each message at hearing, before the next is read.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, InvariantError, ProtocolError
 from utils.market.symbols import normalise_symbol
+from utils.ports import Listener
 from utils.rows import NS_PER_S
 from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.shell.log import event
-from utils.types import BookInvalid, MarketEvent
+from utils.types import BookDelta, BookInvalid, MarketEvent
 
 #: Time between two looks at the watch, s.
 TICK_S = 0.1
@@ -105,6 +106,9 @@ class LiveFeed:
         ssl: trust for wss and https; None = the system's.
         events: False = no event is made of a plain book update; read `book` instead.
         renew_s: age at which a socket is replaced, s.
+        listener: is told of each message at hearing, in the order of hearing: a delta as the record of the book that it
+            left, all else as nouns. Who iterates then gets all events but deltas, of which none is made where the
+            exchange has a fast door. It must not block, and what it raises ends the feed.
     """
 
     def __init__(
@@ -121,12 +125,14 @@ class LiveFeed:
         ssl: SSLContext | None = None,
         events: bool = True,
         renew_s: float = RENEW_S,
+        listener: Listener | None = None,
     ) -> None:
         if not streams:
             raise ConfigError("streams: expected at least one, saw none; name what to subscribe to")
         self.exchange = exchange
         self._settings = settings or IngestSettings()
-        self._stamp, self._tap, self._events, self._renew_s = stamp, on_raw, events, renew_s
+        self._stamp, self._tap, self._renew_s, self._listener = stamp, on_raw, renew_s, listener
+        self._fast = listener is not None or not events
         self._clock_query = clock_query
         place = streamed(exchange, market_type)
         venue, market = place
@@ -244,14 +250,36 @@ class LiveFeed:
             await self._backlog.wait()
         return not self._closed
 
-    def _deliver(self, nouns: Sequence[MarketEvent], received: int) -> None:
-        """Hand events to the reader; `received` is when their message was, ns of the process's clock."""
+    def _deliver(self, link: Link, nouns: Sequence[MarketEvent], received: int) -> None:
+        """Tell the listener, and hand events to the reader.
+
+        Args:
+            link: where they come from.
+            nouns: the events of one message.
+            received: when it came, ns of the process's clock.
+        """
         for noun in nouns:
             if isinstance(noun, BookInvalid):
                 self._log("book_invalid", noun.symbol, noun.reason, severity=logging.WARNING)
+        if self._listener is not None:
+            nouns = self._told(self._listener, link, nouns, received)
         lost = self._backlog.put(nouns, received)
         if lost:
             self._log("reader_slow", "", "events dropped, books begin anew", severity=logging.WARNING, dropped=lost)
+
+    def _told(
+        self, listener: Listener, link: Link, nouns: Sequence[MarketEvent], received: int
+    ) -> Sequence[MarketEvent]:
+        """Tell a listener; what is left for the reader."""
+        left = []
+        for noun in nouns:
+            if isinstance(noun, BookDelta):
+                listener.moved(noun.symbol, noun.ts, noun.ts_recv, link.protocol.record(noun.symbol))
+                self._backlog.passed(received)
+            else:
+                listener.see(noun)
+                left.append(noun)
+        return left
 
     # the sockets' end
 
@@ -290,7 +318,7 @@ class LiveFeed:
         try:
             now = self._now(link)
             self._note(now, link, "", "connect")
-            self._deliver(protocol.connected(now), time.perf_counter_ns())
+            self._deliver(link, protocol.connected(now), time.perf_counter_ns())
             await self._flush(link, socket)
             self._spawn(self._watch(link, socket), link.tasks)
             self._spawn(self._renew(link, socket), link.tasks)
@@ -307,7 +335,7 @@ class LiveFeed:
                 socket.transport.abort()  # without a goodbye, if even that wait was cut short
         now = self._now(link)
         self._note(now, link, link.error, "disconnect")
-        self._deliver(protocol.disconnected(now, link.error), time.perf_counter_ns())
+        self._deliver(link, protocol.disconnected(now, link.error), time.perf_counter_ns())
         if link.spoken and time.monotonic() - opened >= self._settings.backoff_max_s:
             link.backoff.reset()  # it has proved good
         link.wait_s = 0.0 if link.successor else link.backoff.wait_s()
@@ -322,7 +350,7 @@ class LiveFeed:
         link.messages += 1
         if self._tap:
             self._tap(recv_ns, link.url, message)
-        if not self._events and link.protocol.advance(message, recv_ns):
+        if self._fast and link.protocol.advance(message, recv_ns, self._listener):
             self._backlog.passed(received)
             return
         try:
@@ -333,7 +361,7 @@ class LiveFeed:
             self._log("message_refused", link.name, str(error), severity=logging.WARNING)
         else:
             self._resubscribed += sum(isinstance(noun, BookInvalid) for noun in nouns)
-            self._deliver(nouns, received)
+            self._deliver(link, nouns, received)
 
     async def _flush(self, link: Link, socket: ClientConnection) -> None:
         """Do what the protocol wants done: frames to send, books to fetch."""
@@ -355,7 +383,7 @@ class LiveFeed:
                 nouns = link.protocol.tick(now)
                 if nouns:
                     self._note(now, link, "", "tick")
-                    self._deliver(nouns, time.perf_counter_ns())
+                    self._deliver(link, nouns, time.perf_counter_ns())
                 await self._flush(link, socket)
                 failure = link.protocol.failure or link.judge_refusals()
                 if last - now > SET_BACK_NS:
@@ -394,7 +422,7 @@ class LiveFeed:
         self._fetched += 1
         now = self._now(link)
         self._note(now, link, answer, "http", self._rest + path)
-        self._deliver(link.protocol.snapshot(symbol, answer, now), time.perf_counter_ns())
+        self._deliver(link, link.protocol.snapshot(symbol, answer, now), time.perf_counter_ns())
         with contextlib.suppress(ConnectionClosed):
             await self._flush(link, socket)
 

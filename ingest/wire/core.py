@@ -15,6 +15,7 @@ from ingest.wire.records import EMPTY, FIELDS, INVALID, LIVE, ODD, STATES, FastD
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
 from utils.market.book import ASKS, BIDS, CAPACITY, Changes, best_levels, change
+from utils.ports import Listener
 from utils.rows import NS_PER_S, Level, Rows
 from utils.types import BookDelta, BookInvalid, BookSnapshot, MarketEvent
 
@@ -27,6 +28,8 @@ FIRST_AHEAD_NS = 86_400 * NS_PER_S
 #: Shortest and longest wait between two requests for a fresh book, and how long it must live to earn one at once.
 WAIT_NS = (1 * NS_PER_S, 30 * NS_PER_S)
 CALM_NS = 10 * NS_PER_S
+#: Places in a record of what a listener is told.
+FOUND, TS, TS_RECV = (FIELDS.index(name) for name in ("found", "ts", "ts_recv"))
 
 
 class _Shared:
@@ -59,6 +62,7 @@ class BookFeed:
         self.index = index
         self.counts = counts
         self.line: memoryview[int] = memoryview(b"")
+        self.book: Rows = np.zeros(0)  # its BOOK record, as an array of length 1
         self.reason = "no snapshot yet"
         self.invalid_since = 0  # exchange time, ns; 0 = it is not
         self.lived_since = 0  # receive time, ns
@@ -99,6 +103,7 @@ class ProtocolCore(ABC):
         self._fast = fast or _no_door
         self._records = new_feeds(max(1, sum(s.kind == "book" for s in streams)))
         self._feeds: dict[str, BookFeed] = {}  # by topic
+        self._order: list[BookFeed] = []  # by index
         self._books: dict[str, BookFeed] = {}  # by symbol: of several depths on a tape, the first makes the events
         self._counts: dict[tuple[str, str], Counts] = {UNKNOWN: Counts()}
         self._outgoing: list[str] = []
@@ -116,14 +121,16 @@ class ProtocolCore(ABC):
     def _add_feed(self, symbol: str, topic: str, depth: int = CAPACITY) -> BookFeed:
         feed = BookFeed(symbol, topic, len(self._feeds), self._count(symbol, "book"))
         self._feeds[topic] = feed
+        self._order.append(feed)
         self._books.setdefault(symbol, feed)
         if len(self._feeds) > len(self._records):
             self._records = np.concatenate([self._records, new_feeds(len(self._records))])
         name_feed(self._records, feed.index, topic, depth)
         strides = (self._records.dtype.itemsize, 8)
         lines: Any = np.ndarray((len(self._records), len(FIELDS)), np.int64, self._records.data, 0, strides)
-        for each in self._feeds.values():
+        for each in self._order:
             each.line = lines[each.index].data
+            each.book = self._records["book"][each.index : each.index + 1]
         self._end(feed, EMPTY, feed.reason)
         return feed
 
@@ -268,10 +275,15 @@ class ProtocolCore(ABC):
         why = f"disconnected: {reason or 'no reason given'}"
         return self._reset(now_ns, why, why)
 
-    def advance(self, text: bytes, recv_ns: int) -> bool:
+    def advance(self, text: bytes, recv_ns: int, listener: Listener | None = None) -> bool:
         """The fast door for a plain book update: True = it was applied, and no event was made of it.
 
         False = hand the same message to `receive`, as all are where the venue has no such door.
+
+        Args:
+            text: the message.
+            recv_ns: when it was received, ns, not corrected.
+            listener: is told of the book that moved, if that is the one of its symbol that makes events.
         """
         if type(text) is not bytes:
             return False
@@ -283,6 +295,10 @@ class ProtocolCore(ABC):
             clock.lag = lag
         self._heard = recv_ns
         self._ahead = None
+        if listener is not None:
+            feed = self._order[self._order[0].line[FOUND]]
+            if self._books[feed.symbol] is feed:
+                listener.moved(feed.symbol, feed.line[TS], feed.line[TS_RECV], feed.book)
         return True
 
     def tick(self, now_ns: int) -> list[MarketEvent]:
@@ -335,6 +351,14 @@ class ProtocolCore(ABC):
         """
         index = self._book_feed(symbol).index
         return self._records["book"]["top"][index : index + 1]
+
+    def record(self, symbol: str) -> Rows:
+        """A book as one BOOK record that follows it, as an array of length 1; not to be trusted unless it is live.
+
+        Raises:
+            ConfigError: no book of that symbol is subscribed to.
+        """
+        return self._book_feed(symbol).book
 
     def counts(self) -> Mapping[tuple[str, str], Counts]:
         """By symbol and kind of stream; ("", "") holds what concerned no known symbol."""

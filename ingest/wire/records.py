@@ -32,7 +32,7 @@ MOST_CHANGES = 512
 FastDoor: TypeAlias = Callable[[bytes, int, int, Rows], int]
 
 #: The int64 fields of a FEED record that Python reads too, in order; they stand first.
-FIELDS = ("state", "update_id", "ts", "ts_recv", "latest", "moved", "applied")
+FIELDS = ("state", "update_id", "ts", "ts_recv", "latest", "moved", "applied", "found")
 
 
 class FeedRow(Protocol):
@@ -45,6 +45,7 @@ class FeedRow(Protocol):
     latest: int  # latest exchange time of its stream, ns
     moved: int  # receive time (not corrected) at which exchange time last went on, ns
     applied: int  # messages that came through a fast door
+    found: int  # index of the feed that was found last; of the first record only
     topic_number: int
     topic_length: int
     topic: NDArray[np.uint8]
@@ -97,6 +98,7 @@ def find_feed(feeds: Rows, text: bytes, start: int, end: int) -> int:
             while same < end - start and feed.topic[same] == text[start + same]:
                 same += 1
             if same == end - start:
+                feeds[0].found = index
                 return index
     return -1
 

@@ -13,7 +13,8 @@ from typing import Protocol, runtime_checkable
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
-from utils.rows import Level
+from utils.ports import Listener
+from utils.rows import Level, Rows
 from utils.types import MarketEvent
 
 #: Kinds of streams: order book, public trades, closed bars, best bid and ask, mark price and funding, liquidations.
@@ -118,7 +119,8 @@ class WireProtocol(Protocol):
     def receive(self, text: str | bytes, recv_ns: int) -> list[MarketEvent]:
         """The events of one message.
 
-        A gap, a crossed book, a bad number or a wrong symbol is a BookInvalid, counted, and asks for a fresh book.
+        A gap, a crossed book, a bad number or a wrong symbol is a BookInvalid, counted, and asks for a fresh book. A
+        BookDelta stands alone: when it is given out, `record` is the book that it left.
 
         Raises:
             ProtocolError: the text is not what the exchange documents, and no symbol of ours is concerned; the
@@ -126,8 +128,8 @@ class WireProtocol(Protocol):
         """
         ...
 
-    def advance(self, text: bytes, recv_ns: int) -> bool:
-        """The fast door for a plain book update: True = it was applied, and no event was made of it.
+    def advance(self, text: bytes, recv_ns: int, listener: Listener | None = None) -> bool:
+        """The fast door for a plain book update: True = it was applied, the listener told, and no event made of it.
 
         False = nothing was done; hand the same message to `receive`.
         """
@@ -164,6 +166,10 @@ class WireProtocol(Protocol):
 
     def book(self, symbol: str, levels: int = 50) -> BookView:
         """The book as it stands."""
+        ...
+
+    def record(self, symbol: str) -> Rows:
+        """The book as one BOOK record that follows it, an array of length 1."""
         ...
 
     def counts(self) -> Mapping[tuple[str, str], Counts]:

@@ -66,7 +66,8 @@ def test_time_never_goes_back():
 
 
 def test_a_book_that_is_gone_is_a_fresh_row_without_levels():
-    row = gone(3, 7)
+    row = np.ones(1, BOOK_EVENT)
+    gone(3, 7, row[0])
     assert (7, 3, 1) == tuple(row[["ts", "sym", "fresh"]][0].tolist())
     assert np.isnan(row["prices"]).all()
     assert (1, 2, LEVELS) == row["qtys"].shape

@@ -170,6 +170,67 @@ async def test_without_events_books_are_still_the_markets_and_no_delta_is_made()
             assert 0 == reader.kinds[BookDelta]
 
 
+class Ear:
+    """A listener that keeps nouns, and of books that moved the best bid and ask."""
+
+    def __init__(self):
+        self.nouns, self.moves = [], []
+
+    def see(self, event):
+        self.nouns.append(event)
+
+    def moved(self, symbol, ts, ts_recv, book):
+        self.moves.append((symbol, ts <= ts_recv, *book["top"][["bid", "ask"]][0]))
+
+
+@pytest.mark.parametrize("exchange", VENUES)
+async def test_a_listener_hears_all_and_the_reader_all_but_deltas(exchange):
+    ear = Ear()
+    async with small_box(symbols=SYMBOLS, preset="btc-like") as box:
+        feed = LiveFeed(exchange, ALL, endpoints=box.endpoints, settings=QUICK, listener=ear)
+        async with feed:
+            yielded = [await anext(feed) for _ in range(300)]
+            await until(lambda: len(ear.moves) > 100)
+            box.freeze()
+            await until(lambda: all(agrees(feed, box, symbol) for symbol in SYMBOLS))
+            yielded += [await anext(feed) for _ in range(feed.stats().queued)]
+            stats, counts = feed.stats(), feed.counts()
+            tops = {symbol: (bid, ask) for symbol, _, bid, ask in ear.moves}
+            views = {symbol: feed.book(symbol, 1) for symbol in SYMBOLS}
+    assert yielded == ear.nouns[: len(yielded)]
+    assert {BookSnapshot, Trade} < {*map(type, yielded)}
+    assert BookDelta not in map(type, ear.nouns)
+    assert all(in_time for _, in_time, *_ in ear.moves)
+    assert tops == {symbol: (view.bids[0][0], view.asks[0][0]) for symbol, view in views.items()}
+    books = sum(counts[symbol, "book"].events for symbol in SYMBOLS)
+    assert books == len(ear.moves) + sum(isinstance(noun, BookSnapshot) for noun in ear.nouns)
+    assert 0.0 < stats.latency_p50_us <= stats.latency_max_us
+
+
+async def test_a_listener_misses_nothing_while_the_reader_is_too_slow():
+    slow, ear = QUICK.model_copy(update={"queue": 10}), Ear()
+    async with (
+        small_box(symbols=SYMBOLS, preset="btc-like", speed=5.0) as box,
+        LiveFeed("bybit", ALL, endpoints=box.endpoints, settings=slow, listener=ear) as feed,
+    ):
+        await until(lambda: feed.stats().dropped > 50)
+    begun = [noun.symbol for noun in ear.nouns if isinstance(noun, BookSnapshot)]
+    lost = [noun for noun in ear.nouns if isinstance(noun, BookInvalid) and "disconnected" not in noun.reason]
+    assert ([*SYMBOLS], []) == (sorted(begun), lost)
+
+
+async def test_what_a_listener_raises_ends_the_feed():
+    class Full(Ear):
+        def moved(self, symbol, *_):
+            raise InvariantError(f"no room for {symbol}")
+
+    async with small_box(symbols=SYMBOLS, preset="btc-like") as box:
+        feed = LiveFeed("bybit", BOOKS, endpoints=box.endpoints, settings=QUICK, listener=Full())
+        async with feed:
+            with pytest.raises(InvariantError, match="no room for"):
+                await to_the_end(feed)
+
+
 @pytest.mark.parametrize("exchange", VENUES)
 async def test_a_socket_is_renewed_before_the_exchange_ends_it(exchange):
     async with small_box(symbols=SYMBOLS) as box:
