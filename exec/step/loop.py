@@ -39,7 +39,8 @@ class Matching:
 
     rows: np.dtype[Any]
     meet: Callable[..., None]  # what one row does to its symbol
-    coast: Callable[..., tuple[int, bool]] | None  # the short way through rows that change nothing, for an account of one symbol
+    #: The short way through rows that change nothing, for an account of one symbol.
+    coast: Callable[..., tuple[int, bool]] | None
     signals: bool  # a row of signals stands beside each
 
 
