@@ -19,9 +19,15 @@ from exec.step.orders import ROLE_SLOTS
 from exec.step.quoting import obey
 from exec.step.rows import TABLES, JournalRows, joined
 from risk.guard import guard
+from utils.compiled import is_cached
 from utils.rows import ACCOUNT, FUNDING, INTENT, ORDER_SLOT, POSITION, SIGNAL, Rows
 
-__all__ = ["TABLES", "Engine", "Fleet", "JournalRows", "joined"]
+__all__ = ["TABLES", "Engine", "Fleet", "JournalRows", "engine_is_cached", "joined"]
+
+
+def engine_is_cached() -> bool:
+    """True when the loop of a backtest need not be compiled."""
+    return is_cached(loop_of(BARS))
 
 
 class Engine:

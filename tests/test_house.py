@@ -350,7 +350,7 @@ def test_ml_is_mathematics_and_opens_no_file_and_reads_no_settings() -> None:
 
 @pytest.mark.parametrize("name", [name for name in vars(rows) if name.endswith("Row")])
 def test_a_row_class_and_its_dtype_have_the_same_fields(name: str) -> None:
-    dtype = getattr(rows, name.removesuffix("Row").upper())
+    dtype = getattr(rows, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.removesuffix("Row")).upper())
     assert issubclass(dtype.type, np.record)
     assert dtype.names == tuple(inspect.get_annotations(getattr(rows, name)))
 
@@ -485,3 +485,46 @@ def test_every_flag_the_papers_give_to_the_simulation_is_known_to_it() -> None:
 
 def test_ruff_selects_every_rule_and_says_why_it_ignores_one() -> None:
     assert ["ALL"] == PYPROJECT["tool"]["ruff"]["lint"]["select"]
+
+
+#: What is money or makes a position in the records, and the functions that may write it, with what they alone call.
+LEDGER = {
+    "apply_fill": {"fees", "fee", "fills", "leaves", "filled"},
+    "_begin": {"side", "entered", "exited", "share", "fees", "funding", "entries", "entry_no"},
+    "_join": {"qty", "entered", "entry_price", "basis"},
+    "_part": {"qty", "exited", "exit_price", "share"},
+    "_end": {"realised", "side"},
+    "settle_funding": {"funding"},
+    "mark": {"equity", "open_pnl", "peak"},
+}
+MONEY = {"realised", "share", "basis", "entered", "exited", "funding", "equity", "open_pnl", "entries"}
+
+
+def test_only_the_ledger_writes_money_and_only_a_fill_makes_it_do_so() -> None:
+    found = {}
+    for path in sorted(ROOT.glob("exec/**/*.py")) + sorted(ROOT.glob("risk/*.py")):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for node in ast.walk(function):
+                targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+                for target in targets if isinstance(node, ast.Assign | ast.AugAssign) else []:
+                    for place in ast.walk(target):
+                        on = getattr(place, "value", None)
+                        owner = on.id if isinstance(on, ast.Name) else ""
+                        position = owner in ("p", "acc") and getattr(place, "attr", "") in MONEY | {"qty", "fees"}
+                        if isinstance(place, ast.Attribute) and position:
+                            found.setdefault(f"{path.stem}.{function.name}", set()).add(place.attr)
+    found.pop("engine.reset", None)  # an account begins
+    assert {"portfolio"} == {name.split(".")[0] for name in found}
+    assert found
+    for name, written in found.items():
+        assert written <= LEDGER[name.split(".")[1]], name
+    source = (ROOT / "risk/portfolio.py").read_text()
+    for inner in ("_begin", "_join", "_part", "_end"):
+        assert 2 == source.count(f"{inner}("), inner  # its definition, and its call in apply_fill
+    row_writes = re.findall(
+        r"\[[\"'](?:realised|qty|basis|share|fees)[\"']\]\s*[-+]?=",
+        "".join(path.read_text() for path in (*ROOT.glob("exec/**/*.py"), *ROOT.glob("risk/*.py"))),
+    )
+    assert [] == row_writes

@@ -11,11 +11,9 @@ import sys
 
 import numpy as np
 
-from exec.engine import Engine
-from exec.step.loop import BARS, loop_of
+from exec.engine import Engine, engine_is_cached
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
-from utils.compiled import is_cached
 from utils.params import params_of
 from utils.root import ROOT
 from utils.rows import BAR, INSTRUMENT, NS_PER_MINUTE
@@ -31,7 +29,7 @@ def warm() -> None:
 
 def start() -> subprocess.Popen[bytes] | None:
     """Begin to compile signal and engine in another process; None if they are compiled already."""
-    if is_cached(loop_of(BARS)):
+    if engine_is_cached():
         return None
     return subprocess.Popen(
         [sys.executable, "-m", "backtest.run.warm"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

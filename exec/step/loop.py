@@ -33,7 +33,7 @@ MOST_INTENTS = 16
 Quoting = Callable[..., int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Matching:
     """A way to read a market: its rows, and the compiled functions that let them meet orders."""
 
