@@ -7,6 +7,7 @@ crash, a full disk or Ctrl-C leaves the older files as they were.
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -17,6 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -25,10 +27,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import StorageError
-from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS, Columns
+from utils.records.schema import (
+    HASHED_ORDER_COLUMNS,
+    ID_COLUMNS,
+    NO_TIME,
+    ORDER_COLUMNS,
+    TEXT_COLUMNS,
+    TIME_COLUMNS,
+    TRADE_COLUMNS,
+    Columns,
+)
 from utils.rows import S_PER_DAY
 
-TABLES = ("trades", "signals", "orders", "equity")
+TABLES = ("trades", "signals", "orders", "fills", "equity")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
 DECISION_TABLES = ("signals", "orders", "trades")
 #: Age from which a staged run is taken for dead, and how patiently the lock is tried for, seconds.
@@ -38,10 +49,11 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def cells(name: str, values: NDArray[Any]) -> list[str]:
-    """One column as text: ISO 8601 UTC with ms, shortest exact decimals, empty for NaN and for id 0."""
+    """One column as text: ISO 8601 UTC with ms, shortest exact decimals, empty for NaN, `NO_TIME` and id 0."""
     if name in TIME_COLUMNS:
         stamps = np.datetime_as_string(values.astype("M8[ns]").astype("M8[ms]"))
-        return [f"{stamp}Z" for stamp in stamps.tolist()]
+        texts = [f"{stamp}Z" for stamp in stamps.tolist()]
+        return texts if np.all(values != NO_TIME) else ["" if text == "NaTZ" else text for text in texts]
     if name in ID_COLUMNS:
         return [str(value) if value else "" for value in values.tolist()]
     if name in TEXT_COLUMNS:
@@ -65,9 +77,34 @@ def csv_text(columns: Columns) -> str:
 
 
 def decision_hash(texts: Mapping[str, str]) -> str:
-    """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order."""
-    digests = (hashlib.sha256(texts[table].encode()).digest() for table in DECISION_TABLES)
+    """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order.
+
+    Of orders.csv the columns up to `source` count: those after it say when and where, not what was decided and done.
+    """
+    hashed = {**texts, "orders": hashed_orders(texts["orders"])}
+    digests = (hashlib.sha256(hashed[table].encode()).digest() for table in DECISION_TABLES)
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def hashed_orders(text: str) -> str:
+    """orders.csv without the columns that came after the decision hash was defined."""
+    if text.partition("\n")[0] != ",".join(ORDER_COLUMNS):
+        return text
+    if '"' in text:
+        lines = [",".join(map(quoted, row[: len(HASHED_ORDER_COLUMNS)])) for row in csv.reader(StringIO(text, ""))]
+    else:
+        later = len(ORDER_COLUMNS) - len(HASHED_ORDER_COLUMNS)
+        lines = [line.rsplit(",", later)[0] for line in text[:-1].split("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def decision_hash_of(logs: str | os.PathLike[str]) -> str:
+    """The decision hash of the log files in a directory.
+
+    Raises:
+        OSError: one is not there.
+    """
+    return decision_hash({table: (Path(logs) / f"{table}.csv").read_bytes().decode() for table in DECISION_TABLES})
 
 
 def plain(value: Any) -> Any:

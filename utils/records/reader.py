@@ -26,6 +26,7 @@ from utils.figures.arithmetic import Floats, Times
 from utils.records.schema import (
     EQUITY_COLUMNS,
     ID_COLUMNS,
+    NO_TIME,
     ORDER_COLUMNS,
     SCHEMA_VERSION,
     TEXT_COLUMNS,
@@ -36,8 +37,6 @@ from utils.records.schema import (
 
 #: Path of trades.csv, a pandas frame of trades, or a `Log`.
 Source: TypeAlias = Any
-
-NO_TIME = np.iinfo(np.int64).min
 
 
 class RealisedEquityWarning(UserWarning):
@@ -53,6 +52,7 @@ class Log:
     orders: Columns | None  # None = orders.csv is not there
     initial_capital: float  # quote; NaN = unknown
     where: str = "this log"  # for messages
+    fills: Columns | None = None  # None = fills.csv is not there
 
 
 def read_log(source: Source, initial_capital: float | None = None) -> Log:

@@ -9,8 +9,27 @@ import numpy as np
 import pytest
 
 from utils.errors import StorageError
-from utils.records.files import TABLES, Journal, TradeLog, cells, csv_text, decision_hash, plain, quoted
-from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS
+from utils.records.files import (
+    TABLES,
+    Journal,
+    TradeLog,
+    cells,
+    csv_text,
+    decision_hash,
+    decision_hash_of,
+    hashed_orders,
+    plain,
+    quoted,
+)
+from utils.records.schema import (
+    HASHED_ORDER_COLUMNS,
+    ID_COLUMNS,
+    NO_TIME,
+    ORDER_COLUMNS,
+    TEXT_COLUMNS,
+    TIME_COLUMNS,
+    TRADE_COLUMNS,
+)
 
 
 def fill(journal, text="a,b\n1,2\n"):
@@ -22,6 +41,7 @@ def fill(journal, text="a,b\n1,2\n"):
     ("name", "values", "texts"),
     [
         ("time", np.array([0, 1_700_000_000_123_456_789]), ["1970-01-01T00:00:00.000Z", "2023-11-14T22:13:20.123Z"]),
+        ("arrival_time", np.array([NO_TIME, 0]), ["", "1970-01-01T00:00:00.000Z"]),
         ("trade_id", np.array([0, 7]), ["", "7"]),
         ("side", np.array(["long", 'a "b", c']), ["long", '"a ""b"", c"']),
         ("fees", np.array([0.1, math.nan, -0.0, 1e-9, 12345678.9]), ["0.1", "", "0.0", "1e-09", "12345678.9"]),
@@ -46,6 +66,32 @@ def test_the_decision_hash_is_that_of_signals_orders_and_trades():
     joined = b"".join(hashlib.sha256(text.encode()).digest() for text in "sot")
     assert hashlib.sha256(joined).hexdigest() == decision_hash(texts)
     assert decision_hash(texts) == decision_hash(texts | {"equity": "other"}) != decision_hash(texts | {"trades": "x"})
+
+
+ORDERS = {
+    name: np.array(
+        ["a"] if name in TEXT_COLUMNS else [7] if name in ID_COLUMNS | TIME_COLUMNS else [0.5],
+    )
+    for name in ORDER_COLUMNS
+}
+
+
+@pytest.mark.parametrize("source", ["a.csv", "a, b.csv", 'a "b".csv', "a\nb,c,d,e,f.csv", "a\u2028b\x1cc"])
+def test_the_decision_hash_knows_the_columns_of_orders_it_was_defined_on_and_no_later_one(source):
+    orders = ORDERS | {"source": np.array([source])}
+    older = csv_text({name: orders[name] for name in HASHED_ORDER_COLUMNS})
+    texts = {"trades": "t", "signals": "s", "orders": csv_text(orders)}
+    assert older == hashed_orders(csv_text(orders)) == hashed_orders(older)
+    assert decision_hash(texts | {"orders": older}) == decision_hash(texts)
+    assert decision_hash(texts) == decision_hash(texts | {"orders": csv_text(orders | {"role": np.array(["b"])})})
+    assert decision_hash(texts) != decision_hash(texts | {"orders": csv_text(orders | {"status": np.array(["b"])})})
+
+
+def test_the_decision_hash_can_be_taken_from_files(tmp_path):
+    texts = {"trades": "t\n", "signals": "s\n", "orders": csv_text(ORDERS)}
+    for table, text in texts.items():
+        (tmp_path / f"{table}.csv").write_text(text)
+    assert decision_hash(texts) == decision_hash_of(tmp_path)
 
 
 def test_plain_is_what_json_holds():
