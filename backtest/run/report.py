@@ -18,7 +18,7 @@ from backtest.run.result import SimulationResult
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, round_trip_costs
-from utils.records.files import Journal, csv_text, decision_hash, plain
+from utils.records.files import FileJournal, csv_text, decision_hash, plain
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import SCHEMA_VERSION, Columns
 from utils.settings.tree import Settings
@@ -121,10 +121,10 @@ def report_of(
     }
 
 
-def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> Journal:
+def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
     """Where a run on this market is written."""
     name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
-    return Journal(Path(settings.logs.dir if logs_dir is None else logs_dir), name)
+    return FileJournal(Path(settings.logs.dir if logs_dir is None else logs_dir), name)
 
 
 def run_hash(market: Market, settings: Settings) -> str:
@@ -135,7 +135,7 @@ def run_hash(market: Market, settings: Settings) -> str:
 
 
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
+    market: Market, settings: Settings, outcome: Outcome, journal: FileJournal, started: datetime, began: float
 ) -> SimulationResult:
     """Turn rows into tables, numbers and files."""
     tables = tables_of(market, settings, outcome)

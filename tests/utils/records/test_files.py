@@ -3,15 +3,20 @@
 import hashlib
 import json
 import math
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.places import ROOT
 from utils.errors import StorageError
 from utils.records.files import (
+    FILES,
     TABLES,
-    Journal,
+    FileJournal,
     TradeLog,
     cells,
     csv_text,
@@ -20,6 +25,7 @@ from utils.records.files import (
     hashed_orders,
     plain,
     quoted,
+    replace_set,
 )
 from utils.records.schema import (
     HASHED_ORDER_COLUMNS,
@@ -101,7 +107,7 @@ def test_plain_is_what_json_holds():
 
 
 def test_a_finished_run_stands_in_its_place(tmp_path):
-    with Journal(tmp_path / "logs", None) as journal:
+    with FileJournal(tmp_path / "logs", None) as journal:
         fill(journal)
         paths = journal.finish({"x": math.nan})
     assert {*TABLES, "run"} == paths.keys()
@@ -112,7 +118,7 @@ def test_a_finished_run_stands_in_its_place(tmp_path):
 
 
 def test_a_kept_run_is_copied(tmp_path):
-    with Journal(tmp_path, "now-abc") as journal:
+    with FileJournal(tmp_path, "now-abc") as journal:
         fill(journal)
         paths = journal.finish({})
     assert str(tmp_path / "runs" / "now-abc") == paths["kept"]
@@ -122,7 +128,7 @@ def test_a_kept_run_is_copied(tmp_path):
 
 
 def test_runs_of_one_name_stand_side_by_side(tmp_path):
-    with Journal(tmp_path, "now") as first, Journal(tmp_path, "now") as second:
+    with FileJournal(tmp_path, "now") as first, FileJournal(tmp_path, "now") as second:
         fill(first, "first\n")
         fill(second, "second\n")
         second.finish({})
@@ -138,7 +144,7 @@ def test_a_run_that_is_not_finished_leaves_nothing(tmp_path, name, error):
     (tmp_path / "trades.csv").write_text("older\n")
 
     def begin():
-        with Journal(tmp_path, name) as journal:
+        with FileJournal(tmp_path, name) as journal:
             fill(journal)
             raise error
 
@@ -149,11 +155,72 @@ def test_a_run_that_is_not_finished_leaves_nothing(tmp_path, name, error):
     assert [] == list(tmp_path.rglob(".partial*"))
 
 
+@pytest.mark.parametrize("stuck", FILES)
+def test_a_file_that_cannot_be_replaced_leaves_all_files_of_the_older_run(tmp_path, stuck):
+    with FileJournal(tmp_path, None) as journal:
+        fill(journal, "older\n")
+        journal.finish({})
+    (tmp_path / stuck).unlink()
+    (tmp_path / stuck).mkdir()
+    before = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    with FileJournal(tmp_path, None) as journal:
+        fill(journal, "newer\n")
+        with pytest.raises(StorageError, match=f"saw 'a directory named {stuck}'"):
+            journal.finish({})
+    assert before == {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert (tmp_path / stuck).is_dir()
+
+
+@pytest.mark.parametrize("stuck", FILES)
+def test_a_file_that_is_gone_brings_the_older_ones_back(tmp_path, stuck):
+    staged, folder = tmp_path / "staged", tmp_path / "logs"
+    staged.mkdir()
+    folder.mkdir()
+    for name in FILES:
+        (staged / name).write_text("newer")
+        (folder / name).write_text("older")
+    (folder / "orders.csv").unlink()
+    (staged / stuck).unlink()
+    with pytest.raises(FileNotFoundError):
+        replace_set(staged, folder)
+    assert {name: "older" for name in FILES if name != "orders.csv"} == {
+        path.name: path.read_text() for path in folder.iterdir()
+    }
+
+
+def test_files_of_two_runs_never_stand_side_by_side_whenever_the_writer_is_killed(tmp_path):
+    question = (
+        "import os, sys, signal; from pathlib import Path; from utils.records import files\n"
+        "place, moves = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "class Deadly(type(place)):\n"
+        "    left = moves\n"
+        "    def replace(self, target):\n"
+        "        Deadly.left -= 1\n"
+        "        if Deadly.left < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().replace(target)\n"
+        "with files.FileJournal(Deadly(place), None) as journal: journal.finish({'x': 'newer'})\n"
+    )
+    seen = set()
+    for moves in range(2 * len(FILES)):
+        place = tmp_path / str(moves)
+        place.mkdir()
+        for name in FILES:
+            (place / name).write_text("older")
+        ran = subprocess.run([sys.executable, "-c", question, place, str(moves)], cwd=ROOT, check=False)
+        assert -signal.SIGKILL == ran.returncode
+        runs = {
+            "older" if (place / name).read_text() == "older" else "newer" for name in FILES if (place / name).exists()
+        }
+        assert len(runs) <= 1
+        seen |= runs
+    assert {"older", "newer"} == seen
+
+
 @pytest.mark.parametrize("where", ["taken", "taken/below"])
 def test_a_file_in_the_place_of_the_directory_is_said_before_the_run(tmp_path, where):
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match=r"expected a directory .* saw 'a file in its place'; .* --logs-dir"):
-        Journal(tmp_path / where, None)
+        FileJournal(tmp_path / where, None)
 
 
 def trade(**values):
