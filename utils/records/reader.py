@@ -51,8 +51,8 @@ TABLE_COLUMNS = {
 }
 #: How long it may take that the files of a run take the place of another's, and how often a reader looks again, s.
 SWAP_S, SWAP_PAUSE_S = 1.0, 0.002
-#: How often a reader begins anew when the files changed under its hands.
-READ_TRIES = 5
+#: How long a reader begins anew when the files change under its hands, s.
+READ_PATIENCE_S = 10.0
 
 
 class RealisedEquityWarning(UserWarning):
@@ -170,8 +170,6 @@ def _place(path: Path) -> _Place:
     Raises:
         DataError: run.json is none, or of a newer schema.
     """
-    if path.suffix == ".sqlite":
-        return _Place(path, path)
     trades = path / "trades.csv" if path.is_dir() else path
     if trades.name != "trades.csv":
         return _Place(trades, run=_stamp(trades))
@@ -186,25 +184,32 @@ def _place(path: Path) -> _Place:
 
 
 def _steadily(source: str | os.PathLike[str], read: Callable[[_Place], _Read]) -> _Read:
-    """What `read` makes of log files that stood still meanwhile: all of one run, and all there.
+    """What `read` makes of log files that were of one run, and all there, from its beginning to its end.
 
-    Of files that somebody without a journal is writing it is what they were at the last look.
+    Raises:
+        DataError: as `read`; or they never were.
     """
     path = Path(source)
+    if path.suffix == ".sqlite":
+        return read(_Place(path, path))
     folder = path if path.is_dir() else path.parent
-    for _ in range(READ_TRIES):
+    until = time.monotonic() + READ_PATIENCE_S
+    while time.monotonic() < until:
         seen = _settled(folder)
         try:
             place = _place(path)
             found = read(place)
-        except DataError:
+        except (DataError, OSError):
             if seen == _settled(folder):
                 raise
             continue
         now = _settled(folder)
-        if seen == now or (place.journal is not None and seen["run.json"] == now["run.json"]):
+        # files of a run that goes on may grow meanwhile
+        if seen == now or (not place.finished and seen["run.json"] == now["run.json"]):
             return found
-    return read(_place(path))
+    raise DataError(
+        f"{path}: expected log files that stand still, but other runs take their place all the time: read again"
+    )
 
 
 def _settled(folder: Path) -> dict[str, str]:
