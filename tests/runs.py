@@ -64,7 +64,7 @@ def text(columns: dict[str, np.ndarray], names: tuple[str, ...]) -> str:
             return str(i + 1)
         value = columns[name][i]
         if name in schema.TIME_COLUMNS:
-            return iso_time(int(value))
+            return "" if value == schema.NO_TIME else iso_time(int(value))
         if name in schema.TEXT_COLUMNS:
             return str(value)
         return "" if math.isnan(value) else repr(float(value))
@@ -103,12 +103,32 @@ ORDERS = {
     "reason": np.array(["", "TAKE_PROFIT", "", "MIN_NOTIONAL"]),
     "latency_ms": np.full(4, np.nan),
     "source": np.full(4, "synthetic"),
+    "role": np.array(["ENTRY", "TAKE", "ENTRY", "ENTRY"]),
+    "arrival_time": np.array([START, START + 2 * MINUTE, schema.NO_TIME, schema.NO_TIME]),
+    "end_time": START + MINUTE * np.arange(1, 5),
+    "arrival_mid": np.full(4, np.nan),
+}
+
+FILLS = {
+    "order_id": np.array([1.0, 1, 2]),
+    "trade_id": np.array([1.0, 1, 1]),
+    "symbol": np.array(["BTCUSDT"] * 3),
+    "side": np.array(["buy", "buy", "sell"]),
+    "qty": np.array([5.0, 3, 8]),
+    "price": np.array([100.12, 100.12, 100.8]),
+    "fee": np.array([0.27, 0.1705, 0.4]),
+    "liquidity": np.array(["taker", "taker", "maker"]),
+    "time": START + MINUTE * np.arange(1, 4),
+    "seen_time": START + MINUTE * np.arange(1, 4),
+    "reference": np.array([100.05, 100.05, 100.9]),
+    "source": np.full(3, "synthetic"),
 }
 
 
 def write_run(folder: Path) -> Path:
     (folder / "equity.csv").write_text(text(EQUITY, schema.EQUITY_COLUMNS))
     (folder / "orders.csv").write_text(text(ORDERS, schema.ORDER_COLUMNS))
+    (folder / "fills.csv").write_text(text(FILLS, schema.FILL_COLUMNS))
     (folder / "run.json").write_text('{"schema": 1, "settings": {"simulation": {"initial_capital": 10000}}}')
     return write_trades(folder)
 

@@ -55,7 +55,6 @@ COVERED_BY = {
     "ingest/wire/fields.py": "tests/ingest/venues/bybit/test_protocol.py",
     "ingest/wire/streams.py": "tests/ingest/venues/bybit/test_protocol.py",
     "utils/errors.py": "tests/test_house.py",
-    "utils/ports.py": "tests/exec/test_simulator.py",
     "utils/root.py": "tests/utils/shell/test_version.py",
     "utils/shell/console.py": "tests/backtest/run/test_summary.py",
 }

@@ -326,7 +326,8 @@ def implementation_shortfall(source: Source) -> Shortfall:
     """What execution cost against the prices of the decisions, by parts; see `utils.figures.shortfall`.
 
     Entry and exit orders alike, from orders.csv only: all NaN where it, or a column it needs, is not there.
-    Rejected orders never reached the market and are left out.
+    Rejected orders never reached the market and are left out. The price at arrival is `arrival_mid`, and
+    `arrival_price` where an order, or the file, has none: which one moves cost from delay to trading, not the total.
     """
     log = read_log(source)
     orders = _market_orders(log, *SHORTFALL_COLUMNS)
@@ -334,6 +335,9 @@ def implementation_shortfall(source: Source) -> Shortfall:
         return NO_SHORTFALL
     side = _order_signs(orders.pop("side"), log.where)
     del orders["status"]
+    if (at := _market_orders(log, "arrival_mid")) is not None:
+        mid = at["arrival_mid"]
+        orders["arrival_price"] = np.where(np.isnan(mid), orders["arrival_price"], mid)
     return shortfall(side, **orders)
 
 

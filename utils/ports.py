@@ -1,10 +1,11 @@
-"""What the core asks of the world: where events come from, who hears them as they come, and where orders go."""
+"""What the core asks of the world: where events come from, who hears them, where orders go, who keeps what was done."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
+from utils.records.moment import Moment
 from utils.rows import Rows
 from utils.types import Decision, Event, MarketEvent, Order, OrderId
 
@@ -45,4 +46,21 @@ class Broker(Protocol):
 
     def apply(self, orders: Sequence[Order], cancels: Sequence[OrderId]) -> Decision:
         """Cancel, then send; the answer holds the orders as accepted, with the broker's ids, and the refusals."""
+        ...
+
+
+@runtime_checkable
+class Journal(Protocol):
+    """Keeps what a run decides and does."""
+
+    def commit(self, moment: Moment) -> int:
+        """Keep one moment of the run; its number, from 1 on. Only then may anybody act upon it."""
+        ...
+
+    def write(self, table: str, text: str) -> None:
+        """A whole table of the finished run, as CSV, in place of what its moments say."""
+        ...
+
+    def finish(self, run: Mapping[str, Any]) -> Mapping[str, str]:
+        """The run is over: its log files and its run.json stand in their place, and where each is."""
         ...

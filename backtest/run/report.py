@@ -18,8 +18,8 @@ from backtest.run.result import SimulationResult
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, round_trip_costs
-from utils.records.files import Journal, csv_text, decision_hash, plain
-from utils.records.names import equity_columns, order_columns, signal_columns, trade_columns
+from utils.records.files import FileJournal, csv_text, decision_hash, plain
+from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import SCHEMA_VERSION, Columns
 from utils.settings.tree import Settings
 from utils.shell.version import version
@@ -79,16 +79,14 @@ def market_change(market: Market) -> float:
 
 
 def tables_of(market: Market, settings: Settings, outcome: Outcome) -> dict[str, Columns]:
-    """The four log tables of an outcome."""
-    names, sources, rows = market.symbols, market.sources, outcome.rows
+    """The log tables of an outcome."""
+    rows = {name: getattr(outcome.rows, name) for name in KINDS if hasattr(outcome.rows, name)}
     # before the first decision nothing can happen: those flat bars would only thin out what the KPIs measure
-    equity = rows.equity[rows.equity["ts"] >= min(market.starts)]
-    return {
-        "trades": trade_columns(rows.trades, names, settings.simulation.initial_capital, sources),
-        "signals": signal_columns(rows.decisions, names, sources),
-        "orders": order_columns(rows.orders, names, settings.execution.entry_latency_ms, sources),
-        "equity": equity_columns(equity),
-    }
+    rows["equity"] = rows["equity"][rows["equity"]["ts"] >= min(market.starts)]
+    costs = settings.simulation
+    return log_tables(
+        rows, Words(market.symbols, market.sources, costs.initial_capital, settings.execution.entry_latency_ms)
+    )
 
 
 def report_of(
@@ -123,10 +121,10 @@ def report_of(
     }
 
 
-def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> Journal:
+def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
     """Where a run on this market is written."""
     name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
-    return Journal(Path(settings.logs.dir if logs_dir is None else logs_dir), name)
+    return FileJournal(Path(settings.logs.dir if logs_dir is None else logs_dir), name)
 
 
 def run_hash(market: Market, settings: Settings) -> str:
@@ -137,14 +135,14 @@ def run_hash(market: Market, settings: Settings) -> str:
 
 
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
+    market: Market, settings: Settings, outcome: Outcome, journal: FileJournal, started: datetime, began: float
 ) -> SimulationResult:
     """Turn rows into tables, numbers and files."""
     tables = tables_of(market, settings, outcome)
     texts = {table: csv_text(columns) for table, columns in tables.items()}
     digest = decision_hash(texts)
     capital = settings.simulation.initial_capital
-    log = Log(dict(tables["trades"]), dict(tables["equity"]), dict(tables["orders"]), capital, where="this run")
+    log = Log(tables["trades"], tables["equity"], tables["orders"], capital, "this run", tables["fills"])
     funnel = funnel_of(market, outcome)
     decided = market.decided
     metrics = summarise(

@@ -20,7 +20,7 @@ from utils.errors import ConfigError, StorageError
 
 FULL = Path("/dev/full")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to a process here")
-FILES = ("trades.csv", "signals.csv", "orders.csv", "equity.csv", "run.json")
+FILES = ("trades.csv", "signals.csv", "orders.csv", "fills.csv", "equity.csv", "run.json")
 AS_USER = os.name != "posix" or os.geteuid() != 0
 
 

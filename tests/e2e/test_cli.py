@@ -22,7 +22,7 @@ from utils.config import load_settings, show_config
 from utils.errors import ConfigError
 from utils.summary import SUMMARY_ROWS
 
-FILES = ("trades.csv", "signals.csv", "orders.csv", "equity.csv", "run.json")
+FILES = ("trades.csv", "signals.csv", "orders.csv", "fills.csv", "equity.csv", "run.json")
 PROMISED = (
     *("source", "symbol", "timeframe", "bars", "trades", "initial_capital", "final_equity", "net_pnl", "fees"),
     *("funding", "sharpe", "max_drawdown", "profit_factor", "win_rate", "break_even_win_rate", "decision_sha256"),
@@ -52,9 +52,10 @@ def test_the_summary_names_every_metric_and_table(cli, place):
     missing = [name for name in (*SUMMARY_ROWS, *titles) if name not in ran.out]
     assert [] == missing
     sha = json.loads((place / "here" / "run.json").read_text())["decision_sha256"]
-    assert [f"Decision-log sha256  {sha}", "Logs  here/trades.csv, signals.csv, orders.csv, equity.csv, run.json"] == (
-        ran.out.splitlines()[-2:]
-    )
+    assert [
+        f"Decision-log sha256  {sha}",
+        "Logs  here/trades.csv, signals.csv, orders.csv, fills.csv, equity.csv, run.json",
+    ] == (ran.out.splitlines()[-2:])
 
 
 def test_signals_and_trades_are_shown_as_they_happen_and_not_without_end(cli):

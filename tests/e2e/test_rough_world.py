@@ -18,7 +18,7 @@ from backtest.sim_loop import run_simulation
 from tests.places import ROOT
 from tests.wire import R0, bybit_book
 from utils.errors import ConfigError
-from utils.records.files import LEFTOVER_S, Journal, alone
+from utils.records.files import LEFTOVER_S, FileJournal, alone
 from utils.settings.tree import Settings
 
 
@@ -92,7 +92,7 @@ def test_what_a_killed_run_staged_is_removed_a_day_later(tmp_path):
     fresh.mkdir()
     long_ago = old.stat().st_mtime - 2 * LEFTOVER_S
     os.utime(old, (long_ago, long_ago))
-    with Journal(tmp_path, None):
+    with FileJournal(tmp_path, None):
         pass
     assert (old.exists(), fresh.exists()) == (False, True)
 

@@ -153,3 +153,15 @@ def test_importing_the_figures_imports_neither_pandas_nor_pyarrow() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"
+
+
+def test_the_mid_at_arrival_parts_delay_from_trading_and_leaves_the_total(tmp_path: Path) -> None:
+    before = kpis.implementation_shortfall(write_run(tmp_path))
+    text = (tmp_path / "orders.csv").read_text().splitlines()
+    text[1] += "100.02"  # the first order, whose mid was not known
+    (tmp_path / "orders.csv").write_text("\n".join(text) + "\n")
+    after = kpis.implementation_shortfall(tmp_path / "trades.csv")
+    moved = 8 * 0.03 / (1000 + 808 + 500) * 1e4
+    assert after.delay_bps == pytest.approx(before.delay_bps - moved)
+    assert after.trading_bps == pytest.approx(before.trading_bps + moved)
+    assert after.total_bps == pytest.approx(before.total_bps)

@@ -7,6 +7,7 @@ crash, a full disk or Ctrl-C leaves the older files as they were.
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -17,6 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -25,10 +27,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import StorageError
-from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS, Columns
-from utils.rows import S_PER_DAY
+from utils.records.moment import Moment
+from utils.records.names import KINDS, Words, log_tables
+from utils.records.schema import (
+    HASHED_ORDER_COLUMNS,
+    ID_COLUMNS,
+    NO_TIME,
+    ORDER_COLUMNS,
+    TEXT_COLUMNS,
+    TIME_COLUMNS,
+    TRADE_COLUMNS,
+    Columns,
+)
+from utils.rows import S_PER_DAY, Rows
 
-TABLES = ("trades", "signals", "orders", "equity")
+TABLES = ("trades", "signals", "orders", "fills", "equity")
+#: The log files of a run, all of one run at any moment.
+FILES = (*(f"{table}.csv" for table in TABLES), "run.json")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
 DECISION_TABLES = ("signals", "orders", "trades")
 #: Age from which a staged run is taken for dead, and how patiently the lock is tried for, seconds.
@@ -38,10 +53,11 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def cells(name: str, values: NDArray[Any]) -> list[str]:
-    """One column as text: ISO 8601 UTC with ms, shortest exact decimals, empty for NaN and for id 0."""
+    """One column as text: ISO 8601 UTC with ms, shortest exact decimals, empty for NaN, `NO_TIME` and id 0."""
     if name in TIME_COLUMNS:
         stamps = np.datetime_as_string(values.astype("M8[ns]").astype("M8[ms]"))
-        return [f"{stamp}Z" for stamp in stamps.tolist()]
+        texts = [f"{stamp}Z" for stamp in stamps.tolist()]
+        return texts if np.all(values != NO_TIME) else ["" if text == "NaTZ" else text for text in texts]
     if name in ID_COLUMNS:
         return [str(value) if value else "" for value in values.tolist()]
     if name in TEXT_COLUMNS:
@@ -65,9 +81,34 @@ def csv_text(columns: Columns) -> str:
 
 
 def decision_hash(texts: Mapping[str, str]) -> str:
-    """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order."""
-    digests = (hashlib.sha256(texts[table].encode()).digest() for table in DECISION_TABLES)
+    """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order.
+
+    Of orders.csv the columns up to `source` count: those after it say when and where, not what was decided and done.
+    """
+    hashed = {**texts, "orders": hashed_orders(texts["orders"])}
+    digests = (hashlib.sha256(hashed[table].encode()).digest() for table in DECISION_TABLES)
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def hashed_orders(text: str) -> str:
+    """orders.csv without the columns that came after the decision hash was defined."""
+    if text.partition("\n")[0] != ",".join(ORDER_COLUMNS):
+        return text
+    if '"' in text:
+        lines = [",".join(map(quoted, row[: len(HASHED_ORDER_COLUMNS)])) for row in csv.reader(StringIO(text, ""))]
+    else:
+        later = len(ORDER_COLUMNS) - len(HASHED_ORDER_COLUMNS)
+        lines = [line.rsplit(",", later)[0] for line in text[:-1].split("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def decision_hash_of(logs: str | os.PathLike[str]) -> str:
+    """The decision hash of the log files in a directory.
+
+    Raises:
+        OSError: one is not there.
+    """
+    return decision_hash({table: (Path(logs) / f"{table}.csv").read_bytes().decode() for table in DECISION_TABLES})
 
 
 def plain(value: Any) -> Any:
@@ -134,29 +175,100 @@ def alone(lock: Path) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
-class Journal:
-    """The log files of one simulation.
+def replace_set(staged: Path, folder: Path) -> None:
+    """Put the staged `FILES` in the place of those of another run, so that no two runs ever stand side by side.
+
+    The older ones are moved aside first, then the new ones in. What cannot be moved brings all of them back; a kill
+    between two moves leaves a part of one run.
+
+    Raises:
+        OSError: one could not be moved.
+        StorageError: others have held the files for too long.
+    """
+    older = staged / "older"
+    older.mkdir()
+    with alone(folder / ".lock"):
+        placed: list[str] = []
+        if taken := [name for name in FILES if (folder / name).is_dir()]:
+            raise IsADirectoryError(errno.EISDIR, f"a directory named {taken[0]}")
+        try:
+            for name in FILES:
+                with suppress(FileNotFoundError):
+                    (folder / name).replace(older / name)
+            for name in FILES:
+                (staged / name).replace(folder / name)
+                placed.append(name)
+        except BaseException:
+            for name in placed:
+                (folder / name).replace(staged / name)
+            for path in older.iterdir():
+                path.replace(folder / path.name)
+            raise
+
+
+def stage(folder: Path, file: str, data: bytes) -> None:
+    """Write one file and see it on the disk."""
+    with (folder / file).open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def run_text(run: Mapping[str, Any]) -> bytes:
+    """run.json."""
+    return (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode()
+
+
+def hidden(folder: Path) -> Path:
+    """A new directory that nobody looks into, below `folder`; what killed runs left there long ago is removed."""
+    place = folder / f".partial-{uuid.uuid4().hex[:12]}"
+    place.mkdir(parents=True)
+    remove_leftovers(folder)
+    return place
+
+
+def kept_places(logs: Path, name: str) -> Iterator[Path]:
+    """Where a run of this name may be kept, the first choice first.
+
+    Raises:
+        StorageError: they are used up.
+    """
+    yield logs / "runs" / name
+    yield from (logs / "runs" / f"{name}-{number}" for number in range(2, 10_000))
+    raise StorageError(f"{logs / 'runs'}: 10,000 runs are named {name}; move some away")
+
+
+def joined(moments: Sequence[Moment]) -> dict[str, Rows]:
+    """All rows of several moments."""
+    return {
+        name: np.concatenate([np.zeros(0, kind), *(one.rows[name] for one in moments if name in one.rows)]).astype(kind)
+        for name, kind in KINDS.items()
+    }
+
+
+class FileJournal:
+    """The log files of a run that could be run again: nothing is written before it is over, and then all of it.
 
     Args:
         logs: the logs directory; made if absent.
         name: `<UTC start>-<hash>` keeps the run under `runs/` too; None writes straight to `logs`.
+        words: what tables made of moments say; not needed by who writes whole tables.
 
     Raises:
         StorageError: `logs` cannot be made or written to, said before the run rather than after it.
     """
 
-    def __init__(self, logs: Path, name: str | None) -> None:
+    def __init__(self, logs: Path, name: str | None, words: Words | None = None) -> None:
         self.logs = logs
         self._name = name
-        hidden = f".partial-{uuid.uuid4().hex[:12]}"
-        # what will replace the files in `logs`, and what will become the kept run
-        self._staged = [logs / hidden] if name is None else [logs / hidden, logs / "runs" / hidden]
+        self._words = Words() if words is None else words
+        self._moments: list[Moment] = []
+        self._written: set[str] = set()
         with storing(logs):
-            for folder in self._staged:
-                folder.mkdir(parents=True)
-                remove_leftovers(folder.parent)
+            # what will replace the files in `logs`, and what will become the kept run
+            self._staged = [hidden(folder) for folder in ([logs] if name is None else [logs, logs / "runs"])]
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> FileJournal:
         return self
 
     def __exit__(
@@ -165,32 +277,37 @@ class Journal:
         for folder in self._staged:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def commit(self, moment: Moment) -> int:
+        """Keep one moment, in memory; its number, from 1 on."""
+        self._moments.append(moment)
+        return len(self._moments)
+
     def write(self, table: str, text: str) -> None:
         """Stage one table, already CSV, as `<table>.csv`."""
-        with storing(self.logs):
-            self._put(f"{table}.csv", text.encode())
+        self._written.add(table)
+        self._put(f"{table}.csv", text.encode())
 
     def _put(self, file: str, data: bytes) -> None:
-        for folder in self._staged:
-            with (folder / file).open("wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
+        with storing(self.logs):
+            for folder in self._staged:
+                stage(folder, file, data)
 
     def finish(self, run: Mapping[str, Any]) -> dict[str, str]:
-        """Write run.json and put everything in its place.
+        """Write run.json and put everything in its place; tables that were not written are those of the moments.
 
         Returns:
             Path of each file in the logs directory, and as `kept` the run under `runs/` where there is one.
         """
+        if missing := [table for table in TABLES if table not in self._written]:
+            tables = log_tables(joined(self._moments), self._words)
+            for table in missing:
+                self.write(table, csv_text(tables[table]))
+        self._put("run.json", run_text(run))
         paths = {table: self.logs / f"{table}.csv" for table in TABLES} | {"run": self.logs / "run.json"}
         with storing(self.logs):
-            self._put("run.json", (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode())
             # everything that can fill the disk is behind us: what follows only renames
             kept = self._keep()
-            with alone(self.logs / ".lock"):
-                for path in paths.values():
-                    (self._staged[0] / path.name).replace(path)
+            replace_set(self._staged[0], self.logs)
         if kept is not None:
             paths["kept"] = kept
         return {name: str(path) for name, path in paths.items()}
@@ -199,8 +316,7 @@ class Journal:
         """Rename the staged run to its place under `runs/`; a number follows the name if it is taken."""
         if self._name is None:
             return None
-        for number in range(1, 10_000):
-            place = self.logs / "runs" / (self._name if number == 1 else f"{self._name}-{number}")
+        for place in kept_places(self.logs, self._name):
             if place.exists():
                 continue
             try:
@@ -208,7 +324,7 @@ class Journal:
             except OSError:
                 if not place.exists():  # else another process was quicker, and the next number is free
                     raise
-        raise StorageError(f"{self.logs / 'runs'}: 10,000 runs are named {self._name}; move some away")
+        return None
 
 
 class TradeLog:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,34 @@ from utils.codes import (
     KIND_NAMES,
     LIQUIDITY_NAMES,
     ORDER_REASONS,
+    ROLE_NAMES,
     RULE_NAMES,
     RULE_SIGNS,
     STATUS_NAMES,
 )
-from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS, Columns
-from utils.rows import Rows
+from utils.records.schema import (
+    EQUITY_COLUMNS,
+    FILL_COLUMNS,
+    NO_TIME,
+    ORDER_COLUMNS,
+    SIGNAL_COLUMNS,
+    TRADE_COLUMNS,
+    Columns,
+)
+from utils.rows import DECISION, EQUITY, FILL, ORDER, TRADE, Rows
+
+#: The rows of a run by name, with the layout of each: what the log tables are made of.
+KINDS = {"trades": TRADE, "decisions": DECISION, "orders": ORDER, "fills": FILL, "equity": EQUITY}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the log tables of a run say that its rows do not."""
+
+    symbols: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # beside symbols
+    capital: float = 0.0  # quote, at the start
+    latency_ms: float = 0.0  # from decision to market
 
 
 def named(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -26,9 +50,38 @@ def named(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.object_]
     return np.array(names, dtype=object)[codes]
 
 
+def log_tables(rows: Mapping[str, Rows], words: Words) -> dict[str, Columns]:
+    """The tables of the log files of a run; rows that are not given are none."""
+    return tables_in_words(log_order(rows), words)
+
+
+def log_order(rows: Mapping[str, Rows]) -> dict[str, Rows]:
+    """All rows of `KINDS`, in the order of the log files: trades by exit, then entry order; fills by time, then id."""
+    every = {name: rows.get(name, np.zeros(0, kind)) for name, kind in KINDS.items()}
+    trades, fills = every["trades"], every["fills"]
+    every["trades"] = trades[np.lexsort((trades["entry_no"], trades["exit_ts"]))]
+    every["fills"] = fills[np.lexsort((fills["fill_id"], fills["ts"]))]
+    return every
+
+
+def tables_in_words(rows: Mapping[str, Rows], words: Words, realised: float = 0.0) -> dict[str, Columns]:
+    """The log tables of rows as they stand; `realised` is the net of all trades before them, quote."""
+    names, sources = words.symbols, words.sources
+    return {
+        "trades": _trades(rows["trades"], names, words.capital, sources, realised),
+        "signals": signal_columns(rows["decisions"], names, sources),
+        "orders": order_columns(rows["orders"], names, words.latency_ms, sources),
+        "fills": _fills(rows["fills"], names, sources),
+        "equity": equity_columns(rows["equity"]),
+    }
+
+
 def trade_columns(rows: Rows, symbols: Sequence[str], capital: float, sources: Sequence[str]) -> Columns:
     """trades.csv: in order of exit time, then entry order; `equity_after` = capital + net of all rows so far."""
-    rows = rows[np.lexsort((rows["entry_no"], rows["exit_ts"]))]
+    return _trades(log_order({"trades": rows})["trades"], symbols, capital, sources, 0.0)
+
+
+def _trades(rows: Rows, symbols: Sequence[str], capital: float, sources: Sequence[str], realised: float) -> Columns:
     columns: Columns = {
         "trade_id": rows["entry_no"],
         "symbol": named(symbols, rows["sym"]),
@@ -39,14 +92,15 @@ def trade_columns(rows: Rows, symbols: Sequence[str], capital: float, sources: S
         "entry_liquidity": named(LIQUIDITY_NAMES, rows["entry_liquidity"]),
         "exit_liquidity": named(LIQUIDITY_NAMES, rows["exit_liquidity"]),
         "exit_reason": named(EXIT_NAMES, rows["exit_reason"]),
-        "equity_after": capital + np.cumsum(rows["net_pnl"]),
+        # summed from the first trade on, whether rows come at once or one by one: the same additions, the same bits
+        "equity_after": capital + np.cumsum(np.concatenate([[realised], rows["net_pnl"]]))[1:],
         "source": named(sources, rows["sym"]),
     }
     return {name: columns[name] if name in columns else rows[name] for name in TRADE_COLUMNS}
 
 
 def order_columns(rows: Rows, symbols: Sequence[str], latency_ms: float, sources: Sequence[str]) -> Columns:
-    """orders.csv: one row an order, in the order they ended."""
+    """orders.csv: one row an order, in the order they ended; what rows of an older layout do not say is empty."""
     columns: Columns = {
         "trade_id": rows["entry_no"],
         "symbol": named(symbols, rows["sym"]),
@@ -57,8 +111,40 @@ def order_columns(rows: Rows, symbols: Sequence[str], latency_ms: float, sources
         "reason": named(ORDER_REASONS, rows["reason"]),
         "latency_ms": np.full(len(rows), latency_ms),
         "source": named(sources, rows["sym"]),
+        "role": named(ROLE_NAMES, _said(rows, "role", 0)),
+        "arrival_time": _moments(_said(rows, "arrival_ts", 0)),
+        "end_time": _moments(_said(rows, "end_ts", 0)),
+        "arrival_mid": _said(rows, "mid", np.nan),
     }
     return {name: columns[name] if name in columns else rows[name] for name in ORDER_COLUMNS}
+
+
+def _said(rows: Rows, name: str, nothing: float) -> NDArray[Any]:
+    """A field, or nothing where the layout of the rows has none of that name."""
+    return rows[name] if name in (rows.dtype.names or ()) else np.full(len(rows), nothing)
+
+
+def _moments(stamps: NDArray[Any]) -> NDArray[np.int64]:
+    """Times of what may not have happened: 0 becomes `NO_TIME`."""
+    return np.where(stamps == 0, NO_TIME, stamps)
+
+
+def fill_columns(rows: Rows, symbols: Sequence[str], sources: Sequence[str]) -> Columns:
+    """fills.csv: one row a fill, in order of time, then fill."""
+    return _fills(log_order({"fills": rows})["fills"], symbols, sources)
+
+
+def _fills(rows: Rows, symbols: Sequence[str], sources: Sequence[str]) -> Columns:
+    columns: Columns = {
+        "trade_id": rows["entry_no"],
+        "symbol": named(symbols, rows["sym"]),
+        "side": np.where(rows["side"] > 0, "buy", "sell"),
+        "liquidity": named(LIQUIDITY_NAMES, rows["liquidity"]),
+        "time": rows["ts"],
+        "seen_time": rows["seen_ts"],
+        "source": named(sources, rows["sym"]),
+    }
+    return {name: columns[name] if name in columns else rows[name] for name in FILL_COLUMNS}
 
 
 def refusal_text(rule: int, value: float, limit: float) -> str:

@@ -1,4 +1,4 @@
-"""A finished run as arrays: read from trades.csv and its siblings, from a frame, or built by a simulation.
+"""A run as arrays: from its log files, from the journal of one that goes on, from a frame, or from a simulation.
 
 Times are int64 nanoseconds UTC (`NO_TIME` = empty), numbers float64 (NaN = empty), text arrays of str. Columns are
 those of `utils.records.schema`; what a KPI does not ask for may be missing.
@@ -11,12 +11,13 @@ import dataclasses
 import json
 import math
 import os
+import time
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +26,33 @@ from utils.errors import DataError
 from utils.figures.arithmetic import Floats, Times
 from utils.records.schema import (
     EQUITY_COLUMNS,
+    FILL_COLUMNS,
     ID_COLUMNS,
+    NO_TIME,
     ORDER_COLUMNS,
     SCHEMA_VERSION,
+    SIGNAL_COLUMNS,
     TEXT_COLUMNS,
     TIME_COLUMNS,
     TRADE_COLUMNS,
     Columns,
 )
 
-#: Path of trades.csv, a pandas frame of trades, or a `Log`.
+#: Path of trades.csv, of a folder of log files or of a journal; a pandas frame of trades; or a `Log`.
 Source: TypeAlias = Any
 
-NO_TIME = np.iinfo(np.int64).min
+#: The columns of each log table.
+TABLE_COLUMNS = {
+    "trades": TRADE_COLUMNS,
+    "signals": SIGNAL_COLUMNS,
+    "orders": ORDER_COLUMNS,
+    "fills": FILL_COLUMNS,
+    "equity": EQUITY_COLUMNS,
+}
+#: How long it may take that the files of a run take the place of another's, and how often a reader looks again, s.
+SWAP_S, SWAP_PAUSE_S = 1.0, 0.002
+#: How long a reader begins anew when the files change under its hands, s.
+READ_PATIENCE_S = 10.0
 
 
 class RealisedEquityWarning(UserWarning):
@@ -53,42 +68,232 @@ class Log:
     orders: Columns | None  # None = orders.csv is not there
     initial_capital: float  # quote; NaN = unknown
     where: str = "this log"  # for messages
+    fills: Columns | None = None  # None = fills.csv is not there
+
+
+_Read = TypeVar("_Read")
+
+
+class Mark(NamedTuple):
+    """How far somebody has read, and of which run."""
+
+    run: str
+    seq: int
+
+
+START = Mark("", 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What came after a mark."""
+
+    mark: Mark  # ask for what comes next with it
+    whole: bool  # these are all rows of the run, in place of any read before; else they follow those
+    finished: bool  # nothing will follow
+    tables: Mapping[str, Columns]  # by name of the log file; ids are texts; a table without a file is not there
+
+
+def tail(source: Source, after: Mark = START) -> Batch:
+    """What a run wrote since; of a run that goes on, the moments after that one, as they stood at one commit.
+
+    The files of a finished run are one batch. So are they once a run that was followed is over, and where another run
+    took the place of the one that was followed: then `whole` says that what was read before does not count.
+
+    Args:
+        source: path of a folder of log files, of its trades.csv, or of a journal.
+        after: where the last batch ended.
+
+    Raises:
+        DataError: as `read_log`.
+    """
+    return _steadily(source, lambda place: _batch(place, after))
+
+
+def _batch(place: _Place, after: Mark) -> Batch:
+    if place.journal is not None:
+        from utils.records.database import read_rows
+        from utils.records.names import tables_in_words
+
+        told, rows, before = read_rows(place.journal, after.seq, after.run)
+        columns = tables_in_words(rows, told.meta.words, before)
+        return Batch(
+            Mark(told.token, told.seq), after.run != told.token, told.finished,
+            {table: _with_text_ids(values) for table, values in columns.items()},
+        )  # fmt: skip
+    mark = Mark(place.run, place.seq)
+    known = TABLE_COLUMNS if place.named else {"trades": TRADE_COLUMNS}
+    found = {table: place.trades.with_name(f"{table}.csv") if place.named else place.trades for table in known}
+    tables = {
+        table: _read_csv(path, known[table], (), ids=True, cut=not place.finished)
+        for table, path in found.items()
+        if table == "trades" or path.exists()
+    }
+    if mark == after:
+        tables = {table: {name: values[:0] for name, values in columns.items()} for table, columns in tables.items()}
+    return Batch(mark, mark != after, place.finished, tables)
+
+
+def _with_text_ids(columns: Columns) -> Columns:
+    return {
+        name: np.array([str(value) if value else "" for value in values.tolist()], dtype=str)
+        if name in ID_COLUMNS
+        else values
+        for name, values in columns.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the truth about a run is."""
+
+    trades: Path
+    journal: Path | None = None  # of a run that goes on, or that was named
+    recorded: Mapping[str, Any] = field(default_factory=dict)  # run.json
+    run: str = ""
+    seq: int = 1
+
+    @property
+    def named(self) -> bool:
+        """Whether the file has siblings: one of another name has none."""
+        return self.trades.name == "trades.csv"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the files are whole."""
+        return self.recorded.get("finished", True) is not False
+
+
+def _place(path: Path) -> _Place:
+    """Find out whether to read log files or a journal.
+
+    Raises:
+        DataError: run.json is none, or of a newer schema.
+    """
+    trades = path / "trades.csv" if path.is_dir() else path
+    if trades.name != "trades.csv":
+        return _Place(trades, run=_stamp(trades))
+    recorded = _recorded(trades.with_name("run.json"))
+    if recorded.get("finished", True) is not False:
+        run = recorded.get("run") or f"{recorded.get('started', '')} {recorded.get('decision_sha256', _stamp(trades))}"
+        return _Place(trades, None, recorded, str(run), int(recorded.get("moments", 0)) + 1)
+    journal = trades.parent / str(recorded.get("journal"))
+    if journal.is_file():
+        return _Place(trades, journal, recorded)
+    return _Place(trades, None, recorded, " ".join(_stamp(trades.with_name(f"{table}.csv")) for table in TABLE_COLUMNS))
+
+
+def _steadily(source: str | os.PathLike[str], read: Callable[[_Place], _Read]) -> _Read:
+    """What `read` makes of log files that were of one run, and all there, from its beginning to its end.
+
+    Raises:
+        DataError: as `read`; or they never were.
+    """
+    path = Path(source)
+    if path.suffix == ".sqlite":
+        return read(_Place(path, path))
+    folder = path if path.is_dir() else path.parent
+    until = time.monotonic() + READ_PATIENCE_S
+    while time.monotonic() < until:
+        seen = _settled(folder)
+        try:
+            place = _place(path)
+            found = read(place)
+        except (DataError, OSError):
+            if seen == _settled(folder):
+                raise
+            continue
+        now = _settled(folder)
+        # files of a run that goes on may grow meanwhile
+        if seen == now or (not place.finished and seen["run.json"] == now["run.json"]):
+            return found
+    raise DataError(
+        f"{path}: expected log files that stand still, but other runs take their place all the time: read again"
+    )
+
+
+def _settled(folder: Path) -> dict[str, str]:
+    """The state of the log files, as soon as nobody is replacing them."""
+    for _ in range(round(SWAP_S / SWAP_PAUSE_S)):
+        try:
+            if time.time() - (folder / ".lock").stat().st_mtime > SWAP_S:
+                break  # whoever held it is dead
+        except OSError:
+            break
+        time.sleep(SWAP_PAUSE_S)
+    return {name: _stamp(folder / name) for name in (*(f"{table}.csv" for table in TABLE_COLUMNS), "run.json")}
+
+
+def _stamp(path: Path) -> str:
+    """What changes when a file does."""
+    try:
+        seen = path.stat()
+    except OSError:
+        return ""  # reading it says why
+    return f"{seen.st_ino} {seen.st_mtime_ns} {seen.st_size}"
 
 
 def read_log(source: Source, initial_capital: float | None = None) -> Log:
-    """Read a run: trades, and beside a file named trades.csv also equity.csv, orders.csv and run.json.
+    """Read a run: trades, and beside a file named trades.csv also equity.csv, orders.csv, fills.csv and run.json.
 
-    The initial capital is, in this order: `initial_capital` of run.json (top level or any section of its settings),
-    the first row of equity.csv less its profit, the argument, `equity_after` less `net_pnl` of the first trade.
-    Trades without `exit_time` are open and left out. A `Log` is passed through.
+    A run that goes on is read from its journal, as it stood at one commit. The initial capital is, in this order:
+    `initial_capital` of run.json (top level or any section of its settings), the first row of equity.csv less its
+    profit, the argument, `equity_after` less `net_pnl` of the first trade. Trades without `exit_time` are open and left
+    out. A `Log` is passed through.
 
     Args:
-        source: path of trades.csv, pandas frame of trades, or `Log`.
+        source: path of trades.csv, of a folder of log files or of a journal; pandas frame of trades; or `Log`.
         initial_capital: quote; used where the run did not record it.
 
     Raises:
-        DataError: a file is missing, empty, of a newer schema, lacks a column, or holds something unreadable.
+        DataError: a file is missing, empty, damaged, of a newer schema, lacks a column, or holds something unreadable.
     """
     if isinstance(source, Log):
         if initial_capital is not None and math.isnan(source.initial_capital):
             return dataclasses.replace(source, initial_capital=float(initial_capital))
         return source
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        where = str(path)
-        trades = _closed(_read_csv(path, TRADE_COLUMNS, ("entry_time", "exit_time", "net_pnl")), where)
-        equity, orders, recorded = _siblings(path)
-    elif hasattr(source, "columns"):
-        where, equity, orders, recorded = "the frame of trades", None, None, None
-        trades = _closed(_from_frame(source, where), where)
-    else:
+        return _steadily(
+            source,
+            lambda place: _filed(place, initial_capital) if place.journal is None else _journaled(place.journal),
+        )
+    if not hasattr(source, "columns"):
         raise DataError(
             f"expected the path of trades.csv, a frame of trades or a Log, got {type(source).__name__}: name the file"
         )
-    for known in (recorded, initial_capital):
-        if known is not None:
-            return Log(trades, equity, orders, float(known), where)
-    return Log(trades, equity, orders, _first_capital(trades), where)
+    where = "the frame of trades"
+    trades = _closed(_from_frame(source, where), where)
+    return Log(trades, None, None, _first_capital(trades) if initial_capital is None else float(initial_capital), where)
+
+
+def _journaled(path: Path) -> Log:
+    """What a journal holds now."""
+    from utils.records.database import read_rows
+    from utils.records.names import log_tables
+
+    told, rows, _ = read_rows(path)
+    tables = log_tables(rows, told.meta.words)
+    return Log(tables["trades"], tables["equity"], tables["orders"], told.meta.capital, str(path), tables["fills"])
+
+
+def _filed(place: _Place, initial_capital: float | None) -> Log:
+    """What log files hold."""
+    cut, where = not place.finished, str(place.trades)
+    needed = ("entry_time", "exit_time", "net_pnl")
+    trades = _closed(_read_csv(place.trades, TRADE_COLUMNS, needed, cut=cut), where)
+    equity = orders = fills = None
+    known = _capital(place.recorded)
+    if place.named:
+        if (beside := place.trades.with_name("equity.csv")).exists():
+            equity = _equity(_read_csv(beside, EQUITY_COLUMNS, ("time", "equity"), cut=cut), str(beside))
+            if known is None and len(equity["time"]) and {"realised", "open_pnl"} <= equity.keys():
+                known = float(equity["equity"][0] - equity["realised"][0] - equity["open_pnl"][0])
+        if (beside := place.trades.with_name("orders.csv")).exists():
+            orders = _read_csv(beside, ORDER_COLUMNS, (), cut=cut)
+        if (beside := place.trades.with_name("fills.csv")).exists():
+            fills = _read_csv(beside, FILL_COLUMNS, (), cut=cut)
+    known = initial_capital if known is None else known
+    return Log(trades, equity, orders, _first_capital(trades) if known is None else float(known), where, fills)
 
 
 def column(columns: Columns, name: str, where: str) -> NDArray[Any]:
@@ -142,8 +347,18 @@ def _lacks(where: str, name: str, seen: Iterable[str]) -> DataError:
     return DataError(f"{where}: expected the column '{name}', saw {', '.join(seen)}: is this the right file?")
 
 
-def _read_csv(path: Path, known: tuple[str, ...], needed: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """The known columns of a log file as arrays; others are skipped."""
+def _read_csv(
+    path: Path, known: tuple[str, ...], needed: tuple[str, ...], *, ids: bool = False, cut: bool = False
+) -> dict[str, NDArray[Any]]:
+    """The known columns of a log file as arrays; others are skipped.
+
+    Args:
+        path: the file.
+        known: columns that may be there.
+        needed: columns that must be.
+        ids: ids too, as texts.
+        cut: somebody is writing it: what follows the last line end does not count.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header = next(csv.reader(file), [])
@@ -158,13 +373,14 @@ def _read_csv(path: Path, known: tuple[str, ...], needed: tuple[str, ...]) -> di
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    wanted = [name for name in known if name in header and name not in ID_COLUMNS]
+    wanted = [name for name in known if name in header and (ids or name not in ID_COLUMNS)]
     kinds = {name: pa.float64() for name in wanted}
     kinds |= {name: pa.timestamp("ns", tz="UTC") for name in wanted if name in TIME_COLUMNS}
-    kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in wanted if name in TEXT_COLUMNS}
+    kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in wanted if name in TEXT_COLUMNS | ID_COLUMNS}
     options = arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted)
     try:
-        table = arrow_csv.read_csv(path, convert_options=options).unify_dictionaries()
+        text = path if not cut else pa.BufferReader(b"".join(path.read_bytes().rpartition(b"\n")[:2]))
+        table = arrow_csv.read_csv(text, convert_options=options).unify_dictionaries()
     except pa.ArrowInvalid as error:
         raise DataError(_bad_line(path, header, wanted) or f"{path}: {error}") from None
     return {name: _array(table[name], name, pa) for name in wanted}
@@ -173,7 +389,7 @@ def _read_csv(path: Path, known: tuple[str, ...], needed: tuple[str, ...]) -> di
 def _array(values: Any, name: str, pa: Any) -> NDArray[Any]:
     if name in TIME_COLUMNS:
         return values.cast(pa.int64()).fill_null(NO_TIME).to_numpy()  # type: ignore[no-any-return]
-    if name in TEXT_COLUMNS:
+    if name in TEXT_COLUMNS | ID_COLUMNS:
         coded = values.combine_chunks()
         if isinstance(coded, pa.ChunkedArray):
             coded = coded.chunk(0) if coded.num_chunks else pa.array([], coded.type)
@@ -199,7 +415,7 @@ def _bad_line(path: Path, header: list[str], wanted: list[str]) -> str:
 
 
 def _readable(name: str, text: str) -> bool:
-    if name in TEXT_COLUMNS:
+    if name in TEXT_COLUMNS | ID_COLUMNS:
         return True
     try:
         if name in TIME_COLUMNS:
@@ -272,21 +488,6 @@ def iso_time(ns: int) -> str:
     return f"{np.datetime64(ns, 'ns').astype('datetime64[ms]')}Z"
 
 
-def _siblings(path: Path) -> tuple[Columns | None, Columns | None, float | None]:
-    """Equity, orders and the recorded initial capital beside a trades.csv; a file of another name has no siblings."""
-    if path.name != "trades.csv":
-        return None, None, None
-    recorded = _recorded_capital(path.with_name("run.json"))
-    equity, orders = None, None
-    if (beside := path.with_name("equity.csv")).exists():
-        equity = _equity(_read_csv(beside, EQUITY_COLUMNS, ("time", "equity")), str(beside))
-        if recorded is None and len(equity["time"]) and {"realised", "open_pnl"} <= equity.keys():
-            recorded = float(equity["equity"][0] - equity["realised"][0] - equity["open_pnl"][0])
-    if (beside := path.with_name("orders.csv")).exists():
-        orders = _read_csv(beside, ORDER_COLUMNS, ())
-    return equity, orders, recorded
-
-
 def _equity(columns: dict[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
     for name, rows in (("time", columns["time"] == NO_TIME), ("equity", ~np.isfinite(columns["equity"]))):
         if rows.any():
@@ -297,19 +498,25 @@ def _equity(columns: dict[str, NDArray[Any]], where: str) -> dict[str, NDArray[A
     return columns
 
 
-def _recorded_capital(path: Path) -> float | None:
-    """Initial capital in run.json; None where the file or the entry is not there."""
+def _recorded(path: Path) -> dict[str, Any]:
+    """run.json; empty where there is none."""
     if not path.exists():
-        return None
+        return {}
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
         schema = int(run.get("schema", SCHEMA_VERSION))
-        places = [run, *(part for part in run.get("settings", {}).values() if isinstance(part, dict))]
-        found = [float(place["initial_capital"]) for place in places if place.get("initial_capital") is not None]
+        _capital(run)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: expected the record of a run as JSON ({error}): run the simulation again") from None
     if schema > SCHEMA_VERSION:
         raise DataError(f"{path}: its schema is {schema}, this program reads up to {SCHEMA_VERSION}: update it")
+    return dict(run)
+
+
+def _capital(run: Mapping[str, Any]) -> float | None:
+    """Initial capital in run.json; None where it is not there."""
+    places = [run, *(part for part in run.get("settings", {}).values() if isinstance(part, dict))]
+    found = [float(place["initial_capital"]) for place in places if place.get("initial_capital") is not None]
     return found[0] if found else None
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 #: A table: column name to values; times int64 ns UTC, texts str, ids int (0 = not applicable), the rest float64.
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
+
+#: A time that is not there.
+NO_TIME = np.iinfo(np.int64).min
 
 SCHEMA_VERSION = 1
 
@@ -55,8 +59,8 @@ SIGNAL_COLUMNS = (
     "source",
 )
 
-#: orders.csv: one row per order, written when it ends; `side` is the order's own: buy | sell.
-ORDER_COLUMNS = (
+#: The columns of orders.csv that the decision hash is made of.
+HASHED_ORDER_COLUMNS = (
     "order_id",
     "trade_id",
     "symbol",
@@ -76,14 +80,37 @@ ORDER_COLUMNS = (
     "source",
 )
 
+#: orders.csv: one row per order, written when it ends; `side` is the order's own: buy | sell. Arrival is the moment at
+#: which it reached the market, `arrival_mid` the mid then, or the open of a bar.
+ORDER_COLUMNS = (*HASHED_ORDER_COLUMNS, "role", "arrival_time", "end_time", "arrival_mid")
+
+#: fills.csv: one row per fill, by time, then fill; `reference` is the price aimed at, `seen_time` when we could know.
+FILL_COLUMNS = (
+    "fill_id",
+    "order_id",
+    "trade_id",
+    "symbol",
+    "side",
+    "qty",
+    "price",
+    "fee",
+    "liquidity",
+    "time",
+    "seen_time",
+    "reference",
+    "source",
+)
+
 #: equity.csv: the account, at most one row a minute.
 EQUITY_COLUMNS = ("time", "equity", "realised", "open_pnl", "drawdown")
 
 #: Names of rows, not numbers to reckon with: numbers in a simulation, an exchange's text in a live run.
-ID_COLUMNS = frozenset({"trade_id", "order_id"})
+ID_COLUMNS = frozenset({"trade_id", "order_id", "fill_id"})
 
 #: ISO 8601 UTC with milliseconds; in memory int64 nanoseconds.
-TIME_COLUMNS = frozenset({"time", "signal_time", "entry_time", "exit_time", "decision_time"})
+TIME_COLUMNS = frozenset(
+    {"time", "seen_time", "signal_time", "entry_time", "exit_time", "decision_time", "arrival_time", "end_time"}
+)
 
 TEXT_COLUMNS = frozenset(
     {
@@ -94,6 +121,8 @@ TEXT_COLUMNS = frozenset(
         "reason",
         "reasons",
         "action",
+        "role",
+        "liquidity",
         "entry_liquidity",
         "exit_liquidity",
         "exit_reason",

@@ -92,7 +92,7 @@ def test_the_last_words_are_balance_hash_and_paths(result):
     balance, sha, logs = (line.plain for line in last_words(result))
     assert re.fullmatch(r"Final balance  [\d,.]+  [-+][\d,.]+, [-+][\d.]+ %  \d+ trades, [\d.]+ s", balance)
     assert f"Decision-log sha256  {result.report['decision_sha256']}" == sha
-    assert logs == f"Logs  {result.report['logs']['trades']}, signals.csv, orders.csv, equity.csv, run.json"
+    assert logs == f"Logs  {result.report['logs']['trades']}, signals.csv, orders.csv, fills.csv, equity.csv, run.json"
 
 
 def test_one_line_is_one_line(result):

@@ -3,14 +3,39 @@
 import hashlib
 import json
 import math
+import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.places import ROOT
 from utils.errors import StorageError
-from utils.records.files import TABLES, Journal, TradeLog, cells, csv_text, decision_hash, plain, quoted
-from utils.records.schema import ID_COLUMNS, TEXT_COLUMNS, TIME_COLUMNS, TRADE_COLUMNS
+from utils.records.files import (
+    FILES,
+    TABLES,
+    FileJournal,
+    TradeLog,
+    cells,
+    csv_text,
+    decision_hash,
+    decision_hash_of,
+    hashed_orders,
+    plain,
+    quoted,
+    replace_set,
+)
+from utils.records.schema import (
+    HASHED_ORDER_COLUMNS,
+    ID_COLUMNS,
+    NO_TIME,
+    ORDER_COLUMNS,
+    TEXT_COLUMNS,
+    TIME_COLUMNS,
+    TRADE_COLUMNS,
+)
 
 
 def fill(journal, text="a,b\n1,2\n"):
@@ -22,6 +47,7 @@ def fill(journal, text="a,b\n1,2\n"):
     ("name", "values", "texts"),
     [
         ("time", np.array([0, 1_700_000_000_123_456_789]), ["1970-01-01T00:00:00.000Z", "2023-11-14T22:13:20.123Z"]),
+        ("arrival_time", np.array([NO_TIME, 0]), ["", "1970-01-01T00:00:00.000Z"]),
         ("trade_id", np.array([0, 7]), ["", "7"]),
         ("side", np.array(["long", 'a "b", c']), ["long", '"a ""b"", c"']),
         ("fees", np.array([0.1, math.nan, -0.0, 1e-9, 12345678.9]), ["0.1", "", "0.0", "1e-09", "12345678.9"]),
@@ -48,6 +74,32 @@ def test_the_decision_hash_is_that_of_signals_orders_and_trades():
     assert decision_hash(texts) == decision_hash(texts | {"equity": "other"}) != decision_hash(texts | {"trades": "x"})
 
 
+ORDERS = {
+    name: np.array(
+        ["a"] if name in TEXT_COLUMNS else [7] if name in ID_COLUMNS | TIME_COLUMNS else [0.5],
+    )
+    for name in ORDER_COLUMNS
+}
+
+
+@pytest.mark.parametrize("source", ["a.csv", "a, b.csv", 'a "b".csv', "a\nb,c,d,e,f.csv", "a\u2028b\x1cc"])
+def test_the_decision_hash_knows_the_columns_of_orders_it_was_defined_on_and_no_later_one(source):
+    orders = ORDERS | {"source": np.array([source])}
+    older = csv_text({name: orders[name] for name in HASHED_ORDER_COLUMNS})
+    texts = {"trades": "t", "signals": "s", "orders": csv_text(orders)}
+    assert older == hashed_orders(csv_text(orders)) == hashed_orders(older)
+    assert decision_hash(texts | {"orders": older}) == decision_hash(texts)
+    assert decision_hash(texts) == decision_hash(texts | {"orders": csv_text(orders | {"role": np.array(["b"])})})
+    assert decision_hash(texts) != decision_hash(texts | {"orders": csv_text(orders | {"status": np.array(["b"])})})
+
+
+def test_the_decision_hash_can_be_taken_from_files(tmp_path):
+    texts = {"trades": "t\n", "signals": "s\n", "orders": csv_text(ORDERS)}
+    for table, text in texts.items():
+        (tmp_path / f"{table}.csv").write_text(text)
+    assert decision_hash(texts) == decision_hash_of(tmp_path)
+
+
 def test_plain_is_what_json_holds():
     given = {"a": np.float64(1.5), "b": math.nan, "c": (np.int64(2), math.inf), 3: None, "d": np.bool_(True)}
     assert {"a": 1.5, "b": None, "c": [2, None], "3": None, "d": True} == plain(given)
@@ -55,7 +107,7 @@ def test_plain_is_what_json_holds():
 
 
 def test_a_finished_run_stands_in_its_place(tmp_path):
-    with Journal(tmp_path / "logs", None) as journal:
+    with FileJournal(tmp_path / "logs", None) as journal:
         fill(journal)
         paths = journal.finish({"x": math.nan})
     assert {*TABLES, "run"} == paths.keys()
@@ -66,7 +118,7 @@ def test_a_finished_run_stands_in_its_place(tmp_path):
 
 
 def test_a_kept_run_is_copied(tmp_path):
-    with Journal(tmp_path, "now-abc") as journal:
+    with FileJournal(tmp_path, "now-abc") as journal:
         fill(journal)
         paths = journal.finish({})
     assert str(tmp_path / "runs" / "now-abc") == paths["kept"]
@@ -76,7 +128,7 @@ def test_a_kept_run_is_copied(tmp_path):
 
 
 def test_runs_of_one_name_stand_side_by_side(tmp_path):
-    with Journal(tmp_path, "now") as first, Journal(tmp_path, "now") as second:
+    with FileJournal(tmp_path, "now") as first, FileJournal(tmp_path, "now") as second:
         fill(first, "first\n")
         fill(second, "second\n")
         second.finish({})
@@ -92,7 +144,7 @@ def test_a_run_that_is_not_finished_leaves_nothing(tmp_path, name, error):
     (tmp_path / "trades.csv").write_text("older\n")
 
     def begin():
-        with Journal(tmp_path, name) as journal:
+        with FileJournal(tmp_path, name) as journal:
             fill(journal)
             raise error
 
@@ -103,11 +155,72 @@ def test_a_run_that_is_not_finished_leaves_nothing(tmp_path, name, error):
     assert [] == list(tmp_path.rglob(".partial*"))
 
 
+@pytest.mark.parametrize("stuck", FILES)
+def test_a_file_that_cannot_be_replaced_leaves_all_files_of_the_older_run(tmp_path, stuck):
+    with FileJournal(tmp_path, None) as journal:
+        fill(journal, "older\n")
+        journal.finish({})
+    (tmp_path / stuck).unlink()
+    (tmp_path / stuck).mkdir()
+    before = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    with FileJournal(tmp_path, None) as journal:
+        fill(journal, "newer\n")
+        with pytest.raises(StorageError, match=f"saw 'a directory named {stuck}'"):
+            journal.finish({})
+    assert before == {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
+    assert (tmp_path / stuck).is_dir()
+
+
+@pytest.mark.parametrize("stuck", FILES)
+def test_a_file_that_is_gone_brings_the_older_ones_back(tmp_path, stuck):
+    staged, folder = tmp_path / "staged", tmp_path / "logs"
+    staged.mkdir()
+    folder.mkdir()
+    for name in FILES:
+        (staged / name).write_text("newer")
+        (folder / name).write_text("older")
+    (folder / "orders.csv").unlink()
+    (staged / stuck).unlink()
+    with pytest.raises(FileNotFoundError):
+        replace_set(staged, folder)
+    assert {name: "older" for name in FILES if name != "orders.csv"} == {
+        path.name: path.read_text() for path in folder.iterdir()
+    }
+
+
+def test_files_of_two_runs_never_stand_side_by_side_whenever_the_writer_is_killed(tmp_path):
+    question = (
+        "import os, sys, signal; from pathlib import Path; from utils.records import files\n"
+        "place, moves = Path(sys.argv[1]), int(sys.argv[2])\n"
+        "class Deadly(type(place)):\n"
+        "    left = moves\n"
+        "    def replace(self, target):\n"
+        "        Deadly.left -= 1\n"
+        "        if Deadly.left < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().replace(target)\n"
+        "with files.FileJournal(Deadly(place), None) as journal: journal.finish({'x': 'newer'})\n"
+    )
+    seen = set()
+    for moves in range(2 * len(FILES)):
+        place = tmp_path / str(moves)
+        place.mkdir()
+        for name in FILES:
+            (place / name).write_text("older")
+        ran = subprocess.run([sys.executable, "-c", question, place, str(moves)], cwd=ROOT, check=False)
+        assert -signal.SIGKILL == ran.returncode
+        runs = {
+            "older" if (place / name).read_text() == "older" else "newer" for name in FILES if (place / name).exists()
+        }
+        assert len(runs) <= 1
+        seen |= runs
+    assert {"older", "newer"} == seen
+
+
 @pytest.mark.parametrize("where", ["taken", "taken/below"])
 def test_a_file_in_the_place_of_the_directory_is_said_before_the_run(tmp_path, where):
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match=r"expected a directory .* saw 'a file in its place'; .* --logs-dir"):
-        Journal(tmp_path / where, None)
+        FileJournal(tmp_path / where, None)
 
 
 def trade(**values):

@@ -6,6 +6,7 @@ import pytest
 from tests.market import NAN, row
 from utils.codes import (
     CLOSED,
+    ENTRY,
     HELD,
     MAKER,
     MARKET,
@@ -14,13 +15,32 @@ from utils.codes import (
     POST_ONLY,
     REFUSED,
     REJECTED,
+    STOP,
     STOP_LOSS,
     TAKE_PROFIT,
     TAKER,
 )
-from utils.records.names import equity_columns, order_columns, reasons_of, signal_columns, trade_columns
-from utils.records.schema import EQUITY_COLUMNS, ORDER_COLUMNS, SIGNAL_COLUMNS, TRADE_COLUMNS
-from utils.rows import DECISION, EQUITY, ORDER, TRADE
+from utils.records.names import (
+    Words,
+    equity_columns,
+    fill_columns,
+    log_order,
+    log_tables,
+    order_columns,
+    reasons_of,
+    signal_columns,
+    tables_in_words,
+    trade_columns,
+)
+from utils.records.schema import (
+    EQUITY_COLUMNS,
+    FILL_COLUMNS,
+    NO_TIME,
+    ORDER_COLUMNS,
+    SIGNAL_COLUMNS,
+    TRADE_COLUMNS,
+)
+from utils.rows import DECISION, EQUITY, FILL, ORDER, TRADE
 
 NAMES, SOURCES = ("AAA", "BBB"), ("a.parquet", "b.parquet")
 
@@ -62,6 +82,51 @@ def test_orders_speak_in_names():
     wanted = {"order_id": 9, "trade_id": 0, "symbol": "BBB", "side": "sell", "kind": "POST_ONLY", "status": "REJECTED"}
     wanted |= {"reason": "MIN_NOTIONAL", "latency_ms": 50.0, "source": "b.parquet"}
     assert wanted == {name: columns[name][0] for name in wanted}
+
+
+def test_an_order_says_what_it_was_for_and_when_it_arrived_where_its_row_does():
+    later = np.dtype([*ORDER.descr, ("role", np.int32), ("arrival_ts", "i8"), ("end_ts", "i8"), ("mid", "f8")])
+    rows = np.concatenate([row(later, role=STOP, arrival_ts=60, end_ts=90, mid=99.5), row(later, role=ENTRY, mid=NAN)])
+    columns = order_columns(rows, NAMES, 50.0, SOURCES)
+    assert ["STOP", "ENTRY"] == columns["role"].tolist()
+    assert [60, NO_TIME] == columns["arrival_time"].tolist()
+    assert [90, NO_TIME] == columns["end_time"].tolist()
+    assert 99.5 == columns["arrival_mid"][0]
+    older = order_columns(rows[[*ORDER.names]], NAMES, 50.0, SOURCES)
+    said = {name: older[name].tolist() for name in ("role", "arrival_time", "end_time")}
+    assert {"role": ["", ""], "arrival_time": [NO_TIME] * 2, "end_time": [NO_TIME] * 2} == said
+    assert np.isnan(older["arrival_mid"]).all()
+
+
+def test_fills_stand_in_order_of_time_then_number_and_speak_in_names():
+    late = row(FILL, fill_id=1, order_id=4, entry_no=2, sym=1, side=-1, liquidity=MAKER, ts=90, seen_ts=95, price=2.0)
+    early = [row(FILL, fill_id=number, side=1, liquidity=TAKER, ts=60) for number in (3, 2)]
+    columns = fill_columns(np.concatenate([late, *early]), NAMES, SOURCES)
+    assert FILL_COLUMNS == tuple(columns)
+    assert [2, 3, 1] == columns["fill_id"].tolist()
+    wanted = {"order_id": 4, "trade_id": 2, "symbol": "BBB", "side": "sell", "liquidity": "maker", "time": 90}
+    wanted |= {"seen_time": 95, "price": 2.0, "source": "b.parquet"}
+    assert wanted == {name: columns[name][2] for name in wanted}
+
+
+def test_tables_come_in_parts_to_the_same_numbers():
+    rng = np.random.default_rng(1)
+    trades = np.zeros(30, TRADE)
+    trades["net_pnl"], trades["exit_ts"] = rng.normal(size=30) * 1e3, np.arange(30)
+    words = Words(NAMES, SOURCES, 1e4)
+    whole = log_tables({"trades": trades}, words)["trades"]["equity_after"]
+    parts, realised = [], 0.0
+    for part in np.split(trades, [1, 1, 7]):
+        parts.append(tables_in_words(log_order({"trades": part}), words, realised)["trades"]["equity_after"])
+        realised = np.cumsum([realised, *part["net_pnl"]])[-1]
+    assert whole.tobytes() == np.concatenate(parts).tobytes()
+
+
+def test_what_is_not_given_is_an_empty_table():
+    assert {"trades": 0, "signals": 0, "orders": 0, "fills": 0, "equity": 0} == {
+        name: len(columns["source" if "source" in columns else "time"])
+        for name, columns in log_tables({}, Words()).items()
+    }
 
 
 def decision(action, side=1, **fields):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -10,8 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.journal import META, moment
 from tests.places import ROOT
 from tests.runs import (
+    FILLS,
     ORDERS,
     text,
     write_run,
@@ -20,7 +25,8 @@ from tests.runs import (
 from utils import kpis
 from utils.errors import DataError
 from utils.records import schema
-from utils.records.reader import RealisedEquityWarning, read_log
+from utils.records.files import FileJournal
+from utils.records.reader import SWAP_S, RealisedEquityWarning, read_log, tail
 
 
 def test_without_equity_a_path_warns_once(tmp_path: Path) -> None:
@@ -95,6 +101,84 @@ def test_extra_columns_and_an_empty_cell_are_fine(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "trades.csv", index=False)
     assert kpis.net_profit(tmp_path / "trades.csv") == 26
     assert math.isnan(kpis.expectancy_r(tmp_path / "trades.csv"))
+
+
+def test_a_folder_is_read_by_its_trades(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    assert kpis.evaluate(path) == pytest.approx(kpis.evaluate(tmp_path), nan_ok=True)
+    assert read_log(tmp_path).fills["price"].tolist() == FILLS["price"].tolist()
+
+
+def test_an_older_run_without_fills_is_read_as_before(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    before = kpis.evaluate(path)
+    (tmp_path / "fills.csv").unlink()
+    assert read_log(path).fills is None
+    assert before == pytest.approx(kpis.evaluate(path), nan_ok=True)
+    assert "fills" not in tail(path).tables
+
+
+def test_ids_are_texts_in_a_batch(tmp_path: Path) -> None:
+    batch = tail(write_run(tmp_path))
+    assert batch.tables["orders"]["order_id"].tolist() == ["1", "2", "3", "4"]
+    assert batch.tables["orders"]["arrival_time"].tolist()[2:] == [schema.NO_TIME] * 2
+
+
+def test_one_file_of_another_name_is_a_batch_of_trades(tmp_path: Path) -> None:
+    path = write_trades(tmp_path, name="some.csv")
+    batch = tail(path)
+    assert (batch.whole, list(batch.tables)) == (True, ["trades"])
+    assert not tail(path, batch.mark).whole
+    path.write_text(path.read_text().replace("25.0", "26.0", 1) + "\n")
+    assert tail(path, batch.mark).whole
+
+
+def test_half_a_last_line_does_not_count_while_the_run_goes_on(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"schema": 1, "finished": false, "journal": "journal.sqlite"}')
+    for table in ("trades", "orders", "fills", "equity"):
+        file = tmp_path / f"{table}.csv"
+        file.write_text(file.read_text()[:-20])
+    log = read_log(path)
+    lengths = (len(log.trades["net_pnl"]), len(log.orders["qty"]), len(log.fills["qty"]), len(log.equity["equity"]))
+    assert lengths == (5, 3, 2, 9)
+    first = tail(path)
+    assert (first.whole, first.finished, tail(path, first.mark).whole) == (True, False, False)
+    (tmp_path / "equity.csv").write_text((tmp_path / "equity.csv").read_text() + "x\n")
+    with pytest.raises(DataError, match=r"equity.csv, line 11"):
+        tail(path, first.mark)
+
+
+def test_a_reader_never_sees_the_files_of_two_runs(tmp_path: Path) -> None:
+    """Two runs replace each other all the time; one has twice the rows of the other in each of its tables."""
+    words, ended = META.words, threading.Event()
+
+    def replace() -> None:
+        for turn in range(60):
+            with FileJournal(tmp_path, None, words) as journal:
+                for number in range(2 if turn % 2 else 1):
+                    journal.commit(moment(number + 1))
+                journal.finish({"initial_capital": 1.0 + turn % 2, "started": str(turn)})
+        ended.set()
+
+    replacer = threading.Thread(target=replace)
+    replacer.start()
+    seen = set()
+    while not ended.is_set():
+        if (tmp_path / "run.json").exists():
+            log = read_log(tmp_path)
+            seen.add((len(log.trades["qty"]), len(log.orders["qty"]), len(log.fills["qty"]), log.initial_capital))
+    replacer.join()
+    assert seen == {(1, 1, 2, 1.0), (2, 2, 4, 2.0)}
+
+
+def test_a_lock_that_somebody_left_behind_holds_up_no_reader(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    (tmp_path / ".lock").touch()
+    os.utime(tmp_path / ".lock", (0, 0))
+    began = time.monotonic()
+    assert kpis.trade_count(path) == 6
+    assert time.monotonic() - began < SWAP_S
 
 
 class TestBadInput:
