@@ -21,7 +21,6 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.data.market import Market
 from backtest.run.loop import simulate
 from backtest.sweep import Branch, SignalMaker, run_branches
 from benchmarks import kernel as bare
@@ -29,6 +28,7 @@ from benchmarks.inputs import SETTINGS, market_bars
 from benchmarks.peers import vectorbt_bars, vectorbt_sweep
 from benchmarks.rules import CAPITAL, engine_trades, fresh_rule, instrument_for, params_for, rule_signals
 from benchmarks.timing import interleaved, line, per_bar, ratio
+from exec.market import Market
 from features.registry import feature_set
 from utils.records.names import trade_columns
 from utils.rows import FUNDING, NS_PER_MINUTE, Rows

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from backtest.data.manifest import stamp
-from backtest.data.market import Market
 from backtest.run.strategies import MarketRows, Strategy, aligned, in_use
+from exec.market import Market
 from features.fold import matrix
 from features.registry import feature_set
 from utils.errors import ConfigError, DataError, ScalperError

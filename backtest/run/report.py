@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from backtest.data.market import Market
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
+from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, round_trip_costs

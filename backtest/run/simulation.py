@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backtest.data.market import Market, build_market, read_sources
+from backtest.data.market import build_market, read_sources
 from backtest.run.loop import Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
 from backtest.run.strategies import Strategy
+from exec.market import Market
 from ingest.venues.known import check_names
 from utils.config import Loaded, load_settings
 from utils.errors import ConfigError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.data.market import Market
+from exec.market import Market
 from features.fold import matrix
 from features.registry import feature_set
 from utils.errors import DataError
