@@ -28,10 +28,10 @@ import pandas as pd
 
 from backtest.data.market import build_market
 from backtest.run.live import LiveRun
-from backtest.run.strategies import Strategy, ask
 from benchmarks.inputs import bars
 from benchmarks.timing import interleaved, line, ratio
 from exec.market import Market
+from exec.strategy import Strategy, ask
 from features.live import BOOK_AT_CLOSE
 from ingest.files.candles import Candles
 from utils.errors import ConfigError, InvariantError

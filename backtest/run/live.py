@@ -21,13 +21,13 @@ import numpy as np
 
 from backtest.data.manifest import describe
 from backtest.data.market import build_market
-from backtest.run.live_strategy import LiveStrategy, Verdict
 from backtest.run.loop import Decider, Outcome, Watch, engine_of, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
-from backtest.run.strategies import Strategy
+from exec.asking import LiveStrategy, Verdict
 from exec.engine import JournalRows
 from exec.market import Market
+from exec.strategy import Strategy
 from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of

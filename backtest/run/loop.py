@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from backtest.run.strategies import Strategy, ask
 from exec.engine import TABLES, Engine, JournalRows, joined
 from exec.market import Market
+from exec.strategy import Strategy, ask
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.params import params_of

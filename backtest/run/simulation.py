@@ -12,8 +12,8 @@ from backtest.data.market import build_market, read_sources
 from backtest.run.loop import Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
-from backtest.run.strategies import Strategy
 from exec.market import Market
+from exec.strategy import Strategy
 from ingest.venues.known import check_names
 from utils.config import Loaded, load_settings
 from utils.errors import ConfigError

@@ -16,22 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from backtest.data.manifest import stamp
-from backtest.run.strategies import MarketRows, Strategy, aligned, in_use
 from exec.market import Market
+from exec.strategy import MarketRows, Strategy, aligned, in_use
 from features.fold import matrix
 from features.registry import feature_set
 from utils.errors import ConfigError, DataError, ScalperError
-from utils.rows import SIGNAL, Rows
+from utils.rows import NS_PER_MS, SIGNAL, Rows
 from utils.shell.log import event
+from utils.shell.moments import at_ms
 
 #: Bars of each symbol that a strategy is shown which does not say how many it looks back.
 LOOKBACK = 256
 #: Instants at which a window is tried before it is used: as many where the strategy wants something, as many anywhere.
 TRIALS = 16
 
-logger = logging.getLogger("backtest")
-
+logger = logging.getLogger("exec")
 
 #: What is done about a strategy that needs more bars than were tried, or for which no number of bars will do.
 FURTHER = (
@@ -56,7 +55,7 @@ class Difference:
     failed: bool = False  # there was no answer
 
     def __str__(self) -> str:
-        return f"{self.seen} and not {self.whole} at the bar of {self.symbol} that closed {stamp(self.ts)}"
+        return f"{self.seen} and not {self.whole} at the bar of {self.symbol} that closed {at_ms(self.ts / NS_PER_MS)}"
 
 
 @dataclass(frozen=True, slots=True)

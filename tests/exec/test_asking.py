@@ -14,11 +14,11 @@ import pytest
 
 from backtest.data.market import build_market
 from backtest.run.live import LiveRun
-from backtest.run.live_strategy import LOOKBACK
 from backtest.run.report import conclude, journal_of
-from backtest.run.strategies import MarketRows, ask, market_frame
 from backtest.sim_loop import run_simulation
 from examples import breakout as example
+from exec.asking import LOOKBACK
+from exec.strategy import MarketRows, ask, market_frame
 from features.check_inputs import random_bars
 from features.live import BOOK_AT_CLOSE
 from features.registry import feature_set
