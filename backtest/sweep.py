@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtest.run.loop import CHUNK, chunks
 from exec.engine import Engine
 from exec.market import Market
+from exec.trader import CHUNK, chunks
 from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params

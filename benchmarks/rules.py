@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from backtest.run.loop import chunks
 from benchmarks.inputs import Setting
 from benchmarks.kernel import (
     FAST,
@@ -22,6 +21,7 @@ from benchmarks.kernel import (
     WARMUP,
 )
 from exec.engine import Engine
+from exec.trader import chunks
 from utils.codes import MARKET
 from utils.compiled import compiled
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from exec.market import Market
+from exec.past import no_book
 from exec.strategy import MarketRows, Strategy, aligned, in_use
 from features.fold import matrix
 from features.registry import feature_set
@@ -79,20 +80,19 @@ class LiveStrategy:
         strategy: the function; its attribute `lookback`, if it has one, is how many bars of each symbol its answer at a
             bar depends on, this bar included.
         market: the history, with the closes from which symbols may be decided on.
-        features: beside its bars.
-        book: beside its bars.
 
     Raises:
         ConfigError: `lookback` is no number of bars, or so many bars give other answers than the whole history.
         DataError: an answer that is no signal rows.
     """
 
-    def __init__(self, strategy: Strategy, market: Market, features: Rows, book: Rows) -> None:
+    def __init__(self, strategy: Strategy, market: Market) -> None:
         self._strategy, self._symbols, self._starts = strategy, market.symbols, market.starts
         self._declared = lookback_of(strategy)
         self._window: int | None = self._declared or LOOKBACK
         self._tried = self._warned = False
-        self._rows = MarketRows(market.symbols, market.bars, features, book)
+        features = feature_set(len(market.symbols)).batch(market.bars)
+        self._rows = MarketRows(market.symbols, market.bars, features, no_book(len(market.bars)))
         whole = self._answer(self._everything())
         self._settle(whole, beginning=True)
         #: What it says of the history.
@@ -139,11 +139,19 @@ class LiveStrategy:
     def review(self, market: Market, given: Rows, late: Rows) -> Verdict:
         """Compare what was answered with what is answered over all bars, as a replay of them asks; learn from it.
 
+        Where they differ, that is said.
+
         Args:
             market: all bars until now.
             given: SIGNAL rows beside them, as they were used.
             late: bars that were not acted upon, whatever the answer.
         """
+        verdict = self._compared(market, given, late)
+        if verdict.note is not None:
+            event(logger, "strategy_answers_differ", verdict.note, severity=logging.WARNING)
+        return verdict
+
+    def _compared(self, market: Market, given: Rows, late: Rows) -> Verdict:
         lookback = self.lookback
         used = (market.bars["ts"] >= np.array(market.starts)[market.bars["sym"]]) & ~late
         compared, unlike = int(used.sum()), "a replay of these bars will not repeat this run"

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from backtest.data.manifest import describe
 from backtest.data.market import build_market
-from backtest.run.loop import Decider, Outcome, Watch, engine_of, simulate
+from backtest.run.loop import Outcome, Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
-from exec.asking import LiveStrategy, Verdict
+from exec.asking import LiveStrategy
 from exec.engine import JournalRows
 from exec.market import Market
 from exec.strategy import Strategy
-from features.live import BOOK_AT_CLOSE, EventFeatures, load_folds
+from exec.trader import Instant, Trader
+from features.live import load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
 from ingest.history import Backfill, fetch_candles, listed, rest_backfill
@@ -36,9 +35,8 @@ from ingest.live.thread import MarketStream
 from utils.errors import ScalperError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
-from utils.rows import BAR, NS_PER_S, SIGNAL, Rows
+from utils.rows import BAR, NS_PER_S, Rows
 from utils.settings.tree import Settings
-from utils.shell.log import event as log_event
 from utils.types import Bar, MarketEvent
 
 #: Bars of one close may arrive so far apart; then the missing ones are asked for by REST, s.
@@ -47,8 +45,6 @@ GRACE_S = 5.0
 OVERDUE_S = 30.0
 #: Longest wait for an event before the clock is looked at, s.
 PATIENCE_S = 0.5
-
-logger = logging.getLogger("backtest")
 
 
 class EventSource(Protocol):
@@ -71,27 +67,6 @@ def market_of(candles: Sequence[Candles], settings: Settings, steps: int) -> Mar
     """The candles as one market, with ticks, lots and least orders as the exchange lists them."""
     listings = {one.symbol: listed(one.symbol, settings) for one in candles}
     return build_market(candles, settings, steps=steps, listings=listings)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Instant:
-    """One close of a live run: its bars, the books as they stood, what the strategy said and what the engine did."""
-
-    market: Market
-    bars: Rows  # BAR
-    book: Rows  # BOOK_AT_CLOSE, beside bars
-    signals: Rows  # SIGNAL, beside bars
-    rows: JournalRows
-    late: bool  # the bars came by REST after the next had opened: nothing was decided on them
-
-
-class Part(NamedTuple):
-    """The history of a live run, or one close of it."""
-
-    bars: Rows  # BAR
-    book: Rows  # BOOK_AT_CLOSE, beside bars
-    late: Rows  # bars on which nothing was decided
-    signals: Rows  # SIGNAL, beside bars
 
 
 class LiveRun:
@@ -122,27 +97,17 @@ class LiveRun:
         self.market = dataclasses.replace(market, bars=_unended(market.bars))
         self._settings, self._backfill = settings, backfill
         self._index = {symbol: sym for sym, symbol in enumerate(market.symbols)}
-        self._decide = Decider(market, settings, live=True)
-        self._engine = engine_of(market, settings, live=True)
-        self._last = [int(market.bars["ts"][market.bars["sym"] == sym][-1]) for sym in range(len(market.symbols))]
-        closes = [last + market.tf_ns for last in self._last]
-        self._features = EventFeatures(market.symbols, closes, market.tf_ns)
+        asked = None if strategy is None else LiveStrategy(strategy, self.market)
+        self._trader = Trader(self.market, settings, live=True, asked=asked, remember=True)
+        self._trader.on_bars(self.market.bars, None if asked is None else asked.signals)
+        self._last = list(self._trader.last)
         self._pending: dict[int, dict[int, Bar]] = {}
         self._since: dict[int, float] = {}
         self._heard_s: float | None = None  # when the last instant was decided, or the first event was waited for
-        books = np.full(len(market.bars), np.nan, BOOK_AT_CLOSE)
-        signals = self._decide(self.market.bars).copy()
-        self._asked: LiveStrategy | None = None
-        if strategy is not None:
-            self._asked = LiveStrategy(strategy, self.market, self._decide.vectors, books)
-            signals = self._asked.signals
-        self._size, self._reviewed = len(market.bars), len(market.bars)  # bars now, and when answers were last reviewed
-        self._parts = [Part(self.market.bars, books, np.zeros(len(market.bars), np.bool_), signals)]
-        self._engine.run(self.market.bars, signals)
 
     def first_rows(self) -> JournalRows:
         """What was decided on the history."""
-        return self._engine.drain()
+        return self._trader.drain()
 
     def see(self, event: MarketEvent, now_s: float) -> list[Instant]:
         """Something happened; the instants that it completes are decided.
@@ -157,7 +122,7 @@ class LiveRun:
                 self._pending.setdefault(event.ts, {})[sym] = event
                 self._since.setdefault(event.ts, now_s)
         else:
-            self._features.see(event)
+            self._trader.on_event(event)
         return self.due(now_s)
 
     def due(self, now_s: float) -> list[Instant]:
@@ -197,65 +162,20 @@ class LiveRun:
             return []
         merged = np.concatenate(parts).astype(BAR)
         merged = merged[np.lexsort((merged["sym"], merged["ts"]))]
-        return [self._instant(merged[merged["ts"] == at], late=late or at < ts) for at in np.unique(merged["ts"])]
-
-    def _instant(self, bars: Rows, *, late: bool) -> Instant:
-        """Bars of one close through features, signal and engine."""
-        tops = np.zeros(len(bars), BOOK_AT_CLOSE)
-        for i, bar in enumerate(bars):
-            stood = self._features.at(int(bar["sym"]), int(bar["ts"]))
-            tops[i] = (stood.book_age_ms, stood.print_age_ms, *stood.vector[0])
-            self._decide.signaller.see_book(int(bar["sym"]), float(tops[i]["spread_bps"]))
-        signals = self._decided(bars, tops)
-        if late:
-            signals["side"] = np.nan  # nobody could have acted on it then
-        # one step, after the strategy: an interruption leaves a run that is whole until the close before
-        self._parts.append(Part(bars, tops, np.full(len(bars), late), signals))
-        self._engine.run(bars, signals)
-        self._size += len(bars)
-        if self._asked is not None and self._size >= 2 * self._reviewed:
-            self._review(self._asked, self._whole())
-        return Instant(self.market, bars, tops, signals, self._engine.drain(), late)
-
-    def _decided(self, bars: Rows, book: Rows) -> Rows:
-        """The signals beside the newest bars."""
-        signals = self._decide(bars).copy()
-        if self._asked is None:
-            return signals
-        newest = Part(bars, book, np.zeros(len(bars), np.bool_), signals)
-        return self._asked(bars, self._decide.vectors[: len(bars)], book, lambda: self._whole(newest))
-
-    def _whole(self, *newest: Part) -> Market:
-        """History and what came after it, as one market that has ended."""
-        parts = [*self._parts, *newest]
-        bars = np.concatenate([part.bars for part in parts]).astype(BAR)
-        for sym in range(len(self._index)):
-            bars["last"][np.flatnonzero(bars["sym"] == sym)[-1]] = 1
-        files = tuple(describe(_with_rows(one, bars[bars["sym"] == sym])) for sym, one in enumerate(self._candles))
-        book = np.concatenate([part.book for part in parts]).astype(BOOK_AT_CLOSE)
-        return dataclasses.replace(self.market, bars=bars, book=book, files=files)
-
-    def _given(self) -> Rows:
-        """SIGNAL rows beside all bars, as they were used."""
-        rows: Rows = np.concatenate([part.signals for part in self._parts]).astype(SIGNAL)
-        return rows
-
-    def _review(self, asked: LiveStrategy, market: Market) -> Verdict:
-        """What a replay of the bars so far would answer, beside what was answered; said where it differs."""
-        self._reviewed = self._size
-        verdict = asked.review(market, self._given(), np.concatenate([part.late for part in self._parts]))
-        if verdict.note is not None:
-            log_event(logger, "strategy_answers_differ", verdict.note, severity=logging.WARNING)
-        return verdict
+        return [
+            self._trader.on_close(merged[merged["ts"] == at], late=late or at < ts) for at in np.unique(merged["ts"])
+        ]
 
     def finish(self) -> tuple[Market, Outcome]:
         """The run as a replay of its bars decides it: the same, and what was open is closed with the last ones."""
-        market = self._whole()
-        signals = self._given()
-        outcome = simulate(market, self._settings, signals=signals, live=True)
-        if self._asked is not None:
-            return market, dataclasses.replace(outcome, answers=self._review(self._asked, market).row())
-        signaller = self._decide.signaller
+        market, signaller = self._trader.past.market(), self._trader.signaller
+        bars = market.bars
+        files = tuple(describe(_with_rows(one, bars[bars["sym"] == sym])) for sym, one in enumerate(self._candles))
+        market = dataclasses.replace(market, files=files)
+        outcome = simulate(market, self._settings, signals=self._trader.past.signals, live=True)
+        verdict = self._trader.review()
+        if verdict is not None:
+            return market, dataclasses.replace(outcome, answers=verdict.row())
         return market, dataclasses.replace(outcome, funnel=signaller.funnel(), unavailable=signaller.unavailable())
 
 

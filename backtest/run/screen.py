@@ -21,7 +21,7 @@ from utils.shell.console import PlainConsole
 from utils.shell.meter import PAUSE_S, Meter
 
 if TYPE_CHECKING:
-    from backtest.run.live import Instant
+    from exec.trader import Instant
 
 #: Signals and trades shown while they happen; the rest is in the log files.
 MOST_LINES = 12

@@ -56,7 +56,7 @@ def run_simulation(
         live: begin to decide with the first bar of the stream, and go on bar by bar.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
-        tell: told of each instant of the stream (`backtest.run.live.Instant`) when it has been decided.
+        tell: told of each instant of the stream (`exec.trader.Instant`) when it has been decided.
 
     Raises:
         DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.

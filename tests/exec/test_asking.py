@@ -303,7 +303,7 @@ def test_a_lookback_that_turns_out_too_short_is_widened_and_said(caplog):
     ]
     given = len(live.told)
     live.play(50)
-    assert 120 == live.run._asked.lookback
+    assert 120 == live.run._trader._asked.lookback
     assert live.asked_whole(strategy)[given:].tobytes() == live.signals[given:].tobytes()
     answers = live.run.finish()[1].answers
     assert answers["different"] > 0
@@ -441,7 +441,7 @@ def test_a_run_that_ends_within_the_strategy_keeps_every_close_before(stop):
 def test_a_lookback_may_be_computed_with_numpy():
     strategy = functools.partial(readme())
     strategy.lookback = np.int64(64)
-    assert 64 == Live(world(200), 150, strategy).run._asked.lookback
+    assert 64 == Live(world(200), 150, strategy).run._trader._asked.lookback
 
 
 def test_a_run_on_a_file_says_nothing_of_live_answers(tmp_path):

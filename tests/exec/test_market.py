@@ -2,25 +2,7 @@
 
 import dataclasses
 
-import numpy as np
-
-from exec.market import Market
-from tests.market import FLAT, TF, bars, instrument, one_clock
-from utils.rows import FUNDING
-
-CLOCK = one_clock(bars(*[FLAT] * 3), bars(*[FLAT] * 3, sym=1))
-TWO = Market(
-    ("BTCUSDT", "ETHUSDT"),
-    ("here", "there"),
-    "1m",
-    TF,
-    CLOCK,
-    instrument().repeat(2),
-    np.zeros(0, FUNDING),
-    (2 * TF, 3 * TF),
-    ({"market": "bybit_linear"}, {"market": "binance_usdm"}),
-    (),
-)
+from tests.market import TF, TWO
 
 
 def test_each_symbol_is_decided_on_from_a_close_of_its_own():
