@@ -9,10 +9,17 @@ from backtest.run.loop import simulate
 from exec.live import closes as waiting
 from exec.live import follow as shell
 from exec.live.follow import Follower
-from tests.boxes import until
+from exec.market import Market
+from exec.trader import Trader
+from ingest.live.feed import LiveFeed
+from ingest.tape import Recorder, TapeFeed
+from ingest.wire.streams import Stream
+from tests.boxes import quick_box, until
 from tests.fakes import ListFeed
 from tests.live import BARS, HISTORY, SETTINGS, Live, bar_events, before, quoted, sources, whole
+from tests.market import instrument
 from utils.errors import DataUnavailable
+from utils.rows import BAR, FUNDING, NS_PER_MINUTE
 from utils.types import Bar
 
 
@@ -126,3 +133,34 @@ async def test_nothing_of_it_is_left_when_it_has_ended(run):
     before_it = asyncio.all_tasks()
     await Follower(run.trader, nobody).follow(Silent(), 0.02)
     assert before_it == asyncio.all_tasks()
+
+
+def market_of_one():
+    """A market without a past."""
+    nothing = np.zeros(0, BAR)
+    return Market(
+        ("BTCUSDT",), ("box",), "1m", NS_PER_MINUTE, nothing, instrument(), np.zeros(0, FUNDING), (0,), (), ()
+    )
+
+
+async def test_a_tape_of_what_was_followed_is_decided_as_it_was(tmp_path):
+    async def nothing(*_):
+        return np.zeros(0, BAR)
+
+    async def followed(feed):
+        told = []
+        trader = Trader(market_of_one(), SETTINGS, live=True)
+        await Follower(trader, nothing, closes=3, tell=told.append).follow(feed)
+        return told
+
+    streams = [Stream("bars", "BTCUSDT", "1m"), Stream("book", "BTCUSDT"), Stream("trades", "BTCUSDT")]
+    recorder = Recorder(tmp_path, streams)
+    async with quick_box(symbols=("BTCUSDT",), speed=60.0) as box:
+        feed = LiveFeed("bybit", streams, endpoints=box.endpoints, on_raw=recorder)
+        recorder.follow(feed)
+        async with feed:
+            live = await followed(feed)
+    played = await followed(TapeFeed(tuple(recorder.close().paths)))
+    assert np.isfinite([instant.book["spread_bps"][0] for instant in live]).all()
+    for name in ("bars", "book"):
+        assert [getattr(one, name).tobytes() for one in live] == [getattr(one, name).tobytes() for one in played]
