@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtest.data.market import Market
-from backtest.run.loop import chunks
 from exec.engine import Fleet, joined
+from exec.market import Market
+from exec.trader import chunks
 from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 
-from backtest.data.market import Market
 from backtest.run.loop import simulate
 from backtest.sweep import Branch, SignalMaker, run_branches
 from benchmarks import kernel as bare
@@ -38,6 +37,7 @@ from benchmarks.rules import (
     params_for,
 )
 from benchmarks.timing import interleaved, line, per_bar, ratio
+from exec.market import Market
 from features.registry import feature_set
 from utils.records.names import trade_columns
 from utils.rows import FUNDING, NS_PER_MINUTE, Rows

@@ -26,15 +26,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from backtest.data.market import Market, build_market
-from backtest.run.live import LiveRun
-from backtest.run.strategies import Strategy, ask
+from backtest.data.market import build_market
+from backtest.run.live import Begun, begin
 from benchmarks.inputs import bars
 from benchmarks.timing import interleaved, line, ratio
+from exec.live.closes import Closes
+from exec.market import Market
+from exec.strategy import Strategy, ask
+from exec.trader import Instant
 from features.live import BOOK_AT_CLOSE
 from ingest.files.candles import Candles
 from utils.errors import ConfigError, InvariantError
-from utils.rows import NS_PER_MINUTE, Rows
+from utils.rows import NS_PER_MINUTE
 from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
 from utils.types import Bar
@@ -56,8 +59,22 @@ def breakout() -> Strategy:
     return scope["breakout"]
 
 
-def nothing_missed(symbol: str, first: int, last: int) -> Rows:
-    raise InvariantError(f"{symbol}: no bar is missing, and those from {first} to {last} were asked for")
+class Live:
+    """A live run that is fed by hand: from the event of a bar to its decision, as `exec.live.follow` goes."""
+
+    def __init__(self, begun: Begun) -> None:
+        self.begun, self._trader = begun, begun.trader
+        market = begun.trader.market
+        self._closes = Closes(market.symbols, begun.trader.last, market.tf_ns)
+
+    def see(self, event: Bar) -> Instant:
+        """A bar closed; the close that it completes."""
+        self._closes.see(event, 0.0)
+        due = self._closes.due(0.0)
+        if due is None or due.missed:
+            raise InvariantError(f"{event.symbol}: no bar is missing, and the close at {event.ts} waits for one")
+        ((bars, late),) = self._closes.instants(due, ())
+        return self._trader.on_close(bars, late=late)
 
 
 class Paths:
@@ -88,27 +105,27 @@ class Paths:
         run = self.live(watched)
         frames.clear()
         for event in self.events:
-            run.see(event, 0.0)
+            run.see(event)
         return frames
 
     def known(self, size: int) -> Market:
         """The first bars as a market, beside which no book stood."""
         return dataclasses.replace(self.market, bars=self.rows[:size].copy(), book=np.full(size, np.nan, BOOK_AT_CLOSE))
 
-    def live(self, strategy: Strategy | None) -> LiveRun:
+    def live(self, strategy: Strategy | None) -> Live:
         """A live run at the end of the history."""
-        return LiveRun([self.candles], self.market, Settings(), strategy, backfill=nothing_missed)
+        return Live(begin([self.candles], self.market, Settings(), strategy))
 
     def check(self) -> None:
         """Bar by bar, the live run answers as the whole history does."""
         run = self.live(self.strategy)
         for event, known in zip(self.events, self.wholes, strict=False):
-            (instant,) = run.see(event, 0.0)
+            instant = run.see(event)
             if instant.signals.tobytes() != ask(self.strategy, known)[-1:].tobytes():
                 raise InvariantError(f"the answers at {event.ts} differ; no speed is worth that")
         for event in self.events[FEW:]:
-            run.see(event, 0.0)
-        _, outcome = run.finish()
+            run.see(event)
+        _, outcome = run.begun.finish()
         if outcome.answers["different"]:
             raise InvariantError(outcome.answers["note"])
 
@@ -136,12 +153,12 @@ class Paths:
             self.strategy(frame)
         return (time.thread_time() - began) / self.count
 
-    def _live(self, run: LiveRun) -> list[float]:
+    def _live(self, run: Live) -> list[float]:
         """Seconds of each bar."""
         gc.collect()
         marks = [time.thread_time()]
         for event in self.events:
-            run.see(event, 0.0)
+            run.see(event)
             marks.append(time.thread_time())
         return [end - begin for begin, end in pairwise(marks)]
 

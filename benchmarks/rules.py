@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.run.loop import chunks
 from benchmarks.inputs import Setting
 from benchmarks.kernel import (
     FAST,
@@ -23,6 +22,7 @@ from benchmarks.kernel import (
     WARMUP,
 )
 from exec.engine import Engine
+from exec.trader import chunks
 from utils.codes import MARKET
 from utils.compiled import compiled
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout

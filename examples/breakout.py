@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from backtest.data.market import Market, build_market, read_sources, synthetic_market
+from backtest.data.market import build_market, read_sources, synthetic_market
 from backtest.sim_loop import run_simulation
+from exec.market import Market
 from utils.config import load_settings
 
 

@@ -1,6 +1,6 @@
 """Order book and last trades by REST, through ccxt: what the market shows now, or an error.
 
-A live run reads the streams of its exchange (`ingest.live.thread`); only where we have none, it asks for books here.
+A live run reads the streams of its exchange (`ingest.live.market`); only where we have none, it asks for books here.
 """
 
 from __future__ import annotations

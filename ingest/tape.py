@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,7 @@ from utils.shell.cli import Parser, guarded, with_hyphens
 from utils.shell.console import PlainConsole
 from utils.shell.log import event as log
 from utils.shell.meter import Meter
-from utils.types import Event, MarketEvent
+from utils.types import MarketEvent
 
 __all__ = [
     "STEP",
@@ -55,6 +56,9 @@ __all__ = [
 logger = logging.getLogger("ingest")
 
 Source = str | Path | Sequence[str | Path]
+
+#: Events of a tape between two turns of the others.
+TURN = 1024
 
 
 def lines(path: str | Path) -> Iterator[Line]:
@@ -99,14 +103,17 @@ def replay(path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = 
 
 @dataclass(frozen=True, slots=True)
 class TapeFeed:
-    """A recording as a `utils.ports.Feed`: each iteration begins anew."""
+    """A recording as a `utils.ports.Feed`: each reading begins anew."""
 
     path: Source
     symbols: tuple[str, ...] = ()  # none = all
     kinds: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[Event]:
-        return replay(self.path, symbols=self.symbols, kinds=self.kinds)
+    async def __aiter__(self) -> AsyncIterator[MarketEvent]:
+        for number, event in enumerate(replay(self.path, symbols=self.symbols, kinds=self.kinds)):
+            if number % TURN == 0:
+                await asyncio.sleep(0)  # a tape never waits: others of the loop have their turn, and Ctrl-C
+            yield event
 
 
 def build_parser(command: str) -> Parser:

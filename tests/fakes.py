@@ -1,18 +1,19 @@
 """Fakes that satisfy the ports: small, honest, in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from utils.types import Decision, Event, Order, OrderId, TradeRecord
+from utils.types import Decision, Event, MarketEvent, Order, OrderId, TradeRecord
 
 
 class ListFeed:
     """A feed of the events it is given."""
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    def __init__(self, events: Sequence[MarketEvent]) -> None:
         self.events = list(events)
 
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self.events)
+    async def __aiter__(self) -> AsyncIterator[MarketEvent]:
+        for event in self.events:
+            yield event
 
 
 class ListJournal:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from exec.engine import Engine, JournalRows
+from exec.market import Market
 from utils.codes import EXIT_NAMES, MARKET
 from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
 
@@ -69,6 +70,21 @@ def one_clock(*parts: Rows) -> Rows:
     """Bars of several symbols in order of close, then symbol."""
     joined = np.concatenate(parts, dtype=BAR)
     return joined[np.lexsort((joined["sym"], joined["ts"]))]
+
+
+#: Three flat bars of each of two symbols, of which the second may be decided on one bar later.
+TWO = Market(
+    ("BTCUSDT", "ETHUSDT"),
+    ("here", "there"),
+    "1m",
+    TF,
+    one_clock(bars(*[FLAT] * 3), bars(*[FLAT] * 3, sym=1)),
+    instrument().repeat(2),
+    np.zeros(0, FUNDING),
+    (2 * TF, 3 * TF),
+    ({"market": "bybit_linear"}, {"market": "binance_usdm"}),
+    (),
+)
 
 
 def signals(n: int, said: Mapping[int, float | dict[str, float]]) -> Rows:

@@ -151,6 +151,9 @@ def test_the_import_contracts_hold() -> None:
         ("ml/market/inputs.py", "import ingest.files.candles"),
         ("ml/features_advanced.py", "import ingest.rest.client"),
         ("exec/engine.py", "import ml"),
+        ("exec/trader.py", "import asyncio"),
+        ("exec/trader.py", "import exec.live.follow"),
+        ("exec/engine.py", "import exec.trader"),
         ("dashboards/__init__.py", "import exec.engine"),
         ("backtest/sim_loop.py", "import run_simulation"),
     ],
@@ -322,6 +325,11 @@ def test_nobody_but_their_builder_makes_parameters_of_the_engine() -> None:
         if last(ast.unparse(given)) == "PARAMS"
     }
     assert set() == found
+
+
+def test_all_of_exec_is_core_but_its_shells() -> None:
+    rooms = {f"exec.{path.stem}" for path in (ROOT / "exec").iterdir() if not path.name.startswith("__")}
+    assert rooms - {"exec.live"} == {name for name in CONTRACTS["3"]["source_modules"] if name.startswith("exec.")}
 
 
 def test_the_core_reads_no_clock_and_throws_no_unseeded_dice() -> None:

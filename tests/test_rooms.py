@@ -12,8 +12,8 @@ from tests.plan import arrows, chapters, imports, modules
 MOST_FILES = 15
 #: Arrows between the rooms of the two packages that had most of them.
 MOST_ARROWS = {"ingest": 50, "features": 30}
-#: What another package may import besides doors; a dot at the end means a chapter. The table of exchanges and the queue
-#: of the live feed stand inside chapters that are closed otherwise.
+#: What another package may import besides doors; a dot at the end means a chapter. The table of exchanges and the feed
+#: of a live market stand inside chapters that are closed otherwise.
 OPEN = (
     "utils.",
     "features.rows.",
@@ -22,7 +22,8 @@ OPEN = (
     "ingest.files.",
     "ingest.wire.",
     "ingest.venues.known",
-    "ingest.live.thread",
+    "ingest.live.market",
+    "exec.live.",
 )
 #: Modules without a test file of their name, and the test that covers each.
 COVERED_BY = {

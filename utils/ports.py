@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from utils.records.moment import Moment
@@ -12,10 +12,14 @@ from utils.types import Decision, Event, MarketEvent, Order, OrderId
 
 @runtime_checkable
 class Feed(Protocol):
-    """Yields market events in order of time: market events first, then funding, bars last, symbols by name."""
+    """Brings market events in the order in which they were heard, and ends when no more can come.
 
-    def __iter__(self) -> Iterator[Event]:
-        """The events, from the beginning."""
+    Whoever reads it waits where nothing has come yet: `async for event in feed`. A stream brings what comes from now
+    on, a recording begins anew with each reading. What cannot be repaired ends the reading with an error.
+    """
+
+    def __aiter__(self) -> AsyncIterator[MarketEvent]:
+        """The events."""
         ...
 
 

@@ -1,15 +1,15 @@
-"""What a simulation runs on: rows of all symbols on one clock, their instruments and funding, and what was assumed."""
+"""Sources become a market: rows of all symbols on one clock, their instruments and funding, and what was assumed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backtest.data.manifest import cost_notes, describe
+from exec.market import Market
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
@@ -23,39 +23,6 @@ from utils.settings.tree import Settings
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Market:
-    """Everything the engine needs of the world, in arrays; symbols stand in order of name."""
-
-    symbols: tuple[str, ...]
-    sources: tuple[str, ...]  # beside symbols
-    tf: str
-    tf_ns: int
-    bars: Rows  # BAR, in order of (ts, sym)
-    instruments: Rows  # INSTRUMENT, beside symbols
-    funding: Rows  # FUNDING of all symbols
-    starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
-    files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
-    assumptions: tuple[str, ...]
-    book: Rows | None = None  # features.live.BOOK_AT_CLOSE, beside bars; None = no live book
-
-    @property
-    def synthetic(self) -> bool:
-        """True when a symbol comes from the mock market."""
-        return "synthetic" in self.sources
-
-    @property
-    def spot(self) -> bool:
-        """True when a symbol's candles come from a spot market."""
-        return any(str(one["market"]).endswith("_spot") for one in self.files)
-
-    @property
-    def decided(self) -> Rows:
-        """The bars on which decisions may be made."""
-        rows: Rows = self.bars[self.bars["ts"] >= np.array(self.starts)[self.bars["sym"]]]
-        return rows
 
 
 def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]:

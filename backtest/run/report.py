@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from backtest.data.market import Market
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
+from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, round_trip_costs
@@ -80,7 +80,7 @@ def market_change(market: Market) -> float:
 
 def tables_of(market: Market, settings: Settings, outcome: Outcome) -> dict[str, Columns]:
     """The log tables of an outcome."""
-    rows = {name: getattr(outcome.rows, name) for name in KINDS if hasattr(outcome.rows, name)}
+    rows = {name: getattr(outcome.rows, name) for name in KINDS}
     # before the first decision nothing can happen: those flat bars would only thin out what the KPIs measure
     rows["equity"] = rows["equity"][rows["equity"]["ts"] >= min(market.starts)]
     costs = settings.simulation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.data.market import Market
+from exec.market import Market
 from features.live import BOOK_AT_CLOSE
 from utils.records.schema import TIME_COLUMNS, Columns
 from utils.settings.tree import Settings

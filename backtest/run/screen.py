@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.text import Text
 
-from backtest.data.market import Market
 from backtest.run.loop import Watch
 from backtest.run.result import SimulationResult
 from backtest.run.summary import WIDTH, last_words, one_line, summary
 from exec.engine import JournalRows
+from exec.market import Market
 from utils.codes import ACTION_NAMES, EXIT_NAMES, FLIPPED, HELD, OPENED
 from utils.rows import NS_PER_MINUTE
 from utils.shell.console import PlainConsole
 from utils.shell.meter import PAUSE_S, Meter
 
 if TYPE_CHECKING:
-    from backtest.run.live import Instant
+    from exec.trader import Instant
 
 #: Signals and trades shown while they happen; the rest is in the log files.
 MOST_LINES = 12

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backtest.data.market import Market, build_market, read_sources
+from backtest.data.market import build_market, read_sources
 from backtest.run.loop import Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
-from backtest.run.strategies import Strategy
+from exec.market import Market
+from exec.strategy import Strategy
 from ingest.venues.known import check_names
 from utils.config import Loaded, load_settings
 from utils.errors import ConfigError
@@ -55,7 +56,7 @@ def run_simulation(
         live: begin to decide with the first bar of the stream, and go on bar by bar.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
-        tell: told of each instant of the stream (`backtest.run.live.Instant`) when it has been decided.
+        tell: told of each instant of the stream (`exec.trader.Instant`) when it has been decided.
 
     Raises:
         DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.

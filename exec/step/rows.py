@@ -8,16 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from utils.rows import DECISION, EQUITY, FILL, ORDER, TRADE, Rows
+from utils.records.names import KINDS
+from utils.rows import Rows
 
 #: The tables of a journal, with their rows and the counter each has in the account.
-TABLES = {
-    "trades": (TRADE, "n_trades"),
-    "orders": (ORDER, "n_orders"),
-    "fills": (FILL, "n_fills"),
-    "decisions": (DECISION, "n_decisions"),
-    "equity": (EQUITY, "n_equity"),
-}
+TABLES = {name: (KINDS[name], f"n_{name}") for name in ("trades", "orders", "fills", "decisions", "equity")}
 
 
 @dataclass(frozen=True, slots=True)

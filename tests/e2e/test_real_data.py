@@ -176,6 +176,48 @@ def test_ctrl_c_ends_a_live_run_with_whole_log_files(fast, place):
     assert "logs" in out
 
 
+def test_ctrl_c_does_not_wait_for_an_exchange_that_never_answers(fast, place):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        silent = {"SCALPER__ENDPOINTS__BYBIT_REST": f"http://127.0.0.1:{mute.getsockname()[1]}"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backtest.sim_loop", "--live", "--tf", "1m", "--symbol", "BTCUSDT"],
+            cwd=place,
+            env={**os.environ, **names(fast.endpoints), **silent, "PYTHONPATH": str(ROOT)}
+            | {"SCALPER__INGEST__TIMEOUT_S": "100"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with mute.accept()[0]:  # it asks for the history, and will wait for a long time
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    assert (130, "stopped by Ctrl-C; no file is half-written") == (process.returncode, err.splitlines()[-1])
+    assert not (place / "logs").exists()
+
+
+def test_a_strategy_that_is_stopped_within_its_own_work_keeps_every_close_before(fast, place):
+    settings = load_settings(env=names(fast.endpoints)).settings
+    told, stopped = [], []
+
+    def strategy(frame):
+        if told and not stopped:
+            stopped.append(len(frame))
+            raise KeyboardInterrupt  # as a second Ctrl-C does it where the first is not looked at
+        return frame[["ts"]].assign(side=1.0)
+
+    result = run_simulation(
+        "BTCUSDT",
+        "1m",
+        live=True,
+        settings=settings,
+        strategy=strategy,
+        logs_dir=place / "logs",
+        tell=lambda instant: told.append(instant) if not instant.late else None,
+    )
+    assert (True, 1) == (result.interrupted, len(told))
+    assert told[0].bars["ts"][0] == result.market.bars["ts"][-1]
+
+
 def test_a_killed_live_run_leaves_the_log_files_of_the_run_before(at, fast, place):
     assert 0 == at(fast.endpoints)("--slow", "--timeframe", "1m", "--steps", 20, "--json").code
     before = (place / "logs" / "run.json").read_bytes()

@@ -415,10 +415,10 @@ def test_params_of_another_bar_length_are_refused():
         PaperBroker([BTC, BTC])
 
 
-def test_paper_and_fakes_satisfy_the_ports():
+async def test_paper_and_fakes_satisfy_the_ports():
     assert isinstance(PaperBroker([BTC]), Broker)
     assert isinstance(FakeBroker(), Broker)
     assert isinstance(ListFeed([]), Feed)
-    assert [bar(1)] == list(ListFeed([bar(1)]))
+    assert [bar(1)] == [event async for event in ListFeed([bar(1)])]
     broker = FakeBroker()
     assert Decision(TF) == broker.on_event(bar(1))

@@ -1,13 +1,11 @@
 """Chunks of a run, and settings that become the record of the signal."""
 
-import numpy as np
 import pytest
 
 from backtest.data.market import synthetic_market
-from backtest.run.loop import chunks, simulate
+from backtest.run.loop import simulate
 from ml.signal import strategy_params
 from tests.e2e.support import settings_of
-from utils.rows import BAR
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +20,6 @@ def tables(outcome):
 @pytest.mark.parametrize("chunk", [1, 7, 500, 2_119, 10**6])
 def test_the_size_of_a_chunk_changes_nothing(market, chunk):
     assert tables(simulate(market, settings_of())) == tables(simulate(market, settings_of(), chunk=chunk))
-
-
-def test_chunks_never_part_the_bars_of_one_instant():
-    bars = np.zeros(10, BAR)
-    bars["ts"] = [1, 1, 2, 2, 2, 2, 3, 4, 4, 5]
-    assert [(0, 6), (6, 9), (9, 10)] == chunks(bars, 3)
-    assert [] == chunks(bars[:0], 3)
 
 
 def test_a_watcher_sees_every_bar_and_every_trade_once(market):

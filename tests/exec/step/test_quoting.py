@@ -164,7 +164,7 @@ def test_an_order_that_is_replaced_keeps_its_number_and_arrives_anew():
 
 def test_a_market_order_that_stands_by_itself_has_no_brackets():
     one, _ = wished((PLACE, 1, MARKET, 2.0, NAN, 0))
-    one.run(bars(FLAT, (100.0, 150.0, 60.0, 100.0), first=1), signals(2, {}))
+    one.run(bars(FLAT, (100.0, 150.0, 95.0, 100.0), first=1), signals(2, {}))
     assert (2.0, 0) == (one.positions[0].qty, len(one.drain().trades))
     assert np.isnan(one.positions[0].take_price)
 

@@ -254,8 +254,9 @@ async def test_a_tape_feed_is_a_feed_and_can_be_iterated_again(tmp_path):
             await asyncio.sleep(0.3)
         tape = TapeFeed(tuple(paths))
         assert isinstance(tape, Feed)
-        assert nouns == list(tape) == list(tape)
-        only = list(TapeFeed(tuple(paths), symbols=("ETH/USDT",), kinds=("book", "quote")))
+        assert isinstance(feed, Feed)
+        assert nouns == [noun async for noun in tape] == [noun async for noun in tape]
+        only = [noun async for noun in TapeFeed(tuple(paths), symbols=("ETH/USDT",), kinds=("book", "quote"))]
         assert [noun for noun in nouns if noun.symbol == "ETHUSDT" and kind_is(noun, ("book", "quote"))] == only
 
 

@@ -9,7 +9,7 @@ import pytest
 from ingest import checkup
 from ingest.live.dial import SOCKETS_SHARE, Dialler
 from ingest.live.feed import LiveFeed
-from ingest.live.thread import MarketStream
+from ingest.live.market import MarketFeed
 from ingest.orderbook_ccxt import get_orderbook
 from ingest.prices import get_ohlcv
 from ingest.rest.venue import close_venues
@@ -155,11 +155,12 @@ async def test_a_third_exchange_streams_and_a_tape_of_it_plays_back_what_was_liv
     assert ["toy_perpetual_BTCUSDT"] == [path.name.rsplit("_", 1)[0] for path in paths]
 
 
-def test_a_third_exchanges_book_stands_beside_the_bars_of_a_live_run(toy):
+async def test_a_third_exchanges_book_stands_beside_the_bars_of_a_live_run(toy):
     with toy_server(MESSAGES) as at:
         settings = Settings(market={"exchange": "toy"}, endpoints={"toy_ws": at})
-        with MarketStream(["BTCUSDT"], "1m", "toy", settings) as stream:
-            assert [100.0, 101.0, 102.0] == [stream.get(30.0).bids[0][0] for _ in MESSAGES]
+        async with MarketFeed(["BTCUSDT"], "1m", "toy", settings) as feed:
+            events = aiter(feed)
+            assert [100.0, 101.0, 102.0] == [(await anext(events)).bids[0][0] for _ in MESSAGES]
 
 
 def test_a_third_exchanges_candles_come_from_the_address_in_the_settings(toy):

@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from backtest.data.manifest import stamp
-from backtest.data.market import Market
-from backtest.run.strategies import MarketRows, Strategy, aligned, in_use
+from exec.market import Market
+from exec.past import no_book
+from exec.strategy import MarketRows, Strategy, aligned, in_use
 from features.fold import matrix
 from features.registry import feature_set
 from utils.errors import ConfigError, DataError, ScalperError
-from utils.rows import SIGNAL, Rows
+from utils.rows import NS_PER_MS, SIGNAL, Rows
 from utils.shell.log import event
+from utils.shell.moments import at_ms
 
 #: Bars of each symbol that a strategy is shown which does not say how many it looks back.
 LOOKBACK = 256
 #: Instants at which a window is tried before it is used: as many where the strategy wants something, as many anywhere.
 TRIALS = 16
 
-logger = logging.getLogger("backtest")
-
+logger = logging.getLogger("exec")
 
 #: What is done about a strategy that needs more bars than were tried, or for which no number of bars will do.
 FURTHER = (
@@ -56,7 +56,7 @@ class Difference:
     failed: bool = False  # there was no answer
 
     def __str__(self) -> str:
-        return f"{self.seen} and not {self.whole} at the bar of {self.symbol} that closed {stamp(self.ts)}"
+        return f"{self.seen} and not {self.whole} at the bar of {self.symbol} that closed {at_ms(self.ts / NS_PER_MS)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +80,19 @@ class LiveStrategy:
         strategy: the function; its attribute `lookback`, if it has one, is how many bars of each symbol its answer at a
             bar depends on, this bar included.
         market: the history, with the closes from which symbols may be decided on.
-        features: beside its bars.
-        book: beside its bars.
 
     Raises:
         ConfigError: `lookback` is no number of bars, or so many bars give other answers than the whole history.
         DataError: an answer that is no signal rows.
     """
 
-    def __init__(self, strategy: Strategy, market: Market, features: Rows, book: Rows) -> None:
+    def __init__(self, strategy: Strategy, market: Market) -> None:
         self._strategy, self._symbols, self._starts = strategy, market.symbols, market.starts
         self._declared = lookback_of(strategy)
         self._window: int | None = self._declared or LOOKBACK
         self._tried = self._warned = False
-        self._rows = MarketRows(market.symbols, market.bars, features, book)
+        features = feature_set(len(market.symbols)).batch(market.bars)
+        self._rows = MarketRows(market.symbols, market.bars, features, no_book(len(market.bars)))
         whole = self._answer(self._everything())
         self._settle(whole, beginning=True)
         #: What it says of the history.
@@ -140,11 +139,19 @@ class LiveStrategy:
     def review(self, market: Market, given: Rows, late: Rows) -> Verdict:
         """Compare what was answered with what is answered over all bars, as a replay of them asks; learn from it.
 
+        Where they differ, that is said.
+
         Args:
             market: all bars until now.
             given: SIGNAL rows beside them, as they were used.
             late: bars that were not acted upon, whatever the answer.
         """
+        verdict = self._compared(market, given, late)
+        if verdict.note is not None:
+            event(logger, "strategy_answers_differ", verdict.note, severity=logging.WARNING)
+        return verdict
+
+    def _compared(self, market: Market, given: Rows, late: Rows) -> Verdict:
         lookback = self.lookback
         used = (market.bars["ts"] >= np.array(market.starts)[market.bars["sym"]]) & ~late
         compared, unlike = int(used.sum()), "a replay of these bars will not repeat this run"

@@ -13,16 +13,16 @@ import pandas as pd
 import pytest
 
 from backtest.data.market import build_market
-from backtest.run.live import LiveRun
-from backtest.run.live_strategy import LOOKBACK
 from backtest.run.report import conclude, journal_of
-from backtest.run.strategies import MarketRows, ask, market_frame
 from backtest.sim_loop import run_simulation
 from examples import breakout as example
+from exec.asking import LOOKBACK
+from exec.strategy import MarketRows, ask, market_frame
 from features.check_inputs import random_bars
 from features.live import BOOK_AT_CLOSE
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
+from tests.live import Live as LiveRun
 from tests.places import ROOT
 from utils.errors import ConfigError, DataError
 from utils.rows import NS_PER_MINUTE, NS_PER_S
@@ -65,8 +65,7 @@ class Live:
     def __init__(self, sources, begin, strategy, *, missed=()):
         self.sources, self.missed, self.told = sources, set(missed), []
         self.begin = close_of(sources, begin - 1)
-        parts, market = upto(sources, self.begin)
-        self.run = LiveRun(parts, market, SETTINGS, strategy, backfill=self.backfill)
+        self.run = LiveRun(*upto(sources, self.begin), SETTINGS, strategy, backfill=self.backfill)
 
     def backfill(self, symbol, first, last):
         (one,) = [one for one in self.sources if one.symbol == symbol]
@@ -177,12 +176,12 @@ def test_bars_that_were_missed_late_or_never_there_change_no_answer(strategy):
 
 def test_a_bar_that_comes_after_younger_ones_of_another_symbol_is_answered():
     sources = world(700, 2)
-    parts, market = upto(sources, close_of(sources, 599))
-    run = LiveRun(parts, market, SETTINGS, example.breakout, backfill=lambda *_: sources[0].rows[:0])
+    before = upto(sources, close_of(sources, 599))
+    run = LiveRun(*before, SETTINGS, example.breakout, backfill=lambda *_: sources[0].rows[:0])
     told = []
     for bar, when in ((600, 0.0), (601, 100.0)):
         told += run.see(Bar.of(sources[1].rows[bar], "ETHUSDT", "1m"), when) + run.due(when + 50.0)
-    run._backfill = lambda symbol, *_: sources[0].rows[600:602] if symbol == "BTCUSDT" else sources[1].rows[:0]
+    run.backfill = lambda symbol, *_: sources[0].rows[600:602] if symbol == "BTCUSDT" else sources[1].rows[:0]
     told += run.see(Bar.of(sources[0].rows[602], "BTCUSDT", "1m"), 200.0) + run.due(250.0)
     order = [
         (int(one.bars["sym"][0]), (int(one.bars["ts"][0]) - close_of(sources, 0)) // NS_PER_MINUTE) for one in told
@@ -303,7 +302,7 @@ def test_a_lookback_that_turns_out_too_short_is_widened_and_said(caplog):
     ]
     given = len(live.told)
     live.play(50)
-    assert 120 == live.run._asked.lookback
+    assert 120 == live.run.trader._asked.lookback
     assert live.asked_whole(strategy)[given:].tobytes() == live.signals[given:].tobytes()
     answers = live.run.finish()[1].answers
     assert answers["different"] > 0
@@ -441,7 +440,7 @@ def test_a_run_that_ends_within_the_strategy_keeps_every_close_before(stop):
 def test_a_lookback_may_be_computed_with_numpy():
     strategy = functools.partial(readme())
     strategy.lookback = np.int64(64)
-    assert 64 == Live(world(200), 150, strategy).run._asked.lookback
+    assert 64 == Live(world(200), 150, strategy).run.trader._asked.lookback
 
 
 def test_a_run_on_a_file_says_nothing_of_live_answers(tmp_path):

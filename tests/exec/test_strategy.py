@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from backtest.data.market import synthetic_market
-from backtest.run.strategies import ask, market_frame
 from backtest.sim_loop import run_simulation
+from exec.strategy import ask, market_frame
 from features.registry import feature_set
 from tests.e2e.support import settings_of
 from utils.errors import DataError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backtest.data.market import Market
+from exec.market import Market
 from features.fold import matrix
 from features.registry import feature_set
 from utils.errors import DataError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: Takes the market frame, answers with signal rows: a DataFrame, a dict of columns, or a list of dicts. Its attribute
-#: `lookback`, if it has one, is how many bars of each symbol an answer depends on (`backtest.run.live_strategy`).
+#: `lookback`, if it has one, is how many bars of each symbol an answer depends on (`exec.asking`).
 Strategy = Callable[["pd.DataFrame"], Any]
 
 #: Columns of a bar that a strategy sees.

@@ -1,0 +1,1 @@
+"""The shells around a trader: what waits, and knows that time passes."""

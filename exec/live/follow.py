@@ -1,0 +1,92 @@
+"""A trader follows a feed: the one loop of a live run, a bot, and a tape that is played to either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from exec.live.closes import Closes
+from exec.trader import Instant, Trader
+from utils.ports import Feed
+from utils.rows import Rows
+from utils.types import Bar
+
+#: Time between two looks at the clock, s.
+LOOK_S = 0.5
+
+#: Asks for the closed bars of a symbol: (symbol, first close, last close) in ns, both included.
+Fetch = Callable[[str, int, int], Awaitable[Rows]]
+
+
+class Follower:
+    """Hands a trader what a feed brings: events at once, bars when their close is complete or has waited enough.
+
+    What it awaits are feed, clock and missed bars; features, signal and engine hold the loop for their own time.
+
+    Args:
+        trader: has seen its history.
+        fetch: asks for bars that the feed missed.
+        closes: after so many that could be decided on it is enough; None = go on.
+        tell: told of each close when it has been decided.
+    """
+
+    def __init__(
+        self, trader: Trader, fetch: Fetch, *, closes: int | None = None, tell: Callable[[Instant], None] | None = None
+    ) -> None:
+        self._trader, self._fetch, self._left, self._tell = trader, fetch, closes, tell
+        self._closes = Closes(trader.market.symbols, trader.last, trader.market.tf_ns)
+        self._deciding = asyncio.Lock()  # a close waits until the one before it has its missed bars
+
+    async def follow(self, feed: Feed, for_s: float | None = None) -> None:
+        """Until it is enough, the feed ends, or `for_s` seconds are over.
+
+        Raises:
+            ScalperError: the feed ended with it, missed bars could not be had, or a user's function gave no answer;
+                what was decided until then stands.
+        """
+        tasks = [asyncio.create_task(self._read(feed)), asyncio.create_task(self._look())]
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def _enough(self) -> bool:
+        return self._left is not None and self._left <= 0
+
+    async def _read(self, feed: Feed) -> None:
+        """Events in the order in which they were heard; whatever is no bar goes to the folds and nowhere else."""
+        async for event in feed:
+            if not isinstance(event, Bar):
+                self._trader.on_event(event)
+                continue
+            self._closes.see(event, self._now())
+            await self._decide()
+            if self._enough:
+                return
+
+    async def _look(self) -> None:
+        """Time passes whether something is heard or not."""
+        while not self._enough:
+            await self._decide()
+            await asyncio.sleep(LOOK_S)
+
+    async def _decide(self) -> None:
+        """Every close that is due."""
+        async with self._deciding:
+            while not self._enough and (due := self._closes.due(self._now())):
+                fetched = [await self._fetch(*missed) for missed in due.missed]
+                for bars, late in self._closes.instants(due, fetched):
+                    instant = self._trader.on_close(bars, late=late)
+                    if self._left is not None:
+                        self._left -= not late
+                    if self._tell is not None:
+                        self._tell(instant)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
