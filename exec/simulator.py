@@ -328,6 +328,8 @@ class PaperBroker:
         if stale := self._stale(s):
             return self._answer(refusals=[stale])
         slot = next(slot for slot in self._own(s) if slot.state != FREE and slot.id == order_id)
+        if price is not None and slot.kind == MARKET:
+            return self._answer(refusals=[Refusal("no_limit", f"order {order_id} goes to the market: it has no price")])
         (intent,) = intents = np.zeros(1, INTENT)
         self._wish(intent, REPLACE, s, order_id=int(order_id), qty=float(slot.leaves if qty is None else qty))
         intent.limit, intent.trigger, intent.patience = slot.limit, slot.trigger, slot.patience

@@ -205,6 +205,7 @@ def stand(
     first: int,
     room: float,
     inside: int,
+    trades_anew: bool,
     ins: InstrumentRow,
     par: ParamsRow,
     bar: BarRow,
@@ -223,6 +224,7 @@ def stand(
         first: the symbol's first.
         room: what they may still take of the bar, base.
         inside: 0 = its open, 1 = inside.
+        trades_anew: it trades, and its events have not met them already.
         ins: the symbol's instrument.
         par: settings.
         bar: the bar.
@@ -237,9 +239,9 @@ def stand(
     at = bar.ts if inside == 1 else opened
     for i in range(first + ROLE_SLOTS, first + acc.slots):
         slot = slots[i]
-        if slot.state == FREE or slot.decision_ts > opened:
+        if slot.state == FREE:
             continue
-        if bar.volume > 0.0:
+        if trades_anew:
             wanted = may_fill(acc, p, slot, bar.sym, at, bar.close, orders[acc.n_orders])
             qty = min(wanted, room)
             outcome, price, reference, liquidity, within = match_order(slot, qty, bar, ins, par)
@@ -253,7 +255,7 @@ def stand(
                         acc, p, slots, first, slot, qty, wanted, price, reference, liquidity, at, bar.ts, bar.sym,
                         bar.close, ins, par, trades, orders, fills,
                     )  # fmt: skip
-        if inside == 1 and slot.state != FREE:
+        if inside == 1 and slot.state != FREE and slot.decision_ts <= opened:
             age(acc, p, slot, bar, orders[acc.n_orders])
     return room
 
@@ -272,23 +274,27 @@ def open_bar(
     orders: Rows,
     fills: Rows,
 ) -> None:
-    """What stands at a bar's open: funding due, the close that waited, the waiting entry."""
+    """What stands at a bar's open: funding due, the close that waited, the waiting entry.
+
+    Orders have met what came inside a bar already, where it came as events: then they wait for what comes next.
+    """
     entry, take, stop, close = slots[first], slots[first + 1], slots[first + 2], slots[first + 3]
     opened = bar.ts - par.tf_ns
+    trades_anew = bar.volume > 0.0 and p.mark_ts <= opened
     while p.f_next < p.f_end and funding[p.f_next].ts <= opened:
         settle_funding(p, funding[p.f_next], bar)
     p.gaps += bar.gap
-    if close.state != FREE and bar.volume > 0.0 and close.decision_ts <= opened:
+    if close.state != FREE and trades_anew:
         exit_at_open(
             acc, p, take, stop, close, ins, par, bar, trades[acc.n_trades], orders[acc.n_orders], fills[acc.n_fills]
         )
-    if entry.state != FREE and entry.decision_ts <= opened:
-        if bar.volume > 0.0:
+    if entry.state != FREE:
+        if trades_anew:
             enter(
                 acc, p, entry, take, stop, close, ins, par, bar, trades[acc.n_trades], orders[acc.n_orders],
                 fills[acc.n_fills],
             )  # fmt: skip
-        if entry.state != FREE:
+        if entry.state != FREE and entry.decision_ts <= opened:
             age(acc, p, entry, bar, orders[acc.n_orders])
 
 
@@ -359,11 +365,12 @@ def meet_bar_standing(
     """What one candle does to its symbol, orders that stand by themselves among it."""
     s = bar.sym
     p, ins, first = pos[s], instruments[s], s * acc.slots
+    trades_anew = bar.volume > 0.0 and p.mark_ts <= bar.ts - par.tf_ns
     open_bar(acc, p, slots, first, ins, par, bar, funding, trades, orders, fills)
     room = floor_to(par.volume_cap * bar.volume, ins.lot, ins.per_lot)
-    room = stand(acc, p, slots, first, room, 0, ins, par, bar, trades, orders, fills)
+    room = stand(acc, p, slots, first, room, 0, trades_anew, ins, par, bar, trades, orders, fills)
     close_bar(acc, p, slots, first, ins, par, bar, funding, trades, orders, fills)
-    stand(acc, p, slots, first, room, 1, ins, par, bar, trades, orders, fills)
+    stand(acc, p, slots, first, room, 1, trades_anew, ins, par, bar, trades, orders, fills)
 
 
 @inlined

@@ -308,6 +308,9 @@ def trade(
     elif slot.role == ENTRY:
         protect(p, slot, take, stop, ins)
     else:
+        for bracket in (take, stop):
+            bracket.qty = abs(p.qty)
+            bracket.leaves = bracket.qty
         watch(p, take, stop)
 
 

@@ -19,7 +19,7 @@ from functools import cache
 from exec.step.orders import ROLE_SLOTS, carry_out
 from risk.guard import guard as built_in
 from risk.portfolio import exposure
-from utils.codes import CLOSE, FREE, NO_ORDER, NO_SLOT, ON_REQUEST, PLACE, QUOTE, SENT, TOO_SMALL
+from utils.codes import CLOSE, FREE, NO_ORDER, NO_SLOT, ON_REQUEST, PLACE, QUOTE, REPLACE, SENT, TOO_SMALL
 from utils.compiled import compile_source, compiled
 from utils.market.barriers import floor_to
 from utils.rows import BPS, AccountRow, InstrumentRow, IntentRow, ParamsRow, Rows
@@ -131,6 +131,9 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
                 refuse(intent, rule, saw, allowed)
             else:
                 fit(acc, instruments[s], par, intent, gross, scale)
+        elif intent.action == REPLACE and slots[i].reduce_only == 0:
+            number, gross = exposure(acc, pos, slots)
+            fit(acc, instruments[s], par, intent, gross - slots[i].leaves * slots[i].decision_price, 1.0)
         if intent.rule == 0:
             carry_out(acc, pos[s], slots[i], intent, orders[acc.n_orders])
             intent.order_id = slots[i].id
@@ -151,6 +154,7 @@ def obeying(guard: Callable[..., tuple[float, int, float, float]]) -> Callable[.
         "NO_ORDER": NO_ORDER,
         "NO_SLOT": NO_SLOT,
         "PLACE": PLACE,
+        "REPLACE": REPLACE,
         "ROLE_SLOTS": ROLE_SLOTS,
         "carry_out": carry_out,
         "exposure": exposure,
