@@ -17,12 +17,11 @@ from exec.step.orders import (
     arrive,
     close_at_next,
     end_order,
+    fill_in_parts,
     fill_standing,
     leave,
     may_fill,
-    part_of,
     place,
-    trade,
     write_fill,
 )
 from risk.portfolio import mark, note_equity, open_pnl, settle_funding
@@ -72,19 +71,18 @@ TRADES_PER_BAR, ORDERS_PER_BAR, FILLS_PER_BAR = 2, 5, 3
 def enter(
     acc: AccountRow,
     p: PositionRow,
-    entry: OrderSlotRow,
-    take: OrderSlotRow,
-    stop: OrderSlotRow,
-    close: OrderSlotRow,
+    slots: Rows,
+    first: int,
     ins: InstrumentRow,
     par: ParamsRow,
     bar: BarRow,
-    round_trip: TradeRow,
+    trades: Rows,
     order: OrderRow,
-    fill: FillRow,
+    fills: Rows,
 ) -> None:
     """The waiting entry meets a bar that trades: it fills (capped by volume), is rejected, or waits on."""
-    qty, share = entry.qty, par.volume_cap * bar.volume
+    entry = slots[first]
+    qty, share = entry.leaves, par.volume_cap * bar.volume
     if qty > share:
         qty = floor_to(share, ins.lot, ins.per_lot)
     outcome, price, reference, liquidity, inside = match_order(entry, qty, bar, ins, par)
@@ -92,7 +90,7 @@ def enter(
     arrive(entry, opened, bar.open)
     if outcome == WAITS:
         return
-    capped = qty < entry.qty
+    capped = qty < entry.leaves
     if outcome == CROSSES:
         entry.aimed = reference
         end_order(acc, p, entry, order, bar.sym, opened, bar.close, 0, REJECTED, WOULD_CROSS)
@@ -102,11 +100,14 @@ def enter(
         reason = VOLUME_CAP if capped else MIN_NOTIONAL
         end_order(acc, p, entry, order, bar.sym, opened, bar.close, 0, REJECTED, reason)
         return
-    write_fill(fill, bar.sym, entry.side, part_of(p, entry, qty), price, reference, liquidity, opened, bar.ts)
-    trade(acc, p, take, stop, close, entry, ins, par, fill, round_trip)
-    p.inside = 1 if inside else 0
+    anew = p.qty == 0.0
+    entry_no = fill_in_parts(
+        acc, p, slots, first, entry, qty, price, reference, liquidity, opened, bar.ts, bar.sym, ins, par, trades, fills
+    )
+    if anew and inside:
+        p.inside = 1
     status, reason = (PARTIAL, VOLUME_CAP) if capped else (FILLED, 0)
-    end_order(acc, p, entry, order, bar.sym, opened, bar.close, fill.entry_no, status, reason)
+    end_order(acc, p, entry, order, bar.sym, opened, bar.close, entry_no, status, reason)
 
 
 @inlined
@@ -290,10 +291,7 @@ def open_bar(
         )
     if entry.state != FREE:
         if trades_anew:
-            enter(
-                acc, p, entry, take, stop, close, ins, par, bar, trades[acc.n_trades], orders[acc.n_orders],
-                fills[acc.n_fills],
-            )  # fmt: skip
+            enter(acc, p, slots, first, ins, par, bar, trades, orders[acc.n_orders], fills)
         if entry.state != FREE and entry.decision_ts <= opened:
             age(acc, p, entry, bar, orders[acc.n_orders])
 

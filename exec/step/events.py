@@ -10,7 +10,7 @@ import math
 
 from exec.matching.events import match_exit_at, match_order_at, price_for, taker_price_at
 from exec.step.bars import stop_out
-from exec.step.orders import ROLE_SLOTS, arrive, end_order, fill_standing, leave, may_fill, part_of, trade, write_fill
+from exec.step.orders import ROLE_SLOTS, arrive, end_order, fill_in_parts, fill_standing, leave, may_fill, write_fill
 from utils.codes import CLOSE, FILLED, FREE, MARK, MIN_NOTIONAL, PRINT, REJECTED, TAKE_PROFIT, TAKER, WOULD_CROSS
 from utils.compiled import compiled, inlined
 from utils.market.barriers import CROSSES, FILLS
@@ -56,27 +56,26 @@ def enter_now(
     fills: Rows,
 ) -> None:
     """The waiting entry meets the event: it fills, with what was printed at most, is rejected, or waits on."""
-    entry, take, stop, close = slots[first], slots[first + 1], slots[first + 2], slots[first + 3]
+    entry, order = slots[first], orders[acc.n_orders]
     outcome, price, reference, liquidity = match_order_at(entry, event, ins, par)
     if event.kind != MARK:
         arrive(entry, event.ts, event.price)
     if outcome == CROSSES:
         entry.aimed = reference
-        end_order(acc, p, entry, orders[acc.n_orders], event.sym, event.ts, event.price, 0, REJECTED, WOULD_CROSS)
+        end_order(acc, p, entry, order, event.sym, event.ts, event.price, 0, REJECTED, WOULD_CROSS)
     if outcome != FILLS:
         return
-    qty = min(entry.leaves, event.qty) if liquidity != TAKER else entry.leaves
+    qty = entry.leaves if liquidity == TAKER else min(entry.leaves, event.qty)
     if entry.filled == 0.0 and entry.qty * price < ins.min_notional:
         entry.aimed = reference
-        end_order(acc, p, entry, orders[acc.n_orders], event.sym, event.ts, event.price, 0, REJECTED, MIN_NOTIONAL)
+        end_order(acc, p, entry, order, event.sym, event.ts, event.price, 0, REJECTED, MIN_NOTIONAL)
         return
-    fill = fills[acc.n_fills]
-    write_fill(
-        fill, event.sym, entry.side, part_of(p, entry, qty), price, reference, liquidity, event.ts, event.ts_recv
-    )
-    trade(acc, p, take, stop, close, entry, ins, par, fill, trades[acc.n_trades])
+    entry_no = fill_in_parts(
+        acc, p, slots, first, entry, qty, price, reference, liquidity, event.ts, event.ts_recv, event.sym, ins, par,
+        trades, fills,
+    )  # fmt: skip
     if entry.leaves == 0.0:
-        end_order(acc, p, entry, orders[acc.n_orders], event.sym, event.ts, event.price, fill.entry_no, FILLED, 0)
+        end_order(acc, p, entry, order, event.sym, event.ts, event.price, entry_no, FILLED, 0)
 
 
 @compiled

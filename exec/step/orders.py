@@ -300,7 +300,7 @@ def trade(
 ) -> None:
     """An entry, or an order that stands by itself, fills as `fill` says; brackets follow the position it leaves.
 
-    A fill against the position is at most all of it: the caller parts one that goes beyond.
+    A fill against the position is at most all of it: `fill_in_parts` divides one that goes beyond.
     """
     apply_fill(acc, p, ins, par, slot, fill, round_trip)
     if p.qty == 0.0:
@@ -315,9 +315,42 @@ def trade(
 
 
 @inlined
-def part_of(p: PositionRow, slot: OrderSlotRow, qty: float) -> float:
-    """How much of a fill of `qty` (base) is one fill of the ledger: up to the end of an opposite position, or all."""
-    return min(qty, abs(p.qty)) if p.side == -slot.side else qty
+def fill_in_parts(
+    acc: AccountRow,
+    p: PositionRow,
+    slots: Rows,
+    first: int,
+    slot: OrderSlotRow,
+    qty: float,
+    price: float,
+    reference: float,
+    liquidity: int,
+    ts: int,
+    seen: int,
+    sym: int,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    trades: Rows,
+    fills: Rows,
+) -> int:
+    """An order fills with `qty` (base): one fill, or two where that turns the position round, an exit and an entry.
+
+    Returns:
+        Number of the round trip that the last of it belongs to.
+    """
+    take, stop, close = slots[first + TAKE - 1], slots[first + STOP - 1], slots[first + CLOSE - 1]
+    slot.reason = FLIP if qty > abs(p.qty) else EARLY_STOP
+    entry_no, done = 0, 0.0
+    while done < qty:
+        part = qty - done
+        if p.side == -slot.side:
+            part = min(part, abs(p.qty))
+        fill = fills[acc.n_fills]
+        write_fill(fill, sym, slot.side, part, price, reference, liquidity, ts, seen)
+        trade(acc, p, take, stop, close, slot, ins, par, fill, trades[acc.n_trades])
+        entry_no = fill.entry_no
+        done = qty if rest_of(qty - done - part, ins) == 0.0 else done + part
+    return entry_no
 
 
 @compiled
@@ -369,15 +402,9 @@ def fill_standing(
             reason = VOLUME_CAP if qty < wanted else MIN_NOTIONAL
             end_order(acc, p, slot, orders[acc.n_orders], sym, ts, end_price, 0, REJECTED, reason)
         return 0.0
-    take, stop, close = slots[first + TAKE - 1], slots[first + STOP - 1], slots[first + CLOSE - 1]
-    slot.reason = FLIP if qty > abs(p.qty) else EARLY_STOP
-    entry_no, done = 0, 0.0
-    while done < qty:
-        fill = fills[acc.n_fills]
-        write_fill(fill, sym, slot.side, part_of(p, slot, qty - done), price, reference, liquidity, ts, seen)
-        trade(acc, p, take, stop, close, slot, ins, par, fill, trades[acc.n_trades])
-        entry_no = fill.entry_no
-        done = qty if rest_of(qty - done - fill.qty, ins) == 0.0 else done + fill.qty
+    entry_no = fill_in_parts(
+        acc, p, slots, first, slot, qty, price, reference, liquidity, ts, seen, sym, ins, par, trades, fills
+    )
     if slot.leaves == 0.0:
         end_order(acc, p, slot, orders[acc.n_orders], sym, ts, end_price, entry_no, FILLED, 0)
     elif takes:
