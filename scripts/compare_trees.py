@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -378,6 +380,35 @@ def first_difference(before: Mapping[str, bytes], after: Mapping[str, bytes]) ->
     return ""
 
 
+def without_more(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[str, bytes]:
+    """AFTER's files less what only it has: files, columns behind those of BEFORE, keys."""
+    return {name: _less(name, before[name], content) for name, content in after.items() if name in before}
+
+
+def _less(name: str, one: bytes, other: bytes) -> bytes:
+    if name.endswith(".csv"):
+        head, cells = (next(csv.reader([text.decode().split("\n", 1)[0]]), []) for text in (one, other))
+        if len(head) < len(cells) and cells[: len(head)] == head:
+            out = io.StringIO()
+            rows = csv.reader(io.StringIO(other.decode()))
+            csv.writer(out, lineterminator="\n").writerows(row[: len(head)] for row in rows)
+            return out.getvalue().encode()
+    with contextlib.suppress(ValueError):
+        a, b = json.loads(one), json.loads(other)
+        less = _fewer_keys(a, b)
+        return one if not _in_json(a, less) else json.dumps(less).encode()
+    # the summary lists the files of a run in one line
+    return other.replace(b"fills.csv, ", b"") if b"fills.csv, " not in one else other
+
+
+def _fewer_keys(one: Any, other: Any) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _fewer_keys(one[key], other[key]) for key in other if key in one}
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [_fewer_keys(a, b) for a, b in zip(one, other, strict=True)]
+    return other
+
+
 def _within(name: str, one: bytes, other: bytes) -> str:
     if name.endswith(".npy"):
         return _in_arrays(one, other)
@@ -413,8 +444,6 @@ def _in_json(one: Any, other: Any, path: str = "$") -> str:
 
 def _in_arrays(one: bytes, other: bytes) -> str:
     """The first row and field that differ, bit for bit."""
-    import io
-
     a, b = (np.load(io.BytesIO(text), allow_pickle=False) for text in (one, other))
     if a.dtype != b.dtype or a.shape != b.shape:
         return f"{a.shape} of {_short(a.dtype)} became {b.shape} of {_short(b.dtype)}"
@@ -431,7 +460,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
-def compared(question: Question, trees: Sequence[Tree], scratch: Path, inputs: Path) -> Answer:
+def compared(
+    question: Question, trees: Sequence[Tree], scratch: Path, inputs: Path, *, allow_more: bool = False
+) -> Answer:
     """Ask both trees, one after the other, and lay the answers side by side."""
     reasons, files, seconds = [], [], []
     for tree in trees:
@@ -449,6 +480,8 @@ def compared(question: Question, trees: Sequence[Tree], scratch: Path, inputs: P
     missing = [f"no answer from {tree.side.upper()}: {why}" for tree, why in zip(trees, reasons, strict=True) if why]
     if not missing and not all(files):
         missing = ["no answer: no file was written"]
+    if allow_more and len(files) == len(SIDES):
+        files[1] = without_more(*files)
     where = "; ".join(missing) or first_difference(*files)
     return Answer(question, not where, digest(files[0]), where, tuple(seconds))
 
@@ -543,6 +576,7 @@ def build_parser() -> Parser:
     ):
         add(flag, nargs="+", type=Path, metavar="DIR", default=default, help=what)
     add("--only", action="append", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; repeatable")
+    add("--allow-more", action="store_true", help="files, last columns and keys that only AFTER has are no difference")
     add("--time", action="store_true", help="measure start times and the engine's ratios, too")
     add("--rounds", type=int, default=7, metavar="N", help="of what is measured (default: 7)")
     add("--json", action="store_true", help="print one JSON object and nothing else")
@@ -597,7 +631,7 @@ def run(flags: argparse.Namespace) -> int:
         with Meter("comparing", "questions", Console(stderr=True, quiet=flags.json), len(asked) + laps) as meter:
             meter.reach(0)
             for question in asked:
-                answers.append(compared(question, trees, scratch, inputs))
+                answers.append(compared(question, trees, scratch, inputs, allow_more=flags.allow_more))
                 if not flags.json:
                     show_answer(answers[-1])
                 step()

@@ -17,6 +17,7 @@ from scripts.compare_trees import (
     kept_name,
     main,
     process,
+    without_more,
 )
 
 #: A tree's only program: it "simulates", and its fee decides what comes out.
@@ -187,3 +188,23 @@ def test_a_revision_is_checked_out_and_removed_again_even_after_ctrl_c(tmp_path)
 def test_wrong_use_is_one_sentence_and_code_2(flags, capsys):
     assert 2 == main(flags)
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_what_only_the_later_tree_adds_can_be_allowed_and_nothing_else():
+    before = {
+        "t.csv": b'a,b\n1,"x,y"\n',
+        "run.json": b'{"n": 1, "in": {"k": 2}}',
+        "out.txt": b"orders.csv, equity.csv\n",
+    }
+    more = {
+        "t.csv": b'a,b,c\n1,"x,y",9\n',
+        "run.json": b'{"n": 1, "new": 0, "in": {"k": 2, "m": 3}}',
+        "out.txt": b"orders.csv, fills.csv, equity.csv\n",
+        "fills.csv": b"f\n",
+    }
+    assert "" == first_difference(before, without_more(before, more))
+    assert "" != first_difference(before, more)
+    for name, changed in (("t.csv", b'a,b,c\n2,"x,y",9\n'), ("run.json", b'{"n": 2}'), ("out.txt", b"equity.csv\n")):
+        assert name in first_difference(before, without_more(before, more | {name: changed}))
+    del more["run.json"]
+    assert "run.json" in first_difference(before, without_more(before, more))
