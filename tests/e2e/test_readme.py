@@ -31,7 +31,7 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
     if line.startswith("python ") and not line.startswith("python -m venv")
-] + [["python", "examples/breakout.py"]]
+] + [["python", "examples/breakout.py"], ["python", "examples/quoting.py"]]
 #: What it shows in Python.
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 #: Lines of it that answer something.
