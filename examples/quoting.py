@@ -15,8 +15,8 @@ import sys
 from typing import Any
 
 import numpy as np
-
 from breakout import candles
+
 from exec.engine import Engine
 from exec.step.quoting import wish
 from utils.codes import CANCEL, KIND_NAMES, LIVE, PLACE, POST_ONLY, SENT
@@ -30,7 +30,7 @@ MEMORY = [("quoted", np.int64)]
 
 
 @compiled
-def both_sides(acc: Any, p: Any, ins: Any, par: Any, bar: Any, orders: Any, memory: Any, out: Any) -> int:
+def both_sides(acc: Any, p: Any, ins: Any, par: Any, bar: Any, orders: Any, memory: Any, out: Any) -> int:  # noqa: ARG001
     """Cancel what stands, and place a bid and an ask anew; answers how many intents it wrote."""
     count = 0
     for k in range(len(orders)):
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
     rows = engine.drain()
     filled = rows.orders["filled_qty"] > 0.0
     print(f"{', '.join(market.symbols)}: {len(market.bars)} bars, quoted after {int(memory['quoted'].sum())}")
-    print(f"{len(rows.orders)} orders, {int(filled.sum())} filled as {KIND_NAMES[POST_ONLY]}; {len(rows.trades)} trades")
+    print(f"{len(rows.orders)} {KIND_NAMES[POST_ONLY]} orders, {int(filled.sum())} filled; {len(rows.trades)} trades")
     print(f"equity {capital:,.2f} -> {float(engine.account[0].equity):,.2f}; fees {rows.fills['fee'].sum():,.2f}")
     print("Candles show no queue: nothing follows from this for a live market.")
 
