@@ -19,7 +19,6 @@ from utils.codes import (
     FLIP,
     FREE,
     LIMIT,
-    LIQUIDATION,
     LIVE,
     MARKET,
     MIN_NOTIONAL,
@@ -34,7 +33,6 @@ from utils.codes import (
     STOP_MARKET,
     TAKE,
     TAKE_PROFIT,
-    TRAILING_STOP,
     VOLUME_CAP,
 )
 from utils.compiled import compiled, inlined
@@ -232,16 +230,6 @@ def release(p: PositionRow, take: OrderSlotRow, stop: OrderSlotRow, close: Order
     if close.state != FREE:
         close.state = FREE
         p.waiting -= 1
-
-
-@compiled
-def exit_kind(reason: int) -> int:
-    """The order kind behind an exit: a resting limit, a triggered stop, or a plain market order."""
-    if reason == TAKE_PROFIT:
-        return LIMIT
-    if reason in (STOP_LOSS, TRAILING_STOP, LIQUIDATION):
-        return STOP_MARKET
-    return MARKET
 
 
 @inlined
