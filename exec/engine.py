@@ -21,6 +21,9 @@ from exec.step.rows import TABLES, JournalRows, joined
 from risk.guard import guard
 from utils.rows import ACCOUNT, FUNDING, INTENT, ORDER_SLOT, POSITION, SIGNAL, Rows
 
+#: Memory of a quoting step that brings none: a record, as its own would be, so that it reads alike uncompiled.
+NO_MEMORY = np.dtype((np.record, [("bars", np.int64)]))
+
 __all__ = ["TABLES", "Engine", "Fleet", "JournalRows", "joined"]
 
 
@@ -55,7 +58,7 @@ class Engine:
         self.instruments = instruments
         self.params = params
         self.quoting = quoting
-        self.memory = np.zeros(len(instruments), [("bars", np.int64)]) if memory is None else memory
+        self.memory = np.zeros(len(instruments), NO_MEMORY) if memory is None else memory
         self.account = np.zeros(1, ACCOUNT)
         self.positions = np.zeros(len(instruments), POSITION)
         self._each = ROLE_SLOTS + standing
