@@ -428,9 +428,12 @@ class Workshop:
 
 
 def order_of(file: str, root: Path) -> list[str]:
-    """The tests for a change of a file: those beside it, then all."""
-    beside = (Path("tests") / file).with_name(f"test_{Path(file).name}")
-    return [*([beside.as_posix()] if (root / beside).is_file() else []), *TESTS]
+    """The files of tests for a change of a file: the one beside it, then all others."""
+    named = (root / name for name in TESTS)
+    found = [path for place in named for path in ([place] if place.is_file() else sorted(place.glob("test_*.py")))]
+    beside = root / (Path("tests") / file).with_name(f"test_{Path(file).name}")
+    found.sort(key=lambda path: path != beside)
+    return [path.relative_to(root).as_posix() for path in found]
 
 
 def judged(changes: Sequence[Change], root: Path, scratch: Path, quiet: bool) -> Iterator[Verdict]:
@@ -440,7 +443,7 @@ def judged(changes: Sequence[Change], root: Path, scratch: Path, quiet: bool) ->
         ConfigError: the tests fail without any change.
     """
     first = Workshop.of(root, scratch / "0")
-    code, said = first.ask(TESTS, keep=True)
+    code, said = first.ask(order_of("", root), keep=True)
     if code:
         raise ConfigError(f"expected the tests to pass as long as nothing is changed, saw {said} fail; mend that first")
     shops = [first, *(first.twin(scratch / str(k)) for k in range(1, AT_A_TIME))]

@@ -138,6 +138,13 @@ def test_a_stop_nearer_than_liquidation_comes_first():
     assert ("STOP_LOSS", 99.5, TAKER) == leave(BUY, (100.0, 100.5, 90.0, 95.0), liq=99.4, bankrupt=98.9)
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_stop_beside_liquidation_comes_first(side):
+    at = 100.0 - side * 0.5
+    candle = (100.0, max(100.0, at), min(100.0, at), 100.0)
+    assert ("STOP_LOSS", at, TAKER) == leave(side, candle, liq=at, bankrupt=at - side)
+
+
 def test_liquidation_comes_before_a_take_in_the_same_bar():
     assert "LIQUIDATION" == leave(BUY, (100.0, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
     assert EXIT_NAMES[TAKE_PROFIT] == leave(BUY, (101.1, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]

@@ -138,7 +138,8 @@ def test_a_stop_just_inside_is_one():
 def test_a_trail_below_nothing_is_refused_by_its_own_value_and_one_of_nothing_is_none():
     assert (REFUSED, NO_STOP, pytest.approx(-0.2), 0.0) == refusal({}, trail_bps=-20.0)
     assert (REFUSED, NO_STOP, None, 0.0) == refusal({}, trail_atr=1.0)
-    assert (REFUSED, NO_STOP, pytest.approx(1.0), 0.0) == refusal({"stop_bps": 10_000.0}, trail_bps=20.0)
+    for bps, value in ((10_000.0, 1.0), (0.0, 0.0), (-10.0, -0.001)):  # a stop that is none comes first
+        assert (REFUSED, NO_STOP, pytest.approx(value), 0.0) == refusal({"stop_bps": bps}, trail_bps=-20.0)
     assert SENT == heard((FLAT,), {0: LONG}, params(trail_bps=0.0)).slots[0].state
 
 

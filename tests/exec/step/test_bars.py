@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from exec.engine import Engine
+from exec.step.bars import coast
 from tests.market import (
     EMPTY,
     FLAT,
@@ -37,6 +38,7 @@ from utils.codes import (
     FILLED,
     FLIP,
     FREE,
+    HELD,
     LIMIT,
     LIMIT_BARS,
     LIQUIDATION,
@@ -548,3 +550,113 @@ def test_the_short_way_knows_the_best_close_of_a_calm_stretch():
         one.run(bars(*candles), signals(5, {0: side}))
         assert pytest.approx(peak) == one.account[0].peak
         assert (4, 100.0, 5 * TF) == (one.account[0].held_bars, one.positions[0].mark, one.positions[0].mark_ts)
+
+
+def coasted(one, *candles, said=None, last=False, room=None, start=0):
+    """How far the short way goes over bars after the first two: (row, only its signal is left to be answered)."""
+    rows = bars(*candles, first=2, last=last)
+    tables = [one._out[name][:room] for name in ("decisions", "equity")]
+    return coast(
+        one.account[0], one.positions[0], one.params[0], rows, signals(len(rows), said or {}), one.funding, *tables,
+        start,
+    )  # fmt: skip
+
+
+def lone(side=LONG, *, funding=None, keep=tuple(KEEPS["all"]), **settings):
+    """An engine of one symbol after two flat bars, in the second of which its signal, if any, became a position."""
+    one = Engine(instrument(), params(**settings), 10_000.0, funding, keep=keep)
+    one.run(bars(FLAT, FLAT), signals(2, {0: side} if side else {}))
+    return one
+
+
+def test_the_short_way_goes_to_the_end_when_nothing_happens():
+    assert (5, False) == coasted(lone(0), *[FLAT] * 5)
+    assert (5, False) == coasted(lone(), *[(100.0, 100.9, 99.6, 100.0)] * 5)
+    assert (5, False) == coasted(lone(), *[FLAT] * 5, start=2)
+    assert (5, False) == coasted(lone(0), FLAT, EMPTY, *[FLAT] * 3, last=True)
+
+
+@pytest.mark.parametrize(
+    ("side", "low", "high"), [(LONG, 99.5, 100.0), (LONG, 100.0, 101.0), (SHORT, 99.0, 100.0), (SHORT, 100.0, 100.5)]
+)
+def test_the_short_way_ends_before_a_bar_that_reaches_a_level(side, low, high):
+    assert (2, False) == coasted(lone(side), FLAT, FLAT, (100.0, high, low, 100.0), FLAT)
+
+
+def test_the_short_way_of_a_position_ends_before_a_bar_without_volume_and_before_the_last():
+    assert (1, False) == coasted(lone(), FLAT, EMPTY, FLAT)
+    assert (2, False) == coasted(lone(), *[FLAT] * 3, last=True)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "passed"), [(2.0, 0), (3.0, 1), (4.0, 2), (4.5, 3), (7.0, 5), (8.0, 5), (math.inf, 5)]
+)
+def test_the_short_way_ends_before_the_bar_in_which_the_time_is_up(horizon, passed):
+    one = lone(horizon=horizon)
+    assert (passed, False) == coasted(one, *[FLAT] * 5)
+    assert (1 + passed, 1 + passed, 0) == (one.account[0].held_bars, one.positions[0].bars, one.positions[0].inside)
+    one = lone(horizon=horizon)
+    assert (min(2 + passed, 5), False) == coasted(one, *[FLAT] * 5, start=2)
+
+
+@pytest.mark.parametrize(("due", "passed"), [(3.0, 0), (3.001, 1), (4.0, 1), (99.0, 4)])
+def test_the_short_way_ends_before_the_bar_of_a_settlement(due, passed):
+    for side in (LONG, 0):
+        assert (passed, False) == coasted(lone(side, funding=settlements((due, 1e-3))), *[FLAT] * 4)
+
+
+def test_the_short_way_is_closed_while_an_order_waits_or_a_trail_moves():
+    one = lone()
+    one.run(bars(FLAT, first=2), signals(1, {0: SHUT}))
+    assert (0, False) == coasted(one, FLAT, FLAT)
+    assert (1, False) == coasted(lone(trail_bps=20.0), FLAT, FLAT, start=1)
+    assert (2, False) == coasted(lone(0, trail_bps=20.0), FLAT, FLAT)
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize(
+    ("side", "wants"), [(0, LONG), (0, SHORT), (0, SHUT), (LONG, SHORT), (LONG, SHUT), (SHORT, LONG)]
+)
+def test_the_short_way_ends_at_a_signal_that_asks_for_something_and_its_bar_is_over(side, wants, keep):
+    one = lone(side, keep=KEEPS[keep])
+    flat_closes = side == 0 and wants == SHUT
+    found = coasted(one, FLAT, FLAT, (100.0, 100.2, 100.0, 100.2), FLAT, said={2: wants})
+    assert ((4, False) if flat_closes else (2, True)) == found
+    assert (100.0 if flat_closes else 100.2, (6 if flat_closes else 5) * TF) == tuple(
+        one.positions[0][["mark", "mark_ts"]]
+    )
+    assert (6 if flat_closes else 5) * TF == one.positions[0].bar_ts
+
+
+def test_the_short_way_answers_a_signal_for_what_is_held():
+    one = lone()
+    assert (3, False) == coasted(one, *[FLAT] * 3, said={1: {"side": LONG, "p_win": 0.7}})
+    decision = one.drain().decisions[-1]
+    assert (HELD, 4 * TF, 0.7) == tuple(decision[["action", "ts", "p_win"]])
+
+
+def test_the_short_way_ends_where_a_table_might_run_over():
+    one = lone()  # two rows of equity, one answer so far
+    assert (3, False) == coasted(one, *[FLAT] * 6, room=5)
+    assert 5 == one.account[0].n_equity
+    one = lone(keep=("decisions",))
+    assert (2, False) == coasted(one, *[FLAT] * 6, said=dict.fromkeys(range(6), LONG), room=4)
+    assert 3 == one.account[0].n_decisions
+    assert (6, False) == coasted(lone(keep=()), *[FLAT] * 6, said=dict.fromkeys(range(6), LONG), room=0)
+
+
+def test_the_short_way_thins_equity_as_the_long_way_does_but_for_the_last():
+    one = lone(0, equity_step_ns=3 * TF)
+    assert (5, False) == coasted(one, *[FLAT] * 5, last=True)
+    # one at the first bar's close would have come too early after 0
+    assert [3 * TF, 6 * TF, 7 * TF] == one.drain().equity["ts"].tolist()
+
+
+def test_the_short_way_counts_missing_bars_of_a_position_alone():
+    for side, gaps in ((LONG, 5), (0, 0)):
+        one, rows = lone(side), bars(*[FLAT] * 4, first=2)
+        rows["gap"][[0, 2]] = 2, 3
+        coast(one.account[0], one.positions[0], one.params[0], rows, signals(4, {}), one.funding, *(
+            one._out[name] for name in ("decisions", "equity")
+        ), 0)  # fmt: skip
+        assert gaps == one.positions[0].gaps
