@@ -382,6 +382,13 @@ def test_an_order_that_is_not_there_is_neither_changed_nor_cancelled(action, num
     assert (before, 1) == (one.slots.tobytes(), one.account[0].refused)
 
 
+@pytest.mark.parametrize("action", [REPLACE, CANCEL])
+def test_what_has_no_number_yet_cannot_be_named(action):
+    one, wishes = held(standing=1), asked(action=action, order_id=0)
+    one.obey(wishes)
+    assert ("unknown_order", [LIVE, LIVE]) == (refused(wishes[0])[0], one.slots["state"][1:3].tolist())
+
+
 def test_an_order_that_has_ended_is_not_there_though_its_place_remembers_it():
     one = standing(asked(BUY, 1.0, LIMIT, 99.0))
     for expected in ("", "unknown_order"):

@@ -470,6 +470,35 @@ def test_a_replaced_order_arrives_anew_and_a_cancelled_one_does_not_fill():
     assert (1.5, TF) == (rows.orders[1]["qty"], rows.orders[1]["arrival_ts"])
 
 
+def bracketed(*wanted):
+    """An engine with a position of 10 by a signal, brackets around it, at time 3, and wishes of then."""
+    one = standing()
+    one.run(bars(FLAT, first=1), signals(1, {0: LONG}))
+    after(one, FLAT, first=2)
+    one.obey(np.concatenate(wanted))
+    return one
+
+
+def test_an_order_of_ones_own_that_adds_leaves_the_brackets_where_they_are():
+    one = after(bracketed(asked(BUY, 2.0, at=3.0)), FLAT, first=3)
+    p = one.positions[0]
+    assert (12.0, 99.5, 101.0) == (p.qty, p.floor, p.ceiling)
+    assert [(LIVE, TAKE, 101.0, 10.0), (LIVE, STOP, NAN, 10.0)] == [
+        (s.state, s.role, pytest.approx(float(s.limit), nan_ok=True), s.leaves) for s in one.slots[1:3]
+    ]
+
+
+def test_with_a_position_that_an_order_of_ones_own_ends_go_its_brackets_and_the_close_that_waited():
+    one = bracketed(asked(SELL, 10.0, LIMIT, 100.5, at=3.0))
+    now = bars(FLAT, first=3)
+    now["ts"] = round(3.5 * TF)  # decided after the bar has opened, it cannot fill in it
+    one.answer(one.params, now, signals(1, {0: SHUT}))
+    assert ([FREE, LIVE, LIVE, SENT, SENT], 2) == (one.slots["state"][:5].tolist(), one.positions[0].waiting)
+    rows = after(one, (100.0, 100.8, 100.0, 100.6), first=3).drain()
+    assert ("EARLY_STOP", 100.5, 4.0) == ended(only(rows.trades))
+    assert ([FREE] * 6, 0, 0.0) == (one.slots["state"].tolist(), one.positions[0].waiting, one.positions[0].qty)
+
+
 # The short way through calm bars
 
 
