@@ -105,6 +105,12 @@ def engine(ins: Rows | None = None, par: Rows | None = None, funding: Rows | Non
     return Engine(instrument() if ins is None else ins, params() if par is None else par, 10_000.0, funding, **more)
 
 
+def experienced(one: Engine) -> Engine:
+    """The engine with 6 round trips and 20 fills behind it, so that no number is another's by chance."""
+    one.account[0].entries, one.account[0].fills = 6, 20
+    return one
+
+
 def after(one: Engine, *candles: tuple[float, ...], first: int = 1, last: bool = False) -> Engine:
     """The engine once it has seen these bars, number `first` on, without a signal."""
     rows = bars(*candles, first=first, last=last)
@@ -114,7 +120,7 @@ def after(one: Engine, *candles: tuple[float, ...], first: int = 1, last: bool =
 
 def standing(*wanted: Rows, ins: Rows | None = None, par: Rows | None = None, places: int = 2) -> Engine:
     """An engine with room for orders that stand by themselves, one flat bar behind it, and these asked for since."""
-    one = after(engine(ins, par, standing=places), FLAT, first=0)
+    one = after(experienced(engine(ins, par, standing=places)), FLAT, first=0)
     if wanted:
         one.obey(np.concatenate(wanted, dtype=INTENT))
     return one

@@ -14,6 +14,7 @@ from tests.market import (
     bars,
     ended,
     engine,
+    experienced,
     instrument,
     marked,
     one_clock,
@@ -76,7 +77,7 @@ def happened(one, *events):
 
 def entering(side=LONG, ins=None, par=None, standing=0):
     """An engine whose signal at the close of a first flat bar asked for 10."""
-    one = engine(ins, par, standing=standing)
+    one = experienced(engine(ins, par, standing=standing))
     one.run(bars(FLAT), signals(1, {0: side}))
     return one
 
@@ -99,12 +100,12 @@ def test_an_entry_fills_at_the_first_print_and_is_told_in_full(side, paid):
     one = happened(entering(side, FEES, params(**COSTS, **FAR)), printed(1.2, 100.3))
     rows = one.drain()
     assert told(only(rows.fills)) == {
-        "fill_id": 1, "order_id": 1, "entry_no": 1, "side": side, "liquidity": TAKER, "role": ENTRY,
+        "fill_id": 21, "order_id": 1, "entry_no": 7, "side": side, "liquidity": TAKER, "role": ENTRY,
         "ts": round(1.2 * TF), "seen_ts": round(1.2 * TF) + SEEN, "qty": 10.0, "price": paid, "reference": 100.3,
         "fee": pytest.approx(paid * 10.0 * 5e-4),
     }  # fmt: skip
     assert told(only(rows.orders)) == {
-        "order_id": 1, "entry_no": 1, "side": side, "kind": MARKET, "status": FILLED, "role": ENTRY,
+        "order_id": 1, "entry_no": 7, "side": side, "kind": MARKET, "status": FILLED, "role": ENTRY,
         "decision_ts": TF, "arrival_ts": round(1.2 * TF), "end_ts": round(1.2 * TF), "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.3, "mid": 100.3, "fill_price": paid, "end_price": 100.3,
         "fees": pytest.approx(paid * 10.0 * 5e-4),
@@ -136,7 +137,7 @@ def test_a_taking_entry_fills_whole_and_a_resting_one_with_what_is_printed():
     rows = happened(one, printed(1.3, 99.8, 9.0)).drain()
     assert [(10.0, "FILLED", "")] == whole(rows)
     order = only(rows.orders)
-    assert (1, 1, round(1.3 * TF), round(1.1 * TF), 99.8) == tuple(
+    assert (1, 7, round(1.3 * TF), round(1.1 * TF), 99.8) == tuple(
         order[name] for name in ("order_id", "entry_no", "end_ts", "arrival_ts", "end_price")
     )
     assert (10.0, 10.0, 0) == (one.positions[0].qty, one.slots[TAKE - 1].leaves, one.positions[0].waiting)
@@ -174,13 +175,13 @@ def test_a_close_that_waits_fills_at_the_first_print_and_is_told_in_full(side, p
     rows = happened(one, printed(2.2, at)).drain()
     fee = pytest.approx(paid * 10.0 * 5e-4, rel=1e-9)
     assert told(only(rows.orders)) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": MARKET, "status": FILLED, "reason": EARLY_STOP,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": MARKET, "status": FILLED, "reason": EARLY_STOP,
         "role": CLOSE, "decision_ts": 2 * TF, "arrival_ts": round(2.2 * TF), "end_ts": round(2.2 * TF), "qty": 10.0,
         "filled_qty": 10.0, "decision_price": 100.0, "arrival_price": at, "mid": at, "fill_price": paid,
         "end_price": at, "fees": fee,
     }  # fmt: skip
     assert told(only(rows.fills)) == {
-        "fill_id": 2, "order_id": 2, "entry_no": 1, "side": -side, "liquidity": TAKER, "role": CLOSE,
+        "fill_id": 22, "order_id": 2, "entry_no": 7, "side": -side, "liquidity": TAKER, "role": CLOSE,
         "ts": round(2.2 * TF), "seen_ts": round(2.2 * TF) + SEEN, "qty": 10.0, "price": paid, "reference": at,
         "fee": fee,
     }  # fmt: skip
@@ -195,7 +196,7 @@ def test_a_take_fills_by_a_print_through_it_and_is_told_in_full(side):
     at, beyond = 100.0 + side, 100.0 + side * 1.1
     rows = happened(one, printed(1.4, beyond, 0.5)).drain()
     assert told(only(rows.orders)) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": LIMIT, "status": FILLED, "reason": TAKE_PROFIT,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": LIMIT, "status": FILLED, "reason": TAKE_PROFIT,
         "role": TAKE, "decision_ts": round(1.2 * TF), "arrival_ts": round(1.4 * TF), "end_ts": round(1.4 * TF),
         "qty": 10.0, "filled_qty": 10.0, "decision_price": at, "arrival_price": at, "mid": at, "fill_price": at,
         "end_price": beyond, "fees": pytest.approx(at * 10.0 * 2e-4),
@@ -213,7 +214,7 @@ def test_a_mark_fires_the_stop_and_it_is_told_in_full(side):
     at = 100.0 - side * 0.7
     order = only(happened(one, marked(1.4, at)).drain().orders)
     assert told(order) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": STOP_MARKET, "status": FILLED, "reason": STOP_LOSS,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": STOP_MARKET, "status": FILLED, "reason": STOP_LOSS,
         "role": STOP, "decision_ts": round(1.2 * TF), "arrival_ts": round(1.4 * TF), "end_ts": round(1.4 * TF),
         "qty": 10.0, "filled_qty": 10.0, "decision_price": 100.0 - side * 0.5, "arrival_price": at, "mid": at,
         "fill_price": at, "end_price": at, "fees": pytest.approx(at * 10.0 * 5e-4),
@@ -266,12 +267,12 @@ def test_an_order_of_ones_own_fills_at_the_first_print_and_is_told_in_full():
     rows = one.drain()
     fee = pytest.approx(999.0 * 5e-4)
     assert told(only(rows.fills)) == {
-        "fill_id": 1, "order_id": 1, "entry_no": 1, "side": SELL, "liquidity": TAKER, "role": QUOTE,
+        "fill_id": 21, "order_id": 1, "entry_no": 7, "side": SELL, "liquidity": TAKER, "role": QUOTE,
         "ts": round(1.2 * TF), "seen_ts": round(1.2 * TF) + SEEN, "qty": 10.0, "price": 99.9, "reference": 100.3,
         "fee": fee,
     }  # fmt: skip
     assert told(only(rows.orders)) == {
-        "order_id": 1, "entry_no": 1, "side": SELL, "kind": MARKET, "status": FILLED, "role": QUOTE,
+        "order_id": 1, "entry_no": 7, "side": SELL, "kind": MARKET, "status": FILLED, "role": QUOTE,
         "decision_ts": TF, "arrival_ts": round(1.2 * TF), "end_ts": round(1.2 * TF), "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.3, "mid": 100.3, "fill_price": 99.9, "end_price": 100.3,
         "fees": fee,
@@ -290,7 +291,7 @@ def test_a_print_is_shared_by_those_who_rest_and_takers_need_none_of_it():
     assert (2.0, 1.0) == (one.slots[5].leaves, one.slots[5].filled)
     rows = happened(one, printed(1.3, 99.4, 9.0)).drain()
     order = only(rows.orders)
-    assert (3.0, 99.5, 2, 1, round(1.3 * TF)) == tuple(
+    assert (3.0, 99.5, 2, 7, round(1.3 * TF)) == tuple(
         order[name] for name in ("filled_qty", "fill_price", "order_id", "entry_no", "end_ts")
     )
 
@@ -327,7 +328,7 @@ def test_one_order_turns_a_position_round_between_bars(side):
     one = happened(standing(asked(side, 10.0), ins=FEES), printed(1.2, 100.0))
     one.obey(asked(-side, 25.0, at=1.2))
     rows = happened(one, printed(1.3, 101.0)).drain()
-    assert [(10.0, 1), (10.0, 1), (15.0, 2)] == [(f["qty"], f["entry_no"]) for f in rows.fills]
+    assert [(10.0, 7), (10.0, 7), (15.0, 8)] == [(f["qty"], f["entry_no"]) for f in rows.fills]
     assert ("FLIP", 101.0, 1.3) == ended(only(rows.trades))
     assert [(10.0, "FILLED", ""), (25.0, "FILLED", "")] == whole(rows)
     assert -side * 15.0 == one.positions[0].qty

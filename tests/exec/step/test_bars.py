@@ -18,6 +18,7 @@ from tests.market import (
     chatter,
     ended,
     engine,
+    experienced,
     instrument,
     one_clock,
     only,
@@ -74,7 +75,7 @@ DROP = (100.0, 100.2, 99.4, 99.6)  # through a long's stop of 99.5
 
 def lived(candles, said, ins=None, par=None, funding=None, *, last=False):
     """The engine after bars from the first on, and signals."""
-    one = engine(ins, par, funding)
+    one = experienced(engine(ins, par, funding))
     rows = bars(*candles, last=last)
     one.run(rows, signals(len(rows), said))
     return one
@@ -89,28 +90,28 @@ def test_an_entry_and_its_stop_are_told_in_full():
     rows = one.drain()
     # 1,000 quote are 10 base; 10 bps on the open of 100.4 make 100.6; the stop of 100.097 is 100.1, less 10 bps 99.9
     entry, leave = rows.fills
-    known = {"entry_no": 1, "liquidity": TAKER, "qty": 10.0}
+    known = {"entry_no": 7, "liquidity": TAKER, "qty": 10.0}
     assert told(entry) == {
-        **known, "fill_id": 1, "order_id": 1, "side": BUY, "role": ENTRY, "ts": TF, "seen_ts": 2 * TF, "price": 100.6,
+        **known, "fill_id": 21, "order_id": 1, "side": BUY, "role": ENTRY, "ts": TF, "seen_ts": 2 * TF, "price": 100.6,
         "reference": 100.4, "fee": pytest.approx(0.503),
     }  # fmt: skip
     assert told(leave) == {
-        **known, "fill_id": 2, "order_id": 2, "side": SELL, "role": STOP, "ts": 3 * TF, "seen_ts": 3 * TF,
+        **known, "fill_id": 22, "order_id": 2, "side": SELL, "role": STOP, "ts": 3 * TF, "seen_ts": 3 * TF,
         "price": 99.9, "reference": 100.1, "fee": pytest.approx(0.4995),
     }  # fmt: skip
     assert told(rows.orders[0]) == {
-        "order_id": 1, "entry_no": 1, "side": BUY, "kind": MARKET, "status": FILLED, "role": ENTRY, "decision_ts": TF,
+        "order_id": 1, "entry_no": 7, "side": BUY, "kind": MARKET, "status": FILLED, "role": ENTRY, "decision_ts": TF,
         "arrival_ts": TF, "end_ts": TF, "qty": 10.0, "filled_qty": 10.0, "decision_price": 100.0,
         "arrival_price": 100.4, "mid": 100.4, "fill_price": 100.6, "end_price": 100.4, "fees": pytest.approx(0.503),
     }  # fmt: skip
     assert told(rows.orders[1]) == {
-        "order_id": 2, "entry_no": 1, "side": SELL, "kind": STOP_MARKET, "status": FILLED, "reason": STOP_LOSS,
+        "order_id": 2, "entry_no": 7, "side": SELL, "kind": STOP_MARKET, "status": FILLED, "reason": STOP_LOSS,
         "role": STOP, "decision_ts": TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.1, "arrival_price": 100.1, "mid": 100.1, "fill_price": 99.9, "end_price": 99.9,
         "fees": pytest.approx(0.4995),
     }  # fmt: skip
     assert told(only(rows.trades)) == {
-        "entry_no": 1, "side": BUY, "entry_liquidity": TAKER, "exit_liquidity": TAKER, "exit_reason": STOP_LOSS,
+        "entry_no": 7, "side": BUY, "entry_liquidity": TAKER, "exit_liquidity": TAKER, "exit_reason": STOP_LOSS,
         "signal_ts": TF, "entry_ts": TF, "exit_ts": 3 * TF, "qty": 10.0, "decision_price": 100.0,
         "entry_price": 100.6, "exit_price": 99.9, "stop_price": 100.1, "take_price": 101.7,
         "gross_pnl": pytest.approx(-7.0), "fees": pytest.approx(1.0025), "net_pnl": pytest.approx(-8.0025),
@@ -127,7 +128,7 @@ def test_a_take_pays_the_makers_fee_and_is_told_in_full(side, price):
     through = (100.0, 101.1, 100.0, 100.9) if side > 0 else (100.0, 100.0, 98.9, 99.1)
     rows = lived((FLAT, FLAT, through), {0: side}, FEES).drain()
     assert told(rows.orders[1]) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": LIMIT, "status": FILLED, "reason": TAKE_PROFIT,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": LIMIT, "status": FILLED, "reason": TAKE_PROFIT,
         "role": TAKE, "decision_ts": TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": price, "arrival_price": price, "mid": price, "fill_price": price,
         "end_price": through[3], "fees": pytest.approx(price * 10.0 * 2e-4),
@@ -144,13 +145,13 @@ def test_a_close_that_waited_fills_at_the_open_and_is_told_in_full(side):
     assert 1 == one.positions[0].waiting
     rows = after(one, (100.4, 100.5, 100.3, 100.4), first=2).drain()
     assert told(rows.orders[1]) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": MARKET, "status": FILLED, "reason": EARLY_STOP,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": MARKET, "status": FILLED, "reason": EARLY_STOP,
         "role": CLOSE, "decision_ts": 2 * TF, "arrival_ts": 2 * TF, "end_ts": 2 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.2, "arrival_price": 100.4, "mid": 100.4, "fill_price": 100.2 if side > 0 else 100.6,
         "end_price": 100.4, "fees": pytest.approx((100.2 if side > 0 else 100.6) * 10.0 * 5e-4),
     }  # fmt: skip
     assert told(rows.fills[1]) == {
-        "fill_id": 2, "order_id": 2, "entry_no": 1, "side": -side, "liquidity": TAKER, "role": CLOSE, "ts": 2 * TF,
+        "fill_id": 22, "order_id": 2, "entry_no": 7, "side": -side, "liquidity": TAKER, "role": CLOSE, "ts": 2 * TF,
         "seen_ts": 3 * TF, "qty": 10.0, "price": 100.2 if side > 0 else 100.6, "reference": 100.4,
         "fee": pytest.approx(rows.orders[1]["fees"]),
     }  # fmt: skip
@@ -164,7 +165,7 @@ def test_a_limit_of_time_ends_at_the_close_and_is_told_in_full(side, worse, reas
     one = lived((FLAT, FLAT, (100.0, 100.6, 99.4, 100.0)), {0: side}, FEES, par, last=last)
     rows = one.drain()
     assert told(rows.orders[1]) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": MARKET, "status": FILLED, "reason": reason,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": MARKET, "status": FILLED, "reason": reason,
         "role": CLOSE, "decision_ts": 3 * TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.0, "mid": 100.0, "fill_price": worse, "end_price": 100.0,
         "fees": pytest.approx(worse * 10.0 * 5e-4),
@@ -185,7 +186,7 @@ def test_the_venue_takes_over_by_a_stop_decided_at_its_level(side):
     low = 100.0 - side * 12.5
     rows = lived((FLAT, FLAT, (100.0, max(100.0, low), min(100.0, low), 95.0)), {0: side}, venue, par).drain()
     assert told(rows.orders[1]) == {
-        "order_id": 2, "entry_no": 1, "side": -side, "kind": STOP_MARKET, "status": FILLED, "reason": LIQUIDATION,
+        "order_id": 2, "entry_no": 7, "side": -side, "kind": STOP_MARKET, "status": FILLED, "reason": LIQUIDATION,
         "role": STOP, "decision_ts": TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": low, "arrival_price": low, "mid": low, "fill_price": low, "end_price": 95.0,
     }  # fmt: skip
@@ -195,7 +196,7 @@ def test_a_position_without_brackets_is_liquidated_by_a_stop_made_for_the_moment
     venue = instrument(maintenance=0.0, max_leverage=8.0)
     one = after(standing(asked(qty=10.0), ins=venue), FLAT, (100.0, 100.0, 87.5, 95.0))
     assert told(one.drain().orders[1]) == {
-        "order_id": 2, "entry_no": 1, "side": SELL, "kind": STOP_MARKET, "status": FILLED, "reason": LIQUIDATION,
+        "order_id": 2, "entry_no": 7, "side": SELL, "kind": STOP_MARKET, "status": FILLED, "reason": LIQUIDATION,
         "role": STOP, "decision_ts": TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 87.5, "arrival_price": 87.5, "mid": 87.5, "fill_price": 87.5, "end_price": 95.0,
     }  # fmt: skip
@@ -222,7 +223,7 @@ def test_an_entry_of_just_the_least_notional_is_filled():
 
 def test_an_entry_capped_by_volume_is_on_the_lot_and_ends_in_part():
     order = only(lived((FLAT, (*FLAT, 200.09)), {0: LONG}, FEES).drain().orders)
-    assert (PARTIAL, VOLUME_CAP, 10.0, 4.001, 1) == tuple(
+    assert (PARTIAL, VOLUME_CAP, 10.0, 4.001, 7) == tuple(
         order[name] for name in ("status", "reason", "qty", "filled_qty", "entry_no")
     )
     assert pytest.approx(400.1 * 5e-4) == order["fees"]
@@ -260,7 +261,7 @@ def test_a_second_round_trip_owes_nothing_to_the_first():
     rows = lived(candles, {0: LONG, 3: LONG}, FEES, params(slippage_bps=10.0), due).drain()
     first, second = (told(trade) for trade in rows.trades)
     moved = {name: value + 3 * TF for name, value in first.items() if name.endswith("_ts")}
-    without = {"entry_no": 2, "funding": 0.0, "net_pnl": pytest.approx(first["net_pnl"] + first["funding"])}
+    without = {"entry_no": 8, "funding": 0.0, "net_pnl": pytest.approx(first["net_pnl"] + first["funding"])}
     assert {**first, **moved, **without} == {**second, "funding": 0.0}
     assert pytest.approx(1.0) == first["funding"]
 
@@ -280,13 +281,13 @@ def test_a_market_order_of_ones_own_fills_at_the_next_open_and_is_told_in_full()
     assert (1, SENT, 1) == (one.positions[0].waiting, one.slots[4].state, one.slots[4].id)
     rows = after(one, (100.4, 100.5, 100.3, 100.2)).drain()
     assert told(only(rows.orders)) == {
-        "order_id": 1, "entry_no": 1, "side": SELL, "kind": MARKET, "status": FILLED, "role": QUOTE,
+        "order_id": 1, "entry_no": 7, "side": SELL, "kind": MARKET, "status": FILLED, "role": QUOTE,
         "decision_ts": TF, "arrival_ts": TF, "end_ts": TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.4, "mid": 100.4, "fill_price": 100.2, "end_price": 100.2,
         "fees": pytest.approx(0.501),
     }  # fmt: skip
     assert told(only(rows.fills)) == {
-        "fill_id": 1, "order_id": 1, "entry_no": 1, "side": SELL, "liquidity": TAKER, "role": QUOTE, "ts": TF,
+        "fill_id": 21, "order_id": 1, "entry_no": 7, "side": SELL, "liquidity": TAKER, "role": QUOTE, "ts": TF,
         "seen_ts": 2 * TF, "qty": 10.0, "price": 100.2, "reference": 100.4, "fee": pytest.approx(0.501),
     }  # fmt: skip
     p = one.positions[0]
@@ -309,7 +310,7 @@ def test_resting_orders_share_what_one_entry_might_take_and_keep_the_rest():
         (f["qty"], f["price"], f["liquidity"], f["ts"], f["seen_ts"]) for f in rows.fills
     ]
     order = only(rows.orders)
-    assert (3.0, pytest.approx((99.5 + 2 * 99.2) / 3), 2, 1, 2 * TF, TF) == tuple(
+    assert (3.0, pytest.approx((99.5 + 2 * 99.2) / 3), 2, 7, 2 * TF, TF) == tuple(
         order[name] for name in ("filled_qty", "fill_price", "order_id", "entry_no", "end_ts", "arrival_ts")
     )
     assert 6.0 == one.positions[0].qty
@@ -365,17 +366,17 @@ def test_one_order_turns_a_position_round_in_two_fills(side):
     one = after(standing(asked(side, 10.0), ins=FEES), FLAT)
     one.obey(asked(-side, 25.0, at=2.0))
     rows = after(one, (101.0, 101.0, 101.0, 101.0), first=2).drain()
-    assert [(10.0, side, 1), (10.0, -side, 1), (15.0, -side, 2)] == [
+    assert [(10.0, side, 7), (10.0, -side, 7), (15.0, -side, 8)] == [
         (f["qty"], f["side"], f["entry_no"]) for f in rows.fills
     ]
     trade = only(rows.trades)
-    assert (FLIP, pytest.approx(side * 10.0), 1) == (trade["exit_reason"], trade["gross_pnl"], trade["entry_no"])
+    assert (FLIP, pytest.approx(side * 10.0), 7) == (trade["exit_reason"], trade["gross_pnl"], trade["entry_no"])
     order = rows.orders[1]
-    assert (FILLED, 0, 25.0, 2, pytest.approx(25.0 * 101.0 * 5e-4)) == tuple(
+    assert (FILLED, 0, 25.0, 8, pytest.approx(25.0 * 101.0 * 5e-4)) == tuple(
         order[name] for name in ("status", "reason", "filled_qty", "entry_no", "fees")
     )
     p = one.positions[0]
-    assert (-side * 15.0, 2, 101.0, 2 * TF, 0) == (p.qty, p.entry_no, p.entry_price, p.entry_ts, p.waiting)
+    assert (-side * 15.0, 8, 101.0, 2 * TF, 0) == (p.qty, p.entry_no, p.entry_price, p.entry_ts, p.waiting)
 
 
 @pytest.mark.parametrize("side", [BUY, SELL])
@@ -385,10 +386,10 @@ def test_orders_against_a_position_end_it_part_by_part_as_an_early_stop(side):
     candle = (100.0, 101.2, 99.9, 100.0) if side > 0 else (100.0, 100.1, 98.8, 100.0)
     rows = after(one, candle, first=2).drain()
     trade = only(rows.trades)
-    assert (EARLY_STOP, 10.0, 1) == (trade["exit_reason"], trade["qty"], trade["entry_no"])
+    assert (EARLY_STOP, 10.0, 7) == (trade["exit_reason"], trade["qty"], trade["entry_no"])
     assert pytest.approx(6.0) == trade["gross_pnl"]
     assert pytest.approx(1000.0 * 5e-4 + 400.0 * 5e-4 + 6.0 * (100.0 + side) * 2e-4) == trade["fees"]
-    assert [1, 1, 1] == rows.orders["entry_no"].tolist()
+    assert [7, 7, 7] == rows.orders["entry_no"].tolist()
     assert 0.0 == one.positions[0].qty
 
 
@@ -612,8 +613,17 @@ def test_the_short_way_ends_before_a_bar_that_reaches_a_level(side, low, high):
     assert (2, False) == coasted(lone(side), FLAT, FLAT, (100.0, high, low, 100.0), FLAT)
 
 
+def test_a_short_way_of_no_bar_leaves_everything_where_it_was():
+    for keep in KEEPS:
+        one = lone(keep=KEEPS[keep])
+        before = one.snapshot()
+        assert (0, False) == coasted(one, (100.0, 101.0, 99.0, 100.2), (100.2, 100.4, 100.2, 100.4))
+        assert before == one.snapshot()
+
+
 def test_the_short_way_of_a_position_ends_before_a_bar_without_volume_and_before_the_last():
-    assert (1, False) == coasted(lone(), FLAT, EMPTY, FLAT)
+    assert (1, False) == coasted(lone(), FLAT, (*FLAT, 0.0), FLAT)
+    assert (3, False) == coasted(lone(), FLAT, (*FLAT, 0.001), FLAT)
     assert (2, False) == coasted(lone(), *[FLAT] * 3, last=True)
 
 
