@@ -24,6 +24,9 @@ from utils.rows import ACCOUNT, FUNDING, INTENT, ORDER_SLOT, POSITION, SIGNAL, R
 
 __all__ = ["TABLES", "Engine", "Fleet", "JournalRows", "engine_is_cached", "joined"]
 
+#: Memory of a quoting step that brings none: a record, as its own would be, so that it reads alike uncompiled.
+NO_MEMORY = np.dtype((np.record, [("bars", np.int64)]))
+
 
 def engine_is_cached() -> bool:
     """True when the loop of a backtest need not be compiled."""
@@ -61,7 +64,7 @@ class Engine:
         self.instruments = instruments
         self.params = params
         self.quoting = quoting
-        self.memory = np.zeros(len(instruments), [("bars", np.int64)]) if memory is None else memory
+        self.memory = np.zeros(len(instruments), NO_MEMORY) if memory is None else memory
         self.account = np.zeros(1, ACCOUNT)
         self.positions = np.zeros(len(instruments), POSITION)
         self._each = ROLE_SLOTS + standing

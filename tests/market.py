@@ -11,8 +11,9 @@ import numpy as np
 
 from exec.engine import Engine, JournalRows
 from exec.market import Market
-from utils.codes import EXIT_NAMES, MARKET
-from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
+from exec.step.quoting import wish
+from utils.codes import BOOK, EXIT_NAMES, MARK, MARKET, PLACE, PRINT
+from utils.rows import BAR, FUNDING, INSTRUMENT, INTENT, MARKET_EVENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
 
 TF = NS_PER_MINUTE
 NAN = math.nan
@@ -28,6 +29,17 @@ def row(kind: Any, /, **values: Any) -> Rows:
     for name, value in values.items():
         rows[name] = value
     return rows
+
+
+def told(record: Any) -> dict[str, Any]:
+    """What stands in a record besides noughts, by field; None = not a number."""
+    values = {name: record[name].item() for name in record.dtype.names}
+    return {name: None if value != value else value for name, value in values.items() if value != 0}  # noqa: PLR0124
+
+
+def smudged(kind: Any) -> Any:
+    """A record of which every field was something else before: what is not set shows."""
+    return row(kind, **dict.fromkeys(kind.names, 7))[0]
 
 
 def instrument(**values: Any) -> Rows:
@@ -104,9 +116,30 @@ def settlements(*due: tuple[float, float], sym: int = 0) -> Rows:
     return rows
 
 
-def engine(ins: Rows | None = None, par: Rows | None = None, funding: Rows | None = None) -> Engine:
+def engine(ins: Rows | None = None, par: Rows | None = None, funding: Rows | None = None, **more: Any) -> Engine:
     """An engine with 10,000 quote."""
-    return Engine(instrument() if ins is None else ins, params() if par is None else par, 10_000.0, funding)
+    return Engine(instrument() if ins is None else ins, params() if par is None else par, 10_000.0, funding, **more)
+
+
+def experienced(one: Engine) -> Engine:
+    """The engine with 6 round trips and 20 fills behind it, so that no number is another's by chance."""
+    one.account[0].entries, one.account[0].fills = 6, 20
+    return one
+
+
+def after(one: Engine, *candles: tuple[float, ...], first: int = 1, last: bool = False) -> Engine:
+    """The engine once it has seen these bars, number `first` on, without a signal."""
+    rows = bars(*candles, first=first, last=last)
+    one.run(rows, signals(len(rows), {}))
+    return one
+
+
+def standing(*wanted: Rows, ins: Rows | None = None, par: Rows | None = None, places: int = 2) -> Engine:
+    """An engine with room for orders that stand by themselves, one flat bar behind it, and these asked for since."""
+    one = after(experienced(engine(ins, par, standing=places)), FLAT, first=0)
+    if wanted:
+        one.obey(np.concatenate(wanted, dtype=INTENT))
+    return one
 
 
 def play(
@@ -121,6 +154,48 @@ def play(
     one = engine(ins, par, funding)
     one.run(rows, signals(len(rows), said))
     return one.drain()
+
+
+def asked(
+    side: int = 1,
+    qty: float = 1.0,
+    kind: int = MARKET,
+    limit: float = NAN,
+    *,
+    action: int = PLACE,
+    at: float = 1.0,
+    price: float = 100.0,
+    order_id: int = 0,
+    sym: int = 0,
+    **fields: Any,
+) -> Rows:
+    """One INTENT: an order that stands by itself is wanted, decided at a time in bars."""
+    rows = row(INTENT, **dict.fromkeys(INTENT.names, 7))  # what is not written shows
+    wish(rows[0], action, sym, side, kind, qty, limit, round(at * TF), price, order_id)
+    for name, value in fields.items():
+        rows[name] = value
+    return rows
+
+
+def event(kind: int, at: float, price: float, *, sym: int = 0, **fields: Any) -> Rows:
+    """One MARKET_EVENT at a time in bars, known a thousandth of a bar later."""
+    known = {"ts": round(at * TF), "ts_recv": round(at * TF) + TF // 1000, "bid": NAN, "ask": NAN}
+    return row(MARKET_EVENT, kind=kind, sym=sym, price=price, **{**known, **fields})
+
+
+def printed(at: float, price: float, qty: float = 1e6, **fields: Any) -> Rows:
+    """A print."""
+    return event(PRINT, at, price, qty=qty, **fields)
+
+
+def quoted(at: float, bid: float, ask: float, **fields: Any) -> Rows:
+    """A book with these best prices; NaN = that side is empty."""
+    return event(BOOK, at, 0.5 * (bid + ask), bid=bid, ask=ask, **fields)
+
+
+def marked(at: float, price: float, **fields: Any) -> Rows:
+    """A mark price."""
+    return event(MARK, at, price, **fields)
 
 
 def only(rows: Rows) -> Any:

@@ -30,7 +30,6 @@ COVERED_BY = {
     "backtest/replication/plots.py": "tests/backtest/test_replicate.py",
     "backtest/run/cli.py": "tests/e2e/test_cli.py",
     "backtest/run/simulation.py": "tests/backtest/test_sim_loop.py",
-    "exec/step/answer.py": "tests/exec/test_engine.py",
     "exec/step/loop.py": "tests/test_parity.py",
     "exec/step/rows.py": "tests/test_parity.py",
     "features/check_inputs.py": "tests/features/test_checks.py",

@@ -240,7 +240,7 @@ def stand(
     at = bar.ts if inside == 1 else opened
     for i in range(first + ROLE_SLOTS, first + acc.slots):
         slot = slots[i]
-        if slot.state == FREE:
+        if slot.state == FREE or slot.decision_ts > opened:
             continue
         if trades_anew:
             wanted = may_fill(acc, p, slot, bar.sym, at, bar.close, orders[acc.n_orders])
@@ -256,9 +256,33 @@ def stand(
                         acc, p, slots, first, slot, qty, wanted, price, reference, liquidity, at, bar.ts, bar.sym,
                         bar.close, ins, par, trades, orders, fills,
                     )  # fmt: skip
-        if inside == 1 and slot.state != FREE and slot.decision_ts <= opened:
+        if inside == 1 and slot.state != FREE:
             age(acc, p, slot, bar, orders[acc.n_orders])
     return room
+
+
+@compiled
+def end_with_data(
+    acc: AccountRow,
+    p: PositionRow,
+    slots: Rows,
+    first: int,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    bar: BarRow,
+    trades: Rows,
+    orders: Rows,
+    fills: Rows,
+) -> None:
+    """What a standing order opened inside the last bar ends at its close, as a taker."""
+    take, stop, close, fill = slots[first + 1], slots[first + 2], slots[first + 3], fills[acc.n_fills]
+    qty = abs(p.qty)
+    price = taker_price(bar.close, -p.side, qty, bar, ins, par)
+    write_fill(fill, bar.sym, -p.side, qty, price, bar.close, TAKER, bar.ts, bar.ts)
+    close_at_next(p, close, END_OF_DATA, bar.ts, bar.close)
+    leave(
+        acc, p, take, stop, close, close, ins, par, fill, trades[acc.n_trades], orders[acc.n_orders], bar.close
+    )  # fmt: skip
 
 
 @inlined
@@ -277,7 +301,8 @@ def open_bar(
 ) -> None:
     """What stands at a bar's open: funding due, the close that waited, the waiting entry.
 
-    Orders have met what came inside a bar already, where it came as events: then they wait for what comes next.
+    An order decided inside the bar waits for what comes next, and so does every other where events came inside it: it has
+    met them already.
     """
     entry, take, stop, close = slots[first], slots[first + 1], slots[first + 2], slots[first + 3]
     opened = bar.ts - par.tf_ns
@@ -285,14 +310,14 @@ def open_bar(
     while p.f_next < p.f_end and funding[p.f_next].ts <= opened:
         settle_funding(p, funding[p.f_next], bar)
     p.gaps += bar.gap
-    if close.state != FREE and trades_anew:
+    if close.state != FREE and trades_anew and close.decision_ts <= opened:
         exit_at_open(
             acc, p, take, stop, close, ins, par, bar, trades[acc.n_trades], orders[acc.n_orders], fills[acc.n_fills]
         )
-    if entry.state != FREE:
+    if entry.state != FREE and entry.decision_ts <= opened:
         if trades_anew:
             enter(acc, p, slots, first, ins, par, bar, trades, orders[acc.n_orders], fills)
-        if entry.state != FREE and entry.decision_ts <= opened:
+        if entry.state != FREE:
             age(acc, p, entry, bar, orders[acc.n_orders])
 
 
@@ -369,6 +394,8 @@ def meet_bar_standing(
     room = stand(acc, p, slots, first, room, 0, trades_anew, ins, par, bar, trades, orders, fills)
     close_bar(acc, p, slots, first, ins, par, bar, funding, trades, orders, fills)
     stand(acc, p, slots, first, room, 1, trades_anew, ins, par, bar, trades, orders, fills)
+    if bar.last == 1 and p.qty != 0.0:
+        end_with_data(acc, p, slots, first, ins, par, bar, trades, orders, fills)
 
 
 @inlined

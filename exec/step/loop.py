@@ -103,6 +103,8 @@ MARKET = """
 """
 QUOTES = """
         for k in range(lo, hi):
+            if rows[k].last == 1:
+                continue
             s = rows[k].sym
             own = slots[s * acc.slots : (s + 1) * acc.slots]
             count = quoting(acc, pos[s], instruments[s], par, rows[k], own, memory[s], intents)

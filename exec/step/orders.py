@@ -19,7 +19,6 @@ from utils.codes import (
     FLIP,
     FREE,
     LIMIT,
-    LIQUIDATION,
     LIVE,
     MARKET,
     MIN_NOTIONAL,
@@ -34,7 +33,6 @@ from utils.codes import (
     STOP_MARKET,
     TAKE,
     TAKE_PROFIT,
-    TRAILING_STOP,
     VOLUME_CAP,
 )
 from utils.compiled import compiled, inlined
@@ -234,16 +232,6 @@ def release(p: PositionRow, take: OrderSlotRow, stop: OrderSlotRow, close: Order
         p.waiting -= 1
 
 
-@compiled
-def exit_kind(reason: int) -> int:
-    """The order kind behind an exit: a resting limit, a triggered stop, or a plain market order."""
-    if reason == TAKE_PROFIT:
-        return LIMIT
-    if reason in (STOP_LOSS, TRAILING_STOP, LIQUIDATION):
-        return STOP_MARKET
-    return MARKET
-
-
 @inlined
 def leave(
     acc: AccountRow,
@@ -315,6 +303,12 @@ def trade(
 
 
 @inlined
+def part_of(p: PositionRow, slot: OrderSlotRow, qty: float) -> float:
+    """How much of a fill of `qty` (base) is one fill of the ledger: up to the end of an opposite position, or all."""
+    return min(qty, abs(p.qty)) if p.side == -slot.side else qty
+
+
+@inlined
 def fill_in_parts(
     acc: AccountRow,
     p: PositionRow,
@@ -342,9 +336,7 @@ def fill_in_parts(
     slot.reason = FLIP if qty > abs(p.qty) else EARLY_STOP
     entry_no, done = 0, 0.0
     while done < qty:
-        part = qty - done
-        if p.side == -slot.side:
-            part = min(part, abs(p.qty))
+        part = part_of(p, slot, qty - done)
         fill = fills[acc.n_fills]
         write_fill(fill, sym, slot.side, part, price, reference, liquidity, ts, seen)
         trade(acc, p, take, stop, close, slot, ins, par, fill, trades[acc.n_trades])

@@ -1,7 +1,7 @@
 """What is wanted of orders that stand by themselves: a strategy's own step after an event, or a user's wishes.
 
-A quoting step is compiled, and is called after each row with market, account and own orders; it writes intents and
-answers how many:
+A quoting step is compiled, and is called after each row but a symbol's last, with market, account and own orders; it
+writes intents and answers how many:
 
     @compiled
     def step(acc, p, ins, par, row, orders, memory, out) -> int: ...

@@ -23,6 +23,8 @@ def test_impact_grows_with_the_root_of_size():
 
 def test_without_volume_or_coefficient_there_is_no_impact():
     assert 0.0 == square_root_impact(1.0, 0.0, 0.03, 1.0) == square_root_impact(1.0, 100.0, 0.03, 0.0)
+    assert 0.0 == square_root_impact(1.0, -0.5, 0.03, 1.0) == square_root_impact(1.0, 100.0, 0.03, -0.5)
+    assert 0.0 == filled(100.0, 1, qty=20.0, candle=(100.0, 102.0, 99.0, 100.0, 0.5), impact=-0.5) - 100.0
 
 
 def test_half_the_spread_and_the_slippage_are_paid_on_the_tick_against_us():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from risk.guard import RULES, guard, rule_break_even, rule_equity, unrolled
+from risk.guard import RULES, guard, rule_break_even, rule_equity, rule_max_leverage, rule_max_positions, unrolled
 from risk.stops import stop_distance
 from tests.market import instrument, params, row, signals
 from utils.codes import LIMIT, NO_STOP, RULE_NAMES, RULE_SIGNS
@@ -42,6 +42,35 @@ def test_positions_and_waiting_entries_stay_under_their_limit():
 def test_gross_notional_stays_under_the_leverage_limit():
     assert "" == asked(gross=29_999.0)[1]
     assert (0.0, "max_leverage", 3.0, 3.0) == asked(gross=30_000.0)
+
+
+def by_itself(rule, *, count=0, gross=0.0, equity=10_000.0, p_win=math.nan, **settings):
+    """What one rule answers: scale, value, limit."""
+    par = params(**{"leverage": 3.0, "max_positions": 2, "veto_break_even": 1, **settings})
+    sig = signals(1, {0: {"side": 1.0, "p_win": p_win}})
+    return rule(row(ACCOUNT, equity=equity)[0], instrument()[0], par[0], sig[0], 0.005, count, gross)
+
+
+def test_a_rule_lets_pass_whole_or_refuses_and_says_what_it_saw_and_allows():
+    assert (1.0, 0.01, 0.0) == by_itself(rule_equity, equity=0.01)
+    assert (0.0, 0.0, 0.0) == by_itself(rule_equity, equity=0.0)
+    assert (1.0, 1.0, 2.0) == by_itself(rule_max_positions, count=1)
+    assert (0.0, 2.0, 2.0) == by_itself(rule_max_positions, count=2)
+    assert (1.0, pytest.approx(2.9999), 3.0) == by_itself(rule_max_leverage, gross=29_999.0)
+    assert (0.0, 3.0, 3.0) == by_itself(rule_max_leverage, gross=30_000.0)
+
+
+def test_the_win_rate_that_pays_the_costs_is_enough():
+    # 100 bps against 50 without costs: one win in three
+    needed = by_itself(rule_break_even)[2]
+    assert pytest.approx(1.0 / 3.0) == needed
+    assert (1.0, needed, needed) == by_itself(rule_break_even, p_win=needed)
+    assert (0.0, 0.3, needed) == by_itself(rule_break_even, p_win=0.3)
+    scale, saw, limit = by_itself(rule_break_even, nan_refuses=1)
+    assert (0.0, True, needed) == (scale, math.isnan(saw), limit)
+    assert 1.0 == by_itself(rule_break_even)[0]
+    off = by_itself(rule_break_even, veto_break_even=0)
+    assert (1.0, True, True) == (off[0], math.isnan(off[1]), math.isnan(off[2]))
 
 
 def test_the_first_rule_that_refuses_is_named():

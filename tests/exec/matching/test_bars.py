@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import pytest
 
-from exec.matching.bars import match_exit, match_order
+from exec.matching.bars import match_exit, match_order, untouched
 from tests.market import FLAT, bars, instrument, params, row
 from utils.codes import (
     EXIT_NAMES,
@@ -138,6 +138,13 @@ def test_a_stop_nearer_than_liquidation_comes_first():
     assert ("STOP_LOSS", 99.5, TAKER) == leave(BUY, (100.0, 100.5, 90.0, 95.0), liq=99.4, bankrupt=98.9)
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_stop_beside_liquidation_comes_first(side):
+    at = 100.0 - side * 0.5
+    candle = (100.0, max(100.0, at), min(100.0, at), 100.0)
+    assert ("STOP_LOSS", at, TAKER) == leave(side, candle, liq=at, bankrupt=at - side)
+
+
 def test_liquidation_comes_before_a_take_in_the_same_bar():
     assert "LIQUIDATION" == leave(BUY, (100.0, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
     assert EXIT_NAMES[TAKE_PROFIT] == leave(BUY, (101.1, 101.1, 99.7, 100.0), liq=99.7, bankrupt=99.2)[0]
@@ -166,3 +173,24 @@ def test_a_position_without_brackets_ends_by_liquidation_alone():
     assert "" == leave(BUY, (100.0, 200.0, 60.0, 100.0), bare=True)
     assert ("LIQUIDATION", 49.5, TAKER) == leave(BUY, (100.0, 200.0, 50.0, 100.0), bare=True)
     assert ("LIQUIDATION", 150.5, TAKER) == leave(SELL, (100.0, 150.0, 60.0, 100.0), bare=True)
+
+
+def calm(candle=(100.0, 100.9, 99.6, 100.0), *, last=False, **fields):
+    """Does a bar leave a position with levels 99.5 and 101 as it is?"""
+    known = {"qty": 1.0, "side": BUY, "floor": 99.5, "ceiling": 101.0, "bars": 2, "horizon": 20.0}
+    return untouched(row(POSITION, **{**known, **fields})[0], bars(candle, last=last)[0])
+
+
+def test_a_bar_that_reaches_no_level_leaves_a_position_as_it_is():
+    assert calm()
+    assert calm((100.0, 100.9, 99.6, 100.0, 0.001))
+    assert not calm((100.0, 100.9, 99.5, 100.0))
+    assert not calm((100.0, 101.0, 99.6, 100.0))
+
+
+def test_the_clock_a_trail_the_last_bar_and_one_without_volume_are_looked_at_closely():
+    assert not calm((100.0, 100.9, 99.6, 100.0, 0.0))
+    assert not calm(last=True)
+    assert (True, False, False) == tuple(calm(bars=held) for held in (18, 19, 20))
+    assert not calm(trail=0.1)
+    assert calm(horizon=math.inf)

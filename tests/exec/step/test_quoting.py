@@ -11,6 +11,7 @@ from tests.market import FLAT, NAN, TF, bars, instrument, params, row, signals, 
 from utils.codes import (
     CANCEL,
     CANCELLED,
+    EXIT_NAMES,
     FILLED,
     FREE,
     KIND_NAMES,
@@ -19,11 +20,13 @@ from utils.codes import (
     NO_ORDER,
     NO_SLOT,
     ON_REQUEST,
+    ORDER_REASONS,
     PLACE,
     POST_ONLY,
     REPLACE,
     RULE_NAMES,
     SENT,
+    STATUS_NAMES,
     TOO_SMALL,
 )
 from utils.compiled import compiled
@@ -79,6 +82,15 @@ def test_quotes_that_are_not_reached_are_cancelled_and_placed_anew():
     assert [(CANCELLED, ON_REQUEST)] * 4 == [(order.status, order.reason) for order in journal.orders]
     assert [1, 2, 3, 4] == [order.order_id for order in journal.orders]
     assert [0, 0, 0, 0] == [order.filled_qty for order in journal.orders]
+
+
+def test_what_is_quoted_into_the_last_bar_ends_with_the_data():
+    one, journal = quoted(bars(FLAT, (100.0, 100.1, 99.5, 99.9), last=True), both_sides)
+    assert [("END_OF_DATA", 99.9)] == [(EXIT_NAMES[trade.exit_reason], trade.exit_price) for trade in journal.trades]
+    ended = [(STATUS_NAMES[order.status], ORDER_REASONS[order.reason]) for order in journal.orders]
+    assert [("FILLED", ""), ("EXPIRED", "END_OF_DATA"), ("FILLED", "END_OF_DATA")] == ended
+    assert (1, 0.0) == (one.memory[0]["step"], one.positions[0].qty)
+    assert not one.slots["state"].any()
 
 
 def test_a_step_that_wants_nothing_changes_nothing():

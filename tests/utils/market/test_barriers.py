@@ -14,13 +14,17 @@ from utils.market.barriers import (
     WAITS,
     against_us,
     ceil_to,
+    crossed,
     enter_in_bar,
     first_touch,
     floor_to,
     leave_in_bar,
     levels,
+    limit_fill,
     out_of_reach,
+    resting_price,
     trades_through,
+    trigger_in_bar,
 )
 
 NONE = (0, 0)
@@ -137,6 +141,7 @@ def test_a_price_on_the_grid_stays_where_it_is_whatever_floats_say(price):
 def test_a_grid_without_a_whole_inverse_is_counted_in_steps():
     assert 97.5 == floor_to(99.9, 2.5, 0.0)
     assert 100.0 == ceil_to(97.6, 2.5, 0.0)
+    assert 97.5 == floor_to(97.5, 2.5, 0.0) == ceil_to(97.5, 2.5, 0.0)
 
 
 def test_a_taker_pays_up_and_sells_down_to_the_grid():
@@ -243,3 +248,69 @@ def test_a_bar_out_of_reach_ends_no_position_and_only_a_take_just_touched_is_in_
     reason = leave(candle, side, held, inside=inside)[0]
     takes = high > 1010 if side > 0 else low < 990
     assert far == (reason == 0 and not (takes and inside))
+
+
+def plain(answer):
+    """An answer with None for what is no number."""
+    return tuple(None if isinstance(part, float) and math.isnan(part) else part for part in answer)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_limit_fills_at_an_open_beyond_it_else_at_its_price_inside(side):
+    def filled(opened, furthest):
+        beyond = sorted((100.0 - side * furthest, 101.0 if side > 0 else 99.0))
+        return plain(limit_fill(99.5 if side > 0 else 100.5, side, 100.0 - side * opened, beyond[1], beyond[0], 0.1))
+
+    assert (100.0 - side * 0.6, False) == filled(0.6, 0.6)
+    assert (100.0 - side * 0.5, True) == filled(0.5, 0.6)
+    assert (100.0 - side * 0.5, True) == filled(0.0, 0.9)
+    assert (None, False) == filled(0.5, 0.5)
+
+
+def test_a_market_order_pays_its_cost_against_us_on_the_grid():
+    assert 100.2 == crossed(100.0, LONG, 0.0011, 0.1, 10.0)
+    assert 99.8 == crossed(100.0, SHORT, 0.0011, 0.1, 10.0)
+
+
+def test_a_resting_entry_lies_away_from_the_market_on_the_grid():
+    assert 99.8 == resting_price(100.0, LONG, 0.0011, 0.1, 10.0)
+    assert 100.2 == resting_price(100.0, SHORT, 0.0011, 0.1, 10.0)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_stop_order_fires_at_the_open_beyond_it_or_where_it_is_touched(side):
+    def fired(opened, furthest):
+        reach = sorted((100.0 + side * furthest, 100.0 - side))
+        candle = (100.0 + side * opened, reach[1], reach[0], 100.0)
+        return plain(trigger_in_bar(100.0 + side * 0.5, side, bars(candle)[0]))
+
+    assert (100.0 + side * 0.5, False) == fired(0.5, 0.6)
+    assert (100.0 + side * 0.7, False) == fired(0.7, 0.8)
+    assert (100.0 + side * 0.5, True) == fired(0.4, 0.5)
+    assert (None, False) == fired(0.4, 0.4)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_touch_is_told_whole(side):
+    def touched(opened, down, up, *, entry_bar=False):
+        low, high = sorted((100.0 - side * down, 100.0 + side * up))
+        return plain(first_touch(
+            side, 100.0 - side, 100.0 + side, 100.0 + side * opened, high, low, 0.1, entry_bar, False
+        ))  # fmt: skip
+
+    assert (None, 0, False) == touched(0.0, 0.9, 1.0)
+    assert (100.0 - side, STOP_LOSS, False) == touched(0.0, 1.0, 1.0)
+    assert (100.0 - side, STOP_LOSS, True) == touched(0.0, 1.0, 1.5)
+    assert (100.0 - side * 1.5, STOP_LOSS, False) == touched(-1.5, 2.0, 0.0)
+    assert (100.0 + side, TAKE_PROFIT, False) == touched(0.0, 0.5, 1.5)
+    assert (100.0 + side * 1.5, TAKE_PROFIT, False) == touched(1.5, 2.0, 1.5)
+    assert (100.0 - side, STOP_LOSS, True) == touched(1.5, 2.0, 1.5, entry_bar=True)
+    assert (100.0 + side, TAKE_PROFIT, False) == touched(1.5, 0.0, 1.5, entry_bar=True)
+
+
+@pytest.mark.parametrize(("held", "horizon"), [(0, 1.0), (1, 2.0), (18, 19.0), (1, 1.5)])
+def test_a_position_is_due_in_the_bar_that_makes_its_horizon_full(held, horizon):
+    assert (TIME_LIMIT, 100.0, TAKER, False, True) == leave(FLAT, held=held, horizon=horizon)
+    assert (0, None, 0, False, False) == plain(leave(FLAT, held=held, horizon=held + 1.5))
+    assert (0, None, 0, False, True) == plain(leave(EMPTY, held=held, horizon=horizon))
+    assert (END_OF_DATA, 100.0, TAKER, False, False) == leave(FLAT, held=held, horizon=99.0, last=True)
