@@ -301,8 +301,8 @@ def open_bar(
 ) -> None:
     """What stands at a bar's open: funding due, the close that waited, the waiting entry.
 
-    An order decided inside the bar waits for what comes next, and so does every other where events came inside it: it has
-    met them already.
+    An order decided inside the bar waits for what comes next, and so does every other where events came inside it: it
+    has met them already.
     """
     entry, take, stop, close = slots[first], slots[first + 1], slots[first + 2], slots[first + 3]
     opened = bar.ts - par.tf_ns
