@@ -16,6 +16,8 @@ from exec.engine import Engine, JournalRows
 from features.registry import feature_set
 from ingest.files.candles import load_candles
 from ml.signal import Signaller, strategy_params
+from tests.exec.step.test_quoting import MEMORY, both_sides
+from tests.exec.test_conservation import SYMBOLS, Account
 from tests.market import NAN, TF, chatter, dice, instrument, one_clock, params, settlements, signals, wander
 from tests.places import DATA, ROOT
 from utils.codes import END_OF_DATA, LIMIT, POST_ONLY, STOP_LOSS, TAKE_PROFIT, TIME_LIMIT
@@ -146,7 +148,50 @@ def digest() -> str:
     sha.update(vectors.tobytes() + own.tobytes())
     for table in fed(Engine(instrument(), params_of(chosen, TF), 10_000.0), bars, own, [(0, len(bars))]):
         sha.update(table)
+    for table in between_bars(400):
+        sha.update(table)
+    memory = np.zeros(1, MEMORY).view(np.recarray)
+    quotes = Engine(instrument(), params(), 10_000.0, standing=4, quoting=both_sides, memory=memory)
+    for table in fed(quotes, bars[:300], signals(300, {7: 1.0, 90: -1.0}), [(0, 300)]):
+        sha.update(table)
     return f"{int(np.isfinite(own['side']).sum())} {sha.hexdigest()}"
+
+
+def between_bars(n: int) -> list[bytes]:
+    """Journal rows of `n` things that happen to a paper broker, or are asked of it: orders, prints, books, bars."""
+    rolled, account = dice(23), Account()
+
+    def of(*choices):
+        return choices[next(rolled) % len(choices)]
+
+    def tenths():
+        return 960 + next(rolled) % 80
+
+    def lots():
+        return 10 + next(rolled) % 4_000
+
+    def order():
+        kind = of("MARKET", "LIMIT", "POST_ONLY", "STOP_MARKET")
+        return of(*SYMBOLS), of(1, -1), lots(), kind, tenths(), of(False, False, True)
+
+    deeds = {
+        "bar": lambda: (tenths(), next(rolled) % 12, next(rolled)),
+        "print": lambda: (of(*SYMBOLS), tenths(), lots(), of(1, -1)),
+        "book": lambda: (of(*SYMBOLS), tenths(), 1 + next(rolled) % 3),
+        "mark": lambda: (of(*SYMBOLS), tenths()),
+        "open": lambda: (of(*SYMBOLS), of(1, -1), lots(), of("MARKET", "LIMIT", "POST_ONLY")),
+        "close": lambda: (of(*SYMBOLS), of(None, 0.25, 1.5)),
+        "apply": lambda: ([order() for _ in range(next(rolled) % 3)], next(rolled) % 6),
+        "replace": lambda: (next(rolled) % 6, lots(), tenths()),
+    }
+    tables = []
+    for _ in range(n):
+        name = of(*deeds)
+        account.do((name, *deeds[name]()))
+        rows = account.broker.drain()
+        tables += [getattr(rows, kind).tobytes() for kind in KINDS]
+    assert account.filled
+    return tables
 
 
 def test_uncompiled_equals_compiled_bit_for_bit():
