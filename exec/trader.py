@@ -107,7 +107,7 @@ class Trader:
         return signals
 
     def on_event(self, event: MarketEvent) -> None:
-        """Something happened to a book or on the tape; bars come by `on_close`, when their instant is complete.
+        """Something happened. A bar freezes its close, and is decided by `on_close` when its instant is complete.
 
         Raises:
             DataError: it happened to a symbol that was not named.
@@ -172,8 +172,12 @@ class Trader:
         parts = (self._kind(), self.engine.snapshot(), self.features.snapshot(), self.signaller.states.tobytes())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
-    def resume(self, state: bytes) -> None:
+    def resume(self, state: bytes, past: Past | None = None) -> None:
         """Go on from a `state`: the next bars are those that closed after its `last`.
+
+        Args:
+            state: what `state` told.
+            past: what was decided until then, where it is to be remembered; None = nothing.
 
         Raises:
             DataError: it is of other symbols, another timeframe, or a version that remembers something else.
@@ -189,6 +193,8 @@ class Trader:
         self.features.restore(features)
         self.signaller.states[:] = np.frombuffer(signal, STATE)
         self.engine.restore(engine)
+        self.past = Past(self.market) if past is None else past
+        self._reviewed = len(self.past)
 
     def _kind(self) -> bytes:
         """What a state must be of to be gone on from here."""
