@@ -343,7 +343,7 @@ def _run(db: sqlite3.Connection, path: Path) -> Told:
     token, text, kept, finished = db.execute("SELECT token, meta, kept, finished FROM run").fetchone()
     ((_, _, dtype, _, data),) = _arrays(db, path, "meta")
     known = json.loads(text)
-    known |= {name: tuple(known[name]) for name in ("symbols", "sources")}
+    known |= {name: tuple(known[name]) for name in ("symbols", "sources", "starts", "assumptions") if name in known}
     (seq,) = db.execute("SELECT coalesce(max(seq), 0) FROM moments").fetchone()
     return Told(Meta(**known, instruments=_of_bytes(data, dtype)), token, bool(kept), bool(finished), seq)
 
