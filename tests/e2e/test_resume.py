@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -93,6 +94,19 @@ def traded(logs):
     return False
 
 
+def start(box, place, *flags, **how):
+    """A live run in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "backtest.sim_loop", "--live", *flags, "--quiet"],
+        cwd=place,
+        env={**os.environ, **names(box.endpoints), **EAGER, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
 class Stood:
     """Books and prints as they stood at each close of a run."""
 
@@ -110,14 +124,7 @@ class Stood:
 
 def test_a_live_run_that_is_killed_is_readable_and_goes_on_as_if_it_had_not_been(box, place):
     logs = place / "logs"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "backtest.sim_loop", "--live", "--tf", "1m", "--symbol", "BTCUSDT", "--quiet"],
-        cwd=place,
-        env={**os.environ, **names(box.endpoints), **EAGER, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start(box, place, "--tf", "1m", "--symbol", "BTCUSDT")
     until(lambda: traded(logs) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     assert ("", "") == process.communicate()
@@ -152,6 +159,18 @@ def test_a_live_run_that_is_killed_is_readable_and_goes_on_as_if_it_had_not_been
             assert signals.tobytes() == one["signals"].tobytes()
         else:
             assert np.isnan(signals["side"]).all()
+
+
+def test_a_full_disk_ends_a_live_run_that_goes_on_when_there_is_space_again(box, place):
+    full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))}
+    out, err = start(box, place, "--tf", "1m", "--symbol", "BTCUSDT", **full).communicate(timeout=PATIENCE_S)
+    assert ("", True) == (out, "every moment" in err), err
+    (home,) = unfinished(place / "logs")
+    kept = recover(home / JOURNAL).seq
+    again = start(box, place, "--resume", "--steps", "1")
+    again.communicate(timeout=PATIENCE_S)
+    assert (0, True) == (again.returncode, recover(home / JOURNAL).seq > kept > 0)
+    assert kpis.trade_count(place / "logs") > 0
 
 
 class Reader(threading.Thread):
