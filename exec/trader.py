@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -169,7 +170,7 @@ class Trader:
         Folds of books and prints are not in it: a stream that was left begins anew. Nor is what a user's function is
         shown, which the bars of the history give back.
         """
-        parts = (self._kind(), self.engine.snapshot(), self.features.snapshot(), self.signaller.states.tobytes())
+        parts = (self._kind, self.engine.snapshot(), self.features.snapshot(), self.signaller.states.tobytes())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
     def resume(self, state: bytes, past: Past | None = None) -> None:
@@ -183,7 +184,7 @@ class Trader:
             DataError: it is of other symbols, another timeframe, or a version that remembers something else.
         """
         parts = taken_apart(state)
-        if len(parts) != 4 or parts[0] != self._kind():
+        if len(parts) != 4 or parts[0] != self._kind:
             names = ", ".join(self.market.symbols)
             raise DataError(
                 f"state: expected one of {names} at {self.market.tf} by this version, saw another; "
@@ -196,6 +197,7 @@ class Trader:
         self.past = Past(self.market) if past is None else past
         self._reviewed = len(self.past)
 
+    @cached_property
     def _kind(self) -> bytes:
         """What a state must be of to be gone on from here."""
         layouts = [kind.descr for kind in (ACCOUNT, POSITION, ORDER_SLOT, STATE)]

@@ -134,9 +134,10 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     settings, going = loaded.settings, None
     if flags.resume:
         from backtest.run.report import logs_of
-        from backtest.run.resume import agreed, run_to_resume
+        from backtest.run.resume import agreed, check_agreement, run_to_resume
 
         going = run_to_resume(logs_of(settings, flags.logs_dir), None if flags.resume is True else flags.resume)
+        check_agreement(going.meta, flags.symbol, flags.timeframe, flags.exchange_for_ob, strategy=False)
         given = {key for flag, key in SETTING_FLAGS.items() if getattr(flags, flag) is not None}
         settings = agreed(settings, going.meta, given)
     market = settings.market
