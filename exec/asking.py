@@ -80,21 +80,23 @@ class LiveStrategy:
         strategy: the function; its attribute `lookback`, if it has one, is how many bars of each symbol its answer at a
             bar depends on, this bar included.
         market: the history, with the closes from which symbols may be decided on.
+        begun: some of it was decided live already; then a lookback that is not enough is said and doubled.
 
     Raises:
         ConfigError: `lookback` is no number of bars, or so many bars give other answers than the whole history.
         DataError: an answer that is no signal rows.
     """
 
-    def __init__(self, strategy: Strategy, market: Market) -> None:
+    def __init__(self, strategy: Strategy, market: Market, *, begun: bool = False) -> None:
         self._strategy, self._symbols, self._starts = strategy, market.symbols, market.starts
         self._declared = lookback_of(strategy)
         self._window: int | None = self._declared or LOOKBACK
         self._tried = self._warned = False
         features = feature_set(len(market.symbols)).batch(market.bars)
-        self._rows = MarketRows(market.symbols, market.bars, features, no_book(len(market.bars)))
+        book = no_book(len(market.bars)) if market.book is None else market.book
+        self._rows = MarketRows(market.symbols, market.bars, features, book)
         whole = self._answer(self._everything())
-        self._settle(whole, beginning=True)
+        self._settle(whole, beginning=not begun)
         #: What it says of the history.
         self.signals = in_use(whole, market.bars, features, market.starts)
 

@@ -36,6 +36,11 @@ class Past:
     def __len__(self) -> int:
         return self._size
 
+    @property
+    def first(self) -> Part:
+        """The history."""
+        return self._parts[0]
+
     def append(self, part: Part) -> None:
         """What came, and was answered."""
         self._parts.append(part)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -107,7 +108,7 @@ class Trader:
         return signals
 
     def on_event(self, event: MarketEvent) -> None:
-        """Something happened to a book or on the tape; bars come by `on_close`, when their instant is complete.
+        """Something happened. A bar freezes its close, and is decided by `on_close` when its instant is complete.
 
         Raises:
             DataError: it happened to a symbol that was not named.
@@ -169,17 +170,21 @@ class Trader:
         Folds of books and prints are not in it: a stream that was left begins anew. Nor is what a user's function is
         shown, which the bars of the history give back.
         """
-        parts = (self._kind(), self.engine.snapshot(), self.features.snapshot(), self.signaller.states.tobytes())
+        parts = (self._kind, self.engine.snapshot(), self.features.snapshot(), self.signaller.states.tobytes())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
-    def resume(self, state: bytes) -> None:
+    def resume(self, state: bytes, past: Past | None = None) -> None:
         """Go on from a `state`: the next bars are those that closed after its `last`.
+
+        Args:
+            state: what `state` told.
+            past: what was decided until then, where it is to be remembered; None = nothing.
 
         Raises:
             DataError: it is of other symbols, another timeframe, or a version that remembers something else.
         """
         parts = taken_apart(state)
-        if len(parts) != 4 or parts[0] != self._kind():
+        if len(parts) != 4 or parts[0] != self._kind:
             names = ", ".join(self.market.symbols)
             raise DataError(
                 f"state: expected one of {names} at {self.market.tf} by this version, saw another; "
@@ -189,7 +194,10 @@ class Trader:
         self.features.restore(features)
         self.signaller.states[:] = np.frombuffer(signal, STATE)
         self.engine.restore(engine)
+        self.past = Past(self.market) if past is None else past
+        self._reviewed = len(self.past)
 
+    @cached_property
     def _kind(self) -> bytes:
         """What a state must be of to be gone on from here."""
         layouts = [kind.descr for kind in (ACCOUNT, POSITION, ORDER_SLOT, STATE)]

@@ -37,13 +37,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ingest.box.floor.exchange import Exchange
 from ingest.box.floor.market import Arrival, Change, Fill, Grid, Market
 from ingest.replay_server import ReplayServer
-from utils.rows import NS_PER_MS
+from ingest.wire import core
+from utils.rows import NS_PER_DAY, NS_PER_MS
 
 #: The real names of the venues' hosts.
 HOSTS = ("fapi.binance.com", "fstream.binance.com", "api.bybit.com", "stream.bybit.com")
@@ -59,6 +61,11 @@ def box_in_thread(**settings: Any) -> Iterator[ReplayServer]:
     """The same in a thread of its own, for callers that block."""
     with ReplayServer.thread(**{"history_hours": 1.0} | settings) as box:
         yield box
+
+
+def let_clocks_run(patch: pytest.MonkeyPatch) -> None:
+    """Let this process take the times of a box that runs fast: alone, a stream on which little happens runs ahead."""
+    patch.setattr(core, "AHEAD_NS", 365 * NS_PER_DAY)
 
 
 def binance(box: ReplayServer, flavour: ModuleType | None = None, **options: Any) -> Any:

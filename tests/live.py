@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from backtest.data.market import build_market
-from backtest.run.live import begin
+from backtest.run.keeping import Keeper, meta_of
+from backtest.run.live import Begun, begin, resumed
 from backtest.run.loop import Outcome
 from exec.live.closes import Closes
 from exec.market import Market
 from exec.strategy import Strategy
 from exec.trader import Instant
+from features.live import EventFeatures
 from ingest.files.candles import Candles
 from ingest.history import Backfill
 from ingest.synthetic import SyntheticFeed
-from utils.rows import Rows
+from utils.ports import Journal
+from utils.records.moment import Meta
+from utils.records.sqlite import SqliteJournal
+from utils.rows import NS_PER_MINUTE, Rows
 from utils.settings.tree import Settings
 from utils.types import Bar, BookSnapshot, MarketEvent
 
@@ -65,8 +72,24 @@ def nothing_missed(symbol: str, first: int, last: int) -> Rows:
     raise AssertionError(f"asked for {symbol} {first} to {last}")
 
 
+def begun_with(settings: Settings, market: Market, *, strategy: bool = False, closes: int | None = None) -> Meta:
+    """What a live run on this market says of itself, as if Bybit had brought it."""
+    asked = {"exchange_for_ob": "bybit", "closes": closes, "strategy": strategy}
+    market = dataclasses.replace(market, sources=("bybit",) * len(market.symbols))
+    return meta_of(market, settings, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), asked)
+
+
 class Live:
-    """A live run whose clock and missed bars are arguments."""
+    """A live run whose clock and missed bars are arguments.
+
+    Args:
+        candles: the history of each symbol.
+        market: the same as one market.
+        settings: parameters.
+        strategy: a user's function; None = the default strategy.
+        backfill: what REST has.
+        journal: each close is kept there.
+    """
 
     def __init__(
         self,
@@ -76,17 +99,37 @@ class Live:
         strategy: Strategy | None = None,
         *,
         backfill: Backfill = nothing_missed,
+        journal: Journal | None = None,
     ) -> None:
-        self.begun = begin(candles, market, settings, strategy)
-        self.trader, self.backfill = self.begun.trader, backfill
-        self.closes = Closes(market.symbols, self.trader.last, market.tf_ns)
+        begun = begin(candles, market, settings, strategy)
+        rows, history = begun.trader.drain(), begun.trader.past.first
+        self._follow(begun, backfill, None if journal is None else Keeper(journal, begun.trader, history, rows))
+
+    @classmethod
+    def going_on(
+        cls,
+        home: Path,
+        settings: Settings = SETTINGS,
+        strategy: Strategy | None = None,
+        *,
+        backfill: Backfill = nothing_missed,
+    ) -> Live:
+        """A run that was killed, from its folder."""
+        journal, recovery = SqliteJournal.resume(home)
+        run = cls.__new__(cls)
+        begun = resumed(recovery, settings, strategy, EventFeatures(recovery.meta.symbols, [0, 0], NS_PER_MINUTE))
+        run._follow(begun, backfill, Keeper(journal, begun.trader))
+        return run
+
+    def _follow(self, begun: Begun, backfill: Backfill, keep: Keeper | None) -> None:
+        self.begun, self.trader, self.backfill, self.keep = begun, begun.trader, backfill, keep
+        self.closes = Closes(self.trader.market.symbols, self.trader.last, self.trader.market.tf_ns)
 
     def see(self, event: MarketEvent, now_s: float) -> list[Instant]:
         """Something happened; the closes that it completes."""
+        self.trader.on_event(event)
         if isinstance(event, Bar):
             self.closes.see(event, now_s)
-        else:
-            self.trader.on_event(event)
         return self.due(now_s)
 
     def due(self, now_s: float) -> list[Instant]:
@@ -94,7 +137,10 @@ class Live:
         told = []
         while due := self.closes.due(now_s):
             rows = [self.backfill(*missed) for missed in due.missed]
-            told += [self.trader.on_close(bars, late=late) for bars, late in self.closes.instants(due, rows)]
+            for bars, late in self.closes.instants(due, rows):
+                told.append(self.trader.on_close(bars, late=late))
+                if self.keep is not None:
+                    self.keep(told[-1])
         return told
 
     def play(self, events: Sequence[MarketEvent]) -> list[Instant]:

@@ -50,6 +50,13 @@ def build_parser(*, real: bool) -> Parser:
     add("--funding", action="append", metavar="PATH", help="funding file (default: the sibling of --data); repeatable")
     add("--slow", action="store_true", help="the last N closed bars from the exchange")
     add("--live", action="store_true", help="decide bar by bar on the exchange's stream, N bars or until Ctrl-C")
+    add(
+        "--resume",
+        nargs="?",
+        const=True,
+        metavar="RUN",
+        help="with --live: go on with the run that was killed last, or with this one of logs/runs",
+    )
     add("--use-ws", action="store_true", help="append bars that close meanwhile, and the book, from the stream")
     add("--exchange", metavar="NAME", help="where candles come from: bybit or binance (default: market.exchange)")
     add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
@@ -104,6 +111,8 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     asks_exchange = not flags.data and (real or flags.slow or streamed)
     if flags.data and (flags.slow or streamed):
         raise ConfigError("--data: expected a file or the exchange, saw both; leave --slow, --live and --use-ws out")
+    if flags.resume and not flags.live:
+        raise ConfigError("--resume: only a live run can go on; add --live")
     if flags.exchange_for_ob and not streamed:
         raise ConfigError("--exchange-for-ob: a book stands beside live bars only; add --use-ws or --live")
     if flags.data and flags.seed is not None:
@@ -122,20 +131,32 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     from backtest.run.warm import finish, start
     from ingest.history import source_of
 
-    settings = loaded.settings
+    settings, going = loaded.settings, None
+    if flags.resume:
+        from backtest.run.report import logs_of
+        from backtest.run.resume import agreed, check_agreement, run_to_resume
+
+        going = run_to_resume(logs_of(settings, flags.logs_dir), None if flags.resume is True else flags.resume)
+        check_agreement(going.meta, flags.symbol, flags.timeframe, flags.exchange_for_ob, strategy=False)
+        given = {key for flag, key in SETTING_FLAGS.items() if getattr(flags, flag) is not None}
+        settings = agreed(settings, going.meta, given)
     market = settings.market
+    book_of = market.exchange if going is None else going.meta.asked["exchange_for_ob"]
     with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
         screen.announce_exchange(source_of(settings), market.market_type, live=flags.live)
+        if going is not None:
+            screen.announce_going_on(going)
         compiling = start()
         screen.compiling(compiling is not None)
         finish(compiling)
         result = run_simulation(
-            flags.symbol or market.symbol,
-            market.timeframe,
-            flags.exchange_for_ob or market.exchange,
+            flags.symbol,
+            flags.timeframe,
+            flags.exchange_for_ob or book_of,
             flags.steps,
             flags.use_ws,
             live=flags.live,
+            resume=False if going is None else going.home,
             settings=settings,
             logs_dir=flags.logs_dir,
             tell=screen.tell_instant,

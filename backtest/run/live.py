@@ -3,6 +3,8 @@
 What a live run decided bar by bar is what a replay of its bars decides: when it ends, the engine is turned once more
 over all of them, and the log files are written from that. A user's strategy is asked once more over all of them too;
 where it answers otherwise than it did, that is said.
+
+Each close of a live run is committed to a journal before anybody hears of it; a run that was killed goes on from there.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ import numpy as np
 
 from backtest.data.manifest import describe
 from backtest.data.market import build_market
+from backtest.run.keeping import Keeper, market_kept, meta_of, past_kept
 from backtest.run.loop import Outcome, Watch, simulate
-from backtest.run.report import conclude, journal_of
+from backtest.run.report import conclude, journal_of, logs_of, place_of
 from backtest.run.result import SimulationResult
+from backtest.run.resume import Going, agreed, check_agreement, run_to_resume
 from exec.asking import LiveStrategy
 from exec.live.follow import Follower
 from exec.market import Market
@@ -33,12 +37,15 @@ from features.live import EventFeatures, load_folds
 from features.registry import feature_set
 from ingest.files.candles import Candles, gaps_of
 from ingest.history import fetch_candles, listed, rest_backfill
+from ingest.instruments import market_of as folder_of
 from ingest.live.market import MarketFeed
-from utils.errors import ConfigError, ScalperError
+from utils.errors import ConfigError, ScalperError, StorageError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import MONDAY, TIMEFRAMES, normalise_timeframe
-from utils.records.files import FileJournal
-from utils.rows import Rows
+from utils.ports import Journal
+from utils.records.database import Recovery
+from utils.records.sqlite import SqliteJournal
+from utils.rows import NS_PER_S, Rows
 from utils.settings.tree import Settings
 from utils.shell.aside import aside
 
@@ -63,7 +70,7 @@ def market_of(candles: Sequence[Candles], settings: Settings, steps: int) -> Mar
 class Begun:
     """A live run whose history has been seen: what it goes on with, and what it is concluded from."""
 
-    candles: Sequence[Candles]  # the history of each symbol, in order of name
+    candles: Sequence[Candles]  # of each symbol, in order of name: where its bars come from
     trader: Trader
     settings: Settings
 
@@ -110,6 +117,47 @@ def begin(
     return Begun(candles, trader, settings)
 
 
+def resumed(recovery: Recovery, settings: Settings, strategy: Strategy | None, events: EventFeatures) -> Begun:
+    """A live run that was killed, as it was after its last close.
+
+    Args:
+        recovery: what its journal holds.
+        settings: its parameters.
+        strategy: a user's function; None = the default strategy.
+        events: the folds of books and prints, which begin anew.
+
+    Raises:
+        DataError: the journal is of another version of this program; the strategy answered with what is no signal rows.
+    """
+    meta, inputs = recovery.meta, recovery.inputs
+    market = market_kept(meta, inputs, TIMEFRAMES[meta.tf])
+    past = past_kept(market, inputs)
+    asked = None if strategy is None else LiveStrategy(strategy, past.market(), begun=True)
+    trader = Trader(market, settings, live=True, asked=asked, events=events, remember=True)
+    trader.resume(recovery.state or b"", past)
+    candles = [
+        Candles(
+            symbol=symbol,
+            tf=meta.tf,
+            tf_ns=market.tf_ns,
+            market=folder_of(settings),
+            source=source,
+            sha256="",
+            rows=market.bars[:0],
+            gaps=(),
+            dropped_unfinished=False,
+            zero_volume=0,
+        )
+        for symbol, source in zip(meta.symbols, meta.sources, strict=True)
+    ]
+    return Begun(candles, trader, settings)
+
+
+def newest_closes(names: Sequence[str], tf: str, settings: Settings) -> list[int]:
+    """Close of the last closed candle of each symbol, ns."""
+    return [int(fetch_candles(name, tf, 1, settings).rows["ts"][-1]) for name in names]
+
+
 def _with_rows(candles: Candles, rows: Rows) -> Candles:
     """The same source with these rows."""
     return dataclasses.replace(
@@ -121,46 +169,62 @@ def _with_rows(candles: Candles, rows: Rows) -> Candles:
     )
 
 
-class Streamed:
-    """A run on an exchange's stream, from its opening to the log files; arguments as of `run_simulation`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A run on an exchange's stream; fields as of `run_simulation`."""
 
-    def __init__(
-        self,
-        names: Sequence[str],
-        tf: str,
-        exchange_for_ob: str,
-        steps: int | None,
-        settings: Settings,
-        *,
-        live: bool,
-        logs_dir: str | Path | None,
-        strategy: Strategy | None,
-        watch: Watch | None,
-        tell: Callable[[Instant], None] | None,
-    ) -> None:
-        self._names, self._tf, self._exchange_for_ob, self._settings = names, tf, exchange_for_ob, settings
-        self._closes = steps if live else None
-        self._for_s = None if live else CAUGHT_UP_S
-        self._history = 1 if live else settings.simulation.steps if steps is None else steps
-        self._live, self._logs_dir, self._strategy = live, logs_dir, strategy
-        self._watch, self._tell = watch, tell
+    names: Sequence[str]  # exchange ids, in order
+    tf: str
+    exchange_for_ob: str
+    steps: int | None
+    settings: Settings
+    live: bool
+    logs_dir: str | Path | None
+    strategy: Strategy | None
+    watch: Watch | None
+    tell: Callable[[Instant], None] | None
+
+
+class Streamed:
+    """A run on an exchange's stream, from its opening to the log files.
+
+    Args:
+        asked: what it is to be.
+        going: the run that goes on; None = a new one.
+    """
+
+    def __init__(self, asked: Asked, going: Going | None = None) -> None:
+        self._asked, self._going = asked, going
         self._clock, self._started = time.perf_counter(), datetime.now(tz=UTC)
+        self._closes = asked.steps if asked.live else None
+        # any close will do to count from: until the history is there nobody knows the next one
+        self._events = EventFeatures(asked.names, [MONDAY] * len(asked.names), TIMEFRAMES[asked.tf])
         self._begun: Begun | None = None
-        self._journal: FileJournal | None = None
+        self._journal: Journal | None = None
+        self._keeper: Keeper | None = None
 
     def result(self) -> SimulationResult:
-        """Follow the stream until it is enough, then keep what was decided, however it ended."""
+        """Follow the stream until it is enough, then keep what was decided, however it ended.
+
+        A journal that takes no more leaves the run unfinished, as a kill does; so does whatever ends a run that goes on
+        before anything new was decided.
+        """
         load_folds()
         lost: ScalperError | None = None
         interrupted = False
         with contextlib.ExitStack() as kept:
+            if self._going is not None:
+                self._go_on(self._going, kept)
             try:
                 asyncio.run(self._follow(kept))
             except KeyboardInterrupt:
                 interrupted = True
+            except StorageError:
+                raise
             except ScalperError as error:
                 lost = error
-            result = self._concluded()
+            in_vain = self._going is not None and self._keeper is not None and not self._keeper.kept
+            result = None if in_vain and (lost or interrupted) else self._concluded()
             if result is None:  # ended before the first bar closed: there is nothing to keep
                 raise lost or KeyboardInterrupt
         if lost is not None:
@@ -168,28 +232,63 @@ class Streamed:
         return dataclasses.replace(result, interrupted=interrupted)
 
     async def _follow(self, kept: contextlib.ExitStack) -> None:
-        names, tf, settings = self._names, self._tf, self._settings
-        # any close will do to count from: until the history is there nobody knows the next one
-        events = EventFeatures(names, [MONDAY] * len(names), TIMEFRAMES[tf])
+        asked = self._asked
         # the stream opens first, so that no bar can close between the history and it
-        async with MarketFeed(names, tf, self._exchange_for_ob, settings) as feed:
-            candles = await aside(history, names, tf, self._history, settings)
-            market = await aside(market_of, candles, settings, self._history)
-            if self._live:
-                after = tuple(int(one.rows["ts"][-1]) + 1 for one in candles)
-                market = dataclasses.replace(market, starts=after)
-            self._journal = kept.enter_context(journal_of(market, settings, self._logs_dir, self._started))
-            self._begun = begin(candles, market, settings, self._strategy, events)
-            first = self._begun.trader.drain()
-            if self._watch is not None:
-                self._watch(len(market.bars), first)
-            backfill = rest_backfill(tf, settings)
+        async with MarketFeed(
+            asked.names, asked.tf, asked.exchange_for_ob, asked.settings, listener=self._events
+        ) as feed:
+            until = 0
+            if self._begun is None:
+                self._begun = await self._begin(kept)
+            else:
+                until = min(await aside(newest_closes, asked.names, asked.tf, asked.settings))
+            backfill = rest_backfill(asked.tf, asked.settings)
 
             async def fetch(symbol: str, first: int, last: int) -> Rows:
                 return await aside(backfill, symbol, first, last)
 
-            follower = Follower(self._begun.trader, fetch, closes=self._closes, tell=self._tell)
-            await follower.follow(feed, self._for_s)
+            follower = Follower(
+                self._begun.trader, fetch,
+                closes=self._closes, keep=self._keeper, tell=asked.tell, heard=True, until=until,
+            )  # fmt: skip
+            await follower.follow(feed, None if asked.live else CAUGHT_UP_S)
+
+    async def _begin(self, kept: contextlib.ExitStack) -> Begun:
+        """The history of a new run; what comes is decided on."""
+        asked = self._asked
+        settings = asked.settings
+        steps = 1 if asked.live else settings.simulation.steps if asked.steps is None else asked.steps
+        candles = await aside(history, asked.names, asked.tf, steps, settings)
+        market = await aside(market_of, candles, settings, steps)
+        if not asked.live:
+            self._journal = kept.enter_context(journal_of(market, settings, asked.logs_dir, self._started))
+            begun = begin(candles, market, settings, asked.strategy, self._events)
+            rows = begun.trader.drain()
+        else:
+            market = dataclasses.replace(market, starts=tuple(int(one.rows["ts"][-1]) + 1 for one in candles))
+            said = {
+                "exchange_for_ob": asked.exchange_for_ob, "closes": asked.steps, "strategy": asked.strategy is not None
+            }  # fmt: skip
+            meta = meta_of(market, settings, self._started, said)
+            journal = SqliteJournal.begin(*place_of(market, settings, asked.logs_dir, self._started), meta)
+            self._journal = kept.enter_context(journal)
+            begun = begin(candles, market, settings, asked.strategy, self._events)
+            rows = begun.trader.drain()
+            self._keeper = Keeper(journal, begun.trader, begun.trader.past.first, rows)
+        if asked.watch is not None:
+            asked.watch(len(market.bars), rows)
+        return begun
+
+    def _go_on(self, going: Going, kept: contextlib.ExitStack) -> None:
+        """A run that was killed, as it was after its last close."""
+        asked, meta = self._asked, going.meta
+        journal, recovery = SqliteJournal.resume(going.home)
+        self._journal = kept.enter_context(journal)
+        self._started = datetime.fromtimestamp(meta.started / NS_PER_S, tz=UTC)
+        self._begun = resumed(recovery, asked.settings, asked.strategy, self._events)
+        self._keeper = Keeper(journal, self._begun.trader)
+        if asked.steps is None and meta.asked["closes"] is not None:
+            self._closes = meta.asked["closes"] - sum(not one["late"] for one in recovery.inputs)
 
     def _concluded(self) -> SimulationResult | None:
         if self._begun is None or self._journal is None:
@@ -197,12 +296,12 @@ class Streamed:
         whole, outcome = self._begun.finish()
         if len(whole.decided) == 0:
             return None
-        return conclude(whole, self._settings, outcome, self._journal, self._started, self._clock)
+        return conclude(whole, self._asked.settings, outcome, self._journal, self._started, self._clock)
 
 
 def run_on_exchange(
-    symbols: str,
-    tf: str,
+    symbols: str | None,
+    tf: str | None,
     exchange_for_ob: str,
     steps: int | None,
     settings: Settings,
@@ -213,15 +312,23 @@ def run_on_exchange(
     strategy: Strategy | None,
     watch: Watch | None,
     tell: Callable[[Instant], None] | None,
+    resume: bool | str | Path = False,
 ) -> SimulationResult:
     """`run_simulation` on real data: see there."""
-    names, tf = sorted({normalise_symbol(name) for name in symbols.split(",")}), normalise_timeframe(tf)
+    going = None
+    if resume:
+        if not live:
+            raise ConfigError("resume: only a live run can go on, saw another kind; add live")
+        going = run_to_resume(logs_of(settings, logs_dir), None if resume is True else resume)
+        check_agreement(going.meta, symbols, tf, exchange_for_ob, strategy=strategy is not None)
+        settings = agreed(settings, going.meta)
+        symbols, tf = ",".join(going.meta.symbols), going.meta.tf
+    symbols, tf = symbols or settings.market.symbol, normalise_timeframe(tf or settings.market.timeframe)
+    names = sorted({normalise_symbol(name) for name in symbols.split(",")})
     if live or use_ws:
         refuse_loop()
-        return Streamed(
-            names, tf, exchange_for_ob, steps, settings,
-            live=live, logs_dir=logs_dir, strategy=strategy, watch=watch, tell=tell,
-        ).result()  # fmt: skip
+        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell)
+        return Streamed(asked, going).result()
     clock, started = time.perf_counter(), datetime.now(tz=UTC)
     wanted = settings.simulation.steps if steps is None else steps
     market = market_of(history(names, tf, wanted, settings), settings, wanted)

@@ -18,9 +18,11 @@ from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, round_trip_costs
+from utils.ports import Journal
 from utils.records.files import FileJournal, csv_text, decision_hash, plain
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import SCHEMA_VERSION, Columns
+from utils.rows import Rows
 from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
@@ -81,12 +83,17 @@ def market_change(market: Market) -> float:
 def tables_of(market: Market, settings: Settings, outcome: Outcome) -> dict[str, Columns]:
     """The log tables of an outcome."""
     rows = {name: getattr(outcome.rows, name) for name in KINDS}
-    # before the first decision nothing can happen: those flat bars would only thin out what the KPIs measure
-    rows["equity"] = rows["equity"][rows["equity"]["ts"] >= min(market.starts)]
+    rows["equity"] = since_start(rows["equity"], market)
     costs = settings.simulation
     return log_tables(
         rows, Words(market.symbols, market.sources, costs.initial_capital, settings.execution.entry_latency_ms)
     )
+
+
+def since_start(equity: Rows, market: Market) -> Rows:
+    """EQUITY rows from the first decision on: those flat bars before it would only thin out what the KPIs measure."""
+    rows: Rows = equity[equity["ts"] >= min(market.starts)]
+    return rows
 
 
 def report_of(
@@ -121,21 +128,37 @@ def report_of(
     }
 
 
-def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
-    """Where a run on this market is written."""
+def place_of(
+    market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime
+) -> tuple[Path, str | None]:
+    """Where a run on this market is written: the logs directory, and its name below `runs/` where it is to have one."""
     name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
-    return FileJournal(Path(settings.logs.dir if logs_dir is None else logs_dir), name)
+    return logs_of(settings, logs_dir), name
+
+
+def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
+    """What keeps a run on this market that could be run again."""
+    return FileJournal(*place_of(market, settings, logs_dir, started))
+
+
+def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
+    """The logs directory of a run."""
+    return Path(settings.logs.dir if logs_dir is None else logs_dir)
 
 
 def run_hash(market: Market, settings: Settings) -> str:
     """Eight digits that name a run by what went in: data and settings."""
-    asked = settings.model_dump(mode="json", exclude={"secrets", "logs"})
-    text = json.dumps([list(map(dict, market.files)), asked], sort_keys=True, default=str)
+    text = json.dumps([list(map(dict, market.files)), said_settings(settings)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+def said_settings(settings: Settings) -> dict[str, Any]:
+    """Settings as a run keeps them, as JSON holds them: without secrets, and without its own place."""
+    return settings.model_dump(mode="json", exclude={"secrets", "logs"})
+
+
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: FileJournal, started: datetime, began: float
+    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
 ) -> SimulationResult:
     """Turn rows into tables, numbers and files."""
     tables = tables_of(market, settings, outcome)
@@ -171,7 +194,7 @@ def conclude(
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "elapsed_s": round(time.perf_counter() - began, 3),
         **report,
-        "settings": settings.model_dump(mode="json", exclude={"secrets", "logs"}),
+        "settings": said_settings(settings),
         "data": [dict(one) for one in market.files],
         "assumptions": market.assumptions,
         "kpis": metrics,

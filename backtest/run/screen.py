@@ -21,6 +21,7 @@ from utils.shell.console import PlainConsole
 from utils.shell.meter import PAUSE_S, Meter
 
 if TYPE_CHECKING:
+    from backtest.run.resume import Going
     from exec.trader import Instant
 
 #: Signals and trades shown while they happen; the rest is in the log files.
@@ -72,6 +73,14 @@ class Screen:
             )
             how = "bar by bar as they close; Ctrl-C ends it" if live else "the last closed ones"
             self._out.print(Text.assemble((f"{real} {market_type}", "bold yellow" if address else "bold"), f": {how}"))
+            sys.stdout.flush()
+
+    def announce_going_on(self, going: Going) -> None:
+        """Which run goes on."""
+        if self._shown:
+            meta = going.meta
+            said = f"{', '.join(meta.symbols)} at {meta.tf}, begun {minute(meta.started)}, {going.told.seq} closes kept"
+            self._out.print(Text(f"It goes on with {going.home}: {said}"), soft_wrap=True)
             sys.stdout.flush()
 
     def tell_instant(self, instant: Instant) -> None:

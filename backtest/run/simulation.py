@@ -32,6 +32,7 @@ def run_simulation(
     settings: Settings | None = None,
     logs_dir: str | Path | None = None,
     live: bool = False,
+    resume: bool | str | Path = False,
     strategy: Strategy | None = None,
     watch: Watch | None = None,
     tell: Callable[[Any], None] | None = None,
@@ -53,7 +54,10 @@ def run_simulation(
         funding: funding files; without one the sibling of the candle file is used.
         settings: parameters; None loads config.yaml, .env and the environment.
         logs_dir: write straight to this directory; None keeps the run under `logs/runs/` and refreshes `logs/`.
-        live: begin to decide with the first bar of the stream, and go on bar by bar.
+        live: begin to decide with the first bar of the stream, and go on bar by bar. Each is committed to a journal
+            before `tell` hears of it, and the log files grow.
+        resume: go on with a live run that was killed: True = the one that began last, or the folder of one, or its name
+            below `runs/`. Other arguments must agree with it; None are its own, and of `steps` what is left of them.
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
         tell: told of each instant of the stream (`exec.trader.Instant`) when it has been decided.
@@ -71,14 +75,12 @@ def run_simulation(
     if data is None:
         from backtest.run.live import run_on_exchange
 
-        asked = settings.market
-        names, length = symbol or asked.symbol, tf or asked.timeframe
         return run_on_exchange(
-            names, length, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
-            strategy=strategy, watch=watch, tell=tell,
+            symbol, tf, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
+            strategy=strategy, watch=watch, tell=tell, resume=resume,
         )  # fmt: skip
-    if live or use_ws:
-        raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws and live out")
+    if live or use_ws or resume:
+        raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws, live and resume out")
     if isinstance(data, Market):
         market = data
     else:

@@ -75,6 +75,10 @@ class Closes:
             return self._due(min(self._last) + self._tf_ns, {}, late=True)
         return None
 
+    def behind(self, ts: int) -> Due:
+        """All that closed up to `ts` (ns) while nobody followed: it is late; `instants` has to follow."""
+        return self._due(ts, {}, late=True)
+
     def instants(self, due: Due, fetched: Sequence[Rows]) -> list[tuple[Rows, bool]]:
         """The BAR rows of each close up to that which was due, and whether they are too late to be acted on.
 

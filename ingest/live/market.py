@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from ingest.live.feed import LiveFeed
 from ingest.venues.known import place_of
 from ingest.wire.streams import Stream
+from utils.ports import Listener
 from utils.rows import NS_PER_MS
 from utils.settings.tree import Settings
 from utils.shell.aside import aside
@@ -34,10 +35,19 @@ class MarketFeed:
         exchange_for_ob: where books and prints come from: by stream where we have one, else books by REST every other
             second, and no prints.
         settings: exchange, addresses, patience.
+        listener: is told of each message at hearing, wherever it comes from; who reads then gets all events but deltas.
     """
 
-    def __init__(self, symbols: Sequence[str], tf: str, exchange_for_ob: str, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        tf: str,
+        exchange_for_ob: str,
+        settings: Settings,
+        *,
+        listener: Listener | None = None,
+    ) -> None:
+        self._settings, self._listener = settings, listener
         bars = [Stream("bars", symbol, tf) for symbol in symbols]
         books = [Stream("book", symbol, depth=settings.ingest.book_depth) for symbol in symbols]
         prints = [Stream("trades", symbol) for symbol in symbols]
@@ -81,12 +91,16 @@ class MarketFeed:
             market_type=settings.market.market_type,
             endpoints=settings.endpoints,
             settings=settings.ingest,
+            listener=self._listener,
         )
 
     async def _pass_on(self, source: AsyncIterable[MarketEvent]) -> None:
         """Everything of one source; while the reader lags it waits, and in time says that it dropped some."""
+        heard_there = isinstance(source, LiveFeed)
         try:
             async for event in source:
+                if self._listener is not None and not heard_there:
+                    self._listener.see(event)
                 await self._queue.put(event)
         except Exception as error:  # noqa: BLE001 - it is raised where the events are read
             await self._queue.put(error)

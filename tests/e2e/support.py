@@ -10,7 +10,7 @@ import pandas as pd
 from ingest.synthetic import SyntheticFeed
 from tests.places import DATA, SHARED
 from utils.config import load_settings
-from utils.settings.tree import Settings
+from utils.settings.tree import EndpointSettings, Settings
 
 CANDLES = DATA / "ohlcv"
 TOOL = SHARED / "tools" / "check_trades.py"
@@ -37,6 +37,16 @@ def settings_of(**flags: Any) -> Settings:
     """Settings of config.yaml with these on top; `risk__trail` stands for `risk.trail`."""
     given = {name.replace("__", "."): value for name, value in flags.items()}
     return load_settings(env={}, dotenv=Path(os.devnull), flags=given).settings
+
+
+def names(endpoints: EndpointSettings) -> dict[str, str]:
+    """The environment that points the product at these addresses, and makes it impatient."""
+    found = {f"SCALPER__ENDPOINTS__{name.upper()}": value for name, value in endpoints}
+    return found | {
+        "SCALPER__INGEST__RETRIES": "2",
+        "SCALPER__INGEST__BACKOFF_S": "0.01",
+        "SCALPER__INGEST__TIMEOUT_S": "5",
+    }
 
 
 def frame_of(bars: int, tf: str = "1m", seed: int = 3) -> pd.DataFrame:

@@ -13,6 +13,8 @@ import pytest
 
 from backtest.sim_loop import run_simulation
 from ingest.replay_server import ReplayServer
+from tests.boxes import let_clocks_run
+from tests.e2e.support import names
 from tests.places import ROOT
 from utils.config import load_settings
 
@@ -29,16 +31,6 @@ def fast():
     """An exchange on which a minute takes three seconds."""
     with ReplayServer.thread(symbols=("BTCUSDT", "ETHUSDT"), history_hours=12.0, seed=5, speed=20.0) as box:
         yield box
-
-
-def names(endpoints) -> dict[str, str]:
-    """The environment that points the product at these addresses, and makes it impatient."""
-    found = {f"SCALPER__ENDPOINTS__{name.upper()}": value for name, value in endpoints}
-    return found | {
-        "SCALPER__INGEST__RETRIES": "2",
-        "SCALPER__INGEST__BACKOFF_S": "0.01",
-        "SCALPER__INGEST__TIMEOUT_S": "5",
-    }
 
 
 @pytest.fixture
@@ -88,7 +80,8 @@ def test_use_ws_joins_the_book_to_no_older_bar(still, place):
 
 
 @pytest.mark.parametrize("exchange_for_ob", ["bybit", "binance"])
-def test_live_decides_bar_by_bar_with_the_book_beside_them(fast, place, exchange_for_ob):
+def test_live_decides_bar_by_bar_with_the_book_beside_them(fast, place, exchange_for_ob, monkeypatch):
+    let_clocks_run(monkeypatch)
     settings = load_settings(env=names(fast.endpoints)).settings
     told = []
     result = run_simulation(
@@ -216,24 +209,6 @@ def test_a_strategy_that_is_stopped_within_its_own_work_keeps_every_close_before
     )
     assert (True, 1) == (result.interrupted, len(told))
     assert told[0].bars["ts"][0] == result.market.bars["ts"][-1]
-
-
-def test_a_killed_live_run_leaves_the_log_files_of_the_run_before(at, fast, place):
-    assert 0 == at(fast.endpoints)("--slow", "--timeframe", "1m", "--steps", 20, "--json").code
-    before = (place / "logs" / "run.json").read_bytes()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "backtest.sim_loop", "--live", "--tf", "1m"],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    after_closes(process, 1)
-    process.kill()
-    process.communicate()
-    assert before == (place / "logs" / "run.json").read_bytes()
-    assert 0 == at(fast.endpoints)("--slow", "--timeframe", "1m", "--steps", 20, "--json").code
 
 
 @pytest.mark.parametrize(

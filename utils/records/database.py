@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,12 @@ def layout_text(dtype: np.dtype[Any]) -> str:
     Raises:
         InvariantError: it holds objects, or would not come back as it is.
     """
-    text = repr((np.lib.format.dtype_to_descr(dtype), issubclass(dtype.type, np.record), dtype.isalignedstruct))
+    return _layout_text(dtype, issubclass(dtype.type, np.record), dtype.isalignedstruct)
+
+
+@cache  # a run keeps few layouts, and asks for them at each close; equal dtypes may differ in the other two
+def _layout_text(dtype: np.dtype[Any], record: bool, aligned: bool) -> str:
+    text = repr((np.lib.format.dtype_to_descr(dtype), record, aligned))
     if not dtype.hasobject and _same(layout_of_text(text), dtype):
         return text
     raise InvariantError(f"a journal keeps plain numbers and rows without gaps, not {dtype}")
@@ -343,7 +349,7 @@ def _run(db: sqlite3.Connection, path: Path) -> Told:
     token, text, kept, finished = db.execute("SELECT token, meta, kept, finished FROM run").fetchone()
     ((_, _, dtype, _, data),) = _arrays(db, path, "meta")
     known = json.loads(text)
-    known |= {name: tuple(known[name]) for name in ("symbols", "sources")}
+    known |= {name: tuple(known[name]) for name in ("symbols", "sources", "starts", "assumptions") if name in known}
     (seq,) = db.execute("SELECT coalesce(max(seq), 0) FROM moments").fetchone()
     return Told(Meta(**known, instruments=_of_bytes(data, dtype)), token, bool(kept), bool(finished), seq)
 

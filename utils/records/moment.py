@@ -35,6 +35,9 @@ class Meta:
     settings: Mapping[str, Any]  # as JSON holds them
     started: int  # ns UTC
     version: str  # of this program
+    starts: tuple[int, ...] = ()  # first close at which each symbol may be decided on, ns
+    assumptions: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)  # what else it was begun with, as JSON holds it
 
     @property
     def words(self) -> Words:

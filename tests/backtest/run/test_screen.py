@@ -1,13 +1,18 @@
 """Lines that a run prints while it goes, as a person reads them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from backtest.data.market import synthetic_market
+from backtest.run.resume import Going
 from backtest.run.screen import MOST_LINES, Screen, first_line, minute, signal_line, trade_line
 from backtest.sim_loop import run_simulation
 from tests.e2e.support import settings_of
+from tests.journal import META
 from utils.codes import CLOSED, OPENED, TAKE_PROFIT
+from utils.records.database import Told
 from utils.rows import DECISION, TRADE
 
 
@@ -47,6 +52,14 @@ def test_a_run_shows_its_first_lines_and_says_that_there_are_more(market, tmp_pa
         run_simulation(data=market, settings=settings, logs_dir=tmp_path, watch=screen.watching(market))
     lines = [line for line in capsys.readouterr().err.splitlines() if "BTCUSDT" in line or "others" in line]
     assert (MOST_LINES + 1, "... the others stand in the log files") == (len(lines), lines[-1])
+
+
+def test_a_run_that_goes_on_is_named_with_what_is_kept_of_it(capsys):
+    going = Going(Path("logs/runs/a"), Told(META, "token", kept=True, finished=False, seq=7))
+    Screen(as_json=False, quiet=False).announce_going_on(going)
+    Screen(as_json=True, quiet=False).announce_going_on(going)
+    said = "It goes on with logs/runs/a: BTCUSDT, ETHUSDT at 1m, begun 2024-01-01 00:00, 7 closes kept\n"
+    assert said == capsys.readouterr().out
 
 
 def test_as_json_nothing_else_is_printed(market, tmp_path, capsys):

@@ -115,3 +115,14 @@ def test_answers_stand_beside_what_was_asked_for():
     due = closes.due(GRACE_S + 1.0)
     with pytest.raises(ValueError, match="zip"):
         closes.instants(due, [rows(11)])
+
+
+def test_what_closed_while_nobody_followed_is_late_all_of_it():
+    closes = fresh()
+    due = closes.behind(13 * NS_PER_MINUTE)
+    assert [("BTCUSDT", 11, 13), ("ETHUSDT", 11, 13)] == [
+        (one.symbol, one.first // NS_PER_MINUTE, one.last // NS_PER_MINUTE) for one in due.missed
+    ]
+    instants = closes.instants(due, [rows(11, 12, 13), rows(11, 13)])
+    assert [(11, [0, 1], True), (12, [0], True), (13, [0, 1], True)] == numbers(instants)
+    assert ((), []) == (closes.behind(13 * NS_PER_MINUTE).missed, closes.instants(closes.behind(0), []))

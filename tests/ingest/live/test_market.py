@@ -7,7 +7,8 @@ import pytest
 
 from ingest.live import market as rim
 from ingest.live.market import MarketFeed, polled_books
-from tests.boxes import PATIENCE_S, quick_box
+from tests.boxes import PATIENCE_S, let_clocks_run, quick_box
+from tests.fakes import ListFeed
 from utils.errors import DataUnavailable
 from utils.ports import Feed
 from utils.settings.tree import EndpointSettings, Settings
@@ -43,6 +44,41 @@ async def test_books_and_prints_come_as_one_feed_wherever_they_are_from(books_of
             assert isinstance(feed, Feed)
             events = await heard(feed, {BookSnapshot, BookDelta, Trade})
         assert {"BTCUSDT"} == {event.symbol for event in events}
+
+
+class Ear:
+    """A listener that keeps what kinds of events it was told of, and the books that moved."""
+
+    def __init__(self):
+        self.kinds, self.moves = set(), []
+
+    def see(self, event):
+        self.kinds.add(type(event))
+
+    def moved(self, symbol, ts, ts_recv, book):
+        self.moves.append((symbol, ts, ts_recv, len(book)))
+
+
+@pytest.mark.parametrize("books_of", ["bybit", "binance"])
+async def test_a_listener_hears_what_every_exchange_brings_and_the_reader_all_but_deltas(books_of, monkeypatch):
+    let_clocks_run(monkeypatch)
+    ear = Ear()
+    async with quick_box(symbols=("BTCUSDT",), speed=60.0) as box:
+        feed = MarketFeed(["BTCUSDT"], "1m", books_of, settings_at(box.endpoints), listener=ear)
+        async with feed:
+            events = await heard(feed, {BookSnapshot, Trade, Bar})
+    assert BookDelta not in {type(event) for event in events} | ear.kinds
+    assert {BookSnapshot, Trade, Bar} <= ear.kinds
+    assert {("BTCUSDT", 1)} == {(symbol, size) for symbol, _, _, size in ear.moves}
+
+
+async def test_a_listener_hears_of_books_by_rest():
+    ear, nowhere = Ear(), EndpointSettings(bybit_ws="ws://127.0.0.1:9")
+    book = BookSnapshot("BTCUSDT", 1, 1, ((1.0, 1.0),), ((2.0, 1.0),))
+    async with MarketFeed(["BTCUSDT"], "1m", "bybit", settings_at(nowhere), listener=ear) as feed:
+        feed._polled = [ListFeed([book])]
+        assert [book] == await heard(feed, {BookSnapshot})
+    assert {BookSnapshot} == ear.kinds
 
 
 async def test_bars_come_among_them_when_they_close():
