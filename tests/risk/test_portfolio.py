@@ -218,7 +218,7 @@ def test_whatever_is_traded_equity_is_what_was_paid_and_what_is_held(fills, mark
 
 
 def paid(at, *, side=1, entry=1, mark_=99.0, size=2.0):
-    """Funding of a position of `size` opened at `entry` (in bars), stamp and rate of 1 % at `at`, seen by the bar 2-3."""
+    """Funding of a position of `size` opened at `entry` (in bars), 1 % due at `at`, seen by the bar 2-3."""
     p = row(POSITION, qty=side * size, side=side, entry_ts=entry * TF, mark=mark_)[0]
     settle_funding(p, settlements((at, 0.01))[0], bars(FLAT, FLAT, (100.0, 103.0, 99.0, 102.0))[2])
     return p.funding
