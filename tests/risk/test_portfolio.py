@@ -155,6 +155,14 @@ def test_what_is_bought_after_a_partial_exit_counts_at_its_own_price():
     )  # fmt: skip
 
 
+def test_a_round_trip_of_resting_orders_after_one_of_takers_is_a_makers():
+    book = Book()
+    for liquidity in (TAKER, MAKER):
+        book.fills(1, 1.0, 100.0, liquidity=liquidity)
+        book.fills(-1, 1.0, 101.0, liquidity=liquidity)
+        assert (liquidity, liquidity) == (book.trade.entry_liquidity, book.trade.exit_liquidity)
+
+
 def test_the_noise_of_a_subtraction_is_no_position():
     book = opened(qty=0.3)
     book.fills(-1, 0.1, 101.0)

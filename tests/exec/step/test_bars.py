@@ -500,7 +500,13 @@ def test_an_order_of_ones_own_that_adds_leaves_the_brackets_where_they_are():
     ]
 
 
-def test_with_a_position_that_an_order_of_ones_own_ends_go_its_brackets_and_the_close_that_waited():
+def test_with_a_position_that_an_order_of_ones_own_ends_go_its_brackets():
+    one = bracketed(asked(SELL, 10.0, at=3.0), asked(BUY, 1.0, LIMIT, 90.0, at=3.0))
+    after(one, FLAT, first=3)
+    assert ([FREE] * 5 + [LIVE, FREE], 1) == (one.slots["state"].tolist(), one.positions[0].waiting)
+
+
+def test_with_a_position_that_an_order_of_ones_own_ends_goes_the_close_that_waited():
     one = bracketed(asked(SELL, 10.0, LIMIT, 100.5, at=3.0))
     now = bars(FLAT, first=3)
     now["ts"] = round(3.5 * TF)  # decided after the bar has opened, it cannot fill in it
