@@ -334,8 +334,9 @@ class PaperBroker:
         self._wish(intent, REPLACE, s, order_id=int(order_id), qty=float(slot.leaves if qty is None else qty))
         intent.limit, intent.trigger, intent.patience = slot.limit, slot.trigger, slot.patience
         if price is not None:
-            rounded = self._instruments[s].round_price(price, -int(slot.side))
-            intent["trigger" if math.isnan(slot.limit) else "limit"] = rounded
+            # away from the market, as when it was named
+            name, direction = ("trigger", int(slot.side)) if math.isnan(slot.limit) else ("limit", -int(slot.side))
+            intent[name] = self._instruments[s].round_price(price, direction)
         return self._obey(intents, [])
 
     def on_event(self, event: Event, *, last: bool = False) -> Decision:

@@ -16,7 +16,19 @@ from utils.params import params_of
 from utils.ports import Broker, Feed
 from utils.rows import BAR, FUNDING, INSTRUMENT, PARAMS, SIGNAL
 from utils.settings.tree import Settings
-from utils.types import Bar, BookInvalid, Decision, Funding, Instrument, Order, Signal
+from utils.types import (
+    Bar,
+    BookInvalid,
+    BookSnapshot,
+    Decision,
+    Funding,
+    Instrument,
+    MarkPrice,
+    Order,
+    Quote,
+    Signal,
+    Trade,
+)
 
 TF = 300_000_000_000
 BTC = Instrument("BTC", 0.1, 0.001, min_notional=5.0, maintenance=0.005, max_leverage=20.0)
@@ -422,3 +434,133 @@ async def test_paper_and_fakes_satisfy_the_ports():
     assert [bar(1)] == [event async for event in ListFeed([bar(1)])]
     broker = FakeBroker()
     assert Decision(TF) == broker.on_event(bar(1))
+
+
+# Between bars
+
+
+def soon(k):
+    """A time `k` thousandths of a bar after the first close."""
+    return TF + k * TF // 1000
+
+
+def print_(k, price, qty=1e6):
+    return Trade("BTC", soon(k), soon(k + 1), price, qty, 1)
+
+
+def quote(k, bid, ask):
+    return Quote("BTC", soon(k), soon(k + 1), bid, 1.0, ask, 1.0)
+
+
+def filled(decision):
+    """(side, quantity, price, liquidity) of every fill of an answer."""
+    return [(fill.side, fill.qty, fill.price, fill.liquidity) for fill in decision.fills]
+
+
+def test_an_entry_fills_by_the_next_print_and_its_answer_has_the_fill():
+    broker, _ = calm()
+    (order,) = broker.open("BTC", "long", 2.0).orders
+    (fill,) = broker.on_event(print_(100, 100.4)).fills
+    assert (order.id, "ENTRY", 1, 2.0, 100.4, soon(100), soon(101), "taker", 100.4) == tuple(
+        getattr(fill, name)
+        for name in ("order_id", "role", "side", "qty", "price", "ts", "ts_recv", "liquidity", "reference")
+    )
+    position = broker.positions["BTC"]
+    assert (2.0, 100.4, soon(100)) == (position.qty, position.entry_price, position.opened_ts)
+    assert [("TAKE", None), ("STOP", position.stop)] == [(one.role, one.trigger) for one in broker.orders]
+
+
+@pytest.mark.parametrize(
+    ("event", "price"),
+    [
+        (BookSnapshot("BTC", soon(100), soon(101), ((100.1, 1.0),), ((100.3, 1.0),)), 100.3),
+        (quote(100, 100.1, 100.3), 100.3),
+        (print_(100, 100.2), 100.2),
+    ],
+)
+def test_who_buys_pays_the_ask_or_the_print(event, price):
+    broker, _ = calm(stop_bps=50.0)
+    broker.open("BTC", "long", 2.0)
+    decision = broker.on_event(event)
+    assert [(1, 2.0, price, "taker")] == filled(decision)
+    # marked at the mid, or the print
+    assert pytest.approx((100.2 - price) * 2.0 - decision.fills[0].fee) == broker.open_pnl
+
+
+@pytest.mark.parametrize(
+    "event", [MarkPrice("BTC", soon(100), 101.0), BookSnapshot("BTC", soon(100), soon(101), ((100.1, 1.0),), ())]
+)
+def test_a_mark_or_a_book_without_asks_sells_nothing_to_us(event):
+    broker, _ = calm()
+    broker.open("BTC", "long", 2.0)
+    assert [] == filled(broker.on_event(event))
+
+
+def test_a_mark_price_moves_the_equity_and_fires_the_stop():
+    broker, journal = calm(stop_bps=50.0)
+    broker.open("BTC", "long", 2.0)
+    (fill,) = broker.on_event(print_(100, 100.0)).fills
+    broker.on_event(MarkPrice("BTC", soon(200), 100.2))
+    assert pytest.approx(10_000.4 - fill.fee) == broker.equity
+    decision = broker.on_event(MarkPrice("BTC", soon(300), 99.4))
+    assert [("STOP_LOSS", 99.4, soon(300))] == [(t.exit_reason, t.exit_price, t.exit_time) for t in decision.closed]
+    assert list(decision.closed) == journal.trades
+
+
+def test_both_sides_rest_at_once_and_prints_through_them_fill_them_with_what_was_printed():
+    broker, _ = calm()
+    buy, sell = broker.apply(
+        [Order("a", "BTC", TF, 1, 2.0, "LIMIT", 99.5), Order("b", "BTC", TF, -1, 2.0, "POST_ONLY", 100.5)]
+    ).orders
+    assert [] == filled(broker.on_event(quote(50, 99.8, 100.2)))
+    assert [(1, 1.5, 99.5, "maker")] == filled(broker.on_event(print_(100, 99.4, 1.5)))
+    assert [(buy.id, 0.5), (sell.id, 2.0)] == [(order.id, order.qty) for order in broker.orders]
+    assert [(1, 0.5, 99.5, "maker")] == filled(broker.on_event(print_(200, 99.4, 9.0)))
+    decision = broker.on_event(print_(300, 100.6, 9.0))
+    assert [(-1, 2.0, 100.5, "maker")] == filled(decision)
+    assert [("long", 2.0, 99.5, 100.5, "EARLY_STOP")] == [
+        (t.side, t.qty, t.entry_price, t.exit_price, t.exit_reason) for t in decision.closed
+    ]
+    assert ((), {}) == (broker.orders, broker.positions)
+
+
+def test_a_part_of_a_position_is_closed_and_the_rest_turned_round():
+    broker, _ = calm(take_bps=300.0)
+    broker.open("BTC", "long", 2.0)
+    broker.on_event(print_(100, 100.0))
+    broker.close("BTC", 0.5)
+    assert [(-1, 0.5, 101.0, "taker")] == filled(broker.on_event(print_(200, 101.0)))
+    assert 1.5 == broker.positions["BTC"].qty
+    broker.apply([Order("a", "BTC", soon(200), -1, 2.0)])
+    decision = broker.on_event(print_(300, 100.0))
+    assert [(-1, 1.5, 100.0, "taker"), (-1, 0.5, 100.0, "taker")] == filled(decision)
+    assert ["FLIP"] == [trade.exit_reason for trade in decision.closed]
+    position = broker.positions["BTC"]
+    assert (-0.5, None, None) == (position.qty, position.stop, position.take)
+
+
+def test_a_replaced_order_keeps_its_id_and_has_another_price_and_quantity():
+    broker, _ = calm()
+    (order,) = broker.apply([Order("a", "BTC", TF, 1, 2.0, "LIMIT", 99.0)]).orders
+    (changed,) = broker.replace(order.id, qty=1.0, price=99.55).orders
+    assert (order.id, 1.0, 99.5) == (changed.id, changed.qty, changed.price)
+    broker.on_event(quote(50, 99.8, 100.2))
+    assert [(1, 1.0, 99.5, "maker")] == filled(broker.on_event(print_(100, 99.4)))
+
+
+@pytest.mark.parametrize(("side", "trigger"), [(1, 100.6), (-1, 99.4)])
+def test_a_trigger_is_rounded_away_from_the_market_when_it_is_named_and_when_it_is_changed(side, trigger):
+    broker, _ = calm()
+    near = 100.0 + side * 0.54
+    (order,) = broker.apply([Order("a", "BTC", TF, side, 2.0, "STOP_MARKET", trigger=near)]).orders
+    (changed,) = broker.replace(order.id, price=near).orders
+    assert (trigger, trigger) == (order.trigger, changed.trigger)
+
+
+def test_an_event_that_comes_late_is_passed_over_and_counted():
+    broker, _ = calm()
+    broker.on_event(print_(200, 100.0))
+    broker.open("BTC", "long", 2.0)
+    assert [] == filled(broker.on_event(print_(100, 90.0)))
+    assert 1 == broker.late
+    assert [(1, 2.0, 100.0, "taker")] == filled(broker.on_event(print_(200, 100.0)))

@@ -155,6 +155,14 @@ def test_what_is_bought_after_a_partial_exit_counts_at_its_own_price():
     )  # fmt: skip
 
 
+def test_a_round_trip_of_resting_orders_after_one_of_takers_is_a_makers():
+    book = Book()
+    for liquidity in (TAKER, MAKER):
+        book.fills(1, 1.0, 100.0, liquidity=liquidity)
+        book.fills(-1, 1.0, 101.0, liquidity=liquidity)
+        assert (liquidity, liquidity) == (book.trade.entry_liquidity, book.trade.exit_liquidity)
+
+
 def test_the_noise_of_a_subtraction_is_no_position():
     book = opened(qty=0.3)
     book.fills(-1, 0.1, 101.0)
@@ -217,9 +225,9 @@ def test_whatever_is_traded_equity_is_what_was_paid_and_what_is_held(fills, mark
     assert pytest.approx(realised, abs=1e-9) == book.acc.realised
 
 
-def paid(at, *, side=1, entry=1, mark_=99.0):
-    """Funding of a position of 2 opened at `entry` (in bars), stamp and rate of 1 % at `at`, seen by the bar 2-3."""
-    p = row(POSITION, qty=side * 2.0, side=side, entry_ts=entry * TF, mark=mark_)[0]
+def paid(at, *, side=1, entry=1, mark_=99.0, size=2.0):
+    """Funding of a position of `size` opened at `entry` (in bars), 1 % due at `at`, seen by the bar 2-3."""
+    p = row(POSITION, qty=side * size, side=side, entry_ts=entry * TF, mark=mark_)[0]
     settle_funding(p, settlements((at, 0.01))[0], bars(FLAT, FLAT, (100.0, 103.0, 99.0, 102.0))[2])
     return p.funding
 
@@ -227,6 +235,7 @@ def paid(at, *, side=1, entry=1, mark_=99.0):
 def test_a_long_pays_a_positive_rate_and_a_short_receives_it():
     assert pytest.approx(2.04) == paid(3)
     assert pytest.approx(-2.04) == paid(3, side=-1)
+    assert pytest.approx((1.02, -1.02)) == (paid(3, size=1.0), paid(3, side=-1, size=1.0))
 
 
 def test_the_price_is_the_close_of_the_last_bar_that_ended_at_or_before_the_stamp():
@@ -261,9 +270,9 @@ def test_equity_is_capital_and_realised_and_open_and_its_peak_stays():
     assert (1015.0, 1025.0) == (acc.equity, acc.peak)
 
 
-def noted(ts, *, step, last=False):
+def noted(ts, *, step, last=False, keep=1):
     known = {"equity": 900.0, "peak": 1000.0, "realised": -80.0, "open_pnl": -20.0, "equity_ts": 10 * TF}
-    acc = row(ACCOUNT, initial=1000.0, keep_equity=1, **known)[0]
+    acc = row(ACCOUNT, initial=1000.0, keep_equity=keep, **known)[0]
     out = row(EQUITY)[0]
     note_equity(acc, params(equity_step_ns=step)[0], ts * TF, int(last), out)
     return tuple(out.tolist()) if acc.n_equity else None
@@ -277,6 +286,11 @@ def test_equity_rows_are_thinned_but_for_the_last():
     assert noted(11, step=2 * TF) is None
     assert noted(12, step=2 * TF) is not None
     assert noted(11, step=2 * TF, last=True) is not None
+
+
+def test_equity_that_nobody_keeps_is_not_written():
+    assert noted(12, step=TF, keep=0) is None
+    assert noted(12, step=TF, last=True, keep=0) is None
 
 
 def test_exposure_counts_positions_that_stay_and_entries_that_wait():

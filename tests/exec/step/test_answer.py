@@ -234,6 +234,24 @@ def test_of_several_symbols_each_is_answered_with_its_own_bar_instrument_and_slo
     assert ([0] * 10, FREE) == (one.slots["state"][[1, 2, 3, 4, 5, 6, 7, 9, 10, 11]].tolist(), one.slots[4].state)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "action"),
+    [
+        ({}, SHUT, HELD),
+        ({0: LONG}, LONG, HELD),
+        ({0: LONG}, SHUT, CLOSED),
+        ({0: LONG, 1: SHORT}, LONG, CLOSED),
+        ({0: LONG, 1: SHORT}, SHORT, HELD),
+        ({0: LONG, 1: SHORT}, SHUT, CLOSED),
+    ],
+)
+def test_what_one_symbol_is_answered_at_once_takes_no_answer_from_another(before, now, action):
+    one = Engine(instrument().repeat(2), params(), 10_000.0)
+    clock = one_clock(bars(FLAT, FLAT, EMPTY), bars(FLAT, FLAT, FLAT, sym=1))
+    one.run(clock, signals(6, {**{2 * k: side for k, side in before.items()}, 4: now, 5: LONG}))
+    assert [(0, action), (1, OPENED)] == [(d["sym"], d["action"]) for d in one.drain().decisions[-2:]]
+
+
 def test_the_guard_of_an_entry_hears_what_is_open_and_what_waits():
     one = Engine(instrument().repeat(2), params(leverage=0.15), 10_000.0)
     one.run(one_clock(bars(FLAT), bars(FLAT, sym=1)), signals(2, {0: LONG, 1: LONG}))

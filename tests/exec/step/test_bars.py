@@ -7,6 +7,7 @@ import pytest
 
 from exec.engine import Engine
 from exec.step.bars import coast
+from exec.step.loop import full
 from tests.market import (
     EMPTY,
     FLAT,
@@ -23,6 +24,7 @@ from tests.market import (
     one_clock,
     only,
     params,
+    row,
     settlements,
     signals,
     standing,
@@ -65,7 +67,7 @@ from utils.codes import (
     VOLUME_CAP,
     WOULD_CROSS,
 )
-from utils.rows import BAR, SIGNAL
+from utils.rows import ACCOUNT, BAR, SIGNAL
 
 LONG, SHORT, SHUT = 1.0, -1.0, 0.0
 BUY, SELL = 1, -1
@@ -379,6 +381,15 @@ def test_one_order_turns_a_position_round_in_two_fills(side):
     assert (-side * 15.0, 8, 101.0, 2 * TF, 0) == (p.qty, p.entry_no, p.entry_price, p.entry_ts, p.waiting)
 
 
+def test_a_flip_is_two_fills_though_floats_make_less_of_their_sum():
+    # 0.2 + (0.9 - 0.2) is 0.8999999999999999
+    one = after(standing(asked(BUY, 0.2)), FLAT)
+    one.obey(asked(SELL, 0.9, at=2.0))
+    rows = after(one, FLAT, first=2).drain()
+    assert [0.2, 0.2, pytest.approx(0.7)] == rows.fills["qty"].tolist()
+    assert [(0.2, "FILLED", ""), (pytest.approx(0.9), "FILLED", "")] == whole(rows)
+
+
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_orders_against_a_position_end_it_part_by_part_as_an_early_stop(side):
     one = after(standing(asked(side, 10.0), ins=FEES), FLAT)
@@ -473,7 +484,7 @@ def test_a_replaced_order_arrives_anew_and_a_cancelled_one_does_not_fill():
 
 def bracketed(*wanted):
     """An engine with a position of 10 by a signal, brackets around it, at time 3, and wishes of then."""
-    one = standing()
+    one = standing(places=3)
     one.run(bars(FLAT, first=1), signals(1, {0: LONG}))
     after(one, FLAT, first=2)
     one.obey(np.concatenate(wanted))
@@ -489,7 +500,13 @@ def test_an_order_of_ones_own_that_adds_leaves_the_brackets_where_they_are_aroun
     ]
 
 
-def test_with_a_position_that_an_order_of_ones_own_ends_go_its_brackets_and_the_close_that_waited():
+def test_with_a_position_that_an_order_of_ones_own_ends_go_its_brackets():
+    one = bracketed(asked(SELL, 10.0, at=3.0), asked(BUY, 1.0, LIMIT, 90.0, at=3.0))
+    after(one, FLAT, first=3)
+    assert ([FREE] * 5 + [LIVE, FREE], 1) == (one.slots["state"].tolist(), one.positions[0].waiting)
+
+
+def test_with_a_position_that_an_order_of_ones_own_ends_goes_the_close_that_waited():
     one = bracketed(asked(SELL, 10.0, LIMIT, 100.5, at=3.0))
     now = bars(FLAT, first=3)
     now["ts"] = round(3.5 * TF)  # decided after the bar has opened, it cannot fill in it
@@ -497,7 +514,34 @@ def test_with_a_position_that_an_order_of_ones_own_ends_go_its_brackets_and_the_
     assert ([FREE, LIVE, LIVE, SENT, SENT], 2) == (one.slots["state"][:5].tolist(), one.positions[0].waiting)
     rows = after(one, (100.0, 100.8, 100.0, 100.6), first=3).drain()
     assert ("EARLY_STOP", 100.5, 4.0) == ended(only(rows.trades))
-    assert ([FREE] * 6, 0, 0.0) == (one.slots["state"].tolist(), one.positions[0].waiting, one.positions[0].qty)
+    assert ([FREE] * 7, 0, 0.0) == (one.slots["state"].tolist(), one.positions[0].waiting, one.positions[0].qty)
+
+
+# Room for rows
+
+
+def room_for(symbols=1, standing_=0, wishes=1, **lacking):
+    """Is there room for what an instant may cause, where each table has just enough but for what is lacking?"""
+    enough = {
+        "trades": (2 + 2 * standing_) * symbols, "orders": (5 + standing_ + wishes) * symbols,
+        "fills": (3 + 4 * standing_) * symbols, "decisions": symbols, "equity": 1,
+    }  # fmt: skip
+    counts = {f"n_{name}": 3 for name in enough}
+    sizes = [3 + size - lacking.get(name, 0) for name, size in enough.items()]
+    return not full(row(ACCOUNT, slots=4 + standing_, **counts)[0], symbols, *sizes, wishes)
+
+
+@pytest.mark.parametrize(("symbols", "places", "wishes"), [(1, 0, 1), (3, 0, 1), (2, 5, 16)])
+def test_an_instant_waits_for_room_for_the_most_rows_that_it_may_cause(symbols, places, wishes):
+    assert room_for(symbols, places, wishes)
+    for name in KEEPS["all"]:
+        assert not room_for(symbols, places, wishes, **{name: 1})
+
+
+def test_one_bar_may_end_two_round_trips_by_three_fills():
+    flip_and_stop = (100.0, 100.6, 100.0, 100.5)
+    rows = lived((FLAT, FLAT, flip_and_stop), {0: LONG, 1: SHORT}).drain()
+    assert ([2 * TF, 3 * TF], 4, 4) == (rows.trades["exit_ts"].tolist(), len(rows.fills), len(rows.orders))
 
 
 # The short way through calm bars
@@ -628,7 +672,7 @@ def test_the_short_way_of_a_position_ends_before_a_bar_without_volume_and_before
 
 
 @pytest.mark.parametrize(
-    ("horizon", "passed"), [(2.0, 0), (3.0, 1), (4.0, 2), (4.5, 3), (7.0, 5), (8.0, 5), (math.inf, 5)]
+    ("horizon", "passed"), [(2.0, 0), (3.0, 1), (4.0, 2), (4.5, 3), (7.0, 5), (7.5, 5), (8.0, 5), (math.inf, 5)]
 )
 def test_the_short_way_ends_before_the_bar_in_which_the_time_is_up(horizon, passed):
     one = lone(horizon=horizon)
