@@ -20,7 +20,7 @@ from breakout import candles
 from exec.engine import Engine
 from exec.step.quoting import wish
 from utils.codes import CANCEL, KIND_NAMES, LIVE, PLACE, POST_ONLY, SENT
-from utils.compiled import compiled
+from utils.compiled import uncached
 from utils.config import load_settings
 from utils.params import params_of
 from utils.rows import BPS, SIGNAL
@@ -29,7 +29,7 @@ WIDTH_BPS, LEAN_BPS, MOST = 12.0, 8.0, 1_000.0  # half the distance of the quote
 MEMORY = [("quoted", np.int64)]
 
 
-@compiled
+@uncached
 def both_sides(acc: Any, p: Any, ins: Any, par: Any, bar: Any, orders: Any, memory: Any, out: Any) -> int:  # noqa: ARG001
     """Cancel what stands, and place a bid and an ask anew; answers how many intents it wrote."""
     count = 0

@@ -14,7 +14,7 @@ import numpy as np
 
 from exec.step.answer import answer
 from exec.step.bars import ORDERS_PER_BAR
-from exec.step.loop import BARS, BARS_STANDING, EVENTS, MOST_INTENTS, Quoting, fleet_of, loop_of
+from exec.step.loop import BARS, BARS_STANDING, EVENTS, Quoting, fleet_of, loop_of
 from exec.step.orders import ROLE_SLOTS
 from exec.step.quoting import obey
 from exec.step.rows import TABLES, JournalRows, joined
@@ -45,7 +45,10 @@ class Engine:
         buffer: rows of a kept table before a flush.
         standing: orders a symbol may have beside its entry, its brackets and its close.
         quoting: a strategy's own compiled step after each row, see `exec.step.quoting`; it needs `standing` orders.
-        memory: its rows, one a symbol.
+        memory: its rows, one a symbol; `reset` brings them back to what they are here.
+
+    Raises:
+        ValueError: `standing` below 0.
     """
 
     def __init__(
@@ -65,11 +68,14 @@ class Engine:
         self.params = params
         self.quoting = quoting
         self.memory = np.zeros(len(instruments), NO_MEMORY) if memory is None else memory
+        self._memory = self.memory.copy()
+        if standing < 0:
+            raise ValueError(f"standing: expected a whole number from 0, saw {standing!r}")
         self.account = np.zeros(1, ACCOUNT)
         self.positions = np.zeros(len(instruments), POSITION)
         self._each = ROLE_SLOTS + standing
         self.slots = np.zeros(self._each * len(instruments), ORDER_SLOT)
-        self.intents = np.zeros(MOST_INTENTS if quoting is not None else 1, INTENT)
+        self.intents = np.zeros(2 * standing + 4 if quoting is not None else 1, INTENT)
         self.blank = np.full(len(SIGNAL.names or ()), np.nan).view(SIGNAL)
         # rows nobody keeps are never written. Kept ones go to large empty arrays, which NumPy asks the system for in
         # huge pages; zeroed ones come page by page, ten times slower
@@ -88,6 +94,7 @@ class Engine:
         self._mark_kept()
         self.positions[:] = 0
         self.positions["floor"], self.positions["ceiling"] = -np.inf, np.inf
+        self.memory[:] = self._memory
         self.slots[:] = 0
         self.slots["limit"] = self.slots["trigger"] = np.nan
         for parts in self._kept.values():

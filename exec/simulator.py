@@ -24,6 +24,7 @@ from utils.codes import (
     CLOSE,
     EARLY_STOP,
     ENTRY,
+    FILLED,
     FREE,
     HELD,
     KIND_NAMES,
@@ -31,6 +32,7 @@ from utils.codes import (
     MARK,
     MARKET,
     ORDER_REASONS,
+    PARTIAL,
     PLACE,
     PRINT,
     REJECTED,
@@ -40,6 +42,7 @@ from utils.codes import (
     SENT,
     STOP,
     TAKE,
+    VOLUME_CAP,
 )
 from utils.market.timeframes import normalise_timeframe, parse_timeframe
 from utils.params import params_of
@@ -63,6 +66,9 @@ from utils.types import (
     Trade,
     TradeRecord,
 )
+
+#: Prices of so many ticks are still exact.
+MOST_TICKS = 1e15
 
 SIDES = {"long": 1, "short": -1, 1: 1, -1: -1}
 
@@ -249,6 +255,8 @@ class PaperBroker:
             ValueError: unknown symbol, or a quantity that is no number above 0.
         """
         s = self._index_of(symbol)
+        if qty is not None and not 0.0 < qty < math.inf:
+            raise ValueError(f"qty: expected a finite number above 0, saw {qty!r}")
         self._match()
         held = float(self._engine.positions[s].qty)
         if qty is None or held == 0.0 or qty >= abs(held):
@@ -297,8 +305,6 @@ class PaperBroker:
                 refusals.append(
                     Refusal("unknown_order", f"order {order_id} is not waiting: it has ended, or never was")
                 )
-            elif stale := self._stale(s):
-                refusals.append(stale)
             else:
                 self._wish(intent, CANCEL, s, order_id=int(order_id))
         for intent, order in zip(intents[len(cancels) :], order_of, strict=True):
@@ -397,7 +403,7 @@ class PaperBroker:
         self._latest = max(self._latest, bar.ts)
         gap = (bar.ts - before) // length - 1 if before else 0
         self._bars[s] = bar.row(s, gap, last)
-        if self._engine.positions[s].mark_ts > bar.ts - length:
+        if self._engine.positions[s].met_ts > bar.ts - length:
             # its prints were matched as they came; what a candle says of them would come twice
             for name in ("open", "high", "low"):
                 self._bars[s][name] = bar.close
@@ -412,6 +418,7 @@ class PaperBroker:
                 f"ts: expected funding of {funding.symbol} after its last bar {self._bars[s].ts}, saw {funding.ts}"
             )
         due = [self._engine.funding[p.f_next : p.f_end] for p in self._engine.positions]
+        due[s] = due[s][due[s]["ts"] != funding.ts]  # told again, it is one settlement still
         new = np.array([(funding.ts, s, funding.rate)], FUNDING)
         self._engine.set_funding(np.concatenate([*due, new]))
 
@@ -450,7 +457,7 @@ class PaperBroker:
     def _stale(self, s: int) -> Refusal | None:
         """Nobody may act in a bar that is not over: its price is unknown, and later it would be too late."""
         seen = int(self._engine.positions[s].mark_ts)
-        if seen and (seen >= self._now or self._bars[s].ts == self._now):
+        if seen and self._engine.positions[s].mark > 0.0 and (seen >= self._now or self._bars[s].ts == self._now):
             return None
         return Refusal("no_bar", f"{self._symbols[s]} has no bar that closed at {self._now}: act after its next one")
 
@@ -549,6 +556,12 @@ class PaperBroker:
             return Refusal("reduce_only", f"{order.symbol} holds {held:g}: {order.qty:g} of it cannot be reduced")
         if order.kind in ("LIMIT", "POST_ONLY") and order.price is None:
             return Refusal("no_limit", f"{order.symbol}: a {order.kind} order needs a price; name one")
+        instrument, price = self._instruments[s], order.price if order.trigger is None else order.trigger
+        if (
+            price is not None
+            and not 0.0 < instrument.round_price(price, -order.side) < MOST_TICKS * instrument.tick_size
+        ):
+            return Refusal("no_limit", f"{order.symbol}: {price:g} is no price on a tick of {instrument.tick_size:g}")
         return None
 
     def _waiting(self, order_id: OrderId) -> int | None:
@@ -601,7 +614,9 @@ class PaperBroker:
     def _keep(self, rows: JournalRows) -> None:
         if any(len(getattr(rows, name)) for name in TABLES):
             self._kept.append(rows)
-        for order in rows.orders[rows.orders["filled_qty"] == 0.0]:
+        for order in rows.orders[rows.orders["status"] != FILLED]:
+            if order.status == PARTIAL and order.reason == VOLUME_CAP:
+                continue  # its fill is told
             if order.status == REJECTED:
                 rule = ORDER_REASONS[order.reason].lower()
                 self._rejected.append(Refusal(rule, f"order {order.order_id} of {self._symbols[order.sym]} rejected"))

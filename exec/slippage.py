@@ -47,10 +47,10 @@ def taker_price(reference: float, direction: int, qty: float, bar: BarRow, ins: 
         par: half spread and slippage in bps, impact coefficient.
 
     Returns:
-        Fill price, quote.
+        Fill price, quote; a tick at least.
     """
     impact = 0.0
     if par.impact > 0.0:
         impact = square_root_impact(qty, bar.volume, math.log(bar.high / bar.low) / RANGE_TO_SIGMA, par.impact)
     cost = (par.half_spread_bps + par.slippage_bps) * BPS + impact
-    return crossed(reference, direction, cost, ins.tick, ins.per_tick)
+    return max(ins.tick, crossed(reference, direction, cost, ins.tick, ins.per_tick))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from risk.stops import liquidation_levels
-from utils.codes import CLOSE, FREE, MAKER, SENT
+from utils.codes import CLOSE, ENTRY, FREE, MAKER, SENT
 from utils.compiled import compiled, inlined
 from utils.rows import (
     BPS,
@@ -200,8 +200,13 @@ def settle_funding(p: PositionRow, due: FundingRow, bar: BarRow) -> None:
         due: the settlement.
         bar: the bar at hand, which has not closed before the stamp.
     """
+    settle_at(p, due, bar.close if due.ts >= bar.ts else p.mark)
+
+
+@compiled
+def settle_at(p: PositionRow, due: FundingRow, price: float) -> None:
+    """One settlement at a price (quote): d x qty x price x rate, if the position was open before the stamp."""
     if p.qty != 0.0 and p.entry_ts < due.ts:
-        price = bar.close if due.ts >= bar.ts else p.mark
         p.funding += p.qty * price * due.rate
     p.f_next += 1
 
@@ -239,6 +244,34 @@ def note_equity(acc: AccountRow, par: ParamsRow, ts: int, last: int, row: Equity
     acc.equity_ts = ts
 
 
+@inlined
+def worst_price(price: float, limit: float, trigger: float) -> float:
+    """The highest of what an order may be filled at, quote: NaN = it has no such price."""
+    return max(price, 0.0 if math.isnan(limit) else limit, 0.0 if math.isnan(trigger) else trigger)
+
+
+@compiled
+def notional_of(order: OrderSlotRow) -> float:
+    """What a waiting order may add to a position, quote; 0 where it only reduces."""
+    if order.state < SENT or order.reduce_only == 1:
+        return 0.0
+    if order.role == ENTRY:
+        return order.qty * order.decision_price
+    return order.leaves * worst_price(order.decision_price, order.limit, order.trigger)
+
+
+@compiled
+def exposure_of(acc: AccountRow, p: PositionRow, slots: Rows, first: int) -> float:
+    """Notional (quote) of one symbol that counts against the limits; its slots begin at `first`."""
+    gross = 0.0
+    if p.qty != 0.0 and slots[first + CLOSE - 1].state == FREE:
+        gross += abs(p.qty) * p.mark
+    gross += notional_of(slots[first])
+    for i in range(first + CLOSE, first + acc.slots):
+        gross += notional_of(slots[i])
+    return gross
+
+
 @compiled
 def exposure(acc: AccountRow, pos: Rows, slots: Rows) -> tuple[int, float]:
     """Positions and notional (quote) that count against the limits: those not about to close, and waiting entries.
@@ -256,11 +289,11 @@ def exposure(acc: AccountRow, pos: Rows, slots: Rows) -> tuple[int, float]:
         entry = slots[k * each]
         if entry.state >= SENT:
             here += 1
-            gross += entry.qty * entry.decision_price
+            gross += notional_of(entry)
         for i in range(k * each + CLOSE, (k + 1) * each):
             order = slots[i]
             if order.state >= SENT and order.reduce_only == 0:
                 here = max(here, 1)
-                gross += order.leaves * order.decision_price
+                gross += notional_of(order)
         count += here
     return count, gross

@@ -85,7 +85,8 @@ REFUSALS = (
     ("min_notional", "<"),
     ("order_slots", ">="),
     ("unknown_order", "<"),
+    ("unsound_order", "<="),
 )
 RULE_NAMES = tuple(name for name, _ in REFUSALS)
 RULE_SIGNS = tuple(sign for _, sign in REFUSALS)
-NO_STOP, TOO_SMALL, NO_SLOT, NO_ORDER = range(len(REFUSALS) - 4, len(REFUSALS))
+NO_STOP, TOO_SMALL, NO_SLOT, NO_ORDER, UNSOUND = range(len(REFUSALS) - 5, len(REFUSALS))

@@ -182,6 +182,7 @@ class PositionRow(Protocol):
     mark: float  # last close, print, mid or mark price
     mark_ts: int
     bar_ts: int  # last close
+    met_ts: int  # last print or book: what came so lately is not told again by a candle
     floor: float  # a bar that stays above it and below `ceiling` touches none of its levels
     ceiling: float
     waiting: int  # orders of the symbol in the market, brackets left out

@@ -80,8 +80,9 @@ def match_exit(
     """
     liquidates = stop.state == FREE or p.side * (p.liq - stop.trigger) > 0.0
     level = p.liq if liquidates else stop.trigger
+    limit = math.nan if take.state == FREE else take.limit
     reason, reference, liquidity, ambiguous, due = leave_in_bar(
-        p.side, level, take.limit, p.bars, p.horizon, p.inside == 1, bar, ins.tick
+        p.side, level, limit, p.bars, p.horizon, p.inside == 1, bar, ins.tick
     )
     if reason == STOP_LOSS and liquidates:
         lost = min(p.bankrupt, bar.open) if p.side > 0 else max(p.bankrupt, bar.open)

@@ -24,18 +24,22 @@ from exec.step.orders import (
     place,
     write_fill,
 )
-from risk.portfolio import mark, note_equity, open_pnl, settle_funding
+from risk.portfolio import mark, note_equity, open_pnl, settle_at, settle_funding
 from risk.stops import move_trail
 from utils.codes import (
+    CLOSE,
     END_OF_DATA,
+    ENTRY,
     EXPIRED,
     FILLED,
     FREE,
     HELD,
     LIMIT_BARS,
     LIQUIDATION,
+    MARKET,
     MIN_NOTIONAL,
     PARTIAL,
+    QUOTE,
     REJECTED,
     STOP,
     STOP_MARKET,
@@ -244,7 +248,8 @@ def stand(
             continue
         if trades_anew:
             wanted = may_fill(acc, p, slot, bar.sym, at, bar.close, orders[acc.n_orders])
-            qty = min(wanted, room)
+            # what protects fills whole, as a stop of an entry does
+            qty = wanted if slot.reduce_only == 1 and slot.kind in (MARKET, STOP_MARKET) else min(wanted, room)
             outcome, price, reference, liquidity, within = match_order(slot, qty, bar, ins, par)
             arrive(slot, opened, bar.open)
             if slot.state != FREE and outcome != WAITS and within == (inside == 1):
@@ -306,7 +311,7 @@ def open_bar(
     """
     entry, take, stop, close = slots[first], slots[first + 1], slots[first + 2], slots[first + 3]
     opened = bar.ts - par.tf_ns
-    trades_anew = bar.volume > 0.0 and p.mark_ts <= opened
+    trades_anew = bar.volume > 0.0 and p.met_ts <= opened
     while p.f_next < p.f_end and funding[p.f_next].ts <= opened:
         settle_funding(p, funding[p.f_next], bar)
     p.gaps += bar.gap
@@ -352,6 +357,34 @@ def close_bar(
     p.bar_ts = bar.ts
 
 
+@compiled
+def pass_by(
+    acc: AccountRow,
+    p: PositionRow,
+    slots: Rows,
+    first: int,
+    par: ParamsRow,
+    bar: BarRow,
+    funding: Rows,
+    orders: Rows,
+) -> None:
+    """A bar that arrives after events behind its close: it is time alone, for what was there before it closed."""
+    while p.f_next < p.f_end and funding[p.f_next].ts <= bar.ts:
+        settle_at(p, funding[p.f_next], p.mark)
+    p.gaps += bar.gap
+    for i in range(first, first + acc.slots):
+        slot = slots[i]
+        waits = slot.state != FREE and slot.role in (ENTRY, QUOTE)
+        if waits and slot.decision_ts <= bar.ts - par.tf_ns:
+            age(acc, p, slot, bar, orders[acc.n_orders])
+    if p.qty != 0.0 and p.entry_ts < bar.ts:
+        acc.held_bars += 1
+        p.bars += 1
+        if p.bars >= p.horizon and slots[first + CLOSE - 1].state == FREE:
+            close_at_next(p, slots[first + CLOSE - 1], TIME_LIMIT, p.mark_ts, p.mark)
+    p.bar_ts = bar.ts
+
+
 @inlined
 def meet_bar(
     acc: AccountRow,
@@ -388,7 +421,10 @@ def meet_bar_standing(
     """What one candle does to its symbol, orders that stand by themselves among it."""
     s = bar.sym
     p, ins, first = pos[s], instruments[s], s * acc.slots
-    trades_anew = bar.volume > 0.0 and p.mark_ts <= bar.ts - par.tf_ns
+    if p.mark_ts > bar.ts:
+        pass_by(acc, p, slots, first, par, bar, funding, orders)
+        return
+    trades_anew = bar.volume > 0.0 and p.met_ts <= bar.ts - par.tf_ns
     open_bar(acc, p, slots, first, ins, par, bar, funding, trades, orders, fills)
     room = floor_to(par.volume_cap * bar.volume, ins.lot, ins.per_lot)
     room = stand(acc, p, slots, first, room, 0, trades_anew, ins, par, bar, trades, orders, fills)
@@ -396,6 +432,11 @@ def meet_bar_standing(
     stand(acc, p, slots, first, room, 1, trades_anew, ins, par, bar, trades, orders, fills)
     if bar.last == 1 and p.qty != 0.0:
         end_with_data(acc, p, slots, first, ins, par, bar, trades, orders, fills)
+    if bar.last == 1:
+        for i in range(first, first + acc.slots):
+            if slots[i].state != FREE:
+                status = PARTIAL if slots[i].filled > 0.0 else EXPIRED
+                end_order(acc, p, slots[i], orders[acc.n_orders], s, bar.ts, bar.close, 0, status, END_OF_DATA)
 
 
 @inlined

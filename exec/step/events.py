@@ -11,9 +11,10 @@ import math
 from exec.matching.events import match_exit_at, match_order_at, price_for, taker_price_at
 from exec.step.bars import stop_out
 from exec.step.orders import ROLE_SLOTS, arrive, end_order, fill_in_parts, fill_standing, leave, may_fill, write_fill
+from risk.portfolio import settle_at
 from utils.codes import CLOSE, FILLED, FREE, MARK, MIN_NOTIONAL, PRINT, REJECTED, TAKE_PROFIT, TAKER, WOULD_CROSS
 from utils.compiled import compiled, inlined
-from utils.market.barriers import CROSSES, FILLS
+from utils.market.barriers import CROSSES, FILLS, floor_to
 from utils.rows import AccountRow, InstrumentRow, MarketEventRow, ParamsRow, PositionRow, Rows
 
 
@@ -65,7 +66,9 @@ def enter_now(
         end_order(acc, p, entry, order, event.sym, event.ts, event.price, 0, REJECTED, WOULD_CROSS)
     if outcome != FILLS:
         return
-    qty = entry.leaves if liquidity == TAKER else min(entry.leaves, event.qty)
+    qty = entry.leaves if liquidity == TAKER else floor_to(min(entry.leaves, event.qty), ins.lot, ins.per_lot)
+    if qty <= 0.0:
+        return
     if entry.filled == 0.0 and entry.qty * price < ins.min_notional:
         entry.aimed = reference
         end_order(acc, p, entry, order, event.sym, event.ts, event.price, 0, REJECTED, MIN_NOTIONAL)
@@ -148,15 +151,17 @@ def meet_event(
     instruments: Rows,
     par: ParamsRow,
     event: MarketEventRow,
-    funding: Rows,  # noqa: ARG001 - as of a bar
+    funding: Rows,
     trades: Rows,
     orders: Rows,
     fills: Rows,
 ) -> None:
-    """What one event does to its symbol; funding is settled with bars."""
+    """What one event does to its symbol; funding that fell due before it is paid at the mark there was."""
     s = event.sym
     p, ins = pos[s], instruments[s]
     first = s * acc.slots
+    while p.f_next < p.f_end and funding[p.f_next].ts <= event.ts:
+        settle_at(p, funding[p.f_next], p.mark)
     if p.qty != 0.0 and slots[first + CLOSE - 1].state != FREE:
         close_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if slots[first].state != FREE:
@@ -167,4 +172,6 @@ def meet_event(
         stand_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if not math.isnan(event.price):
         p.mark = event.price
-        p.mark_ts = event.ts
+    p.mark_ts = event.ts
+    if event.kind != MARK:
+        p.met_ts = event.ts

@@ -26,9 +26,6 @@ from risk.portfolio import mark, note_equity, open_pnl
 from utils.compiled import compile_source, compiled
 from utils.rows import BAR, MARKET_EVENT, AccountRow
 
-#: Intents that a quoting step may write after one row.
-MOST_INTENTS = 16
-
 #: (acc, p, ins, par, row, orders, memory, out) -> intents written; see `exec.step.quoting`.
 Quoting = Callable[..., int]
 
@@ -41,7 +38,7 @@ class Matching:
     meet: Callable[..., None]  # what one row does to its symbol
     #: The short way through rows that change nothing, for an account of one symbol.
     coast: Callable[..., tuple[int, bool]] | None
-    signals: bool  # a row of signals stands beside each
+    signals: bool  # a row of signals stands beside each, and those of one time are one instant
 
 
 BARS = Matching(BAR, meet_bar, coast, signals=True)
@@ -75,7 +72,7 @@ def turn(
     while lo < n:
         passed = False
         hi = lo + 1
-        while hi < n and rows[hi].ts == rows[lo].ts:
+        while together and hi < n and rows[hi].ts == rows[lo].ts:
             hi += 1
         if full(acc, hi - lo, len(trades), len(orders), len(fills), len(decisions), len(equity), len(intents)):
             return lo
@@ -161,7 +158,7 @@ def _loop(
 ) -> Callable[..., int]:
     parts = [HEAD]
     names: dict[str, Any] = {"full": full, "isnan": math.isnan, "mark": mark, "meet": matching.meet}
-    names |= {"note_equity": note_equity, "open_pnl": open_pnl}
+    names |= {"note_equity": note_equity, "open_pnl": open_pnl, "together": matching.signals}
     if matching.coast is not None and quoting is None:
         parts.append(COAST)
         names["coast"] = matching.coast

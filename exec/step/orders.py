@@ -36,7 +36,7 @@ from utils.codes import (
     VOLUME_CAP,
 )
 from utils.compiled import compiled, inlined
-from utils.market.barriers import levels
+from utils.market.barriers import floor_to, levels
 from utils.rows import (
     BPS,
     AccountRow,
@@ -122,11 +122,12 @@ def carry_out(acc: AccountRow, p: PositionRow, slot: OrderSlotRow, intent: Inten
     elif intent.action == CANCEL:
         end_order(acc, p, slot, order, int(intent.sym), intent.ts, intent.price, 0, CANCELLED, int(intent.reason))
     else:
-        slot.limit = intent.limit
-        slot.trigger = intent.trigger
+        if not math.isnan(intent.limit):
+            slot.limit = intent.limit
+        if not math.isnan(intent.trigger):
+            slot.trigger = intent.trigger
         slot.qty = slot.filled + intent.qty
         slot.leaves = intent.qty
-        slot.patience = intent.patience
         slot.waited = 0
         slot.state = SENT
 
@@ -211,13 +212,17 @@ def watch(p: PositionRow, take: OrderSlotRow, stop: OrderSlotRow) -> None:
 @inlined
 def protect(p: PositionRow, entry: OrderSlotRow, take: OrderSlotRow, stop: OrderSlotRow, ins: InstrumentRow) -> None:
     """Put the brackets that the entry carries around its position, measured from the mean entry price."""
+    moved = stop.trigger if stop.state != FREE and stop.trigger != p.first_stop else math.nan
     p.take_price, p.first_stop = levels(p.side, p.entry_price, entry.take_bps * BPS, entry.stop, ins.tick, ins.per_tick)
+    p.take_price = max(p.take_price, ins.tick)
     qty = abs(p.qty)
     place(take, TAKE, LIMIT, -p.side, qty, TAKE_PROFIT, p.entry_ts, p.take_price)
     take.limit = p.take_price
     take.state = LIVE
     place(stop, STOP, STOP_MARKET, -p.side, qty, STOP_LOSS, p.entry_ts, p.first_stop)
     stop.trigger = p.first_stop
+    if not math.isnan(moved):  # a trail moved it, and it only ratchets
+        stop.trigger = max(moved, stop.trigger) if p.side > 0 else min(moved, stop.trigger)
     stop.state = LIVE
     watch(p, take, stop)
 
@@ -293,7 +298,7 @@ def trade(
     apply_fill(acc, p, ins, par, slot, fill, round_trip)
     if p.qty == 0.0:
         release(p, take, stop, close)
-    elif slot.role == ENTRY:
+    elif slot.role == ENTRY and p.side == slot.side:
         protect(p, slot, take, stop, ins)
     else:
         for bracket in (take, stop):
@@ -388,7 +393,9 @@ def fill_standing(
         The quantity filled, base.
     """
     takes = slot.kind in (MARKET, STOP_MARKET)
-    if qty <= 0.0 or (qty * price < ins.min_notional and slot.reduce_only == 0):
+    qty = floor_to(qty, ins.lot, ins.per_lot)
+    least = slot.filled == 0.0 and slot.reduce_only == 0 and slot.qty * price < ins.min_notional
+    if qty <= 0.0 or least:
         if takes:
             slot.aimed = reference
             reason = VOLUME_CAP if qty < wanted else MIN_NOTIONAL

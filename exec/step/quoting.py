@@ -3,11 +3,12 @@
 A quoting step is compiled, and is called after each row but a symbol's last, with market, account and own orders; it
 writes intents and answers how many:
 
-    @compiled
+    @uncached
     def step(acc, p, ins, par, row, orders, memory, out) -> int: ...
 
 `row` is a BAR or a MARKET_EVENT, `orders` the symbol's ORDER_SLOT rows, `memory` a record of the strategy's own for
-this symbol, `out` INTENT rows to write to with `wish`. What risk refuses is not sent, and is counted.
+this symbol, `out` INTENT rows to write to with `wish`: twice as many as orders may stand, and four. Each is decided at
+the symbol's mark. What risk refuses is not sent, and is counted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,23 @@ from functools import cache
 
 from exec.step.orders import ROLE_SLOTS, carry_out
 from risk.guard import guard as built_in
-from risk.portfolio import exposure
-from utils.codes import CLOSE, FREE, NO_ORDER, NO_SLOT, ON_REQUEST, PLACE, QUOTE, REPLACE, SENT, TOO_SMALL
+from risk.portfolio import exposure, exposure_of, notional_of, worst_price
+from utils.codes import (
+    CANCEL,
+    CLOSE,
+    FREE,
+    MARKET,
+    NO_ORDER,
+    NO_SLOT,
+    ON_REQUEST,
+    PLACE,
+    QUOTE,
+    REPLACE,
+    SENT,
+    STOP_MARKET,
+    TOO_SMALL,
+    UNSOUND,
+)
 from utils.compiled import compile_source, compiled
 from utils.market.barriers import floor_to
 from utils.rows import BPS, AccountRow, InstrumentRow, IntentRow, ParamsRow, Rows
@@ -102,14 +118,41 @@ def refuse(intent: IntentRow, rule: int, saw: float, allowed: float) -> None:
 
 
 @compiled
-def fit(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, intent: IntentRow, gross: float, scale: float) -> bool:
-    """Bring the quantity under the leverage caps and on the lot; whether enough is left."""
-    room = min(par.leverage * acc.equity - gross, ins.max_leverage * acc.equity)
-    intent.qty = max(0.0, floor_to(min(intent.qty * scale, room / intent.price), ins.lot, ins.per_lot))
-    if intent.qty > 0.0 and intent.qty * intent.price >= ins.min_notional:
+def fit(
+    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, intent: IntentRow, gross: float, own: float, scale: float
+) -> None:
+    """Bring the quantity under the leverage caps and on the lot, or refuse it.
+
+    Args:
+        acc: marked equity.
+        ins: lot, least notional and the venue's leverage limit of the symbol.
+        par: leverage of the account.
+        intent: what is wanted; its quantity moves.
+        gross: notional that counts against the account's limit, quote.
+        own: of it, the symbol's.
+        scale: what the risk rules left, 0-1.
+    """
+    worst = worst_price(intent.price, intent.limit, intent.trigger)
+    room = min(par.leverage * acc.equity - gross, ins.max_leverage * acc.equity - own)
+    intent.qty = max(0.0, floor_to(min(intent.qty * scale, room / worst), ins.lot, ins.per_lot))
+    if intent.qty <= 0.0 or intent.qty * intent.price < ins.min_notional:
+        refuse(intent, TOO_SMALL, intent.qty * intent.price, max(ins.min_notional, ins.lot * intent.price))
+
+
+@compiled
+def sound(intent: IntentRow) -> bool:
+    """Whether this can be an order: a side, a kind, a quantity, and the prices that its kind needs."""
+    if intent.action == CANCEL:
         return True
-    refuse(intent, TOO_SMALL, intent.qty * intent.price, max(ins.min_notional, ins.lot * intent.price))
-    return False
+    priced = intent.limit > 0.0 and intent.limit < math.inf
+    fires = intent.trigger > 0.0 and intent.trigger < math.inf
+    if not (intent.qty > 0.0 and intent.qty < math.inf):
+        return False
+    if intent.action == REPLACE:
+        return (priced or math.isnan(intent.limit)) and (fires or math.isnan(intent.trigger))
+    if intent.side * intent.side != 1 or intent.kind < MARKET or intent.kind > STOP_MARKET:
+        return False
+    return (priced or intent.kind in (MARKET, STOP_MARKET)) and (fires or intent.kind != STOP_MARKET)
 
 
 OBEY = """
@@ -119,7 +162,10 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
         s = intent.sym
         i = place_for(acc, slots, intent)
         intent.rule = 0
-        if i < 0:
+        intent.price = pos[s].mark
+        if not sound(intent) or not pos[s].mark > 0.0:
+            refuse(intent, UNSOUND, intent.qty, 0.0)
+        elif i < 0:
             known = intent.action == PLACE
             refuse(intent, NO_SLOT if known else NO_ORDER, acc.slots - ROLE_SLOTS if known else 0.0,
                    acc.slots - ROLE_SLOTS if known else 1.0)
@@ -130,10 +176,16 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
             if rule != 0:
                 refuse(intent, rule, saw, allowed)
             else:
-                fit(acc, instruments[s], par, intent, gross, scale)
+                fit(acc, instruments[s], par, intent, gross, exposure_of(acc, pos[s], slots, s * acc.slots), scale)
         elif intent.action == REPLACE and slots[i].reduce_only == 0:
             number, gross = exposure(acc, pos, slots)
-            fit(acc, instruments[s], par, intent, gross - slots[i].leaves * slots[i].decision_price, 1.0)
+            its = notional_of(slots[i])
+            fit(acc, instruments[s], par, intent, gross - its,
+                exposure_of(acc, pos[s], slots, s * acc.slots) - its, 1.0)
+        elif intent.action != CANCEL and intent.role != CLOSE:
+            intent.qty = floor_to(intent.qty, instruments[s].lot, instruments[s].per_lot)
+            if intent.qty <= 0.0:
+                refuse(intent, TOO_SMALL, 0.0, instruments[s].lot * intent.price)
         if intent.rule == 0:
             carry_out(acc, pos[s], slots[i], intent, orders[acc.n_orders])
             intent.order_id = slots[i].id
@@ -151,6 +203,14 @@ def obeying(guard: Callable[..., tuple[float, int, float, float]]) -> Callable[.
     """
     names = {
         "BPS": BPS,
+        "CANCEL": CANCEL,
+        "CLOSE": CLOSE,
+        "TOO_SMALL": TOO_SMALL,
+        "UNSOUND": UNSOUND,
+        "exposure_of": exposure_of,
+        "floor_to": floor_to,
+        "notional_of": notional_of,
+        "sound": sound,
         "NO_ORDER": NO_ORDER,
         "NO_SLOT": NO_SLOT,
         "PLACE": PLACE,
