@@ -205,6 +205,7 @@ def test_a_take_fills_by_a_print_through_it_and_is_told_in_full(side):
     assert (-side, 10.0, at, at, MAKER, round(1.4 * TF), round(1.4 * TF) + SEEN) == tuple(
         fill[name] for name in ("side", "qty", "price", "reference", "liquidity", "ts", "seen_ts")
     )
+    assert ([FREE] * 4, 0) == (one.slots["state"].tolist(), one.positions[0].waiting)
 
 
 @pytest.mark.parametrize("side", [LONG, SHORT])
@@ -219,6 +220,7 @@ def test_a_mark_fires_the_stop_and_it_is_told_in_full(side):
         "qty": 10.0, "filled_qty": 10.0, "decision_price": 100.0 - side * 0.5, "arrival_price": at, "mid": at,
         "fill_price": at, "end_price": at, "fees": pytest.approx(at * 10.0 * 5e-4),
     }  # fmt: skip
+    assert ([FREE] * 4, 0) == (one.slots["state"].tolist(), one.positions[0].waiting)
 
 
 def test_the_venue_takes_a_position_without_brackets_over_at_a_mark():
@@ -227,6 +229,15 @@ def test_the_venue_takes_a_position_without_brackets_over_at_a_mark():
     assert ("LIQUIDATION", 87.5, 1.4) == ended(only(rows.trades))
     order = rows.orders[1]
     assert (LIQUIDATION, STOP, 87.5, SELL) == tuple(order[n] for n in ("reason", "role", "decision_price", "side"))
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_position_of_one_unit_is_closed_and_stopped_as_any_other(side):
+    one = held(side, par=params(fixed_notional=100.0))
+    assert ("STOP_LOSS", at := 100.0 - side * 0.5, 1.4) == ended(only(happened(one, marked(1.4, at)).drain().trades))
+    one = held(side, par=params(fixed_notional=100.0))
+    one.run(bars(FLAT, first=1), signals(1, {0: SHUT}))
+    assert ("EARLY_STOP", 100.1, 2.2) == ended(only(happened(one, printed(2.2, 100.1)).drain().trades))
 
 
 def test_an_entry_can_be_stopped_by_the_event_that_fills_it():
@@ -301,7 +312,7 @@ def test_a_taker_before_a_resting_order_leaves_the_print_to_it():
     happened(one, printed(1.1, 99.7))
     one.obey(asked(BUY, 9.0, at=1.1))
     one.slots[[4, 5]] = one.slots[[5, 4]]  # the taker first
-    assert [9.0, 3.0] == happened(one, printed(1.2, 99.4, 4.0)).drain().fills["qty"].tolist()
+    assert [9.0, 3.0] == happened(one, printed(1.2, 99.4, 3.0)).drain().fills["qty"].tolist()
 
 
 def test_a_mark_does_nothing_to_orders_of_ones_own_and_a_quote_is_their_arrival():
@@ -447,6 +458,9 @@ def test_a_wish_below_the_least_notional_or_a_lot_is_refused_and_says_why():
     one, wishes = standing(ins=instrument(min_notional=100.0)), asked(BUY, 0.5)
     one.obey(wishes)
     assert ("min_notional", 50.0, 100.0) == refused(wishes[0])
+    wishes = asked(BUY, -5.0)
+    one.obey(wishes)
+    assert ("min_notional", 0.0, 100.0) == refused(wishes[0])
     one, wishes = standing(ins=instrument(lot=2.0, per_lot=0.0)), asked(BUY, 1.5)
     one.obey(wishes)
     assert ("min_notional", 0.0, 200.0) == refused(wishes[0])

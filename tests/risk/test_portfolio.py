@@ -301,6 +301,13 @@ def test_exposure_counts_positions_that_stay_and_entries_that_wait():
     assert (2, 100.0 + 213.0) == exposure(row(ACCOUNT, slots=5)[0], pos, slots)
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_position_of_one_unit_counts_as_any_other(side):
+    pos = row(POSITION, qty=float(side), side=side, mark=50.0, basis=49.0)
+    assert (1, 50.0) == exposure(row(ACCOUNT, slots=4)[0], pos, row(ORDER_SLOT).repeat(4))
+    assert side * 1.0 == open_pnl(pos[0])
+
+
 def test_orders_that_stand_by_themselves_count_as_one_position_and_with_all_they_may_add():
     pos, slots = row(POSITION).repeat(1), row(ORDER_SLOT).repeat(7)
     acc = row(ACCOUNT, slots=7)[0]

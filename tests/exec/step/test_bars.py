@@ -128,7 +128,9 @@ def test_an_entry_and_its_stop_are_told_in_full():
 @pytest.mark.parametrize(("side", "price"), [(LONG, 101.0), (SHORT, 99.0)])
 def test_a_take_pays_the_makers_fee_and_is_told_in_full(side, price):
     through = (100.0, 101.1, 100.0, 100.9) if side > 0 else (100.0, 100.0, 98.9, 99.1)
-    rows = lived((FLAT, FLAT, through), {0: side}, FEES).drain()
+    one = lived((FLAT, FLAT, through), {0: side}, FEES)
+    assert ([FREE] * 4, 0) == (one.slots["state"].tolist(), one.positions[0].waiting)
+    rows = one.drain()
     assert told(rows.orders[1]) == {
         "order_id": 2, "entry_no": 7, "side": -side, "kind": LIMIT, "status": FILLED, "reason": TAKE_PROFIT,
         "role": TAKE, "decision_ts": TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
@@ -254,6 +256,23 @@ def test_a_bar_without_volume_counts_towards_the_patience_of_an_entry():
 def test_the_bar_of_a_resting_entry_forgets_at_its_close_that_it_was():
     one = lived((FLAT, (100.2, 100.4, 99.9, 100.2)), {0: LONG}, None, params(entry_kind=POST_ONLY))
     assert (0, 1, MAKER) == tuple(one.positions[0][name] for name in ("inside", "bars", "entry_liquidity"))
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_a_position_of_one_unit_is_stopped_closed_and_turned_round_as_any_other(side):
+    unit, away = params(fixed_notional=100.0), (100.2, 100.3, 99.8, 100.2)
+    stopped = (100.0, max(100.0, at := 100.0 - side * 0.5), min(100.0, at), 100.0)
+    for candles, said, ending in (
+        ((FLAT, FLAT, stopped), {0: side}, ("STOP_LOSS", at, 3.0)),
+        ((FLAT, FLAT, away), {0: side, 1: SHUT}, ("EARLY_STOP", 100.2, 2.0)),
+        ((FLAT, FLAT, away), {0: side, 1: -side}, ("FLIP", 100.2, 2.0)),
+    ):
+        rows = lived(candles, said, par=unit).drain()
+        assert (1.0, ending) == (rows.trades[0]["qty"], ended(rows.trades[0]))
+    one = lived((FLAT, FLAT, away), {0: side}, par=unit)
+    assert (2, 2, pytest.approx(side * 0.2)) == (
+        one.account[0].held_bars, one.positions[0].bars, one.account[0].open_pnl,
+    )  # fmt: skip
 
 
 def test_a_second_round_trip_owes_nothing_to_the_first():
