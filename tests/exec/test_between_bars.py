@@ -120,7 +120,7 @@ def test_a_mark_or_an_empty_side_moves_at_most_the_mark_of_who_waits():
     assert (SENT, 0, 100.2) == (one.slots[0].state, one.slots[0].arrival_ts, one.positions[0].mark)
     happened(one, quoted(1.2, 100.1, NAN))
     # it has met a market that shows nothing to take
-    assert (LIVE, round(1.2 * TF), 100.2, round(1.1 * TF)) == (
+    assert (LIVE, round(1.2 * TF), 100.2, round(1.2 * TF)) == (
         one.slots[0].state, one.slots[0].arrival_ts, one.positions[0].mark, one.positions[0].mark_ts,
     )  # fmt: skip
     assert 0 == len(one.drain().fills)
@@ -251,7 +251,8 @@ def test_every_event_but_an_empty_book_moves_the_mark():
     for event in (printed(1.3, 100.2), quoted(1.4, 100.2, 100.4), marked(1.5, 100.1), quoted(1.6, NAN, 100.4)):
         p = happened(one, event).positions[0]
         seen.append((round(float(p.mark), 1), p.mark_ts))
-    assert [(100.2, round(1.3 * TF)), (100.3, round(1.4 * TF)), *[(100.1, round(1.5 * TF))] * 2] == seen
+    times = [round(at * TF) for at in (1.3, 1.4, 1.5, 1.6)]
+    assert list(zip([100.2, 100.3, 100.1, 100.1], times, strict=True)) == seen
     assert pytest.approx(10_001.0) == one.account[0].equity
 
 
@@ -442,25 +443,25 @@ def test_a_wish_is_brought_under_the_leverage_and_on_the_lot():
     one, wishes = standing(par=params(leverage=3.0)), asked(BUY, 1_000.0)
     one.obey(wishes)
     assert (300.0, 300.0) == (wishes[0].qty, one.slots[4].qty)
-    # what waits counts, at the price at which it was decided
+    # what waits counts, and a wish is worth what the market says
     wishes = asked(SELL, 1.0, price=50.0)
     one.obey(wishes)
     assert ("max_leverage", 3.0, 3.0) == refused(wishes[0])
     one, wishes = standing(asked(BUY, 299.0), par=params(leverage=3.0)), asked(BUY, 9.0, price=99.0)
     one.obey(wishes)
-    assert 1.01 == wishes[0].qty  # 100 quote are left; 1.0101 base
+    assert 1.0 == wishes[0].qty  # 100 quote are left
     one, wishes = standing(ins=instrument(max_leverage=2.0)), asked(BUY, 1_000.0, price=50.0)
     one.obey(wishes)
-    assert 400.0 == wishes[0].qty
+    assert 200.0 == wishes[0].qty
 
 
 def test_a_wish_below_the_least_notional_or_a_lot_is_refused_and_says_why():
     one, wishes = standing(ins=instrument(min_notional=100.0)), asked(BUY, 0.5)
     one.obey(wishes)
     assert ("min_notional", 50.0, 100.0) == refused(wishes[0])
-    wishes = asked(BUY, -5.0)
-    one.obey(wishes)
-    assert ("min_notional", 0.0, 100.0) == refused(wishes[0])
+    for bad in (asked(BUY, -5.0), asked(BUY, NAN), asked(3, 1.0), asked(BUY, 1.0, LIMIT)):
+        one.obey(bad)
+        assert "unsound_order" == refused(bad[0])[0]
     one, wishes = standing(ins=instrument(lot=2.0, per_lot=0.0)), asked(BUY, 1.5)
     one.obey(wishes)
     assert ("min_notional", 0.0, 200.0) == refused(wishes[0])

@@ -1,11 +1,16 @@
 """Prints, books and mark prices between bars: what they do to the orders and the position of a paper broker."""
 
+import dataclasses
 import math
 
+import numpy as np
 import pytest
 
+from exec.engine import Engine
 from exec.simulator import PaperBroker, default_params
-from utils.types import Bar, BookSnapshot, Instrument, MarkPrice, Order, Quote, Trade
+from utils.codes import PRINT
+from utils.rows import INSTRUMENT, MARKET_EVENT
+from utils.types import Bar, BookSnapshot, Funding, Instrument, MarkPrice, Order, Quote, Trade
 
 TF = 300_000_000_000
 MS = 1_000_000
@@ -226,3 +231,137 @@ def test_brackets_grow_with_the_parts_of_their_entry():
     assert {"TAKE": 2.0, "STOP": 2.0} == {order.role: order.qty for order in one.orders}
     (closed,) = one.on_event(trade(4, 99.0)).closed
     assert (2.0, 99.0) == (closed.qty, closed.exit_price)
+
+
+def flat_long(one, ms, qty=1.0):
+    """A position without brackets."""
+    one.apply([Order(0, "BTC", TF, 1, qty)])
+    return one.on_event(trade(ms, 100.0))
+
+
+def test_a_bracket_that_went_with_its_position_does_not_fill_for_the_next():
+    one = broker(leverage=5.0)
+    one.open("BTC", "short", 1.0, take_bps=500.0, stop_bps=500.0)
+    one.on_event(bar(2))
+    one.close("BTC")
+    one.on_event(bar(3))
+    one.apply([Order(0, "BTC", 3 * TF, 1, 10.0)])
+    one.on_event(bar(4))
+    (closed,) = one.on_event(bar(5, (96.0, 96.0, 50.0, 55.0))).closed
+    assert ("LIQUIDATION", 80.0) == (closed.exit_reason, closed.exit_price)
+
+
+def test_parts_of_a_lot_are_neither_sold_nor_lost():
+    coarse = dataclasses.replace(BTC, lot_size=1.0, min_notional=0.0)
+    one = broker(coarse)
+    flat_long(one, 1, 2.0)
+    assert ["min_notional"] == [refusal.rule for refusal in one.close("BTC", 0.6).refusals]
+    (order,) = one.close("BTC", 1.6).orders
+    assert 1.0 == order.qty
+    one.apply([Order(0, "BTC", TF, 1, 10.0, "LIMIT", 99.0)])
+    one.on_event(trade(2, 99.5))
+    (fill,) = one.on_event(trade(3, 98.9, qty=9.6)).fills
+    assert 9.0 == fill.qty
+
+
+def test_a_bar_that_comes_after_the_prints_behind_it_is_time_alone():
+    one = broker()
+    one.open("BTC", "long", 1.0, stop_bps=50.0, take_bps=500.0, horizon=1)
+    after = Trade("BTC", 2 * TF + MS, 2 * TF + MS, 101.0, 5.0, 1)
+    one.on_event(trade(1, 100.0))
+    one.on_event(after)
+    assert ((), ()) == (
+        one.on_event(bar(2, (100.0, 100.0, 90.0, 100.2))).closed,
+        one.drain().trades.tolist()[:0] and (),
+    )
+    assert pytest.approx(10_001.0) == one.equity
+    (closed,) = one.on_event(Trade("BTC", 2 * TF + 2 * MS, 2 * TF + 2 * MS, 101.5, 5.0, 1)).closed
+    assert ("TIME_LIMIT", 101.5) == (closed.exit_reason, closed.exit_price)
+
+
+def test_a_book_of_one_side_trades_and_its_bar_does_not_trade_again():
+    one = broker()
+    one.apply([Order(0, "BTC", TF, 1, 1.0), Order(0, "BTC", TF, -1, 2.0, "LIMIT", 101.0)])
+    ts = TF + MS
+    one.on_event(BookSnapshot("BTC", ts, ts, (), ((100.1, 1.0),)))
+    assert () == one.on_event(bar(2, (102.0, 103.0, 99.0, 100.0))).fills
+    assert 1.0 == one.positions["BTC"].qty
+
+
+def test_a_bar_beside_marks_alone_fills_orders():
+    one = broker()
+    one.apply([Order(0, "BTC", TF, 1, 1.0, "LIMIT", 99.0)])
+    one.on_event(mark(1, 100.0))
+    (fill,) = one.on_event(bar(2, (100.0, 100.0, 98.0, 99.0))).fills
+    assert 99.0 == fill.price
+
+
+def test_a_stop_of_ones_own_fills_whole_whatever_the_volume():
+    one = broker(volume_cap=0.02)
+    flat_long(one, 1)
+    one.on_event(bar(2))
+    one.apply([Order(0, "BTC", 2 * TF, -1, 1.0, "STOP_MARKET", reduce_only=True, trigger=95.0)])
+    (closed,) = one.on_event(bar(3, (100.0, 100.0, 90.0, 90.0), volume=10.0)).closed
+    assert (95.0, 1.0) == (closed.exit_price, closed.qty)
+
+
+def test_funding_between_bars_is_paid_by_who_held_at_the_stamp():
+    one = broker()
+    flat_long(one, 1)
+    one.on_event(Funding("BTC", TF + 50 * MS, 0.01))
+    one.on_event(Funding("BTC", TF + 50 * MS, 0.01))
+    one.close("BTC")
+    (closed,) = one.on_event(trade(100, 100.0)).closed
+    assert pytest.approx(1.0) == closed.funding
+
+
+def test_a_venues_leverage_is_that_of_the_symbol_and_a_far_limit_counts_at_its_price():
+    one = broker(dataclasses.replace(BTC, max_leverage=2.0), leverage=10.0)
+    decision = one.apply([Order(0, "BTC", TF, 1, 150.0, "LIMIT", 99.0)] * 3)
+    assert ([150.0, 50.0], 1) == ([order.qty for order in decision.orders], len(decision.refusals))
+    one = broker(leverage=2.0)
+    (order,) = one.apply([Order(0, "BTC", TF, -1, 500.0, "LIMIT", 1_000.0)]).orders
+    assert 20.0 == order.qty
+
+
+def test_an_order_of_nothing_and_a_price_of_nothing_are_refused():
+    one = broker()
+    assert ["no_limit"] == [
+        refusal.rule for refusal in one.apply([Order(0, "BTC", TF, 1, 1.0, "LIMIT", 0.01)]).refusals
+    ]
+    with pytest.raises(ValueError, match="qty: expected a finite number above 0"):
+        one.close("BTC", -1.0)
+    with pytest.raises(ValueError, match="standing: expected a whole number from 0"):
+        PaperBroker([BTC], standing=-1)
+
+
+def test_a_fill_is_never_at_a_price_below_a_tick():
+    one = broker(impact=1.0, volume_cap=1e6)
+    flat_long(one, 1)
+    one.close("BTC")
+    one.on_event(bar(2))
+    (closed,) = one.on_event(bar(3, (100.0, 100.0, 90.0, 90.0), volume=1e-3)).closed
+    assert 0.1 == closed.exit_price
+
+
+def test_a_part_filled_order_that_is_cancelled_is_told():
+    one = broker()
+    (order,) = one.apply([Order(0, "BTC", TF, 1, 2.0, "LIMIT", 99.0)]).orders
+    one.on_event(trade(1, 100.0))
+    one.on_event(trade(2, 98.9, qty=0.5))
+    assert (order.id,) == one.apply([], [order.id]).cancels
+
+
+def test_small_prints_fill_a_large_order():
+    one = broker()
+    one.apply([Order(0, "BTC", TF, 1, 2.0, "LIMIT", 99.0)])
+    one.on_event(trade(1, 100.0))
+    assert [0.01] * 3 == [one.on_event(trade(2 + k, 98.9, qty=0.01)).fills[0].qty for k in range(3)]
+
+
+def test_events_of_one_time_are_turned_one_by_one():
+    one = Engine(np.array([BTC.row()], INSTRUMENT), default_params(), 10_000.0, keep=(), standing=2)
+    events = np.zeros(50, MARKET_EVENT)
+    events["ts"], events["kind"], events["price"], events["qty"] = TF, PRINT, 100.0, 1.0
+    one.happen(events)
+    assert (100.0, TF) == (one.positions[0].mark, one.positions[0].mark_ts)

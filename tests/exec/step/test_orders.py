@@ -105,7 +105,7 @@ def test_order_numbers_count_up():
 def test_a_replaced_order_has_another_price_and_rest_and_arrives_anew_and_keeps_its_past():
     slot = placed()
     before = told(slot)
-    change = {"trigger": 99.0, "patience": 8.0}
+    change = {"trigger": 99.0}
     acc, p, _ = carried(slot, asked(SELL, 1.5, LIMIT, 100.7, action=REPLACE, at=5.0, order_id=9, **change))
     after = told(slot)
     assert {name: after.get(name) for name in before if before[name] != after.get(name)} == {
@@ -175,6 +175,7 @@ def test_an_entrys_brackets_lie_around_the_mean_price_and_are_in_the_market_at_o
     place = {"entry_price": 100.0, "entry_ts": 4 * TF, "liq": 100.0 - side * 50.0, "waiting": 1}
     p = row(POSITION, side=side, qty=side * 2.0, **place)[0]
     slots = smudged(ORDER_SLOT), smudged(ORDER_SLOT)
+    slots[0].state = slots[1].state = FREE
     protect(p, row(ORDER_SLOT, take_bps=100.0, stop=0.005)[0], *slots, instrument()[0])
     both = {**BARE, "state": LIVE, "side": -side, "qty": 2.0, "leaves": 2.0, "decision_ts": 4 * TF}
     known = {"kind": LIMIT, "role": TAKE, "reason": TAKE_PROFIT, "limit": take, "decision_price": take}
