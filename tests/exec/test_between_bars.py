@@ -10,6 +10,7 @@ from tests.market import (
     FLAT,
     NAN,
     TF,
+    after,
     asked,
     bars,
     ended,
@@ -329,8 +330,8 @@ def test_a_mark_does_nothing_to_orders_of_ones_own_and_a_quote_is_their_arrival(
 def test_a_post_only_order_that_a_quote_crosses_is_rejected():
     one = happened(standing(asked(BUY, 1.0, POST_ONLY, 99.8)), quoted(1.2, 99.6, 99.8))
     order = only(one.drain().orders)
-    assert (REJECTED, WOULD_CROSS, 99.8, round(1.2 * TF), 0.0) == tuple(
-        order[name] for name in ("status", "reason", "arrival_price", "end_ts", "filled_qty")
+    assert (REJECTED, WOULD_CROSS, 99.8, round(1.2 * TF), 0.0, 0) == tuple(
+        order[name] for name in ("status", "reason", "arrival_price", "end_ts", "filled_qty", "entry_no")
     )
     assert (FREE, 0) == (one.slots[4].state, one.positions[0].waiting)
 
@@ -352,6 +353,17 @@ def test_what_only_reduces_ends_at_an_event_that_finds_nothing_to_reduce():
     assert (CANCELLED, "REDUCE_ONLY", round(1.2 * TF), 101.5, 0) == (
         order["status"], ORDER_REASONS[order["reason"]], order["end_ts"], order["end_price"], one.positions[0].waiting,
     )  # fmt: skip
+    # and does not end twice
+    assert (0, 0) == (len(happened(one, printed(1.3, 101.5)).drain().orders), one.positions[0].waiting)
+
+
+@pytest.mark.parametrize("kind", [MARKET, POST_ONLY])
+@pytest.mark.parametrize("by_bar", [True, False])
+def test_what_would_take_and_only_reduces_ends_once_where_there_is_nothing(kind, by_bar):
+    one = standing(asked(SELL, 1.0, kind, 99.0 if kind == POST_ONLY else NAN, reduce_only=1))
+    one = after(one, FLAT) if by_bar else happened(one, printed(1.2, 100.0))
+    assert [(0.0, "CANCELLED", "REDUCE_ONLY")] == whole(one.drain())
+    assert (FREE, 0, 0.0) == (one.slots[4].state, one.positions[0].waiting, one.positions[0].qty)
 
 
 def test_an_entry_against_what_an_order_of_ones_own_opened_is_parted_at_its_end():

@@ -155,6 +155,16 @@ def test_what_is_bought_after_a_partial_exit_counts_at_its_own_price():
     )  # fmt: skip
 
 
+def test_every_part_of_an_exit_adds_to_what_was_realised():
+    book = opened(qty=3.0)
+    shares = []
+    for price in (104.0, 105.0, 97.0):
+        book.fills(-1, 1.0, price)
+        shares.append(float(book.p.share))
+    assert [4.0, 9.0, 6.0] == shares
+    assert 6.0 == book.trade.gross_pnl
+
+
 def test_a_round_trip_of_resting_orders_after_one_of_takers_is_a_makers():
     book = Book()
     for liquidity in (TAKER, MAKER):

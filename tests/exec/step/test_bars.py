@@ -441,8 +441,8 @@ def test_what_only_reduces_takes_what_is_there_and_ends_with_the_position():
 def test_a_post_only_order_that_arrives_beyond_the_open_is_rejected_there():
     one = standing(asked(BUY, 1.0, POST_ONLY, 100.0))
     order = only(after(one, (99.8, 100.0, 99.7, 99.9)).drain().orders)
-    assert (REJECTED, WOULD_CROSS, 99.8, TF, 99.9, 0.0) == tuple(
-        order[name] for name in ("status", "reason", "arrival_price", "end_ts", "end_price", "filled_qty")
+    assert (REJECTED, WOULD_CROSS, 99.8, TF, 99.9, 0.0, 0) == tuple(
+        order[name] for name in ("status", "reason", "arrival_price", "end_ts", "end_price", "filled_qty", "entry_no")
     )
 
 

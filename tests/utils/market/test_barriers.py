@@ -216,6 +216,12 @@ def test_barriers_come_before_the_limit_of_time():
     assert (STOP_LOSS, 99.0, TAKER, True, False) == leave((100.0, 102.0, 98.0, 100.0))
 
 
+def test_an_open_beyond_the_take_came_after_the_entry_of_a_bar_before():
+    beyond = (101.5, 102.0, 100.5, 101.2)
+    assert (TAKE_PROFIT, 101.0, MAKER, False, False) == leave(beyond, held=0)
+    assert (TAKE_PROFIT, 101.5, MAKER, False, False) == leave(beyond, held=1)
+
+
 def test_a_position_due_ends_at_the_close_of_a_bar_that_trades():
     assert (TIME_LIMIT, 100.2, TAKER, False, True) == leave((100.0, 100.3, 99.9, 100.2), held=19)
     assert (TIME_LIMIT, 100.2, TAKER, False, True) == leave((100.0, 100.3, 99.9, 100.2), held=19, last=True)
