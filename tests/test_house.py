@@ -502,7 +502,7 @@ LEDGER = {
     "_join": {"qty", "entered", "entry_price", "basis"},
     "_part": {"qty", "exited", "exit_price", "share"},
     "_end": {"realised", "side"},
-    "settle_funding": {"funding"},
+    "settle_at": {"funding"},
     "mark": {"equity", "open_pnl", "peak"},
 }
 MONEY = {"realised", "share", "basis", "entered", "exited", "funding", "equity", "open_pnl", "entries"}

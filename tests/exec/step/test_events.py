@@ -271,7 +271,7 @@ def test_a_bar_that_comes_after_the_prints_behind_it_is_time_alone():
     one.on_event(trade(1, 100.0))
     one.on_event(after)
     assert ((), ()) == (
-        one.on_event(bar(2, (100.0, 100.0, 90.0, 100.2))).closed,
+        one.on_event(bar(2, (100.0, 100.5, 90.0, 100.2))).closed,
         one.drain().trades.tolist()[:0] and (),
     )
     assert pytest.approx(10_001.0) == one.equity
