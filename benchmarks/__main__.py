@@ -180,7 +180,7 @@ def bench_sweep() -> None:
             "two threads": lambda: run_branches(market, branches(bars), CAPITAL, workers=2, with_features=False),
             "vectorbt rust, chunks of 10": lambda: vectorbt_sweep(bars, SETTINGS, 10, "rust")[0],
         },
-        3,
+        7,
     )
     print(f"\nSweep, {len(SETTINGS)} parameter sets x {len(bars):,} bars")
     for name, spent in seconds.items():

@@ -473,6 +473,9 @@ def coast(
     best = -math.inf
     gaps = 0
     asks = False
+    if not held and not notes and until == NEVER:
+        while k < end and math.isnan(signals[k].side):  # a flat account without a wish need not look at prices
+            k += 1
     while k < end:
         bar, wants = bars[k], signals[k].side
         if bar.low <= floor or bar.high >= ceiling or bar.ts >= until:
