@@ -362,3 +362,13 @@ def test_events_of_one_time_are_turned_one_by_one():
     events["ts"], events["kind"], events["price"], events["qty"] = TF, PRINT, 100.0, 1.0
     one.happen(events)
     assert (100.0, TF) == (one.positions[0].mark, one.positions[0].mark_ts)
+
+
+def test_what_waits_when_the_data_end_expires_with_them():
+    one = broker()
+    one.on_event(trade(1, 100.0))
+    (order,) = one.apply([Order(0, "BTC", TF, 1, 1.0, "LIMIT", 90.0)]).orders
+    assert (order.id,) == one.on_event(bar(2), last=True).cancels
+    (row,) = one.drain().orders
+    assert (0, 2 * TF, 100.0, 0) == (row["sym"], row["end_ts"], row["end_price"], row["entry_no"])
+    assert [("EXPIRED", "END_OF_DATA")] == [(told.status, told.reason) for told in named([row])]

@@ -11,6 +11,7 @@ from tests.market import FLAT, NAN, TF, bars, instrument, params, row, signals, 
 from utils.codes import (
     CANCEL,
     CANCELLED,
+    CLOSE,
     EXIT_NAMES,
     FILLED,
     FREE,
@@ -91,6 +92,7 @@ def test_what_is_quoted_into_the_last_bar_ends_with_the_data():
     assert [("FILLED", ""), ("EXPIRED", "END_OF_DATA"), ("FILLED", "END_OF_DATA")] == ended
     assert (1, 0.0) == (one.memory[0]["step"], one.positions[0].qty)
     assert not one.slots["state"].any()
+    assert (CLOSE, 0) == (journal.orders[-1].role, one.positions[0].waiting)
 
 
 def test_a_step_that_wants_nothing_changes_nothing():
