@@ -282,18 +282,12 @@ def exposure(acc: AccountRow, pos: Rows, slots: Rows) -> tuple[int, float]:
     count = 0
     gross = 0.0
     for k in range(len(pos)):
-        here = 0
-        if pos[k].qty != 0.0 and slots[k * each + CLOSE - 1].state == FREE:
-            here = 1
-            gross += abs(pos[k].qty) * pos[k].mark
-        entry = slots[k * each]
-        if entry.state >= SENT:
+        gross += exposure_of(acc, pos[k], slots, k * each)
+        here = 1 if pos[k].qty != 0.0 and slots[k * each + CLOSE - 1].state == FREE else 0
+        if slots[k * each].state >= SENT:
             here += 1
-            gross += notional_of(entry)
         for i in range(k * each + CLOSE, (k + 1) * each):
-            order = slots[i]
-            if order.state >= SENT and order.reduce_only == 0:
+            if slots[i].state >= SENT and slots[i].reduce_only == 0:
                 here = max(here, 1)
-                gross += notional_of(order)
         count += here
     return count, gross
