@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from utils.errors import DataError
 from utils.figures.arithmetic import Floats, Times
+from utils.market.times import NoTime, is_number, nanoseconds
 from utils.records.schema import (
     EQUITY_COLUMNS,
     FILL_COLUMNS,
@@ -429,9 +430,7 @@ def _readable(name: str, text: str) -> bool:
 
 
 def _from_frame(frame: Any, where: str) -> dict[str, NDArray[Any]]:
-    """The known columns of a pandas frame; integer times are nanoseconds, times without a zone are UTC."""
-    import pandas as pd
-
+    """The known columns of a pandas frame; the size of integer times tells their unit, times without a zone are UTC."""
     for name in ("entry_time", "exit_time", "net_pnl"):
         if name not in frame.columns:
             raise _lacks(where, name, map(str, frame.columns))
@@ -445,11 +444,13 @@ def _from_frame(frame: Any, where: str) -> dict[str, NDArray[Any]]:
                 columns[name] = values.astype(object).where(values.notna(), "").to_numpy().astype(str)
             elif name not in TIME_COLUMNS:
                 columns[name] = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            elif pd.api.types.is_integer_dtype(values):
-                columns[name] = values.to_numpy(dtype=np.int64)
             else:
-                stamps = pd.to_datetime(values, utc=True, format="ISO8601").dt.tz_localize(None)
-                columns[name] = stamps.to_numpy(dtype="datetime64[ns]").view(np.int64)
+                columns[name] = nanoseconds(values, NO_TIME)
+        except NoTime as wrong:
+            raise DataError(
+                f"{where}, trade {wrong.row + 1}, column {name}: expected {wrong.expected}, saw {wrong.seen}:"
+                f" {wrong.remedy}"
+            ) from None
         except (ValueError, TypeError) as error:
             raise DataError(f"{where}, column {name}: {error}: correct that column") from None
     return columns

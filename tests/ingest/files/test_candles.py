@@ -400,9 +400,12 @@ def test_the_first_wrong_row_is_the_one_named():
         load_candles(rows, symbol="BTCUSDT")
 
 
-def test_newest_first_is_refused_and_the_cure_named():
-    with pytest.raises(DataError, match=r"row 2, column 'timestamp': .*; reverse the file"):
-        load_candles(arrays()[::-1], symbol="BTCUSDT")
+def test_newest_first_is_read_and_rows_are_counted_as_they_stand():
+    check(load_candles(arrays()[::-1], symbol="BTCUSDT"))
+    rows = arrays()[::-1]
+    rows[1][2] = 90.0
+    with pytest.raises(DataError, match=r"row 2, column 'high'"):
+        load_candles(rows, symbol="BTCUSDT")
 
 
 def test_a_missing_column_is_refused_and_the_nearest_named(tmp_path):
@@ -453,7 +456,7 @@ def test_what_is_no_table_is_refused(tmp_path):
         ("BTCUSDT.json", b"[[1, 2", "expected JSON, seen a damaged file"),
         ("BTCUSDT.json", b'{"a": 1}', "expected a JSON list of rows"),
         ("BTCUSDT.json", b"[]", "at least one row, seen none"),
-        ("BTCUSDT.zip", b"PK\x03\x04\0\0\0", "seen other binary data"),
+        ("BTCUSDT.zip", b"PK\x03\x04\0\0\0", "expected a whole zip file, seen a damaged one"),
         ("BTCUSDT.csv", b"timestamp,open,high,low,close,volume\n", "at least one row, seen none"),
         ("BTCUSDT.csv", b"timestamp,\xf6pen\n1,2\n", "expected UTF-8 text, seen another encoding"),
         ("BTCUSDT.csv", b"1,2,3\n4,5,6\n", "expected 6 or 7 or 12 columns where no names are given, seen 3"),
