@@ -13,6 +13,7 @@ from exec.market import Market
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
+from ingest.files.tables import Progressed
 from ingest.instruments import Listing, instrument_of
 from ingest.synthetic import SyntheticFeed
 from utils.errors import ConfigError, DataError
@@ -25,8 +26,13 @@ from utils.settings.tree import Settings
 MOST_HOURS = 50_000
 
 
-def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]:
-    """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused."""
+def read_sources(
+    data: Any, symbol: str | None, tf: str | None, progressed: Progressed | None = None
+) -> list[Candles]:
+    """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused.
+
+    `progressed` is told how many bytes of a file are read, and how many it has.
+    """
     if isinstance(data, Candles):
         if symbol is not None and normalise_symbol(symbol) != data.symbol:
             raise ConfigError(f"symbol: expected {data.symbol} as the candles are, saw {symbol}; leave symbol out")
@@ -34,13 +40,13 @@ def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]
             raise ConfigError(f"timeframe: expected {data.tf} as the candles are, saw {tf}; leave the timeframe out")
         return [data]
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, Path, Candles)):
-        several = [candles for source in data for candles in read_sources(source, None, tf)]
+        several = [candles for source in data for candles in read_sources(source, None, tf, progressed)]
         named = set() if symbol is None else {normalise_symbol(name) for name in symbol.split(",")}
         if named and named != {candles.symbol for candles in several}:
             found = ", ".join(candles.symbol for candles in several)
             raise ConfigError(f"--symbol: expected the symbols of --data ({found}), saw {symbol}; leave --symbol out")
         return several
-    return [load_candles(data, symbol=symbol, tf=tf)]
+    return [load_candles(data, symbol=symbol, tf=tf, progressed=progressed)]
 
 
 def one_clock(candles: Sequence[Candles]) -> tuple[Candles, ...]:

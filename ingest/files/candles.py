@@ -303,8 +303,8 @@ def time_column(table: Table) -> str:
     prints = print_columns(table.names)
     if "open" not in table.names and {"price", "qty"} <= prints.keys() and ("side" in prints or "maker" in prints):
         raise DataError(
-            f"{table.name}: expected candles, seen trades (columns {', '.join(table.names[:6])}); make candles of them,"
-            " or hand them to the functions that take trades: ingest.files.trades reads them"
+            f"{table.name}: expected candles, seen trades (columns {', '.join(table.names[:6])}); name a file of"
+            " candles, or hand these to a function that takes trades (ingest.files.trades.load_trades reads them)"
         )
     return close if named is None and close is not None else pick_time(table)
 

@@ -15,6 +15,8 @@ PRINT_NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "trade_id", "agg_trade_id", "aggregate_trade_id", "trd_match_id"),
     "symbol": ("symbol",),
 }
+#: The aggressor's side by whether the buyer's order rested: then it was the seller.
+AGGRESSORS: Mapping[str, int] = {"true": -1, "1": -1, "false": 1, "0": 1}
 
 
 def plain_name(name: object) -> str:

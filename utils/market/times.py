@@ -187,7 +187,7 @@ def _shown(cell: Any) -> str:
 def _numbered(column: NDArray[Any], empty: int | None) -> NDArray[np.int64]:
     """Numbers, of the unit that the first one tells."""
     real = column.dtype.kind == "f"
-    gone = np.isnan(column) if real else np.zeros(len(column), np.bool_)
+    gone = np.isnan(column) if real else column == np.iinfo(np.int64).min  # which is how NaT is kept as a number
     _refuse_empty(gone, empty)
     if gone.all():
         return np.full(len(column), empty, np.int64)

@@ -362,7 +362,8 @@ def _read_csv(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), [])
+            lines = csv.reader(file)
+            header, first = next(lines, []), next(lines, [])
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise DataError(f"{path}: expected a log file, but it cannot be read ({reason}): check the path") from None
@@ -376,7 +377,10 @@ def _read_csv(
 
     wanted = [name for name in known if name in header and (ids or name not in ID_COLUMNS)]
     kinds = {name: pa.float64() for name in wanted}
-    kinds |= {name: pa.timestamp("ns", tz="UTC") for name in wanted if name in TIME_COLUMNS}
+    # a log's times are dates; those of other programs may be numbers
+    numbered = any(name in TIME_COLUMNS and is_number(cell) for name, cell in zip(header, first, strict=False))
+    time_kind = pa.int64() if numbered else pa.timestamp("ns", tz="UTC")
+    kinds |= {name: time_kind for name in wanted if name in TIME_COLUMNS}
     kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in wanted if name in TEXT_COLUMNS | ID_COLUMNS}
     options = arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted)
     try:
@@ -384,10 +388,18 @@ def _read_csv(
         table = arrow_csv.read_csv(text, convert_options=options).unify_dictionaries()
     except pa.ArrowInvalid as error:
         raise DataError(_bad_line(path, header, wanted) or f"{path}: {error}") from None
-    return {name: _array(table[name], name, pa) for name in wanted}
+    return {name: _array(table[name], name, pa, path) for name in wanted}
 
 
-def _array(values: Any, name: str, pa: Any) -> NDArray[Any]:
+def _array(values: Any, name: str, pa: Any, path: Path) -> NDArray[Any]:
+    if name in TIME_COLUMNS and pa.types.is_integer(values.type):
+        try:
+            return nanoseconds(values.fill_null(NO_TIME), NO_TIME)
+        except NoTime as wrong:
+            raise DataError(
+                f"{path}, line {wrong.row + 2}, column {name}: expected {wrong.expected}, saw {wrong.seen}:"
+                f" {wrong.remedy}"
+            ) from None
     if name in TIME_COLUMNS:
         return values.cast(pa.int64()).fill_null(NO_TIME).to_numpy()  # type: ignore[no-any-return]
     if name in TEXT_COLUMNS | ID_COLUMNS:

@@ -7,18 +7,35 @@ says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, Strict, model_validator
 from pydantic.fields import FieldInfo
 
 from utils.errors import ConfigError
+from utils.market.symbols import linear_symbol
+from utils.market.timeframes import normalise_timeframe
+
+
+def _as_spelled(read: Callable[[str], str]) -> BeforeValidator:
+    """Brings a text to its one spelling, as behind a flag; what is none is left for the field to refuse."""
+
+    def spelled(value: Any) -> Any:
+        try:
+            return read(value) if isinstance(value, str) else value
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(spelled)
+
 
 Timeframe: TypeAlias = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
+SpelledTimeframe: TypeAlias = Annotated[Timeframe, _as_spelled(normalise_timeframe)]
+SpelledSymbol: TypeAlias = Annotated[str, _as_spelled(linear_symbol)]
 #: A switch may be written true, yes, on or 1: `AUTO_RETRAIN=1` is promised.
 Switch: TypeAlias = Annotated[bool, Strict(strict=False)]
 
@@ -56,14 +73,13 @@ class Section(BaseModel):
 class MarketSettings(Section):
     """What is traded, and where."""
 
-    symbol: str = setting(
+    symbol: SpelledSymbol = setting(
         "BTCUSDT",
         "Instrument, by its exchange id.",
         "name",
-        "capital letters, digits, _ and -",
-        pattern="^[A-Z0-9_-]+$",
+        "a spot pair or a linear perpetual, such as BTCUSDT or BTC/USDT:USDT",
     )
-    timeframe: Timeframe = setting("5m", "Length of a candle.", "name")
+    timeframe: SpelledTimeframe = setting("5m", "Length of a candle.", "name")
     #: The table of exchanges (`ingest.venues.known`) stands above this package: whoever uses the name looks there.
     exchange: str = setting(
         "bybit", "Exchange that real data comes from.", "name", "binance, bybit", pattern="^[A-Za-z0-9]+$"
