@@ -26,9 +26,7 @@ from utils.settings.tree import Settings
 MOST_HOURS = 50_000
 
 
-def read_sources(
-    data: Any, symbol: str | None, tf: str | None, progressed: Progressed | None = None
-) -> list[Candles]:
+def read_sources(data: Any, symbol: str | None, tf: str | None, progressed: Progressed | None = None) -> list[Candles]:
     """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused.
 
     `progressed` is told how many bytes of a file are read, and how many it has.

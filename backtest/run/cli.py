@@ -46,7 +46,7 @@ def build_parser(*, real: bool) -> Parser:
     add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol, or the file's)")
     add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe, or the file's)")
     add("--steps", type=whole, metavar="N", help="bars on which decisions are made, warm-up not counted")
-    files = {"action": "extend", "nargs": "+", "metavar": "PATH"}
+    files: dict[str, Any] = {"action": "extend", "nargs": "+", "metavar": "PATH"}
     add("--data", **files, help="candle files, one a symbol: Parquet, CSV, Feather or JSON, packed or not")
     add("--funding", **files, help="funding files (default: the siblings of --data)")
     add("--slow", action="store_true", help="the last N closed bars from the exchange")

@@ -1,8 +1,8 @@
 """What users hold, made rows: trades, books and quotes are checked here and nowhere else.
 
-A row that is wrong is refused with its number, as the user counts: the first is 0. Times are exchange times. The size of
-a number tells whether it is seconds, milli-, micro- or nanoseconds, whatever the column is called; datetimes and ISO dates
-are what they say, without a zone UTC. Our own rows and nouns have nanoseconds.
+A row that is wrong is refused with its number, as the user counts: the first is 0. Times are exchange times. The size
+of a number tells whether it is seconds, milli-, micro- or nanoseconds, whatever the column is called; datetimes and ISO
+dates are what they say, without a zone UTC. Our own rows and nouns have nanoseconds.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def trade_rows(trades: Trades) -> Rows:
     change it stays 0, and measures of signed volume leave it out. A trade whose id came before is dropped.
 
     Args:
-        trades: ccxt dicts (timestamp, side, price, amount, id), Trade nouns, a DataFrame or Arrow table with the columns
-            `timestamp` or `ts`, `side`, `price`, `amount` or `qty`, and perhaps `id`, or as the archives of Binance and
-            Bybit call them (`utils.market.prints`); or TRADE_EVENT rows, which stay as they are. Files of such trades
-            are read by `ingest.files.trades`.
+        trades: ccxt dicts (timestamp, side, price, amount, id), Trade nouns, a DataFrame or an Arrow table with the
+            columns `timestamp` or `ts`, `side`, `price`, `amount` or `qty`, and perhaps `id`, or as the archives of
+            Binance and Bybit call them (`utils.market.prints`); or TRADE_EVENT rows, which stay as they are. Files of
+            such trades are read by `ingest.files.trades`.
 
     Formula: unknown side = sign of the last p - p' that is not 0.
     Unit: time ns, price quote, quantity base, side +1 or -1 of the aggressor.

@@ -57,7 +57,7 @@ from ingest.files.tables import Progressed, Source, read_table
 from ingest.venues.known import places
 from utils.errors import ConfigError, DataError
 from utils.market.prints import print_columns
-from utils.market.symbols import is_coin_margined, linear_symbol, parts_of, symbol_of_file, timeframe_of_file
+from utils.market.symbols import linear_symbol, parts_of, symbol_of_file, timeframe_of_file
 from utils.market.timeframes import KNOWN, MONDAY, TIMEFRAMES, normalise_timeframe, timeframe_of
 from utils.rows import BAR, NS_PER_MS, NS_PER_S, Rows
 
@@ -141,8 +141,10 @@ def load_candles(
 
 def is_candle_column(name: str) -> bool:
     """Whether candles need a column of this plain name, or a sentence about them could."""
-    known = {*TIME_NAMES, *CLOSE_NAMES, *PRICES, *CONFIRM_NAMES, *SYMBOL_NAMES, "ts"}
-    return name in known or is_volume(name) or "time" in name or bool(get_close_matches(name, PRICES, 1, cutoff=0.65))
+    known = {*TIME_NAMES, *CLOSE_NAMES, *PRICES, *CONFIRM_NAMES, *SYMBOL_NAMES, *TAKER_NAMES, "ts"}
+    if name in known or (is_volume(name) and "taker" not in name):
+        return True
+    return "time" in name or bool(get_close_matches(name, PRICES, 1, cutoff=0.65))
 
 
 def candles_of(
@@ -151,7 +153,8 @@ def candles_of(
     """Candles of a table that was read; see `load_candles`.
 
     Args:
-        table: with the columns that `is_candle_column` names.
+        table: with the columns that `is_candle_column` names; it gives each up when it is read, so that a long table is
+            not held twice.
         symbol: as there.
         tf: as there.
         now_ns: as there.
@@ -167,22 +170,29 @@ def candles_of(
     fields = {field: pick(table, (field,), lambda near: _is_price(table, near)) for field in PRICES}
     fields[VOLUME] = pick_volume(table, name)
     table, opens = in_order(table, time_name)
+    table.columns.pop(time_name)
     frame = _timeframe(table, time_name, opens, path_tf, None if tf is None else normalise_timeframe(tf))
     length = TIMEFRAMES[frame]
     opens = _at_open(table, time_name, opens, length)
     closes = opens + length
     kept = _finished(table, time_name, opens, closes, now_ns)
+    del opens
+    turnover = _turnover(table, fields[VOLUME], name, kept)
+    for close_name in CLOSE_NAMES:
+        table.columns.pop(close_name, None)
 
     rows = np.zeros(kept, dtype=BAR)
     rows["ts"] = closes[:kept]
     rows["gap"][1:] = np.diff(closes[:kept]) // length - 1
+    del closes
     rows["last"][-1] = 1
     taker = find(table, TAKER_NAMES)
     for field, column in fields.items():
         rows[field] = numbers(table, column)[:kept]
+        table.columns.pop(column)
     rows["taker_buy"] = np.nan if taker is None else numbers(table, taker)[:kept]
     _check(table, rows, fields[VOLUME], taker)
-    _check_unit(table, rows, fields[VOLUME], name)
+    _check_unit(table, rows, fields[VOLUME], name, turnover)
     return Candles(
         symbol=name,
         tf=frame,
@@ -331,8 +341,9 @@ def _at_open(table: Table, column: str, stamps: NDArray[np.int64], length: int) 
         DataError: the column is called `open_time` and holds closes.
     """
     start = MONDAY if length == TIMEFRAMES["1w"] else 0
-    early = np.unique(-(stamps - start) % length)
-    by = next((ns for ns in BEFORE_CLOSE if length > ns and early.tolist() == [ns]), 0)
+    by = -(int(stamps[0]) - start) % length
+    if by not in BEFORE_CLOSE or ((stamps + (by - start)) % length != 0).any():
+        by = 0
     if by and column.startswith("open"):
         raise refusal(
             table, 0, column, f"when bars open, such as {show(stamps[0] + by - length)}", f"{show(stamps[0])}, a close",
@@ -475,8 +486,8 @@ def _check_whole(table: Table, rows: Rows, wrong: Sequence[tuple[NDArray[np.bool
         mask, column, rule = wrong[0]
         expected = rule.format(low="low", high="high", volume="volume")
         raise DataError(
-            f"{table.name}: column {column!r}: expected {expected}, seen otherwise in {int(mask.sum()):,} of {n:,} rows:"
-            " is this the right column, and the right file?"
+            f"{table.name}: column {column!r}: expected {expected}, seen otherwise in {int(mask.sum()):,} of {n:,}"
+            " rows: is this the right column, and the right file?"
         )
 
 
@@ -487,24 +498,35 @@ def _legal(rows: Rows, order: dict[str, str]) -> bool:
     return bool((high >= low).all() and inside[0].all() and inside[1].all())
 
 
-def _check_unit(table: Table, rows: Rows, volume: str, symbol: str) -> None:
+def _turnover(table: Table, volume: str, symbol: str, kept: int) -> tuple[str, NDArray[np.float64]] | None:
+    """The column of the volume in quote currency and every so many rows of it; None where nobody could tell by it."""
+    money = quote_column(table, symbol)
+    if money is None or money == volume:
+        return None
+    try:
+        return money, numbers(table, money)[: kept : max(1, kept // _LOOKED_AT)].copy()
+    except DataError:
+        return None  # nobody reads it
+    finally:
+        table.columns.pop(money)
+
+
+def _check_unit(
+    table: Table, rows: Rows, volume: str, symbol: str, turnover: tuple[str, NDArray[np.float64]] | None
+) -> None:
     """Refuse a volume that the turnover beside it shows to be in quote currency, or in contracts.
 
     Formula: turnover / (volume x close) is about 1 where volume is in base currency; where it is some other number
     throughout, that is the size of what volume counts.
     """
-    money = quote_column(table, symbol)
-    if money is None or money == volume:
+    if turnover is None:
         return
-    try:
-        turnover = numbers(table, money)[: len(rows)]
-    except DataError:
-        return  # nobody reads it
-    traded = np.flatnonzero((rows["volume"] > 0.0) & (turnover > 0.0))
-    traded = traded[:: max(1, len(traded) // _LOOKED_AT)]
-    if len(traded) < 3:
+    money, values = turnover
+    seen = rows[:: max(1, len(rows) // _LOOKED_AT)]
+    traded = (seen["volume"] > 0.0) & (values > 0.0)
+    if np.count_nonzero(traded) < 3:
         return
-    factor = np.log(turnover[traded] / (rows["volume"][traded] * rows["close"][traded]))
+    factor = np.log(values[traded] / (seen["volume"][traded] * seen["close"][traded]))
     low, middle, high = np.percentile(factor, (10.0, 50.0, 90.0))
     if abs(middle) <= _OFF or high - low > _APART:
         return

@@ -36,7 +36,17 @@ PRICES, VOLUME = ("open", "high", "low", "close"), "volume"
 TAKER_NAMES = ("taker_buy_volume", "taker_buy_base", "taker_buy_base_volume", "taker_buy_base_asset_volume")
 CONFIRM_NAMES = ("confirm", "confirmed", "closed", "is_closed", "complete")
 #: Columns that say whose rows these are.
-SYMBOL_NAMES = ("symbol", "ticker", "tic", "pair", "instrument", "instrument_name", "instrument_id", "inst_id", "contract")
+SYMBOL_NAMES = (
+    "symbol",
+    "ticker",
+    "tic",
+    "pair",
+    "instrument",
+    "instrument_name",
+    "instrument_id",
+    "inst_id",
+    "contract",
+)
 #: What a column of volume in the quote currency is called, besides by the quote currency's name.
 QUOTE_VOLUMES = (
     *("quote_volume", "volume_quote", "quote_asset_volume", "vol_quote", "vol_ccy_quote", "turnover", "amount_quote"),
@@ -173,7 +183,9 @@ def pick_volume(table: Table, symbol: str) -> str:
         )
     elif open_ones:
         which = " or ".join(map(repr, open_ones))
-        remedy = f"{which} may be in base currency, in quote currency or contracts: rename it if it is in {base or 'base'}"
+        remedy = (
+            f"{which} may be in base currency, in quote currency or contracts: rename it if it is in {base or 'base'}"
+        )
     elif in_quote:
         remedy = f"{in_quote[0]!r} is in {quote or 'quote'} and no substitute: get the volume in {base or 'base'} too"
     else:
@@ -301,7 +313,7 @@ def numbers(table: Table, name: str) -> NDArray[np.float64]:
     """
     column = table.columns[name]
     if isinstance(column, np.ndarray) and column.dtype.kind in "fiu":
-        return column.astype(np.float64)
+        return column.astype(np.float64, copy=False)
     if not isinstance(column, np.ndarray):
         import pyarrow as pa
 
@@ -368,7 +380,11 @@ def require_ascending(table: Table, name: str, stamps: NDArray[np.int64]) -> Non
         raise refusal(table, row, name, f"a time after {before}", f"{seen} again", f"most times come twice: {_TWO}")
     if steps[row - 1] == 0:
         raise refusal(table, row, name, f"a time after {before}", f"{seen} again", "delete one of the duplicates")
-    anew = 2 < row < len(stamps) - 2 and (steps < 0).sum() == 1 and stamps[row] <= stamps[0] + (stamps[row - 1] - stamps[0]) // 2
+    anew = (
+        2 < row < len(stamps) - 2
+        and (steps < 0).sum() == 1
+        and stamps[row] <= stamps[0] + (stamps[row - 1] - stamps[0]) // 2
+    )
     remedy = f"its times begin anew there: {_TWO}" if anew else "sort the file by time"
     raise refusal(table, row, name, f"a time after {before}", seen, remedy)
 

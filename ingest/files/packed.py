@@ -61,9 +61,7 @@ class Opened:
         self.closed = False
         try:
             self.packed = next((kind for magic, kind in _PACKED.items() if self._begins(magic)), "")
-            other = next((what for magic, what in _OTHERS.items() if self._begins(magic)), "")
-            if other:
-                raise DataError(f"{self.name}: expected a table, or one packed by gzip or zip, seen {other}; unpack it")
+            self._refuse_others()
             self._stream = self._unpacker()
             self.head = b""
             self.head = self.read(HEAD)
@@ -147,6 +145,11 @@ class Opened:
             f"{self.name}: expected a whole {self.packed} file, seen a damaged one ({error}); download it again"
         )
 
+    def _refuse_others(self) -> None:
+        other = next((what for magic, what in _OTHERS.items() if self._begins(magic)), "")
+        if other:
+            raise DataError(f"{self.name}: expected a table, or one packed by gzip or zip, seen {other}; unpack it")
+
     def _begins(self, magic: bytes) -> bool:
         self._file.seek(0)
         found = self._file.read(len(magic)) == magic
@@ -183,7 +186,7 @@ class Opened:
                 names = ", ".join(each.filename for each in members[:3])
                 more = f" ({names}{', ...' if len(members) > 3 else ''})" if members else ""
                 raise DataError(
-                    f"{self.name}: expected a zip of one file, seen {len(members)}{more}; unpack it and name one of them"
+                    f"{self.name}: expected a zip of one file, seen {len(members)}{more}; unpack it and name one"
                 )
             declared = members[0].file_size
             if declared > FREE_BYTES and declared > MOST_RATIO * self.size:
@@ -196,7 +199,9 @@ class Opened:
         except zipfile.BadZipFile as error:
             raise self._damaged(error) from None
         except (NotImplementedError, RuntimeError) as error:
-            raise DataError(f"{self.name}: expected a zip that can be unpacked, seen one ({error}); unpack it") from None
+            raise DataError(
+                f"{self.name}: expected a zip that can be unpacked, seen one ({error}); unpack it"
+            ) from None
 
 
 def _regular(path: Path) -> int:
@@ -226,4 +231,3 @@ def _names_in(folder: Path) -> list[str]:
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: expected a readable file, seen {error.strerror or error}; check its permissions")
-

@@ -1,7 +1,7 @@
 """A file or a frame as named columns. Parquet, Feather, CSV and JSON are told apart by their content.
 
-What a caller does not want is not kept, and CSV and Parquet are read piece by piece: memory follows the columns that are
-used, not the file.
+What a caller does not want is not kept, and CSV and Parquet are read piece by piece: memory follows the columns that
+are used, not the file.
 """
 
 from __future__ import annotations
@@ -59,13 +59,14 @@ def read_table(
         return _read_file(Path(source), unnamed, wanted, progressed)
     if isinstance(source, (list, tuple, np.ndarray)):
         return _table("frame", None, "", *_of_rows("frame", source, unnamed, wanted))
-    if hasattr(source, "iloc") and hasattr(source, "columns"):
-        return _table("frame", None, "", *_of_pandas(source, wanted))
-    if hasattr(source, "__arrow_c_stream__") and hasattr(source, "columns"):
+    frame: Any = source
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+        return _table("frame", None, "", *_of_pandas(frame, wanted))
+    if hasattr(frame, "__arrow_c_stream__") and hasattr(frame, "columns"):
         import pyarrow as pa
 
-        return _table("frame", None, "", *_of_arrow(pa.table(source), wanted))
-    hint = "call its collect() first" if hasattr(source, "collect") else "pass one of these"
+        return _table("frame", None, "", *_of_arrow(pa.table(frame), wanted))
+    hint = "call its collect() first" if hasattr(frame, "collect") else "pass one of these"
     raise ConfigError(
         f"expected a path, a pandas DataFrame, a list of rows or an array, seen {type(source).__name__}; {hint}"
     )

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ingest.files.columns import SYMBOL_NAMES, Table, refusal
 from ingest.files.packed import MOST_ROWS, Opened
 from utils.errors import DataError
@@ -38,7 +41,7 @@ class Layout(NamedTuple):
 def layout_of(name: str, head: bytes) -> Layout:
     """Where a CSV file's rows begin, and how they are divided.
 
-    A website's line, a comment or Excel's `sep=` above the header is left out: it has fewer cells than all that follows.
+    A website's line, a comment or Excel's `sep=` above the header is left out: it has other cells than all that follow.
 
     Raises:
         DataError: the header has another number of columns than the rows below it.
@@ -134,11 +137,15 @@ def read_csv(
         if "Empty CSV" in said:  # a header alone
             return [], names
         raise DataError(f"{name}: expected a CSV file, seen a damaged one ({said}); download it again") from None
-    return [(names[number], column.whole()) for number, column in zip(kept, pieces, strict=True)], names
+    columns = [(names[number], column.whole()) for number, column in zip(kept, pieces, strict=True)]
+    return columns, names
 
 
 class _Column:
-    """One column on its way in: cells as text, piece by piece, become numbers or times as soon as all of a piece can."""
+    """One column on its way in: cells as text, piece by piece, become numbers or times as soon as all of a piece can.
+
+    Numbers go to one array that grows, as Arrow's memory keeps half as much again as many small pieces take.
+    """
 
     def __init__(self, file: str, name: str, words: bool) -> None:
         import pyarrow as pa
@@ -146,7 +153,9 @@ class _Column:
         self._file, self._name, self._words = file, name, words
         self._kinds = (pa.int64(), pa.float64(), pa.timestamp("ns"), pa.timestamp("ns", "UTC"))
         self._kind: Any = None  # of the pieces so far
-        self._pieces: list[Any] = []
+        self._pieces: list[Any] = []  # of what is no number, and of what came empty before any kind was known
+        self._numbers: NDArray[Any] = np.empty(0)
+        self._rows = 0
 
     def add(self, cells: Any, before: int) -> None:
         """One more piece, after so many rows."""
@@ -156,10 +165,9 @@ class _Column:
             self._pieces.append(cells.dictionary_encode())
             return
         if cells.null_count == len(cells):
-            self._pieces.append(cells.cast(pa.int64()) if self._kind is None else cells.cast(self._kind))
+            self._keep(cells if self._kind is None else cells.cast(self._kind))
             return
-        first, *others = ([self._kind] if self._kind is not None else []) + [*self._kinds]
-        for kind in (first, *others):
+        for kind in ([self._kind] if self._kind is not None else []) + [*self._kinds]:
             typed = self._cast(cells, kind)
             if typed is not None:
                 break
@@ -167,16 +175,35 @@ class _Column:
             kind, typed = pa.string(), cells
         if self._kind is None:
             self._kind = kind
+            empty, self._pieces = self._pieces, []
+            for piece in empty:
+                self._keep(piece.cast(kind))
         elif kind != self._kind:
             if {kind, self._kind} == {pa.int64(), pa.float64()}:
-                kind = pa.float64()
-                self._pieces = [piece.cast(kind, safe=False) for piece in self._pieces]
-                self._kind = kind
+                self._numbers = self._numbers.astype(np.float64, copy=False)
+                self._kind, typed = pa.float64(), typed.cast(pa.float64(), safe=False)
             elif self._kind == pa.string():
                 typed = cells
             else:
                 raise self._odd(cells, before)
-        self._pieces.append(typed)
+        self._keep(typed)
+
+    def _keep(self, piece: Any) -> None:
+        import pyarrow as pa
+
+        if self._kind not in {pa.int64(), pa.float64()}:
+            self._pieces.append(piece)
+            return
+        if piece.null_count and self._kind == pa.int64():  # an empty cell is no number
+            self._kind, piece = pa.float64(), piece.cast(pa.float64(), safe=False)
+        wanted = np.float64 if self._kind == pa.float64() else np.int64
+        end = self._rows + len(piece)
+        if self._numbers.dtype != wanted:
+            self._numbers = self._numbers.astype(wanted)
+        if end > len(self._numbers):
+            self._numbers.resize(max(end, len(self._numbers) * 5 // 4), refcheck=False)
+        self._numbers[self._rows : end] = piece.to_numpy(zero_copy_only=False)
+        self._rows = end
 
     def _cast(self, cells: Any, kind: Any) -> Any:
         import pyarrow as pa
@@ -207,14 +234,13 @@ class _Column:
         return refusal(table, before + low, self._name, f"{what} as in the rows before", seen, remedy)
 
     def whole(self) -> Any:
-        """All pieces as one Arrow column."""
+        """All pieces as one column: a NumPy array of numbers, else an Arrow one."""
         import pyarrow as pa
 
-        pieces = self._pieces
-        if self._kind is not None and not self._words:  # empty pieces came before the kind was known
-            pieces = [piece if piece.type == self._kind else piece.cast(self._kind) for piece in pieces]
-        self._pieces = []
-        return pa.chunked_array(pieces, None if pieces else pa.string())
+        if not self._words and self._kind in {pa.int64(), pa.float64()}:
+            self._numbers.resize(self._rows, refcheck=False)
+            return self._numbers
+        return pa.chunked_array(self._pieces, None if self._pieces else pa.string())
 
 
 def read_json(name: str, data: bytes) -> Any:

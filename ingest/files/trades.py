@@ -1,7 +1,7 @@
 """Trade files in: Binance's and Bybit's archives, and tables like them, as one frame of trades.
 
-    frame = load_trades("BTCUSDT2024-01-01.csv.gz")
-    order_flow_imbalance(frame)
+frame = load_trades("BTCUSDT2024-01-01.csv.gz")
+order_flow_imbalance(frame)
 """
 
 from __future__ import annotations
@@ -128,6 +128,6 @@ def _require_base(table: Table, qty: Any) -> None:
     if off.mean() > 0.5:
         row = int(off.argmax())
         raise DataError(
-            f"{table.name}: expected quantities in base currency, seen {qty[row]:g} where homeNotional is {base[row]:g}:"
-            " they are contracts; name trades of a spot pair or of a linear perpetual"
+            f"{table.name}: expected quantities in base currency, seen {qty[row]:g} where homeNotional is"
+            f" {base[row]:g}: they are contracts; name trades of a spot pair or of a linear perpetual"
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 
 from utils.errors import ConfigError
-from utils.market.timeframes import TIMEFRAMES
 
 #: Quote currencies by which a symbol is known in a file's name.
 DOLLARS = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD")
@@ -82,7 +81,7 @@ def is_dated(text: str) -> bool:
 
 
 def is_coin_margined(text: str) -> bool:
-    """Whether a symbol says that its contract is settled in the coin: BTCUSD_PERP, BTC/USD:BTC, BTC-USD-SWAP, XBTUSD."""
+    """Whether a symbol says that its contract is settled in the coin: BTCUSD_PERP, BTC/USD:BTC, XBTUSD."""
     pair, _, settle = text.strip().upper().split(".", 1)[0].partition(":")
     words = re.split(r"[/_-]", pair)
     if words[0] in {"PI", "FI"} and len(words) > 1:  # Kraken's inverse contracts
@@ -105,6 +104,8 @@ def symbol_of_file(name: str) -> str:
     Raises:
         ConfigError: the name is that of a dated or of a coin-margined contract.
     """
+    from utils.market.timeframes import TIMEFRAMES  # brings NumPy, which settings do without
+
     words = _words(name)
     _refuse_foreign(name, words)
     stop = (i for i, word in enumerate(words) if word.lower() in TIMEFRAMES or (word.isdigit() and len(word) >= 4))
@@ -120,6 +121,8 @@ def symbol_of_file(name: str) -> str:
 
 def _words(name: str) -> list[str]:
     """What a file's name says, without its ending."""
+    from utils.market.timeframes import TIMEFRAMES
+
     while name.lower().endswith(PACKED):
         name = name.rpartition(".")[0]
     words = re.split(r"[-_. ]", _GLUED.sub(r"\1-", name, count=1))
@@ -138,7 +141,9 @@ def _refuse_foreign(name: str, words: list[str]) -> None:
     day = _day_of_delivery(after)
     if _DELIVERY.fullmatch(words[0]) or (day and (len(symbol) > 1 or _quoted(words[0], QUOTES) or not day.isdigit())):
         seen = "_".join([*symbol, day] if day else symbol)
-        remedy = f"if {day} is the day of its data, name the file {''.join(symbol[:2])}-20{day[:2]}-{day[2:4]}-{day[4:]}"
+        remedy = (
+            f"if {day} is the day of its data, name the file {''.join(symbol[:2])}-20{day[:2]}-{day[2:4]}-{day[4:]}"
+        )
         raise ConfigError(
             f"{name}: expected a file of a spot pair or of a perpetual contract, seen {seen}, a dated contract, which"
             f" is another instrument; {remedy if day.isdigit() else 'name another file'}"
@@ -171,4 +176,6 @@ def parts_of(symbol: str) -> tuple[str, str]:
 
 def timeframe_of_file(name: str) -> str:
     """The timeframe that stands as a word of its own in a file's name (`BTCUSDT-1m-2025-02.csv`), "" if none does."""
+    from utils.market.timeframes import TIMEFRAMES
+
     return next((part for part in re.split(r"[-_. ]", name) if part in TIMEFRAMES), "")

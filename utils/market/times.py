@@ -107,9 +107,7 @@ def _told(column: NDArray[Any]) -> NDArray[Any]:
             told[row] = np.nan if numbers else np.iinfo(np.int64).min
             continue
         try:
-            if isinstance(cell, bool) or (numbers and isinstance(cell, (date, np.datetime64))):
-                raise TypeError
-            told[row] = (int(cell) if whole else float(cell)) if numbers else _microseconds(cell)
+            told[row] = _number_of(cell, whole) if numbers else _microseconds(cell)
         except (AttributeError, TypeError, ValueError, OverflowError):
             raise _unreadable(cells, row, numbers) from None
     return told if numbers else told.view("datetime64[us]")
@@ -145,10 +143,16 @@ def is_number(cell: Any) -> bool:
 def _microseconds(cell: Any) -> int:
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
-    if isinstance(cell, time):
+    if isinstance(cell, (bool, time)):
         raise TypeError
     when = datetime.fromisoformat(cell.strip() if isinstance(cell, str) else cell.isoformat())
     return ((when.replace(tzinfo=UTC) if when.tzinfo is None else when) - _EPOCH) // _MICROSECOND
+
+
+def _number_of(cell: Any, whole: bool) -> int | float:
+    if isinstance(cell, (bool, date, np.datetime64)):
+        raise TypeError
+    return int(cell) if whole else float(cell)
 
 
 def _missing(cell: Any) -> bool:
@@ -229,4 +233,3 @@ def _filled(ns: NDArray[np.int64], gone: NDArray[np.bool_], empty: int | None) -
     if empty is not None:
         ns[gone] = empty
     return ns
-

@@ -11,14 +11,22 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, Strict, model_validator
 from pydantic.fields import FieldInfo
 
 from utils.errors import ConfigError
 from utils.market.symbols import linear_symbol
-from utils.market.timeframes import normalise_timeframe
+
+
+def _timeframe(text: str) -> str:
+    """The ccxt name of a timeframe."""
+    if text in get_args(Timeframe):
+        return text
+    from utils.market.timeframes import normalise_timeframe  # brings NumPy, which a start need not wait for
+
+    return normalise_timeframe(text)
 
 
 def _as_spelled(read: Callable[[str], str]) -> BeforeValidator:
@@ -34,7 +42,7 @@ def _as_spelled(read: Callable[[str], str]) -> BeforeValidator:
 
 
 Timeframe: TypeAlias = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
-SpelledTimeframe: TypeAlias = Annotated[Timeframe, _as_spelled(normalise_timeframe)]
+SpelledTimeframe: TypeAlias = Annotated[Timeframe, _as_spelled(_timeframe)]
 SpelledSymbol: TypeAlias = Annotated[str, _as_spelled(linear_symbol)]
 #: A switch may be written true, yes, on or 1: `AUTO_RETRAIN=1` is promised.
 Switch: TypeAlias = Annotated[bool, Strict(strict=False)]

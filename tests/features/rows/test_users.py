@@ -111,7 +111,10 @@ def changed(row, **change):
         (changed(1, timestamp=None), "row 1: timestamp: expected a time"),
         (changed(1, timestamp=-5), "row 1: timestamp: .* saw -5"),
         (changed(1, timestamp=T0 * 1000), "row 1: timestamp: expected a time .* in ms since 1970, saw 17"),
-        (changed(1, timestamp=T0 // 1000), "row 1: timestamp: expected .*, in ms since 1970, saw 1700000000; .* one unit"),
+        (
+            changed(1, timestamp=T0 // 1000),
+            "row 1: timestamp: expected .*, in ms since 1970, saw 1700000000; .* one unit",
+        ),
         (changed(0, timestamp=0), "row 0: timestamp: expected a time as date or as s, ms, us or ns .*, saw 0"),
         (changed(1, symbol="ETH/USDT"), "row 1: symbol: expected 'BTC/USDT' only"),
         (changed(2, id="0"), "row 2: id: expected one id for each trade"),
@@ -119,8 +122,14 @@ def changed(row, **change):
         ([*CCXT[:2], 5], "row 2: expected dicts"),
         (FRAME.assign(timestamp="noon"), "row 0: timestamp: expected a time, saw 'noon'; no row of this column"),
         (FRAME.assign(timestamp=True), "row 0: timestamp"),
-        (FRAME.assign(timestamp=WHEN - pd.Timedelta(days=30_000)), "row 0: timestamp: expected a time in the years 2000-2100"),
-        (changed(2, timestamp=dt.datetime(2024, 1, 1, tzinfo=dt.UTC)), "row 2: timestamp: expected a time, saw datetime"),
+        (
+            FRAME.assign(timestamp=WHEN - pd.Timedelta(days=30_000)),
+            "row 0: timestamp: expected a time in the years 2000-2100",
+        ),
+        (
+            changed(2, timestamp=dt.datetime(2024, 1, 1, tzinfo=dt.UTC)),
+            "row 2: timestamp: expected a time, saw datetime",
+        ),
         (FRAME.drop(columns="side"), "expected 'side', .* tick rule"),
         (FRAME.drop(columns="price"), "expected 'price'"),
         (FRAME.drop(columns="timestamp"), "expected 'ts'"),
@@ -133,7 +142,10 @@ def changed(row, **change):
         (changed(2, side=["buy"]), r"row 2: side: expected a word or number, saw \['buy'\]"),
         (changed(1, id={"a": 1}), "row 1: id: expected a word or number"),
         (changed(3, symbol=[]), "row 3: symbol: expected a word or number"),
-        (FRAME.assign(timestamp=np.datetime64("3000-01-01", "s")), "row 0: timestamp: expected a time in the years 2000-2100, saw 3000"),
+        (
+            FRAME.assign(timestamp=np.datetime64("3000-01-01", "s")),
+            "row 0: timestamp: expected a time in the years 2000-2100, saw 3000",
+        ),
         (
             FRAME.assign(timestamp=pd.Series([WHEN[0].to_pydatetime(), 5, WHEN[0], WHEN[0]], dtype=object)),
             "row 1: timestamp: expected a time, saw 5",
@@ -224,7 +236,9 @@ def test_as_many_times_as_books_are_wanted():
         book_rows([LEVELS, LEVELS], times=[T0])
 
 
-QUOTES = pd.DataFrame({"ts": [T0 + 10, T0 + 20, T0 + 30], "bid": [100.0, 100.5, math.nan], "ask": [101.0, 101.5, 102.0]})
+QUOTES = pd.DataFrame(
+    {"ts": [T0 + 10, T0 + 20, T0 + 30], "bid": [100.0, 100.5, math.nan], "ask": [101.0, 101.5, 102.0]}
+)
 
 
 def test_quotes_of_a_frame_and_of_books_are_the_same_rows():
@@ -280,7 +294,9 @@ def test_measures_of_one_market_refuse_rows_of_several():
         quote_rows(books)
 
 
-@given(st.lists(st.tuples(st.integers(T0, T0 + 3), st.sampled_from([1, -1]), st.integers(1, 9)), min_size=1), st.randoms())
+@given(
+    st.lists(st.tuples(st.integers(T0, T0 + 3), st.sampled_from([1, -1]), st.integers(1, 9)), min_size=1), st.randoms()
+)
 def test_trades_of_known_sides_may_come_in_any_order_within_a_moment(prints, dice):
     def counted(order):
         frame = pd.DataFrame(order, columns=["ts", "side", "price"]).assign(qty=1.0)

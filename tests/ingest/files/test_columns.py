@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ingest.files.columns import Table, in_order, numbers, pick, require_ascending, show, times
+from ingest.files.columns import Table, numbers, pick, require_ascending, show, times
 from utils.errors import DataError
 
 T0 = 1_735_689_600  # 2025, s
