@@ -131,6 +131,7 @@ def _words(name: str) -> list[str]:
 
 def _refuse_foreign(name: str, words: list[str]) -> None:
     """Refuse the name of an instrument that is none of ours."""
+    capitals = words[0].isupper() and len(words) > 1 and not words[1].isdigit()
     words = [word.upper() for word in words]
     if words[0] in {"PI", "FI"} and len(words) > 1 and _quoted(words[1], DOLLARS):
         linear_symbol("_".join(words[:2]))
@@ -139,7 +140,7 @@ def _refuse_foreign(name: str, words: list[str]) -> None:
         if after and after[0] in QUOTES and (len(symbol) == 1 or after[0] in symbol):
             symbol, after = [*symbol, after[0]], after[1:]
     day = _day_of_delivery(after)
-    if _DELIVERY.fullmatch(words[0]) or (day and (len(symbol) > 1 or _quoted(words[0], QUOTES) or not day.isdigit())):
+    if _DELIVERY.fullmatch(words[0]) or (day and (len(symbol) > 1 or _quoted(words[0], QUOTES) or capitals)):
         seen = "_".join([*symbol, day] if day else symbol)
         remedy = (
             f"if {day} is the day of its data, name the file {''.join(symbol[:2])}-20{day[:2]}-{day[2:4]}-{day[4:]}"

@@ -320,6 +320,9 @@ class IngestSettings(Section):
     retries: int = setting(4, "Most attempts of one request that may succeed later.", "attempts", ge=1, le=20)
     backoff_s: float = setting(0.5, "First wait before another attempt; it doubles, with jitter.", "s", gt=0, le=60)
     backoff_max_s: float = setting(30.0, "Longest wait before another attempt.", "s", gt=0, le=3600)
+    feed_latency_ms: float = setting(
+        50.0, "Delay from exchange to us, where a recording does not say when a message came.", "ms", ge=0, le=60_000
+    )
     cache_s: float = setting(15.0, "Life of a cached answer; the order path never uses the cache.", "s", ge=0, le=3600)
     heartbeat_s: float = setting(20.0, "Time between two pings on a stream.", "s", gt=0, le=60)
     stale_s: float = setting(
