@@ -28,7 +28,6 @@ OPEN = (
 #: Modules without a test file of their name, and the test that covers each.
 COVERED_BY = {
     "backtest/replication/plots.py": "tests/backtest/test_replicate.py",
-    "backtest/run/cli.py": "tests/e2e/test_cli.py",
     "backtest/run/simulation.py": "tests/backtest/test_sim_loop.py",
     "exec/step/loop.py": "tests/test_parity.py",
     "exec/step/rows.py": "tests/test_parity.py",

@@ -198,7 +198,7 @@ class Opened:
             return archive.open(members[0])
         except zipfile.BadZipFile as error:
             raise self._damaged(error) from None
-        except (NotImplementedError, RuntimeError) as error:
+        except RuntimeError as error:  # locked, or packed in an unknown way
             raise DataError(
                 f"{self.name}: expected a zip that can be unpacked, seen one ({error}); unpack it"
             ) from None

@@ -501,7 +501,7 @@ def test_a_symbol_column_names_the_symbol_or_must_not_contradict_it(tmp_path):
     with pytest.raises(DataError, match="row 1, column 'symbol': expected ETHUSDT as was asked for, seen BTCUSDT"):
         load_candles(table, symbol="ETHUSDT")
     table.to_csv(tmp_path / "SOLUSDT_1m.csv", index=False)
-    with pytest.raises(DataError, match="expected SOLUSDT as the name of SOLUSDT_1m.csv says, seen BTCUSDT"):
+    with pytest.raises(DataError, match=r"expected SOLUSDT as the name of SOLUSDT_1m.csv says, seen BTCUSDT"):
         load_candles(tmp_path / "SOLUSDT_1m.csv")
     with pytest.raises(DataError, match="a dated contract"):
         load_candles(table.assign(symbol="BTCUSDT_240329"), symbol="BTCUSDT")
@@ -519,13 +519,17 @@ def test_a_market_that_counts_contracts_is_refused_by_its_folder(tmp_path):
 
 @pytest.mark.parametrize(
     "place",
-    ["markPriceKlines/BTCUSDT/1m/BTCUSDT-1m-2025-01.csv", "premiumIndexKlines/1m/BTCUSDT-1m.csv", "BTC_USDT_USDT-1m-mark.csv"],
+    [
+        "markPriceKlines/BTCUSDT/1m/BTCUSDT-1m-2025-01.csv",
+        "premiumIndexKlines/1m/BTCUSDT-1m.csv",
+        "BTC_USDT_USDT-1m-mark.csv",
+    ],
 )
 def test_candles_in_which_nothing_can_trade_are_refused_by_their_name(tmp_path, place):
     path = tmp_path / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text(arrays()))
-    with pytest.raises(DataError, match="expected candles of trades, seen (mark prices|a premium) by its name"):
+    with pytest.raises(DataError, match=r"expected candles of trades, seen (mark prices|a premium) by its name"):
         load_candles(path)
 
 
@@ -566,7 +570,7 @@ def test_a_turnover_shows_a_volume_that_counts_contracts(factor):
 
 def test_no_price_is_suggested_that_does_not_fit():
     table = frame().rename(columns={"low": "flow"}).assign(flow=0.1)
-    with pytest.raises(DataError, match="expected a column named low, .*; add it"):
+    with pytest.raises(DataError, match=r"expected a column named low, .*; add it"):
         load_candles(table, symbol="BTCUSDT")
 
 
@@ -593,7 +597,9 @@ def test_closes_beside_stamps_that_are_closes_too_are_believed():
 def test_closes_in_a_column_of_opens_are_refused():
     table = frame().rename(columns={"timestamp": "open_time"})
     table["open_time"] += 59_999
-    with pytest.raises(DataError, match=r"column 'open_time': expected when bars open, .* seen .*T00:00:59.999Z, a close"):
+    with pytest.raises(
+        DataError, match=r"column 'open_time': expected when bars open, .* seen .*T00:00:59.999Z, a close"
+    ):
         load_candles(table, symbol="BTCUSDT")
 
 
@@ -632,10 +638,10 @@ def test_local_times_at_the_end_of_summer_time_are_known(day, minutes, sunday):
 
 
 def test_two_series_one_behind_the_other_are_named():
-    with pytest.raises(DataError, match="row 11, .*; its times begin anew there: are these two symbols"):
+    with pytest.raises(DataError, match=r"row 11, .*; its times begin anew there: are these two symbols"):
         load_candles(arrays(10) + arrays(10), symbol="BTCUSDT")
     doubled = [row for row in arrays(10) for _ in range(2)]
-    with pytest.raises(DataError, match="row 2, .*; most times come twice: are these two symbols"):
+    with pytest.raises(DataError, match=r"row 2, .*; most times come twice: are these two symbols"):
         load_candles(doubled, symbol="BTCUSDT")
 
 
@@ -724,7 +730,7 @@ def test_the_name_of_the_file_in_a_zip_counts_where_its_own_tells_nothing(tmp_pa
 def test_trades_are_told_from_candles(tmp_path):
     path = tmp_path / "BTCUSDT2025-01-01.csv"
     path.write_text("timestamp,symbol,side,size,price\n1735689600.1,BTCUSDT,Buy,1,100\n")
-    with pytest.raises(DataError, match="expected candles, seen trades .*load_trades reads them"):
+    with pytest.raises(DataError, match=r"expected candles, seen trades .*load_trades reads them"):
         load_candles(path)
 
 

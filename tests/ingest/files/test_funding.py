@@ -78,7 +78,7 @@ def test_freqtrade_keeps_the_rate_as_open(tmp_path):
 
 def test_a_time_is_never_suggested_as_the_rate(tmp_path):
     frame().set_axis(["date", "x"], axis="columns").to_csv(tmp_path / "BTCUSDT.csv", index=False)
-    with pytest.raises(DataError, match="column 'funding_rate': .*; add it"):
+    with pytest.raises(DataError, match=r"column 'funding_rate': .*; add it"):
         load_funding(tmp_path / "BTCUSDT.csv", "BTCUSDT")
 
 

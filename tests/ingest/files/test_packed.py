@@ -74,8 +74,7 @@ def test_unpacking_stops_at_the_limit(tmp_path, monkeypatch, pack):
     monkeypatch.setattr(packed, "FREE_BYTES", 1 << 20)
     (tmp_path / "x").write_bytes(pack(b"1,2\n" * (1 << 22)))
     with Opened(tmp_path / "x") as file, pytest.raises(DataError, match="seen 1 MiB and more come out of"):
-        while file.read(1 << 16):
-            pass
+        file.whole(1 << 40)
 
 
 def test_a_zip_that_declares_too_much_is_refused_before_a_byte_is_unpacked(tmp_path, monkeypatch):

@@ -48,7 +48,9 @@ def test_a_cell_of_another_kind_far_down_is_refused_with_its_row(tmp_path, monke
     monkeypatch.setattr(texts, "BLOCK", 64)
     lines = [f"{i},x" if i == 77 else f"{i},{i}" for i in range(100)]
     (tmp_path / "x.csv").write_text("a,b\n" + "\n".join(lines) + "\n")
-    with pytest.raises(DataError, match=r"x\.csv: row 78, column 'b': expected a number as in the rows before, seen 'x'"):
+    with pytest.raises(
+        DataError, match=r"x\.csv: row 78, column 'b': expected a number as in the rows before, seen 'x'"
+    ):
         read_table(tmp_path / "x.csv")
 
 

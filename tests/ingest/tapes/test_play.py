@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from ingest.tapes.file import Line, Record
+from ingest.tapes.file import UNHEARD, Line, Record, TapeReader
 from ingest.tapes.play import Player, recognise
 from ingest.venues.binance.protocol import connections
 from ingest.wire.streams import Stream
@@ -301,3 +301,21 @@ def test_an_address_that_is_not_of_the_recorders_market_is_refused():
     wrong = line(event="connect", url="wss://x/y", market="bybit_linear", streams=[Stream("book", "BTCUSDT")])
     with pytest.raises(DataError, match=r"expected an address of bybit_linear, saw 'wss://x/y'"):
         Player({}).play(wrong)
+
+
+def test_a_message_that_nobody_says_when_it_came_came_a_latency_after_it_was_sent(tmp_path):
+    trades = [
+        {"topic": "publicTrade.XUSDT", "type": "snapshot", "ts": MS + n, "data": [
+            {"i": str(n), "T": MS + n, "p": "100", "v": "1", "S": "Buy", "s": "XUSDT", "BT": False}
+        ]}
+        for n in range(2)
+    ]  # fmt: skip
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f'{{"recv_ns": null, "msg": {json.dumps(message)}}}\n' for message in trades))
+    read = list(TapeReader(path))
+    assert [UNHEARD, UNHEARD] == [each.recv_ns for each in read]
+    player = Player({"bybit": "bybit_linear"}, latency_ms=20.0)
+    assert [(MS + n + 20) * 1_000_000 for n in range(2)] == [player.timed(each).recv_ns for each in read]
+    assert 2 == player.unheard
+    heard = [event for each in read for event in Player({"bybit": "bybit_linear"}, 20.0).play(each)]
+    assert [20_000_000, 20_000_000] == [event.ts_recv - event.ts for event in heard]

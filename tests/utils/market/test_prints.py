@@ -26,7 +26,15 @@ def test_the_columns_of_archives_are_known():
     assert {"timestamp": "timestamp", "price": "price", "qty": "size", "side": "side", "id": "trdMatchID"}.items() <= (
         print_columns(bybit).items()
     )
-    binance = ["agg_trade_id", "price", "quantity", "first_trade_id", "last_trade_id", "transact_time", "is_buyer_maker"]
+    binance = [
+        "agg_trade_id",
+        "price",
+        "quantity",
+        "first_trade_id",
+        "last_trade_id",
+        "transact_time",
+        "is_buyer_maker",
+    ]
     known = print_columns(binance)
     assert ("transact_time", "quantity", "is_buyer_maker") == (known["timestamp"], known["qty"], known["maker"])
     assert "side" not in known

@@ -79,7 +79,16 @@ def test_a_file_name_gives_its_timeframe_or_none(name, tf):
 
 
 @pytest.mark.parametrize(
-    "text", ["BTCUSDT_240329", "BTC-29MAR24", "BTC-USDT-240329", "BTCUSDH24", "XBTM24", "BTC/USDT:USDT-240329", "BTCUSDT-3MAY24"]
+    "text",
+    [
+        "BTCUSDT_240329",
+        "BTC-29MAR24",
+        "BTC-USDT-240329",
+        "BTCUSDH24",
+        "XBTM24",
+        "BTC/USDT:USDT-240329",
+        "BTCUSDT-3MAY24",
+    ],
 )
 def test_a_dated_contract_is_refused_and_called_so(text):
     with pytest.raises(ConfigError, match="a dated contract, which is another instrument"):
@@ -94,7 +103,9 @@ def test_a_coin_margined_contract_is_refused_and_called_so(text):
         linear_symbol(text)
 
 
-@pytest.mark.parametrize("text", ["BTCUSDT", "BTC/USDT:USDT", "BTC-USDT-SWAP", "BTCUSDT-PERP.BINANCE", "BTC/USD", "ETHBTC"])
+@pytest.mark.parametrize(
+    "text", ["BTCUSDT", "BTC/USDT:USDT", "BTC-USDT-SWAP", "BTCUSDT-PERP.BINANCE", "BTC/USD", "ETHBTC"]
+)
 def test_linear_contracts_and_spot_pairs_are_none(text):
     assert normalise_symbol(text) == linear_symbol(text)
 

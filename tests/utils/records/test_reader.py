@@ -269,3 +269,28 @@ class TestBadInput:
         assert kpis.win_rate(frame) == 0.5
         with pytest.raises(DataError, match="expected the column 'fees'"):
             kpis.fees_paid(frame)
+
+
+T0 = 1_704_067_200  # s
+
+
+@pytest.mark.parametrize("per", [1, 10**3, 10**6, 10**9], ids=["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", ["frame", "file"])
+def test_the_size_of_a_trade_s_times_tells_their_unit(tmp_path: Path, per: int, kind: str) -> None:
+    times = {"entry_time": [T0 * per, (T0 + 60) * per], "exit_time": [(T0 + 1800) * per, (T0 + 1860) * per]}
+    frame = pd.DataFrame({**times, "net_pnl": [1.0, -0.5]})
+    path = tmp_path / "trades.csv"
+    frame.to_csv(path, index=False)
+    log = read_log(frame if kind == "frame" else path)
+    assert [T0 * 10**9, (T0 + 60) * 10**9] == log.trades["entry_time"].tolist()
+    assert 30.0 == kpis.avg_trade_duration_minutes(log)
+
+
+@pytest.mark.parametrize("kind", ["frame", "file"])
+def test_times_of_no_century_of_ours_are_refused_with_their_trade(tmp_path: Path, kind: str) -> None:
+    frame = pd.DataFrame({"entry_time": [T0, 5], "exit_time": [T0 + 60, T0 + 120], "net_pnl": [1.0, 1.0]})
+    path = tmp_path / "trades.csv"
+    frame.to_csv(path, index=False)
+    where = "trade 2" if kind == "frame" else "line 3"
+    with pytest.raises(DataError, match=f"{where}, column entry_time: expected a time in the years 2000-2100, in s"):
+        read_log(frame if kind == "frame" else path)

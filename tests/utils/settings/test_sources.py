@@ -117,3 +117,17 @@ def test_text_from_the_environment_stays_text(load):
     env = {"SCALPER__LOGS__DIR": "2025", "SCALPER__MARKET__EXCHANGE": "1000"}
     settings = load(env=env).settings
     assert (settings.logs.dir, settings.market.exchange) == (Path("2025"), "1000")
+
+
+@pytest.mark.parametrize("symbol", ["btcusdt", "BTC/USDT", "BTC/USDT:USDT", "BTC-USDT-SWAP"])
+def test_a_symbol_and_a_timeframe_are_spelled_as_behind_flags_wherever_they_stand(load, symbol):
+    text = f"market: {{symbol: '{symbol}', timeframe: 1D}}"
+    env = {"SCALPER__MARKET__SYMBOL": symbol, "SCALPER__MARKET__TIMEFRAME": "1D"}
+    for settings in (load(text).settings, load(env=env).settings):
+        assert ("BTCUSDT", "1d") == (settings.market.symbol, settings.market.timeframe)
+
+
+@pytest.mark.parametrize("symbol", ["ethusdt", "ETH/USDT:USDT", "ETH-USDT"])
+def test_the_symbols_of_instruments_are_spelled_so_too(load, symbol):
+    settings = load(f"instruments: {{bybit_linear: {{'{symbol}': {{tick: 0.05}}}}}}").settings
+    assert 0.05 == settings.instruments["bybit_linear"]["ETHUSDT"].tick
