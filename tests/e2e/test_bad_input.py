@@ -53,7 +53,7 @@ def told(ran, code, *words):
         (("--step", "5"), ("unknown flag --step; did you mean --steps?",)),
         (("--log-dir", "x"), ("unknown flag --log-dir; did you mean --logs-dir?",)),
         (("--xyzzy",), ("unknown flag --xyzzy; --help lists the flags",)),
-        (("--data",), ("--data: expected one argument", "--help")),
+        (("--data",), ("--data: expected at least one argument", "--help")),
         (("--config", "absent.yaml"), ("absent.yaml", "expected a readable settings file")),
         (("--config", "."), ("expected a readable settings file",)),
         (("--data", "absent.parquet"), ("absent.parquet: expected a file, seen none",)),
@@ -113,8 +113,9 @@ def test_a_wrong_row_is_named(cli, place, mock_frame, row, column, value, words)
 
 
 def test_rows_out_of_order_are_refused(cli, place, mock_frame):
-    path = write(mock_frame.iloc[::-1], place / "BTCUSDT_1m.parquet")
-    told(cli("--data", path), 2, path.name, "row 2", "timestamp")
+    order = [*range(10), 11, 10, *range(12, len(mock_frame))]
+    path = write(mock_frame.iloc[order], place / "BTCUSDT_1m.parquet")
+    told(cli("--data", path), 2, path.name, "row 12", "timestamp", "sort the file by time")
 
 
 def test_a_file_shorter_than_the_warm_up_is_refused(cli, place, mock_frame):
