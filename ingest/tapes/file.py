@@ -220,11 +220,14 @@ class TapeReader:
 
     def _line(self, line: bytes) -> Line:
         try:
-            read = _LINE.decode(_NULL.sub(b'{"recv_ns":%d' % UNHEARD, line, count=1) if b"null" in line[:40] else line)
+            unheard = b"null" in line[:40] and _NULL.match(line)
+            read = _LINE.decode(b'{"recv_ns":%d' % UNHEARD + line[unheard.end() :] if unheard else line)
             if read.base64 is not None:
                 base64.b64decode(read.base64, validate=True)
         except (msgspec.DecodeError, RecursionError, ValueError) as error:
             raise self._wrong("a JSON line with recv_ns and msg", f"{error}") from None
+        if read.recv_ns == UNHEARD and not unheard:
+            raise self._wrong("a receive time of 0 or more, or null", line[:60].decode(errors="replace"))
         if not (read.event or read.msg) and read.text is None and read.base64 is None:
             raise self._wrong("a message or an event", line[:60].decode(errors="replace"))
         return read

@@ -73,7 +73,7 @@ def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path):
 def test_unpacking_stops_at_the_limit(tmp_path, monkeypatch, pack):
     monkeypatch.setattr(packed, "FREE_BYTES", 1 << 20)
     (tmp_path / "x").write_bytes(pack(b"1,2\n" * (1 << 22)))
-    with Opened(tmp_path / "x") as file, pytest.raises(DataError, match="seen [12] MiB and more come out of"):
+    with Opened(tmp_path / "x") as file, pytest.raises(DataError, match=r"seen [12] MiB and more come out of"):
         file.whole(1 << 40)
 
 
