@@ -25,6 +25,7 @@ class Outcome:
     equity: float  # quote, at the end
     held_bars: int
     ambiguous: int  # of them, bars that touched both barriers
+    capped: int  # prices of market orders that `simulation.max_impact_bps` held
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
     answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
@@ -70,6 +71,7 @@ def simulate(
         equity=float(account.equity),
         held_bars=int(account.held_bars),
         ambiguous=int(account.ambiguous),
+        capped=int(account.capped),
         funnel={} if asked is not None else trader.signaller.funnel(),
         unavailable={} if asked is not None else trader.signaller.unavailable(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,12 +18,12 @@ from backtest.run.result import SimulationResult
 from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
-from utils.market.costs import break_even_win_rate, round_trip_costs
+from utils.market.costs import break_even_win_rate, crossing_bps, round_trip_costs
 from utils.ports import Journal
 from utils.records.files import FileJournal, csv_text, decision_hash, plain
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import SCHEMA_VERSION, Columns
-from utils.rows import Rows
+from utils.rows import BPS, Rows
 from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
@@ -46,9 +47,12 @@ def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
 
 
 def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]:
-    """Win rate that the configured barriers need, per way to execute, with the first symbol's fees; costs in bps."""
+    """Win rate that the configured barriers need, per way to execute, with the first symbol's fees; costs in bps.
+
+    Crossing costs a tick at least, at that symbol's median close.
+    """
     risk, costs, fees = settings.risk, settings.simulation, market.instruments[0]
-    crossing = costs.spread_bps / 2.0 + costs.slippage_bps
+    crossing = crossing_bps(costs.spread_bps / 2.0, costs.slippage_bps, float(fees.tick), median_close(market, 0))
     rows = [("no costs", 0.0, 0.0)]
     for name, maker in (("maker entry, maker take, taker stop", True), ("taker entry, maker take, taker stop", False)):
         rows.append((name, *round_trip_costs(maker, fees.maker_bps, fees.taker_bps, crossing)))
@@ -69,6 +73,25 @@ def needed_win_rate(market: Market, settings: Settings) -> float:
     """Break-even win rate of the configured entry kind, barriers and fees, as a fraction."""
     maker = settings.execution.entry != "market"
     return float(break_even_table(market, settings)[1 if maker else 2]["win_rate"])
+
+
+def median_close(market: Market, sym: int) -> float:
+    """The median close of one symbol over the decided period, quote."""
+    return float(np.median(market.decided["close"][market.decided["sym"] == sym]))
+
+
+def ticks_per_stop(market: Market, settings: Settings, trades: Rows) -> dict[str, float]:
+    """The tick as a fraction of the stop's distance, by symbol: the median of its trades, else what the settings ask.
+
+    NaN: a stop in true ranges, and no trade. Above a quarter, where prices can rest decides more than where they go.
+    """
+    found = {}
+    for sym, symbol in enumerate(market.symbols):
+        own = trades[trades["sym"] == sym]
+        asked = math.nan if settings.risk.stop == "atr" else settings.risk.stop_bps * BPS * median_close(market, sym)
+        away = float(np.median(np.abs(own["entry_price"] - own["stop_price"]))) if len(own) else asked
+        found[symbol] = float(market.instruments["tick"][sym]) / away
+    return found
 
 
 def market_change(market: Market) -> float:
@@ -123,6 +146,8 @@ def report_of(
         "break_even_win_rate": needed_win_rate(market, settings),
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
+        "capped_prices": outcome.capped,
+        "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
         "decision_sha256": digest,
     }

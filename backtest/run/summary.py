@@ -26,6 +26,8 @@ WIDTH = 100
 TWO_COLUMNS = 76
 #: Days and trades below which annualised numbers and rates are noise.
 FEW_DAYS, FEW_TRADES = 30, 100
+#: Share of the stop's distance above which a tick is too coarse for candles.
+COARSE_TICK = 0.25
 
 #: Where the sections of SUMMARY METRICS stand: two columns.
 COLUMNS = (("Run", "Account", "Risk", "Sides and pairs"), ("Trades", "Costs", "Orders"))
@@ -159,6 +161,17 @@ def warnings(result: SimulationResult) -> list[str]:
             f"{100 * report['ambiguous_share']:.1f} % of bars in position touched stop and take; the stop was taken, "
             "use finer candles"
         )
+    if report["capped_prices"]:
+        said.append(
+            f"prices of market orders held at {result.settings.simulation.max_impact_bps:g} bps, "
+            f"simulation.max_impact_bps: {report['capped_prices']}; so little traded there that impact has no measure"
+        )
+    for symbol, share in report["tick_per_stop"].items():
+        if share is not None and share > COARSE_TICK:
+            said.append(
+                f"{symbol}: one tick is {100 * share:.0f} % of the stop's distance: candles cannot judge this market; "
+                "take a wider stop, or a market of finer ticks"
+            )
     if report["trades"] == 0:
         said.append("no trades: the funnel says where the bars ended")
     elif days < FEW_DAYS or report["trades"] < FEW_TRADES:

@@ -191,7 +191,8 @@ def test_an_order_fills_at_the_next_open_never_in_the_bar_that_caused_it():
 def test_no_quantity_means_sized_by_the_risk_at_the_stop():
     broker, _ = calm(risk_fraction=0.0025, leverage=100.0)
     (order,) = broker.open("BTC", "short", stop_bps=50.0).orders
-    assert (-1, 50.0) == (order.side, order.qty)  # 25 quote over 0.5 % of 100
+    # 25 quote to lose: sold a tick lower at 99.9, the stop 100.3995 is 100.4, bought a tick higher, 5 bps of each fee
+    assert (-1, round(25.0 / (100.5 - 99.9 + 5e-4 * (99.9 + 100.5)) - 0.0005, 3)) == (order.side, order.qty)
 
 
 def test_an_explicit_quantity_stays_under_the_leverage_cap():

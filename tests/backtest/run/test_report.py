@@ -1,5 +1,6 @@
 """What is kept of a run: the funnel, the break-even table, its name."""
 
+import numpy as np
 import pytest
 
 from backtest.data.market import synthetic_market
@@ -28,8 +29,10 @@ def test_break_even_is_the_formula_of_costs(market):
     settings = settings_of(risk__take_bps=25.0, risk__stop_bps=18.0)
     table = {row["execution"]: row for row in break_even_table(market, settings)}
     assert 18.0 / 43.0 == table["no costs"]["win_rate"]
-    # maker in and out 2 + 2; maker in 2, out through the stop 5 and half a spread of 1 and slippage 1
-    needed = (18.0 + 8.5) / ((25.0 - 4.0) + (18.0 + 8.5))
+    # maker in and out 2 + 2; maker in 2, out through the stop 5 and a tick, more than half a spread and slippage
+    tick = 1e4 * market.instruments["tick"][0] / np.median(market.decided["close"])
+    assert tick > 1.5
+    needed = (18.0 + 7.0 + tick) / ((25.0 - 4.0) + (18.0 + 7.0 + tick))
     assert needed == pytest.approx(table["maker entry, maker take, taker stop"]["win_rate"])
     assert table["taker entry, maker take, taker stop"]["win_rate"] == needed_win_rate(
         market, settings_of(execution__entry="market")
