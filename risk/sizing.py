@@ -21,7 +21,7 @@ def loss_at_stop(side: int, price: float, stop: float, ins: InstrumentRow, par: 
     """What an entry loses when its stop is hit where it stands: the move, what crossing costs, and both fees.
 
     Formula: (d (E - X) + fee_in E + fee_out X) / price: E where the entry is expected to fill, X the stop on its tick
-    less crossing, both a tick at least against us. Impact and gaps beyond the stop come on top; nobody knows them before.
+    less crossing, both a tick at least against us. Impact and gaps beyond the stop come on top: nobody knows them yet.
 
     Args:
         side: d, +1 long, -1 short.

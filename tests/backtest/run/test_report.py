@@ -30,7 +30,8 @@ def test_break_even_is_the_formula_of_costs(market):
     table = {row["execution"]: row for row in break_even_table(market, settings)}
     assert 18.0 / 43.0 == table["no costs"]["win_rate"]
     # maker in and out 2 + 2; maker in 2, out through the stop 5 and a tick, more than half a spread and slippage
-    tick = 1e4 * market.instruments["tick"][0] / np.median(market.decided["close"])
+    first = market.decided[market.decided["sym"] == 0]
+    tick = 1e4 * market.instruments["tick"][0] / np.median(first["close"])
     assert tick > 1.5
     needed = (18.0 + 7.0 + tick) / ((25.0 - 4.0) + (18.0 + 7.0 + tick))
     assert needed == pytest.approx(table["maker entry, maker take, taker stop"]["win_rate"])

@@ -117,7 +117,7 @@ def test_an_entry_and_its_stop_are_told_in_full():
         "signal_ts": TF, "entry_ts": TF, "exit_ts": 3 * TF, "qty": 10.0, "decision_price": 100.0,
         "entry_price": 100.6, "exit_price": 99.9, "stop_price": 100.0, "take_price": 101.7,
         "gross_pnl": pytest.approx(-7.0), "fees": pytest.approx(1.0025), "net_pnl": pytest.approx(-8.0025),
-        "slippage_bps": pytest.approx(40.0),
+        "slippage_bps": pytest.approx(30.0),
     }  # fmt: skip
     state = one.positions[0]
     assert (0, 0.0, 3 * TF, 3 * TF, 99.9, 0) == tuple(
