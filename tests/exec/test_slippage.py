@@ -83,5 +83,17 @@ def test_the_cap_holds_spread_slippage_and_impact_together():
     assert (100.9, 1) == capped(100.0, 1, 1.0, (100.0,) * 4, max_impact_bps=90.0, **costs)
 
 
+@pytest.mark.parametrize(("side", "paid"), [(1, 101.8), (-1, 97.9)])
+def test_a_capped_price_lies_on_the_tick_within_the_band(side, paid):
+    # 2 % of 99.88 end at 101.8776 and 97.8824
+    assert (paid, 1) == capped(99.88, side, 5000.0, THIN, impact=0.5, max_impact_bps=200.0)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_where_a_tick_is_wider_than_the_band_no_market_order_is_better_than_its_reference(side):
+    coarse = {"tick": 5.0, "per_tick": 0.0}
+    assert (100.0, 1) == capped(100.0, side, 1.0, (100.0,) * 4, coarse, slippage_bps=10.0, max_impact_bps=200.0)
+
+
 def test_a_price_is_a_tick_at_least():
     assert (0.1, 0) == capped(0.1, -1, 1.0, (0.1, 0.1, 0.1, 0.1), slippage_bps=9000.0)
