@@ -1,12 +1,15 @@
 """What is kept of a run: the funnel, the break-even table, its name."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from backtest.data.market import synthetic_market
 from backtest.run.report import break_even_table, needed_win_rate, run_hash
+from backtest.run.summary import warnings
 from backtest.sim_loop import run_simulation
 from tests.e2e.support import settings_of
+from tests.market import wander
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +46,61 @@ def test_break_even_is_the_formula_of_costs(market):
 def test_the_name_of_a_run_is_what_went_in(market):
     assert run_hash(market, settings_of()) == run_hash(market, settings_of(logs__dir="elsewhere"))
     assert run_hash(market, settings_of()) != run_hash(market, settings_of(risk__take_bps=26.0))
+
+
+def coarse(ticks, tmp_path, *sides, **overrides):
+    """A run on candles around 100, a tick of 0.1 or so many of them."""
+    rows = wander(120, 5, start=1_000 // ticks, step=2)
+    frame = pd.DataFrame({name: rows[name] * ticks for name in ("open", "high", "low", "close")})
+    frame = frame.assign(timestamp=np.arange(120) * 300_000 + 1_735_689_600_000, volume=1e6)
+
+    def strategy(market):
+        chosen = market[["ts"]].iloc[20 : 20 + 20 * len(sides) : 20]
+        return chosen.assign(side=[float(side) for side in sides])
+
+    settings = settings_of(execution__entry="market", simulation__warmup_bars=5, **overrides)
+    return run_simulation(data=frame, symbol="XUSDT", tf="5m", strategy=strategy, settings=settings, logs_dir=tmp_path)
+
+
+def test_a_tick_that_is_more_than_a_quarter_of_the_stop_is_warned_of(tmp_path):
+    result = coarse(10, tmp_path, 1, -1, 1, risk__stop_bps=200.0)
+    (share,) = result.report["tick_per_stop"].values()
+    assert 0.3 < share <= 0.5  # two ticks or a little more, rounded away
+    assert any("candles cannot judge this market" in line for line in warnings(result))
+    fine = coarse(10, tmp_path, 1, -1, 1, risk__stop_bps=900.0)
+    assert not any("candles cannot judge" in line for line in warnings(fine))
+
+
+def test_without_a_trade_the_stop_that_the_settings_ask_for_is_compared(tmp_path):
+    asked = coarse(10, tmp_path, risk__stop_bps=200.0).report["tick_per_stop"]["XUSDT"]
+    assert asked == pytest.approx(0.5, rel=0.2)
+    assert coarse(10, tmp_path, risk__stop="atr").report["tick_per_stop"]["XUSDT"] is None
+
+
+def test_a_price_that_the_cap_held_is_counted_and_said(tmp_path):
+    result = coarse(1, tmp_path, 1, risk__take_bps=900.0, risk__stop_bps=900.0, simulation__spread_bps=1.0)
+    assert 0 == result.report["capped_prices"]
+    frame = pd.DataFrame(result.market.bars)
+    thin = frame.assign(timestamp=frame["ts"] // 10**6 - 300_000)[
+        ["timestamp", "open", "high", "low", "close", "volume"]
+    ]
+    last = thin.index[-1]
+    thin.loc[last, "volume"] = 1e-6
+    thin.loc[last, ["high", "low"]] = thin.loc[last, "close"] + 1.0, thin.loc[last, "close"] - 1.0
+    thin.loc[last, "high"] = max(thin.loc[last, "high"], thin.loc[last, "open"])
+    thin.loc[last, "low"] = min(thin.loc[last, "low"], thin.loc[last, "open"])
+
+    def held(market):
+        return market[["ts"]].iloc[60:61].assign(side=1.0, horizon=500.0)
+
+    settings = settings_of(
+        execution__entry="market", simulation__warmup_bars=5, risk__take_bps=1000.0, risk__stop_bps=1000.0
+    )
+    result = run_simulation(
+        data=thin, symbol="XUSDT", tf="5m", strategy=held, settings=settings, logs_dir=tmp_path / "thin"
+    )
+    assert ["END_OF_DATA"] == result.trades["exit_reason"].tolist()
+    assert 1 == result.report["capped_prices"]
+    assert any("simulation.max_impact_bps: 1" in line for line in warnings(result))
+    exit_price = result.trades["exit_price"].iloc[0]
+    assert exit_price >= 0.98 * thin.loc[last, "close"]
