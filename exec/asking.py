@@ -18,10 +18,10 @@ import numpy as np
 
 from exec.market import Market
 from exec.past import no_book
-from exec.strategy import MarketRows, Strategy, aligned, in_use
+from exec.strategy import MarketRows, Strategy, answered, failed, in_use
 from features.fold import matrix
 from features.registry import feature_set
-from utils.errors import ConfigError, DataError, ScalperError
+from utils.errors import ConfigError
 from utils.rows import NS_PER_MS, SIGNAL, Rows
 from utils.shell.log import event
 from utils.shell.moments import at_ms
@@ -95,7 +95,10 @@ class LiveStrategy:
         features = feature_set(len(market.symbols)).batch(market.bars)
         book = no_book(len(market.bars)) if market.book is None else market.book
         self._rows = MarketRows(market.symbols, market.bars, features, book)
-        whole = self._answer(self._everything())
+        try:
+            whole = self._answer(self._everything())
+        except Exception as error:
+            raise failed(error) from error
         self._settle(whole, beginning=not begun)
         #: What it says of the history.
         self.signals = in_use(whole, market.bars, features, market.starts)
@@ -184,8 +187,7 @@ class LiveStrategy:
 
     def _answer(self, rows: slice | Rows) -> Rows:
         """SIGNAL rows beside these rows of the market."""
-        shown = self._rows
-        return aligned(self._strategy(shown.frame(rows)), self._symbols, shown.ts[rows], shown.sym[rows])
+        return answered(self._strategy, self._rows, rows)
 
     def _settle(self, whole: Rows, *, beginning: bool, suspects: Rows | None = None) -> None:
         """Find the window that answers as all bars do, of those that all bars are twice; double it where it does not.
@@ -242,13 +244,6 @@ class LiveStrategy:
             )
         odd = np.flatnonzero(differ(seen, there))
         return difference(self._symbols, bars, seen, there, int(odd[0])) if len(odd) else None
-
-
-def failed(error: Exception) -> ScalperError:
-    """That a strategy did not answer; what is said in our words already stays as it is."""
-    if isinstance(error, ScalperError):
-        return error
-    return DataError(f"strategy: expected signal rows, saw {error!r:.200}; mend the function")
 
 
 def lookback_of(strategy: Strategy) -> int | None:

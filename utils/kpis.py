@@ -295,7 +295,7 @@ def slippage_cost(source: Source) -> float:
 
 
 def maker_share(source: Source) -> float:
-    """Notional filled as maker / notional traded, both legs, fraction; NaN without trades, or where a leg says neither."""
+    """Notional filled as maker / notional traded, both legs, fraction; NaN without trades, or if a leg says neither."""
     names = ("qty", "entry_price", "exit_price", "entry_liquidity", "exit_liquidity")
     qty, entry, out, entry_as, exit_as = _trades(source, *names)
     if np.any(entry_as == "") or np.any(exit_as == ""):

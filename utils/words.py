@@ -97,7 +97,7 @@ def ours_or_none(value: Any, words: Words) -> str | None:
 
 
 def signs(values: Any, words: Words, where: Callable[[int], str]) -> NDArray[np.float64]:
-    """The sides of a column as numbers: +1, -1, 0 = close, NaN = nothing or unknown; arguments and errors as of `ours`."""
+    """The sides of a column as numbers: +1, -1, 0 = close, NaN = nothing or unknown; else as `ours`."""
     names = ours(values, words, where).tolist()
     return np.array([SIGNS[name] for name in names], dtype=np.float64)
 
