@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from backtest.data.market import under
 from exec.engine import TABLES, JournalRows, joined
 from exec.market import Market
 from exec.strategy import Strategy, ask
@@ -44,7 +45,7 @@ def simulate(
     """Run a strategy over a market in memory; the default strategy if none is given.
 
     Args:
-        market: rows of all symbols on one clock.
+        market: rows of all symbols on one clock; its fees and the like are those of the settings (`under`).
         settings: strategy, risk, execution and cost parameters.
         strategy: a user's function from market rows to signal rows.
         watch: told after each chunk.
@@ -53,6 +54,7 @@ def simulate(
         signals: what was decided beside `market.bars` already; then no strategy is asked.
         live: gates without input refuse.
     """
+    market = under(market, settings)
     trader = Trader(market, settings, keep, live=live)
     asked = ask(strategy, market) if signals is None and strategy is not None else signals
     parts = []

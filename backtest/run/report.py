@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from utils.ports import Journal
 from utils.records.files import FileJournal, csv_text, decision_hash, plain
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import SCHEMA_VERSION, Columns
-from utils.rows import Rows
+from utils.rows import BPS, Rows
 from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
@@ -45,9 +47,36 @@ def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
     return counts
 
 
-def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]:
-    """Win rate that the configured barriers need, per way to execute, with the first symbol's fees; costs in bps."""
-    risk, costs, fees = settings.risk, settings.simulation, market.instruments[0]
+@dataclass(frozen=True, slots=True)
+class BarrierSizes:
+    """How far take and stop were from the entry, bps."""
+
+    take_bps: float
+    stop_bps: float
+    of_trades: bool  # as the trades of the run had them, else as the settings have them
+
+
+def barriers_of(settings: Settings, trades: Columns) -> BarrierSizes:
+    """The barriers that the trades had, means by the notional of their entries; without trades those of the settings.
+
+    By notional, since the break-even rate asks when money is neither made nor lost: with these means it is the rate at
+    which the sum over trades is 0.
+    """
+    entry, stop, take = (trades[name] for name in ("entry_price", "stop_price", "take_price"))
+    notional = trades["qty"] * entry
+    known = np.isfinite(stop) & np.isfinite(take) & (notional > 0.0)
+    if not known.any():
+        return BarrierSizes(settings.risk.take_bps, settings.risk.stop_bps, of_trades=False)
+    take_bps, stop_bps = (
+        float(np.average(np.abs(level[known] / entry[known] - 1.0) / BPS, weights=notional[known]))
+        for level in (take, stop)
+    )
+    return BarrierSizes(take_bps, stop_bps, of_trades=True)
+
+
+def break_even_table(market: Market, settings: Settings, barriers: BarrierSizes) -> list[dict[str, Any]]:
+    """Win rate that these barriers need, per way to execute, with the first symbol's fees; costs in bps."""
+    costs, fees = settings.simulation, market.instruments[0]
     crossing = costs.spread_bps / 2.0 + costs.slippage_bps
     rows = [("no costs", 0.0, 0.0)]
     for name, maker in (("maker entry, maker take, taker stop", True), ("taker entry, maker take, taker stop", False)):
@@ -59,16 +88,25 @@ def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]
             "execution": name,
             "cost_take_bps": take,
             "cost_stop_bps": stop,
-            "win_rate": break_even_win_rate(risk.take_bps, risk.stop_bps, take, stop),
+            "win_rate": break_even_win_rate(barriers.take_bps, barriers.stop_bps, take, stop),
         }
         for name, take, stop in rows
     ]
 
 
-def needed_win_rate(market: Market, settings: Settings) -> float:
-    """Break-even win rate of the configured entry kind, barriers and fees, as a fraction."""
+def needed_win_rate(market: Market, settings: Settings, barriers: BarrierSizes) -> float:
+    """Break-even win rate of the configured entry kind and fees at these barriers, as a fraction."""
     maker = settings.execution.entry != "market"
-    return float(break_even_table(market, settings)[1 if maker else 2]["win_rate"])
+    return float(break_even_table(market, settings, barriers)[1 if maker else 2]["win_rate"])
+
+
+def charged(market: Market) -> list[dict[str, Any]]:
+    """What the venue allowed and charged in this run, by symbol: ticks, lots, fees, margin as the engine had them."""
+    said = ("tick", "lot", "min_notional", "maker_bps", "taker_bps", "max_leverage", "maintenance")
+    return [
+        {"symbol": symbol} | {name: float(row[name]) for name in said}
+        for symbol, row in zip(market.symbols, market.instruments, strict=True)
+    ]
 
 
 def market_change(market: Market) -> float:
@@ -120,7 +158,7 @@ def report_of(
         "max_drawdown": max_drawdown(log),
         "profit_factor": profit_factor(log),
         "win_rate": win_rate(log),
-        "break_even_win_rate": needed_win_rate(market, settings),
+        "break_even_win_rate": needed_win_rate(market, settings, barriers_of(settings, trades)),
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
@@ -168,6 +206,7 @@ def conclude(
     log = Log(tables["trades"], tables["equity"], tables["orders"], capital, "this run", tables["fills"])
     funnel = funnel_of(market, outcome)
     decided = market.decided
+    barriers = barriers_of(settings, tables["trades"])
     metrics = summarise(
         log,
         period=(int(decided["ts"][0]), int(decided["ts"][-1])),
@@ -181,7 +220,7 @@ def conclude(
         canceled_entry_orders=funnel["entries cancelled"],
         canceled_trade_entries=funnel["entries rejected"],
         replaced_entry_orders=0,
-        break_even_win_rate=needed_win_rate(market, settings),
+        break_even_win_rate=needed_win_rate(market, settings, barriers),
         data_gaps=sum(len(one["gaps"]) for one in market.files),
         assumptions="pessimistic bars",
         decision_hash=digest,
@@ -200,7 +239,9 @@ def conclude(
         "kpis": metrics,
         "funnel": funnel,
         "unavailable_gates": outcome.unavailable,
-        "break_even": break_even_table(market, settings),
+        "instruments": charged(market),
+        "barriers": dataclasses.asdict(barriers),
+        "break_even": break_even_table(market, settings, barriers),
         **({"answers": outcome.answers} if outcome.answers else {}),
     }
     paths = journal.finish(run)

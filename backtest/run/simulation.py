@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backtest.data.market import build_market, read_sources
+from backtest.data.market import build_market, read_sources, under
 from backtest.run.loop import Watch, simulate
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
@@ -34,6 +34,7 @@ def run_simulation(
     live: bool = False,
     resume: bool | str | Path = False,
     strategy: Strategy | None = None,
+    audit: bool = True,
     watch: Watch | None = None,
     tell: Callable[[Any], None] | None = None,
 ) -> SimulationResult:
@@ -49,8 +50,8 @@ def run_simulation(
         steps: bars that may be decided on. With `data` the last ones, None = all after the warm-up; from the exchange
             the last closed ones, None = `simulation.steps`; live as many as are to come, None = until Ctrl-C.
         use_ws: append bars that close meanwhile, and the book beside them, from the stream.
-        data: a path, several paths, a DataFrame, `Candles`, or a `Market` (taken as it is: symbol, tf, steps and
-            funding are its own); None asks the exchange.
+        data: a path, several paths, a DataFrame, `Candles`, or a `Market` (symbol, tf, steps, bars and funding
+            are its own, fees and the like those of `settings`); None asks the exchange.
         funding: funding files; without one the sibling of the candle file is used.
         settings: parameters; None loads config.yaml, .env and the environment.
         logs_dir: write straight to this directory; None keeps the run under `logs/runs/` and refreshes `logs/`.
@@ -82,7 +83,7 @@ def run_simulation(
     if live or use_ws or resume:
         raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws, live and resume out")
     if isinstance(data, Market):
-        market = data
+        market = under(data, settings)
     else:
         paths = [Path(path) for path in ([funding] if isinstance(funding, (str, Path)) else funding)]
         market = build_market(read_sources(data, symbol, tf), settings, steps=steps, data=data, funding=paths)
