@@ -276,12 +276,21 @@ def trials(ends: Rows, window: int, whole: Rows, also: Iterable[int] = ()) -> li
     return sorted(chosen)
 
 
-def differ(seen: Rows, whole: Rows) -> Rows:
-    """Which rows are not equal in every field of an answer; NaN equals NaN."""
+def differ(seen: Rows, whole: Rows, tolerance: float = 0.0) -> Rows:
+    """Which rows are not equal in every field of an answer; NaN equals NaN.
+
+    Args:
+        seen: SIGNAL rows.
+        whole: others beside them.
+        tolerance: what two numbers may differ by, as a share of the greater: two sides never are so near.
+    """
     one, other = matrix(np.ascontiguousarray(seen)), matrix(np.ascontiguousarray(whole))
-    answered = [name != "atr" for name in SIGNAL.names or ()]  # ours, and the same for all
-    odd: Rows = ((one != other) & ~(np.isnan(one) & np.isnan(other)))[:, answered].any(axis=1)
-    return odd
+    fields = [name != "atr" for name in SIGNAL.names or ()]  # ours, and the same for all
+    odd = (one != other) & ~(np.isnan(one) & np.isnan(other))
+    if tolerance > 0.0:
+        odd &= ~(np.abs(one - other) <= tolerance * np.maximum(np.abs(one), np.abs(other)))
+    found: Rows = odd[:, fields].any(axis=1)
+    return found
 
 
 def difference(symbols: tuple[str, ...], bars: Rows, seen: Rows, whole: Rows, row: int) -> Difference:

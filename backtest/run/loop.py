@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backtest.data.market import under
+from backtest.strategies import ahead
 from exec.engine import TABLES, JournalRows, joined
 from exec.market import Market
 from exec.strategy import Strategy, ask
@@ -28,7 +29,21 @@ class Outcome:
     ambiguous: int  # of them, bars that touched both barriers
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
-    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy, asked again: `ahead`, or live
+
+
+def replayed(
+    market: Market, settings: Settings, strategy: Strategy | None, watch: Watch | None = None, *, audit: bool = True
+) -> Outcome:
+    """`simulate`, and what came of asking a user's strategy again on data cut off, in `answers`."""
+    if strategy is None:
+        return simulate(market, settings, watch=watch)
+    market = under(market, settings)
+    signals = ask(strategy, market)
+    outcome = simulate(market, settings, watch=watch, signals=signals)
+    if not audit:
+        return outcome
+    return replace(outcome, answers=ahead.audit(strategy, market, signals).row())
 
 
 def simulate(

@@ -16,6 +16,7 @@ import numpy as np
 
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
+from backtest.strategies.identity import Identity
 from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
@@ -28,6 +29,9 @@ from utils.rows import BPS, Rows
 from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
+
+#: What the built-in strategy is called; its parameters are settings.
+DEFAULT = "default"
 
 
 def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
@@ -167,16 +171,26 @@ def report_of(
 
 
 def place_of(
-    market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime
+    market: Market,
+    settings: Settings,
+    logs_dir: str | Path | None,
+    started: datetime,
+    identity: Identity | None = None,
 ) -> tuple[Path, str | None]:
     """Where a run on this market is written: the logs directory, and its name below `runs/` where it is to have one."""
-    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
+    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings, identity)}"
     return logs_of(settings, logs_dir), name
 
 
-def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
+def journal_of(
+    market: Market,
+    settings: Settings,
+    logs_dir: str | Path | None,
+    started: datetime,
+    identity: Identity | None = None,
+) -> FileJournal:
     """What keeps a run on this market that could be run again."""
-    return FileJournal(*place_of(market, settings, logs_dir, started))
+    return FileJournal(*place_of(market, settings, logs_dir, started, identity))
 
 
 def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
@@ -184,9 +198,12 @@ def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
     return Path(settings.logs.dir if logs_dir is None else logs_dir)
 
 
-def run_hash(market: Market, settings: Settings) -> str:
-    """Eight digits that name a run by what went in: data and settings."""
-    text = json.dumps([list(map(dict, market.files)), said_settings(settings)], sort_keys=True, default=str)
+def run_hash(market: Market, settings: Settings, identity: Identity | None = None) -> str:
+    """Eight digits that name a run by what went in: data, settings, and a strategy of the user's."""
+    went_in: list[Any] = [list(map(dict, market.files)), said_settings(settings)]
+    if identity is not None:
+        went_in.append(identity.row())
+    text = json.dumps(went_in, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -196,9 +213,15 @@ def said_settings(settings: Settings) -> dict[str, Any]:
 
 
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
+    market: Market,
+    settings: Settings,
+    outcome: Outcome,
+    journal: Journal,
+    started: datetime,
+    began: float,
+    identity: Identity | None = None,
 ) -> SimulationResult:
-    """Turn rows into tables, numbers and files."""
+    """Turn rows into tables, numbers and files; `identity` is that of a user's strategy."""
     tables = tables_of(market, settings, outcome)
     texts = {table: csv_text(columns) for table, columns in tables.items()}
     digest = decision_hash(texts)
@@ -226,6 +249,10 @@ def conclude(
         decision_hash=digest,
     )
     report = report_of(market, settings, outcome, tables, log, digest)
+    report |= {
+        "strategy": DEFAULT if identity is None else identity.name,
+        "answers_different": outcome.answers.get("different"),
+    }
     for table, text in texts.items():
         journal.write(table, text)
     run = {
@@ -233,6 +260,7 @@ def conclude(
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "elapsed_s": round(time.perf_counter() - began, 3),
         **report,
+        "strategy": {"name": DEFAULT} if identity is None else identity.row(),
         "settings": said_settings(settings),
         "data": [dict(one) for one in market.files],
         "assumptions": market.assumptions,

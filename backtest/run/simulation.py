@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from backtest.data.market import build_market, read_sources, under
-from backtest.run.loop import Watch, simulate
+from backtest.run.loop import Watch, replayed
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
+from backtest.strategies.identity import identity_of
 from exec.market import Market
 from exec.strategy import Strategy
 from ingest.venues.known import check_names
@@ -59,7 +60,10 @@ def run_simulation(
             before `tell` hears of it, and the log files grow.
         resume: go on with a live run that was killed: True = the one that began last, or the folder of one, or its name
             below `runs/`. Other arguments must agree with it; None are its own, and of `steps` what is left of them.
-        strategy: a function from market rows to signal rows; None = the default strategy.
+        strategy: a function from market rows to signal rows; None = the default strategy. It is asked afresh for each
+            symbol, unless it says `together`, and again on data cut off.
+        audit: ask it again on the data cut off at a few bars, and warn if it answers otherwise; a live run compares its
+            answers anyhow.
         watch: told of progress after each chunk of bars.
         tell: told of each instant of the stream (`exec.trader.Instant`) when it has been decided.
 
@@ -78,7 +82,7 @@ def run_simulation(
 
         return run_on_exchange(
             symbol, tf, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
-            strategy=strategy, watch=watch, tell=tell, resume=resume,
+            strategy=strategy, audit=audit, watch=watch, tell=tell, resume=resume,
         )  # fmt: skip
     if live or use_ws or resume:
         raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws, live and resume out")
@@ -88,6 +92,7 @@ def run_simulation(
         paths = [Path(path) for path in ([funding] if isinstance(funding, (str, Path)) else funding)]
         market = build_market(read_sources(data, symbol, tf), settings, steps=steps, data=data, funding=paths)
     started = datetime.now(tz=UTC)
-    with journal_of(market, settings, logs_dir, started) as journal:
-        outcome = simulate(market, settings, strategy, watch)
-        return conclude(market, settings, outcome, journal, started, began)
+    identity = None if strategy is None else identity_of(strategy)
+    with journal_of(market, settings, logs_dir, started, identity) as journal:
+        outcome = replayed(market, settings, strategy, watch, audit=audit)
+        return conclude(market, settings, outcome, journal, started, began, identity)

@@ -61,5 +61,5 @@ def test_sets_that_differ_in_fees_or_capital_differ_in_score(market):
 def test_a_set_that_would_need_another_market_is_refused(market):
     base = Settings()
     other = base.model_copy(update={"simulation": base.simulation.model_copy(update={"warmup_bars": 500})})
-    with pytest.raises(ConfigError, match="simulation.warmup_bars: the market was built with None, saw 500"):
+    with pytest.raises(ConfigError, match=r"simulation\.warmup_bars: the market was built with None, saw 500"):
         sweep(market, [base, other])
