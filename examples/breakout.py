@@ -21,12 +21,13 @@ from utils.config import load_settings
 def breakout(market: pd.DataFrame) -> pd.DataFrame:
     """Buy a close above the highest high of the 20 bars before it, sell one below their lowest low.
 
-    `market` has one row a closed bar: `ts` (close), symbol, candle columns, and every registered feature. A row of the
-    answer needs `ts` and `side` (+1, -1, or 0 to close); strength, p_win, expected_bps and barriers of its own are
-    optional, and bars it does not mention are neutral.
+    `market` has one row a closed bar: `ts` (close), symbol, candle columns, and every registered feature. It is of one
+    symbol: of several, each is asked for by itself, unless `breakout.together = True` asks for one frame of all. A row
+    of the answer needs `ts` and `side` (+1, -1, or 0 to close); strength, p_win, expected_bps and barriers of its own
+    are optional, and bars it does not mention are neutral.
     """
-    highest = market.groupby("symbol")["high"].transform(lambda column: column.rolling(20).max().shift(1))
-    lowest = market.groupby("symbol")["low"].transform(lambda column: column.rolling(20).min().shift(1))
+    highest = market["high"].rolling(20).max().shift(1)
+    lowest = market["low"].rolling(20).min().shift(1)
     side = (market["close"] > highest).astype(int) - (market["close"] < lowest).astype(int)
     signals = market[["ts", "symbol"]].assign(side=side, take_bps=40.0, stop_bps=25.0)
     return signals[side != 0]

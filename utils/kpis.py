@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import DataError
+from utils.errors import ConfigError
 from utils.figures import arithmetic
 from utils.figures.arithmetic import Drawdown, Floats, sharpe_is_insufficient
 from utils.figures.shortfall import NO_SHORTFALL, Shortfall, shortfall
 from utils.market.costs import break_even_win_rate
 from utils.records.reader import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
 from utils.rows import BPS, NS_PER_MINUTE
+from utils.words import KINDS, ORDER_SIDES, expected, ours_or_none, signs
 
 __all__ = [
     "KPIS",
@@ -218,8 +219,9 @@ def expectancy_bps(source: Source) -> float:
 def expectancy_r(source: Source) -> float:
     """Mean over trades of net_pnl / (qty * |entry_price - stop_price|), in risks taken; NaN if one had no stop."""
     pnl, qty, price, stop = _trades(source, "net_pnl", "qty", "entry_price", "stop_price")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return arithmetic.mean_or_nan(pnl / (qty * np.abs(price - stop)))
+    risk = np.abs(price - stop)
+    risk = np.where(risk > arithmetic.RETURN_NOISE * price, risk, np.nan)  # a stop at the entry is none
+    return arithmetic.mean_or_nan(pnl / (qty * risk))
 
 
 def expectancy_ratio(source: Source) -> float:
@@ -293,9 +295,11 @@ def slippage_cost(source: Source) -> float:
 
 
 def maker_share(source: Source) -> float:
-    """Notional filled as maker / notional traded, both legs, fraction; NaN without trades."""
+    """Notional filled as maker / notional traded, both legs, fraction; NaN without trades, or if a leg says neither."""
     names = ("qty", "entry_price", "exit_price", "entry_liquidity", "exit_liquidity")
     qty, entry, out, entry_as, exit_as = _trades(source, *names)
+    if np.any(entry_as == "") or np.any(exit_as == ""):
+        return math.nan
     made = float(np.sum(qty * (entry * (entry_as == "maker") + out * (exit_as == "maker"))))
     return arithmetic.ratio_or_nan(made, trade_volume(source))
 
@@ -309,17 +313,14 @@ def _market_orders(log: Log, *names: str, kind: str | None = None) -> dict[str, 
         return None
     keep = log.orders["status"] != "REJECTED"
     if kind is not None:
-        keep = keep & (log.orders["kind"] == kind)
+        if (name := ours_or_none(kind, KINDS)) is None:
+            raise ConfigError(f"kind: expected {expected(KINDS)}, saw {kind!r}; name one of them")
+        keep = keep & (log.orders["kind"] == name)
     return {name: log.orders[name][keep] for name in names}
 
 
 def _order_signs(sides: Any, where: str) -> Floats:
-    buys, sells = np.isin(sides, ("buy", "long")), np.isin(sides, ("sell", "short"))
-    unknown = ~(buys | sells)
-    if unknown.any():
-        seen = str(sides[int(np.argmax(unknown))])
-        raise DataError(f"orders.csv of {where}, column side: expected buy or sell, saw {seen!r}: correct that row")
-    return np.where(buys, 1.0, -1.0)
+    return signs(sides, ORDER_SIDES, lambda row: f"orders.csv of {where}, order {row + 1}, column side")
 
 
 def implementation_shortfall(source: Source) -> Shortfall:

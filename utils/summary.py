@@ -20,6 +20,7 @@ from utils.figures import arithmetic
 from utils.figures.arithmetic import Floats
 from utils.records.reader import Log, Source, column, equity_curve, iso_time, read_log
 from utils.rows import BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from utils.words import TRADE_SIDES, ours
 
 Value: TypeAlias = float | int | str | None
 
@@ -148,6 +149,7 @@ def summarise(
     exit_timeouts: int | None = None,
     trials: float = 1,
     trial_variance: float = math.nan,
+    initial_capital: float | None = None,
     **given: Unpack[Given],
 ) -> dict[str, Value]:
     """All summary metrics of a run in the order of `SECTIONS`.
@@ -160,6 +162,7 @@ def summarise(
         exit_timeouts: exit orders that expired.
         trials: parameter sets looked at, for the deflated Sharpe ratio.
         trial_variance: variance of their daily Sharpe ratios.
+        initial_capital: quote, where the run did not record it.
         **given: rows only the caller knows, see `Given`.
 
     Returns:
@@ -171,7 +174,7 @@ def summarise(
     """
     if unknown := given.keys() - GIVEN_ROWS.keys():
         raise TypeError(f"expected rows among {', '.join(GIVEN_ROWS)}, got {', '.join(sorted(unknown))}")
-    log = read_log(source)
+    log = read_log(source, initial_capital)
     known: dict[str, Any] = {row: given.get(name) for name, row in GIVEN_ROWS.items()}
     known["Backtesting from"], known["Backtesting to"] = map(iso_time, period) if period else (None, None)
     known["Entry/Exit Timeouts"] = _slashed(entry_timeouts, exit_timeouts)
@@ -220,7 +223,7 @@ def _account(log: Log) -> dict[str, Value]:
 
 def _sides(log: Log) -> dict[str, Value]:
     side, pnl = (column(log.trades, name, log.where) for name in ("side", "net_pnl"))
-    is_long = side == "long"
+    is_long = ours(side, TRADE_SIDES, lambda row: f"{log.where}, trade {row + 1}, column side") == "long"
     long, short = float(np.sum(pnl[is_long])), float(np.sum(pnl[~is_long]))
     longs = int(np.count_nonzero(is_long))
     return {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backtest.data.manifest import cost_notes, describe
-from exec.market import Market
+from exec.market import Built, Market, Terms
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
@@ -26,21 +28,35 @@ MOST_HOURS = 50_000
 
 
 def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]:
-    """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused."""
+    """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused.
+
+    Several frames take their symbols from `symbol`, in the order of its commas, where they do not name their own.
+    """
     if isinstance(data, Candles):
         if symbol is not None and normalise_symbol(symbol) != data.symbol:
             raise ConfigError(f"symbol: expected {data.symbol} as the candles are, saw {symbol}; leave symbol out")
         if tf is not None and normalise_timeframe(tf) != data.tf:
             raise ConfigError(f"timeframe: expected {data.tf} as the candles are, saw {tf}; leave the timeframe out")
         return [data]
-    if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, Path, Candles)):
-        several = [candles for source in data for candles in read_sources(source, None, tf)]
-        named = set() if symbol is None else {normalise_symbol(name) for name in symbol.split(",")}
+    if isinstance(data, (list, tuple)) and data and all(map(is_source, data)):
+        names = [] if symbol is None else [normalise_symbol(name) for name in symbol.split(",")]
+        told = names if len(names) == len(data) else [None] * len(data)
+        several = [
+            candles
+            for source, name in zip(data, told, strict=True)
+            for candles in read_sources(source, None if isinstance(source, (str, Path, Candles)) else name, tf)
+        ]
+        named = set(names)
         if named and named != {candles.symbol for candles in several}:
             found = ", ".join(candles.symbol for candles in several)
             raise ConfigError(f"--symbol: expected the symbols of --data ({found}), saw {symbol}; leave --symbol out")
         return several
     return [load_candles(data, symbol=symbol, tf=tf)]
+
+
+def is_source(one: Any) -> bool:
+    """Whether this is a whole source, and no row of one."""
+    return isinstance(one, (str, Path, Candles)) or hasattr(one, "columns")
 
 
 def one_clock(candles: Sequence[Candles]) -> tuple[Candles, ...]:
@@ -116,6 +132,64 @@ def named_funding(paths: Sequence[Path], symbols: Sequence[str]) -> dict[str, Pa
     return named
 
 
+def terms_of(
+    candles: Sequence[Candles],
+    steps: int | None,
+    listings: Mapping[str, Listing],
+    paid: Sequence[str],
+    settings: Settings,
+) -> Terms:
+    """What these settings make of the candles of each symbol; `paid` says what is known of their funding."""
+    warmup = settings.simulation.warmup_bars
+    warmup = feature_set().warmup if warmup is None else warmup
+    starts, instruments, notes = [], [], []
+    for one, funding in zip(candles, paid, strict=True):
+        start, shortage = first_decision(one.rows, warmup, steps, one.source)
+        instrument, assumed = instrument_of(one, settings, max(1, warmup), listings.get(one.symbol))
+        starts.append(start)
+        instruments.append(instrument.row())
+        notes += [*shortage, *assumed, funding]
+    return Terms(tuple(starts), np.array(instruments, dtype=INSTRUMENT), (*cost_notes(settings), *notes))
+
+
+def under(market: Market, settings: Settings) -> Market:
+    """The market as these settings make it: fees, tick, lot, margin, and what is assumed, are theirs.
+
+    A market that was made by hand is its own. What would need other bars, or would decide on others, is refused.
+
+    Raises:
+        ConfigError: a setting that the bars or the decided period were made by is another now; or fees and the like
+            are other ones in these settings, and the market's were replaced by hand.
+        DataError: too few bars.
+    """
+    built = market.built
+    if built is None or built.settings == settings:
+        return market
+    then, now = built.settings.simulation, settings.simulation
+    anew = "build the market anew under these settings"
+    for name in ("seed", "preset") if market.synthetic else ():
+        made, asked = getattr(then, name), getattr(now, name)
+        if made != asked:
+            raise ConfigError(f"simulation.{name}: the mock market was made with {made}, saw {asked}; {anew}")
+    terms = built.anew(settings)
+    if terms.starts != built.terms.starts:
+        raise ConfigError(
+            f"simulation.warmup_bars: the market was built with {then.warmup_bars}, saw {now.warmup_bars}; {anew}"
+        )
+    instruments, assumptions = terms.instruments, terms.assumptions
+    if instruments.tobytes() == built.terms.instruments.tobytes():
+        instruments = market.instruments
+    elif market.instruments.tobytes() != built.terms.instruments.tobytes():
+        raise ConfigError(
+            f"instruments: these settings name others than the market was built with, and its own were replaced; {anew}"
+        )
+    if market.assumptions != built.terms.assumptions:  # somebody has more to say
+        assumptions = market.assumptions
+    return dataclasses.replace(
+        market, instruments=instruments, assumptions=assumptions, built=Built(settings, terms, built.anew)
+    )
+
+
 def build_market(
     candles: Sequence[Candles],
     settings: Settings,
@@ -146,20 +220,16 @@ def build_market(
     named = named_funding(funding, [one.symbol for one in ordered])
     if steps is not None and steps < 1:
         raise ConfigError(f"steps: expected at least 1 bar to decide on, saw {steps}; leave it out to use all bars")
-    warmup = settings.simulation.warmup_bars
-    warmup = feature_set().warmup if warmup is None else warmup
-    starts, instruments, fundings, notes, parts = [], [], [], [], []
+    fundings, paid, parts = [], [], []
     for sym, one in enumerate(ordered):
-        start, shortage = first_decision(one.rows, warmup, steps, one.source)
-        instrument, assumed = instrument_of(one, settings, max(1, warmup), (listings or {}).get(one.symbol))
-        rows, paid = funding_of(one, sym, where.get(one.symbol), named)
+        rows, known = funding_of(one, sym, where.get(one.symbol), named)
         part = one.rows.copy() if len(ordered) > 1 else one.rows
         part["sym"] = sym
-        starts.append(start)
-        instruments.append(instrument.row())
         fundings.append(rows)
+        paid.append(known)
         parts.append(part)
-        notes += [*shortage, *assumed, paid]
+    anew = partial(terms_of, ordered, steps, listings or {}, paid)
+    terms = anew(settings)
     bars = parts[0]
     if len(parts) > 1:
         bars = np.concatenate(parts)
@@ -170,11 +240,12 @@ def build_market(
         tf=ordered[0].tf,
         tf_ns=ordered[0].tf_ns,
         bars=bars,
-        instruments=np.array(instruments, dtype=INSTRUMENT),
+        instruments=terms.instruments,
         funding=np.concatenate(fundings),
-        starts=tuple(starts),
+        starts=terms.starts,
         files=tuple(describe(one) for one in ordered),
-        assumptions=(*cost_notes(settings), *notes),
+        assumptions=terms.assumptions,
+        built=Built(settings, terms, anew),
     )
 
 

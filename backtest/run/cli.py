@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.config import Loaded, load_settings, show_config
 from utils.errors import ConfigError
@@ -20,6 +20,9 @@ from utils.records.files import plain
 from utils.shell.cli import INTERRUPTED, Parser, amount, command, whole
 from utils.shell.log import event, setup_logging
 from utils.shell.version import version
+
+if TYPE_CHECKING:
+    from exec.strategy import Strategy
 
 #: Flags that set a setting, and which.
 SETTING_FLAGS = {
@@ -58,6 +61,8 @@ def build_parser(*, real: bool) -> Parser:
         help="with --live: go on with the run that was killed last, or with this one of logs/runs",
     )
     add("--use-ws", action="store_true", help="append bars that close meanwhile, and the book, from the stream")
+    add("--strategy", metavar="WHERE:NAME", help="a function of yours: package.module:name or file.py:name")
+    add("--no-audit", action="store_true", help="with --strategy: do not ask it again on data cut off")
     add("--exchange", metavar="NAME", help="where candles come from: bybit or binance (default: market.exchange)")
     add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
     add("--exchange-for-ob", metavar="NAME", help="where the live book comes from (default: where candles come from)")
@@ -100,6 +105,7 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     if flags.version:
         print(f"hybrid-scalper {version()}")
         return 0
+    from backtest.strategies.loading import load_strategy
     from ingest.venues.known import check_names
 
     loaded = settings_of(flags)
@@ -121,10 +127,18 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
         raise ConfigError("--seed: it belongs to the mock market, and real data was asked for; leave it out")
     if flags.funding and not flags.data:
         raise ConfigError("--funding: it belongs to the candles of --data, and none are named; add --data")
-    return run_and_show(flags, loaded) if asks_exchange else simulate_and_show(flags, loaded)
+    if flags.no_audit and (streamed or not flags.strategy):
+        what = (
+            "a live run compares its answers anyhow"
+            if streamed
+            else "there is no strategy of yours; name one with --strategy"
+        )
+        raise ConfigError(f"--no-audit: {what}, or leave it out")
+    strategy = None if flags.strategy is None else load_strategy(flags.strategy)
+    return (run_and_show if asks_exchange else simulate_and_show)(flags, loaded, strategy)
 
 
-def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
+def run_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strategy | None) -> int:
     """Simulate on the exchange's candles, live if asked for, and print what came of it."""
     from backtest.run.screen import Screen
     from backtest.run.simulation import run_simulation
@@ -135,9 +149,16 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     if flags.resume:
         from backtest.run.report import logs_of
         from backtest.run.resume import agreed, check_agreement, run_to_resume
+        from backtest.strategies.identity import identity_of
 
         going = run_to_resume(logs_of(settings, flags.logs_dir), None if flags.resume is True else flags.resume)
-        check_agreement(going.meta, flags.symbol, flags.timeframe, flags.exchange_for_ob, strategy=False)
+        check_agreement(
+            going.meta,
+            flags.symbol,
+            flags.timeframe,
+            flags.exchange_for_ob,
+            None if strategy is None else identity_of(strategy),
+        )
         given = {key for flag, key in SETTING_FLAGS.items() if getattr(flags, flag) is not None}
         settings = agreed(settings, going.meta, given)
     market = settings.market
@@ -159,6 +180,8 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
             resume=False if going is None else going.home,
             settings=settings,
             logs_dir=flags.logs_dir,
+            strategy=strategy,
+            audit=not flags.no_audit,
             tell=screen.tell_instant,
         )
         event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
@@ -166,7 +189,7 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
     return INTERRUPTED if result.interrupted else 0
 
 
-def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
+def simulate_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strategy | None) -> int:
     """Simulate on the mock market or the named files, and print what came of it."""
     from backtest.data.market import build_market, read_sources, synthetic_market
     from backtest.run.screen import Screen
@@ -199,7 +222,14 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:
         event(
             logger, "run_started", source=",".join(market.sources), bars=len(market.bars), symbols=len(market.symbols)
         )
-        result = run_simulation(data=market, settings=settings, logs_dir=flags.logs_dir, watch=screen.watching(market))
+        result = run_simulation(
+            data=market,
+            settings=settings,
+            logs_dir=flags.logs_dir,
+            strategy=strategy,
+            audit=not flags.no_audit,
+            watch=screen.watching(market),
+        )
         event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
         screen.show(result)
     return 0

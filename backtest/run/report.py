@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
+from backtest.strategies.identity import Identity
 from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
@@ -27,6 +30,9 @@ from utils.rows import BPS, Rows
 from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
+
+#: What the built-in strategy is called; its parameters are settings.
+DEFAULT = "default"
 
 
 def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
@@ -46,12 +52,39 @@ def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
     return counts
 
 
-def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]:
-    """Win rate that the configured barriers need, per way to execute, with the first symbol's fees; costs in bps.
+@dataclass(frozen=True, slots=True)
+class BarrierSizes:
+    """How far take and stop were from the entry, bps."""
+
+    take_bps: float
+    stop_bps: float
+    of_trades: bool  # as the trades of the run had them, else as the settings have them
+
+
+def barriers_of(settings: Settings, trades: Columns) -> BarrierSizes:
+    """The barriers that the trades had, means by the notional of their entries; without trades those of the settings.
+
+    By notional, since the break-even rate asks when money is neither made nor lost: with these means it is the rate at
+    which the sum over trades is 0.
+    """
+    entry, stop, take = (trades[name] for name in ("entry_price", "stop_price", "take_price"))
+    notional = trades["qty"] * entry
+    known = np.isfinite(stop) & np.isfinite(take) & (notional > 0.0)
+    if not known.any():
+        return BarrierSizes(settings.risk.take_bps, settings.risk.stop_bps, of_trades=False)
+    take_bps, stop_bps = (
+        float(np.average(np.abs(level[known] / entry[known] - 1.0) / BPS, weights=notional[known]))
+        for level in (take, stop)
+    )
+    return BarrierSizes(take_bps, stop_bps, of_trades=True)
+
+
+def break_even_table(market: Market, settings: Settings, barriers: BarrierSizes) -> list[dict[str, Any]]:
+    """Win rate that these barriers need, per way to execute, with the first symbol's fees; costs in bps.
 
     Crossing costs a tick at least, at that symbol's median close.
     """
-    risk, costs, fees = settings.risk, settings.simulation, market.instruments[0]
+    costs, fees = settings.simulation, market.instruments[0]
     crossing = crossing_bps(costs.spread_bps / 2.0, costs.slippage_bps, float(fees.tick), median_close(market, 0))
     rows = [("no costs", 0.0, 0.0)]
     for name, maker in (("maker entry, maker take, taker stop", True), ("taker entry, maker take, taker stop", False)):
@@ -63,16 +96,25 @@ def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]
             "execution": name,
             "cost_take_bps": take,
             "cost_stop_bps": stop,
-            "win_rate": break_even_win_rate(risk.take_bps, risk.stop_bps, take, stop),
+            "win_rate": break_even_win_rate(barriers.take_bps, barriers.stop_bps, take, stop),
         }
         for name, take, stop in rows
     ]
 
 
-def needed_win_rate(market: Market, settings: Settings) -> float:
-    """Break-even win rate of the configured entry kind, barriers and fees, as a fraction."""
+def needed_win_rate(market: Market, settings: Settings, barriers: BarrierSizes) -> float:
+    """Break-even win rate of the configured entry kind and fees at these barriers, as a fraction."""
     maker = settings.execution.entry != "market"
-    return float(break_even_table(market, settings)[1 if maker else 2]["win_rate"])
+    return float(break_even_table(market, settings, barriers)[1 if maker else 2]["win_rate"])
+
+
+def charged(market: Market) -> list[dict[str, Any]]:
+    """What the venue allowed and charged in this run, by symbol: ticks, lots, fees, margin as the engine had them."""
+    said = ("tick", "lot", "min_notional", "maker_bps", "taker_bps", "max_leverage", "maintenance")
+    return [
+        {"symbol": symbol} | {name: float(row[name]) for name in said}
+        for symbol, row in zip(market.symbols, market.instruments, strict=True)
+    ]
 
 
 def median_close(market: Market, sym: int) -> float:
@@ -143,7 +185,7 @@ def report_of(
         "max_drawdown": max_drawdown(log),
         "profit_factor": profit_factor(log),
         "win_rate": win_rate(log),
-        "break_even_win_rate": needed_win_rate(market, settings),
+        "break_even_win_rate": needed_win_rate(market, settings, barriers_of(settings, trades)),
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
         "capped_prices": outcome.capped,
@@ -154,16 +196,26 @@ def report_of(
 
 
 def place_of(
-    market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime
+    market: Market,
+    settings: Settings,
+    logs_dir: str | Path | None,
+    started: datetime,
+    identity: Identity | None = None,
 ) -> tuple[Path, str | None]:
     """Where a run on this market is written: the logs directory, and its name below `runs/` where it is to have one."""
-    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
+    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings, identity)}"
     return logs_of(settings, logs_dir), name
 
 
-def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
+def journal_of(
+    market: Market,
+    settings: Settings,
+    logs_dir: str | Path | None,
+    started: datetime,
+    identity: Identity | None = None,
+) -> FileJournal:
     """What keeps a run on this market that could be run again."""
-    return FileJournal(*place_of(market, settings, logs_dir, started))
+    return FileJournal(*place_of(market, settings, logs_dir, started, identity))
 
 
 def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
@@ -171,9 +223,12 @@ def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
     return Path(settings.logs.dir if logs_dir is None else logs_dir)
 
 
-def run_hash(market: Market, settings: Settings) -> str:
-    """Eight digits that name a run by what went in: data and settings."""
-    text = json.dumps([list(map(dict, market.files)), said_settings(settings)], sort_keys=True, default=str)
+def run_hash(market: Market, settings: Settings, identity: Identity | None = None) -> str:
+    """Eight digits that name a run by what went in: data, settings, and a strategy of the user's."""
+    went_in: list[Any] = [list(map(dict, market.files)), said_settings(settings)]
+    if identity is not None:
+        went_in.append(identity.row())
+    text = json.dumps(went_in, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -183,9 +238,15 @@ def said_settings(settings: Settings) -> dict[str, Any]:
 
 
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
+    market: Market,
+    settings: Settings,
+    outcome: Outcome,
+    journal: Journal,
+    started: datetime,
+    began: float,
+    identity: Identity | None = None,
 ) -> SimulationResult:
-    """Turn rows into tables, numbers and files."""
+    """Turn rows into tables, numbers and files; `identity` is that of a user's strategy."""
     tables = tables_of(market, settings, outcome)
     texts = {table: csv_text(columns) for table, columns in tables.items()}
     digest = decision_hash(texts)
@@ -193,6 +254,7 @@ def conclude(
     log = Log(tables["trades"], tables["equity"], tables["orders"], capital, "this run", tables["fills"])
     funnel = funnel_of(market, outcome)
     decided = market.decided
+    barriers = barriers_of(settings, tables["trades"])
     metrics = summarise(
         log,
         period=(int(decided["ts"][0]), int(decided["ts"][-1])),
@@ -206,12 +268,16 @@ def conclude(
         canceled_entry_orders=funnel["entries cancelled"],
         canceled_trade_entries=funnel["entries rejected"],
         replaced_entry_orders=0,
-        break_even_win_rate=needed_win_rate(market, settings),
+        break_even_win_rate=needed_win_rate(market, settings, barriers),
         data_gaps=sum(len(one["gaps"]) for one in market.files),
         assumptions="pessimistic bars",
         decision_hash=digest,
     )
     report = report_of(market, settings, outcome, tables, log, digest)
+    report |= {
+        "strategy": DEFAULT if identity is None else identity.name,
+        "answers_different": outcome.answers.get("different"),
+    }
     for table, text in texts.items():
         journal.write(table, text)
     run = {
@@ -219,13 +285,16 @@ def conclude(
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "elapsed_s": round(time.perf_counter() - began, 3),
         **report,
+        "strategy": {"name": DEFAULT} if identity is None else identity.row(),
         "settings": said_settings(settings),
         "data": [dict(one) for one in market.files],
         "assumptions": market.assumptions,
         "kpis": metrics,
         "funnel": funnel,
         "unavailable_gates": outcome.unavailable,
-        "break_even": break_even_table(market, settings),
+        "instruments": charged(market),
+        "barriers": dataclasses.asdict(barriers),
+        "break_even": break_even_table(market, settings, barriers),
         **({"answers": outcome.answers} if outcome.answers else {}),
     }
     paths = journal.finish(run)

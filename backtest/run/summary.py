@@ -14,7 +14,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from backtest.run.report import break_even_table
+from backtest.run.report import barriers_of, break_even_table
 from backtest.run.result import SimulationResult
 from utils.kpis import Log
 from utils.records.files import TABLES
@@ -137,15 +137,15 @@ def funnel_table(result: SimulationResult) -> Table:
 
 def break_even(result: SimulationResult) -> Table:
     """The win rate that costs ask for, against the one that was had."""
-    risk = result.settings.risk
+    had = barriers_of(result.settings, result.tables["trades"])
     table = plain_table(
-        f"BREAK-EVEN take {risk.take_bps:g} / stop {risk.stop_bps:g} bps", "Take cost", "Stop cost", "Needed"
+        f"BREAK-EVEN take {had.take_bps:.3g} / stop {had.stop_bps:.3g} bps", "Take cost", "Stop cost", "Needed"
     )
-    for row in break_even_table(result.market, result.settings):
+    for row in break_even_table(result.market, result.settings, had):
         costs = (f"{row['cost_take_bps']:.2f}", f"{row['cost_stop_bps']:.2f}")
         table.add_row(row["execution"], *costs, f"{100 * row['win_rate']:.1f} %")
-    had = result.report["win_rate"]
-    table.add_row("this run had", "", "", "-" if had is None else f"{100 * had:.1f} %", style="bold")
+    won = result.report["win_rate"]
+    table.add_row("this run had", "", "", "-" if won is None else f"{100 * won:.1f} %", style="bold")
     return table
 
 

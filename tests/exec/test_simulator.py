@@ -404,7 +404,8 @@ def test_an_event_that_nothing_is_matched_with_is_an_error():
     ("wish", "says"),
     [
         (("DOGE", "long"), "expected one of BTC"),
-        (("BTC", "buy"), "expected long or short"),
+        (("BTC", "up"), "expected long or short"),
+        (("BTC", True), "expected long or short"),
         (("BTC", "long", math.nan), "qty: expected a finite number above 0"),
         (("BTC", "long", -1.0), "qty: expected a finite number above 0"),
     ],

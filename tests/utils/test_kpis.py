@@ -24,7 +24,7 @@ from tests.runs import (
     write_trades,
 )
 from utils import kpis
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
 from utils.figures import arithmetic
 from utils.records.reader import Log, RealisedEquityWarning
 
@@ -165,3 +165,23 @@ def test_the_mid_at_arrival_parts_delay_from_trading_and_leaves_the_total(tmp_pa
     assert after.delay_bps == pytest.approx(before.delay_bps - moved)
     assert after.trading_bps == pytest.approx(before.trading_bps + moved)
     assert after.total_bps == pytest.approx(before.total_bps)
+
+
+def test_a_kind_of_order_that_is_none_is_refused() -> None:
+    log = Log(trade_arrays(PNL), None, ORDERS, 1.0)
+    assert kpis.fill_rate(log, kind="market") == kpis.fill_rate(log, kind="MARKET")
+    with pytest.raises(ConfigError, match="kind: expected MARKET, LIMIT, POST_ONLY or STOP_MARKET, saw 'marekt'"):
+        kpis.fill_rate(log, kind="marekt")
+
+
+def test_a_leg_that_says_neither_maker_nor_taker_leaves_their_share_unknown() -> None:
+    trades = trade_arrays(PNL)
+    assert kpis.maker_share(Log(trades, None, None, 1.0)) > 0
+    assert math.isnan(kpis.maker_share(Log(trades | {"entry_liquidity": np.full(len(PNL), "")}, None, None, 1.0)))
+
+
+def test_a_stop_at_the_entry_is_no_risk_to_measure_by() -> None:
+    trades = trade_arrays(PNL)
+    assert math.isfinite(kpis.expectancy_r(Log(trades, None, None, 1.0)))
+    stops = trades["entry_price"] * (1 + 2**-52)
+    assert math.isnan(kpis.expectancy_r(Log(trades | {"stop_price": stops}, None, None, 1.0)))

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import DataError
-from utils.figures.arithmetic import Floats, Times
+from utils.figures.arithmetic import Floats, Times, groups
 from utils.records.schema import (
     EQUITY_COLUMNS,
     FILL_COLUMNS,
@@ -37,6 +37,7 @@ from utils.records.schema import (
     TRADE_COLUMNS,
     Columns,
 )
+from utils.words import EXITS, KINDS, LIQUIDITIES, ORDER_SIDES, STATUSES, TRADE_SIDES, ours, ours_or_none
 
 #: Path of trades.csv, of a folder of log files or of a journal; a pandas frame of trades; or a `Log`.
 Source: TypeAlias = Any
@@ -48,6 +49,11 @@ TABLE_COLUMNS = {
     "orders": ORDER_COLUMNS,
     "fills": FILL_COLUMNS,
     "equity": EQUITY_COLUMNS,
+}
+#: The words of the columns by which figures tell rows apart, by what a row is called.
+WORDS = {
+    "trade": {"side": TRADE_SIDES, "entry_liquidity": LIQUIDITIES, "exit_liquidity": LIQUIDITIES},
+    "order": {"side": ORDER_SIDES, "kind": KINDS, "status": STATUSES},
 }
 #: How long it may take that the files of a run take the place of another's, and how often a reader looks again, s.
 SWAP_S, SWAP_PAUSE_S = 1.0, 0.002
@@ -262,7 +268,7 @@ def read_log(source: Source, initial_capital: float | None = None) -> Log:
             f"expected the path of trades.csv, a frame of trades or a Log, got {type(source).__name__}: name the file"
         )
     where = "the frame of trades"
-    trades = _closed(_from_frame(source, where), where)
+    trades = _closed(_in_our_words(_from_frame(source, where), "trade", where), where)
     return Log(trades, None, None, _first_capital(trades) if initial_capital is None else float(initial_capital), where)
 
 
@@ -280,7 +286,8 @@ def _filed(place: _Place, initial_capital: float | None) -> Log:
     """What log files hold."""
     cut, where = not place.finished, str(place.trades)
     needed = ("entry_time", "exit_time", "net_pnl")
-    trades = _closed(_read_csv(place.trades, TRADE_COLUMNS, needed, cut=cut), where)
+    trades = _in_our_words(_read_csv(place.trades, TRADE_COLUMNS, needed, cut=cut), "trade", where)
+    trades = _closed(trades, where)
     equity = orders = fills = None
     known = _capital(place.recorded)
     if place.named:
@@ -289,7 +296,7 @@ def _filed(place: _Place, initial_capital: float | None) -> Log:
             if known is None and len(equity["time"]) and {"realised", "open_pnl"} <= equity.keys():
                 known = float(equity["equity"][0] - equity["realised"][0] - equity["open_pnl"][0])
         if (beside := place.trades.with_name("orders.csv")).exists():
-            orders = _read_csv(beside, ORDER_COLUMNS, (), cut=cut)
+            orders = _in_our_words(_read_csv(beside, ORDER_COLUMNS, (), cut=cut), "order", str(beside))
         if (beside := place.trades.with_name("fills.csv")).exists():
             fills = _read_csv(beside, FILL_COLUMNS, (), cut=cut)
     known = initial_capital if known is None else known
@@ -453,6 +460,19 @@ def _from_frame(frame: Any, where: str) -> dict[str, NDArray[Any]]:
         except (ValueError, TypeError) as error:
             raise DataError(f"{where}, column {name}: {error}: correct that column") from None
     return columns
+
+
+def _in_our_words(columns: dict[str, NDArray[Any]], row: str, where: str) -> dict[str, NDArray[Any]]:
+    """The columns with our names of sides, liquidity, kinds and states, however they were spelled."""
+
+    def at(name: str) -> Callable[[int], str]:
+        return lambda number: f"{where}, {row} {number + 1}, column {name}"
+
+    said = {name: ours(columns[name], words, at(name)) for name, words in WORDS[row].items() if name in columns}
+    if "exit_reason" in columns:
+        names, code = groups(columns["exit_reason"])
+        said["exit_reason"] = np.array([ours_or_none(name, EXITS) or name for name in names], dtype=str)[code]
+    return columns | said
 
 
 def _closed(columns: dict[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:

@@ -1,12 +1,13 @@
 """What is kept of a run: the funnel, the break-even table, its name."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from backtest.data.market import synthetic_market
-from backtest.run.report import break_even_table, needed_win_rate, run_hash
-from backtest.run.summary import warnings
+from backtest.run.report import BarrierSizes, barriers_of, break_even_table, charged, needed_win_rate, run_hash
 from backtest.sim_loop import run_simulation
 from tests.e2e.support import settings_of
 from tests.market import wander
@@ -30,7 +31,8 @@ def test_the_funnel_adds_up(tmp_path, market):
 
 def test_break_even_is_the_formula_of_costs(market):
     settings = settings_of(risk__take_bps=25.0, risk__stop_bps=18.0)
-    table = {row["execution"]: row for row in break_even_table(market, settings)}
+    barriers = BarrierSizes(25.0, 18.0, of_trades=False)
+    table = {row["execution"]: row for row in break_even_table(market, settings, barriers)}
     assert 18.0 / 43.0 == table["no costs"]["win_rate"]
     # maker in and out 2 + 2; maker in 2, out through the stop 5 and a tick, more than half a spread and slippage
     first = market.decided[market.decided["sym"] == 0]
@@ -39,8 +41,52 @@ def test_break_even_is_the_formula_of_costs(market):
     needed = (18.0 + 7.0 + tick) / ((25.0 - 4.0) + (18.0 + 7.0 + tick))
     assert needed == pytest.approx(table["maker entry, maker take, taker stop"]["win_rate"])
     assert table["taker entry, maker take, taker stop"]["win_rate"] == needed_win_rate(
-        market, settings_of(execution__entry="market")
+        market, settings_of(execution__entry="market"), barriers
     )
+
+
+def trades_of(rows):
+    """Columns of trades: entry, stop, take, quantity."""
+    names = ("entry_price", "stop_price", "take_price", "qty")
+    return {name: np.array([row[k] for row in rows], np.float64) for k, name in enumerate(names)}
+
+
+def test_without_trades_the_barriers_are_those_of_the_settings():
+    assert BarrierSizes(25.0, 18.0, of_trades=False) == barriers_of(settings_of(), trades_of([]))
+    nowhere = trades_of([(100.0, np.nan, np.nan, 1.0)])
+    assert BarrierSizes(25.0, 18.0, of_trades=False) == barriers_of(settings_of(), nowhere)
+
+
+def test_the_barriers_of_a_run_are_those_of_its_trades_by_their_notional(market):
+    # long 200/100 bps on 300 quote, short 100/50 bps on 100 quote
+    had = barriers_of(settings_of(), trades_of([(100.0, 99.0, 102.0, 3.0), (50.0, 50.25, 49.5, 2.0)]))
+    assert had.of_trades
+    assert (175.0, 87.5) == pytest.approx((had.take_bps, had.stop_bps))
+    # at that rate the sum over trades is 0: no costs
+    p = break_even_table(market, settings_of(), had)[0]["win_rate"]
+    assert 300 * (p * 200 - (1 - p) * 100) + 100 * (p * 100 - (1 - p) * 50) == pytest.approx(0.0, abs=1e-8)
+
+
+def test_a_run_prints_the_rate_that_the_barriers_of_its_signals_need(tmp_path, market):
+    def wide(frame):
+        side = np.where(np.arange(len(frame)) % 50 == 10, 1.0, np.nan)
+        return frame[["ts"]].assign(side=side, take_bps=300.0, stop_bps=100.0, horizon=5)
+
+    settings = settings_of(execution__entry="market")
+    result = run_simulation(data=market, settings=settings, strategy=wide, logs_dir=tmp_path, audit=False)
+    assert 10 < len(result.trades)
+    # taker in 5, half a spread and slippage 1.5; maker out 2 or taker out 6.5
+    needed = (100.0 + 13.0) / ((300.0 - 8.5) + (100.0 + 13.0))
+    assert needed == pytest.approx(result.report["break_even_win_rate"], abs=1e-2)
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["barriers"]["of_trades"]
+    assert (300.0, 100.0) == pytest.approx((run["barriers"]["take_bps"], run["barriers"]["stop_bps"]), rel=0.05)
+    assert run["break_even"][2]["win_rate"] == result.report["break_even_win_rate"]
+
+
+def test_what_was_charged_is_said_by_symbol(market):
+    fees = [(one["symbol"], one["maker_bps"], one["taker_bps"]) for one in charged(market)]
+    assert [("BTCUSDT", 2.0, 5.0), ("ETHUSDT", 2.0, 5.0)] == fees
 
 
 def test_the_name_of_a_run_is_what_went_in(market):

@@ -68,7 +68,8 @@ def test_numbers_are_shown_in_their_unit(name, value, shown):
 def test_the_worst_news_is_not_hidden(result):
     said = "\n".join(warnings(result))
     assert result.report["net_pnl"] < 0 < result.report["win_rate"] < result.report["break_even_win_rate"]
-    assert f"below the {100 * result.report['break_even_win_rate']:.1f} % that barriers and costs need" in said
+    needed = f"{100 * result.report['break_even_win_rate']:.1f}"
+    assert f"below the {needed} % that barriers and costs need" in said
     assert "after costs this strategy lost money" in said
     assert f"{result.report['trades']} trades in 2 days prove little" in said
     assert said.endswith("synthetic data: profit or loss here proves nothing about real markets")
