@@ -8,6 +8,7 @@ import pytest
 
 from backtest.data.market import synthetic_market
 from backtest.run.report import BarrierSizes, barriers_of, break_even_table, charged, needed_win_rate, run_hash
+from backtest.run.summary import warnings
 from backtest.sim_loop import run_simulation
 from tests.e2e.support import settings_of
 from tests.market import wander
