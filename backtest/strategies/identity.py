@@ -96,8 +96,9 @@ class _Seen:
             self._function(thing, below)
         elif isinstance(thing, types.ModuleType):
             file = getattr(thing, "__file__", None)
-            mine = is_users(thing.__name__) and file is not None
-            self.sources.append(Path(file).read_text(encoding="utf-8") if mine else f"module {thing.__name__}")
+            named = f"module {thing.__name__}"
+            mine = file is not None and is_users(thing.__name__)
+            self.sources.append(Path(file).read_text(encoding="utf-8") if file is not None and mine else named)
         elif isinstance(thing, type):
             self._source(thing, f"class {thing.__module__}.{thing.__qualname__}")
         elif isinstance(thing, types.BuiltinFunctionType | np.ufunc):

@@ -444,11 +444,14 @@ def test_a_lookback_may_be_computed_with_numpy():
     assert 64 == Live(world(200), 150, strategy).run.trader._asked.lookback
 
 
-def test_a_run_on_a_file_says_nothing_of_live_answers(tmp_path):
+def test_a_run_on_a_file_compares_with_data_cut_off_instead(tmp_path):
     _, market = upto(world(200), close_of(world(200), 150))
     market = dataclasses.replace(market, starts=(0,))
     result = run_simulation(data=market, settings=SETTINGS, strategy=readme(), logs_dir=tmp_path)
-    assert {} == result.answers
+    assert {0} == {cut["different"] for cut in result.answers["cuts"]}
+    assert result.answers == json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["answers"]
+    bare = run_simulation(data=market, settings=SETTINGS, strategy=readme(), logs_dir=tmp_path, audit=False)
+    assert {} == bare.answers
     assert "answers" not in json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
 
 

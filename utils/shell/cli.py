@@ -118,7 +118,11 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
             verbose=verbose,
         )
     except MemoryError:
-        return fail("the machine ran out of memory; use fewer bars with --steps", 1, verbose=verbose)
+        return fail(
+            "the machine ran out of memory; ask for less at once: fewer bars, fewer symbols or a shorter time",
+            1,
+            verbose=verbose,
+        )
     except Exception as error:  # noqa: BLE001 - the entry point's last word: a bug is one sentence, -v shows the rest
         return fail(
             f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it", 1, verbose=verbose

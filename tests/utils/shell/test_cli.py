@@ -57,7 +57,11 @@ def test_a_wrong_flag_is_yours_and_one_sentence(capsys, arguments, said):
     [
         (DataUnavailable("nobody answers"), 3, "error: nobody answers\n"),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C; no file is half-written\n"),
-        (MemoryError(), 1, "error: the machine ran out of memory; use fewer bars with --steps\n"),
+        (
+            MemoryError(),
+            1,
+            "error: the machine ran out of memory; ask for less at once: fewer bars, fewer symbols or a shorter time\n",
+        ),
         (KeyError("x"), 1, "error: a bug of ours: KeyError: 'x'; run again with -v and report it\n"),
     ],
 )
