@@ -73,7 +73,9 @@ def lines(path: str | Path) -> Iterator[Line]:
         log(logger, "tape_cut", reader.cut, severity=logging.WARNING, file=reader.path.name)
 
 
-def replay(path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = ()) -> Iterator[MarketEvent]:
+def replay(
+    path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = (), feed_latency_ms: float | None = None
+) -> Iterator[MarketEvent]:
     """The market events of a recording, through the protocol cores, in the order they were received.
 
     What a live feed made of the same messages, its clock correction included. Only what the shell did is left out: a
@@ -83,6 +85,8 @@ def replay(path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = 
         path: a tape file, or several in order of time; files that the recorder turned over are one recording.
         symbols: only these, in any spelling; none = all.
         kinds: of `ingest.wire.streams.KINDS`: only these; none = all.
+        feed_latency_ms: of messages whose receive time was not recorded (`recv_ns` null): they came so long after their
+            exchange time, and that is logged; None = the default of the setting `ingest.feed_latency_ms`.
 
     Raises:
         ConfigError: an unknown kind or symbol.
@@ -94,7 +98,7 @@ def replay(path: Source, *, symbols: Sequence[str] = (), kinds: Sequence[str] = 
         raise ConfigError(f"kinds: expected some of {', '.join(KINDS)}, saw {unknown[0]!r}; choose of these")
     paths = [path] if isinstance(path, str | Path) else path
     for together in recordings([Path(each) for each in paths]):
-        player = Player(recognise(TapeReader(together[0])))
+        player = Player(recognise(TapeReader(together[0])), feed_latency_ms)
         for line in chain.from_iterable(lines(each) for each in together):
             for noun in player.play(line):
                 if (not wanted or noun.symbol in wanted) and (not kinds or KIND_OF[type(noun)] in kinds):

@@ -15,6 +15,7 @@ from exec.market import Built, Market, Terms
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
 from ingest.files.funding import load_funding, sibling_funding
+from ingest.files.tables import Progressed
 from ingest.instruments import Listing, instrument_of
 from ingest.synthetic import SyntheticFeed
 from utils.errors import ConfigError, DataError
@@ -27,10 +28,11 @@ from utils.settings.tree import Settings
 MOST_HOURS = 50_000
 
 
-def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]:
+def read_sources(data: Any, symbol: str | None, tf: str | None, progressed: Progressed | None = None) -> list[Candles]:
     """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused.
 
     Several frames take their symbols from `symbol`, in the order of its commas, where they do not name their own.
+    `progressed` is told how many bytes of a file are read, and how many it has.
     """
     if isinstance(data, Candles):
         if symbol is not None and normalise_symbol(symbol) != data.symbol:
@@ -44,14 +46,16 @@ def read_sources(data: Any, symbol: str | None, tf: str | None) -> list[Candles]
         several = [
             candles
             for source, name in zip(data, told, strict=True)
-            for candles in read_sources(source, None if isinstance(source, (str, Path, Candles)) else name, tf)
+            for candles in read_sources(
+                source, None if isinstance(source, (str, Path, Candles)) else name, tf, progressed
+            )
         ]
         named = set(names)
         if named and named != {candles.symbol for candles in several}:
             found = ", ".join(candles.symbol for candles in several)
             raise ConfigError(f"--symbol: expected the symbols of --data ({found}), saw {symbol}; leave --symbol out")
         return several
-    return [load_candles(data, symbol=symbol, tf=tf)]
+    return [load_candles(data, symbol=symbol, tf=tf, progressed=progressed)]
 
 
 def is_source(one: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.config import Loaded, load_settings, show_config
 from utils.errors import ConfigError
-from utils.market.symbols import normalise_symbol
+from utils.market.symbols import linear_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.records.files import plain
 from utils.shell.cli import INTERRUPTED, Parser, amount, command, whole
@@ -49,8 +49,9 @@ def build_parser(*, real: bool) -> Parser:
     add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol, or the file's)")
     add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe, or the file's)")
     add("--steps", type=whole, metavar="N", help="bars on which decisions are made, warm-up not counted")
-    add("--data", action="append", metavar="PATH", help="candle file: Parquet, CSV, Feather or JSON; repeatable")
-    add("--funding", action="append", metavar="PATH", help="funding file (default: the sibling of --data); repeatable")
+    files: dict[str, Any] = {"action": "extend", "nargs": "+", "metavar": "PATH"}
+    add("--data", **files, help="candle files, one a symbol: Parquet, CSV, Feather or JSON, packed or not")
+    add("--funding", **files, help="funding files (default: the siblings of --data)")
     add("--slow", action="store_true", help="the last N closed bars from the exchange")
     add("--live", action="store_true", help="decide bar by bar on the exchange's stream, N bars or until Ctrl-C")
     add(
@@ -82,7 +83,7 @@ def build_parser(*, real: bool) -> Parser:
 def settings_of(flags: argparse.Namespace) -> Loaded:
     """Settings with the flags on top; with a file, symbol and timeframe are its own and only checked."""
     given: dict[str, Any] = {key: getattr(flags, flag) for flag, key in SETTING_FLAGS.items()}
-    symbols = [normalise_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
+    symbols = [linear_symbol(name) for name in flags.symbol.split(",")] if flags.symbol else []
     given["market.symbol"] = symbols[0] if len(symbols) == 1 and not flags.data else None
     with contextlib.suppress(ConfigError):  # what is no timeframe at all is refused below, where flags are named
         given["market.timeframe"] = normalise_timeframe(flags.timeframe) if flags.timeframe else None
@@ -199,7 +200,8 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strat
     settings = loaded.settings
     with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
         if flags.data:
-            candles = read_sources(flags.data if len(flags.data) > 1 else flags.data[0], flags.symbol, flags.timeframe)
+            data = flags.data if len(flags.data) > 1 else flags.data[0]
+            candles = read_sources(data, flags.symbol, flags.timeframe, screen.reading)
             market = build_market(
                 candles,
                 settings,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Signals and trades shown while they happen; the rest is in the log files.
 MOST_LINES = 12
+#: Bytes of a file whose reading is shown.
+LONG_FILE = 32_000_000
 
 
 class Screen:
@@ -107,6 +109,17 @@ class Screen:
         if self._meter is not None:
             self._meter.stop()
             self._meter = None
+
+    def reading(self, done: int, total: int) -> None:
+        """Progress of a long file: bytes read so far, and in the end."""
+        if total < LONG_FILE:
+            return
+        if self._meter is None and self._shown:
+            self._meter = Meter("reading", "MB", self._err, total, size=1e6, pause_s=self._pause_s)
+        if self._meter is not None:
+            self._meter.reach(done, total)
+            if done >= total:
+                self._stop()
 
     def making(self, done: int, total: int) -> None:
         """Progress of the mock market: bars made so far, and in the end."""

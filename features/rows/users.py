@@ -1,13 +1,12 @@
 """What users hold, made rows: trades, books and quotes are checked here and nowhere else.
 
-A row that is wrong is refused with its number, as the user counts: the first is 0. Times are exchange times. Integers
-named `timestamp` are milliseconds, as ccxt has them, those named `ts` nanoseconds, as our rows and nouns; datetimes are
-what they say, without a zone UTC.
+A row that is wrong is refused with its number, as the user counts: the first is 0. Times are exchange times. The size
+of a number tells whether it is seconds, milli-, micro- or nanoseconds, whatever the column is called; datetimes and ISO
+dates are what they say, without a zone UTC. Our own rows and nouns have nanoseconds.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -20,7 +19,9 @@ from features.rows.tape import PRINT, QUOTE, TAPE_EVENT
 from features.rows.trades import TRADE_EVENT
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS, TOP, change, new_books
-from utils.rows import NS_PER_DAY, NS_PER_MS, Rows, layout_of
+from utils.market.prints import AGGRESSORS, print_columns
+from utils.market.times import NoTime, nanoseconds
+from utils.rows import NS_PER_DAY, Rows, layout_of
 from utils.types import Quote, Trade
 from utils.words import PRINT_SIDES, SIGNS, ours_or_none
 
@@ -32,7 +33,9 @@ Trades = Any
 #: A DataFrame of best bids and asks, Quote nouns, books, or BOOK_EVENT rows.
 Quotes = Any
 
-#: Times of one recording lie closer together than this; milliseconds among seconds do not.
+#: Name of the times of nouns, whose unit needs no telling.
+NOUNS = "ns"
+#: No window or offset is longer than this.
 LONGEST_NS = 40 * 365 * NS_PER_DAY
 
 
@@ -59,8 +62,10 @@ def trade_rows(trades: Trades) -> Rows:
     change it stays 0, and measures of signed volume leave it out. A trade whose id came before is dropped.
 
     Args:
-        trades: ccxt dicts (timestamp, side, price, amount, id), Trade nouns, a DataFrame with the columns `timestamp`
-            or `ts`, `side`, `price`, `amount` or `qty`, and perhaps `id`; or TRADE_EVENT rows, which stay as they are.
+        trades: ccxt dicts (timestamp, side, price, amount, id), Trade nouns, a DataFrame or an Arrow table with the
+            columns `timestamp` or `ts`, `side`, `price`, `amount` or `qty`, and perhaps `id`, or as the archives of
+            Binance and Bybit call them (`utils.market.prints`); or TRADE_EVENT rows, which stay as they are. Files of
+            such trades are read by `ingest.files.trades`.
 
     Formula: unknown side = sign of the last p - p' that is not 0.
     Unit: time ns, price quote, quantity base, side +1 or -1 of the aggressor.
@@ -73,6 +78,7 @@ def trade_rows(trades: Trades) -> Rows:
     """
     if isinstance(trades, np.ndarray) and trades.dtype == TRADE_EVENT:
         return trades
+    trades = _archived(trades)
     table = _table(trades, "trades", Trade, ("timestamp", "ts", "side", "price", "amount", "qty", "id", "symbol"))
     qty = "amount" if "amount" in table else "qty"
     _need(table, "trades", "side", "price", qty)
@@ -264,15 +270,18 @@ def _levels(book: Book, number: int, name: str) -> NDArray[np.float64]:
 
 def _table(given: Any, what: str, noun: Any, names: tuple[str, ...]) -> dict[str, Sequence[Any] | NDArray[Any]]:
     """The columns of `given` that are among `names`: of a DataFrame, of dicts that all have them, or of nouns."""
+    given = _in_pandas(given)
     if hasattr(given, "columns"):
-        if (repeated := given.columns[given.columns.duplicated()]).size:
+        repeated = [name for name in given.columns[given.columns.duplicated()] if name in names]
+        if repeated:
             raise DataError(f"{what}: expected each column once, saw {repeated[0]!r} twice; drop one")
         return {name: given[name] for name in names if name in given.columns}
     if isinstance(given, Mapping | str | bytes) or not isinstance(given, Iterable):
         raise DataError(f"{what}: expected a sequence of them or a DataFrame, saw {str(given)[:80]}")
     rows = list(given)
     if rows and all(isinstance(row, noun) for row in rows):
-        return {name: [getattr(row, name) for row in rows] for name in names if hasattr(rows[0], name)}
+        columns = {name: [getattr(row, name) for row in rows] for name in names if hasattr(rows[0], name)}
+        return {NOUNS: columns.pop("ts"), **columns}
     strange = next((number for number, row in enumerate(rows) if not isinstance(row, Mapping)), None)
     if strange is not None:
         raise DataError(f"{what}, row {strange}: expected dicts as ccxt gives them, saw {str(rows[strange])[:80]}")
@@ -282,6 +291,32 @@ def _table(given: Any, what: str, noun: Any, names: tuple[str, ...]) -> dict[str
     except KeyError as error:
         bad = next(number for number, row in enumerate(rows) if error.args[0] not in row)
         raise DataError(f"{what}, row {bad}: expected {error.args[0]!r} as in the rows before, saw none") from error
+
+
+def _in_pandas(given: Any) -> Any:
+    """A frame of another library as one of pandas; all else as it is."""
+    if hasattr(given, "__arrow_c_stream__") and hasattr(given, "columns") and not hasattr(given, "iloc"):
+        import pyarrow as pa
+
+        return pa.table(given).to_pandas()
+    return given
+
+
+def _archived(trades: Any) -> Any:
+    """Trades whose columns are called as in an exchange's archive, with our names; all else as it is."""
+    trades = _in_pandas(trades)
+    if not hasattr(trades, "columns"):
+        return trades
+    known = print_columns(trades.columns)
+    side, maker = known.get("side"), known.pop("maker", None)
+    named = {theirs: ours for ours, theirs in known.items() if theirs not in {"ts", "amount"}}
+    trades = trades.rename(columns=named)
+    if side is None and maker is not None:
+        words = trades[maker].astype(str).str.strip().str.lower().map(dict(AGGRESSORS))
+        if (bad := _first(words.isna().to_numpy())) is not None:
+            raise _wrong("trades", bad, str(maker), "true or false", repr(trades[maker].iloc[bad]))
+        trades = trades.assign(side=words)
+    return trades
 
 
 def _need(table: Mapping[str, Any], what: str, *names: str) -> None:
@@ -316,57 +351,26 @@ def _positive(values: Any, what: str, name: str, empty: bool = False) -> NDArray
 
 
 def _times(table: Mapping[str, Any], what: str) -> NDArray[np.int64]:
-    """Nanoseconds of the column `timestamp` (ms) or `ts` (ns), or of datetimes in either."""
-    import pandas as pd
-
+    """Nanoseconds of the column `timestamp` or `ts`, whose unit its size tells; of nouns, as they are."""
+    if NOUNS in table:
+        return np.array(table[NOUNS], np.int64)
     name = "timestamp" if "timestamp" in table else "ts"
     _need(table, what, name)
-    seen = pd.Series(table[name]).reset_index(drop=True)
-    if not len(seen):
-        return np.empty(0, np.int64)
-    if (bad := _first(seen.isna().to_numpy())) is not None:
-        raise _wrong(what, bad, name, "a time", seen[bad])
-    if seen.dtype == object:
-        seen = seen.infer_objects()
-    if seen.dtype == object and isinstance(seen[0], dt.datetime):
-        if (bad := _first(~seen.map(lambda time: isinstance(time, dt.datetime)).to_numpy(np.bool_))) is not None:
-            raise _wrong(what, bad, name, "a datetime as in the rows before", repr(seen[bad]))
-        try:
-            seen = pd.to_datetime(seen, utc=True)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{what}: {name}: expected datetimes throughout, saw others too: {error}") from error
-    if pd.api.types.is_datetime64_any_dtype(seen):
-        if seen.dt.tz is not None:
-            seen = seen.dt.tz_convert("UTC").dt.tz_localize(None)
-        try:
-            ns: NDArray[np.int64] = seen.dt.as_unit("ns").to_numpy().astype(np.int64)
-        except pd.errors.OutOfBoundsDatetime as error:
-            raise DataError(f"{what}: {name}: expected times from 1970 to 2262, saw others: {error}") from error
-        if (bad := _first(ns < 0)) is not None:
-            raise _wrong(what, bad, name, "a time since 1970", seen[bad])
-        return ns
-    unit, scale = ("milliseconds", NS_PER_MS) if name == "timestamp" else ("nanoseconds", 1)
-    if seen.dtype.kind not in "iuf":
-        raise _wrong(what, 0, name, f"{unit} as whole numbers, or datetimes (pandas.to_datetime)", repr(seen[0]))
-    numbers = seen.to_numpy()
-    whole = (numbers >= 0) & (numbers < 2**63 // scale) & (numbers == np.floor(numbers))
-    if (bad := _first(~whole)) is not None:
-        raise _wrong(what, bad, name, f"whole {unit} since 1970; 'timestamp' holds ms, 'ts' ns", seen[bad])
-    ns = numbers.astype(np.int64) * scale
-    if ns.max() - ns.min() > LONGEST_NS:
-        raise _wrong(what, np.argmin(ns), name, f"{unit} like the others, not another unit", seen[int(np.argmin(ns))])
-    return ns
+    try:
+        return nanoseconds(table[name])
+    except NoTime as wrong:
+        raise _wrong(what, wrong.row, name, f"{wrong.expected}", f"{wrong.seen}; {wrong.remedy}") from None
 
 
 def _times_of(books: Sequence[Book]) -> NDArray[np.int64]:
-    """The books' own times: `timestamp` of mappings in ms, `ts` of all others in ns; 0 where no book has one."""
+    """The books' own times: `timestamp` of mappings in any unit, `ts` of all others in ns; 0 where no book has one."""
     mapped = [isinstance(book, Mapping) for book in books]
     if len(set(mapped)) > 1:
         raise _wrong("books", mapped.index(not mapped[0]), "book", "one like those before", "another kind")
     times = [book.get("timestamp") if isinstance(book, Mapping) else getattr(book, "ts", None) for book in books]
     if all(time is None for time in times):
         return np.zeros(len(books), np.int64)
-    return _times({"timestamp" if mapped[0] else "ts": times}, "books")
+    return _times({"timestamp" if mapped[0] else NOUNS: times}, "books")
 
 
 def _sides(values: Any) -> NDArray[np.int64]:

@@ -6,9 +6,9 @@ Row numbers in messages count data rows from 1: a header is not counted, and nei
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,53 +16,293 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
+from utils.market.symbols import DOLLARS, QUOTES, is_coin_margined, is_dated, linear_symbol, parts_of
+from utils.market.times import NoTime, nanoseconds
+from utils.rows import NS_PER_HOUR
 
-#: Time columns by the names they go under, best first; the last two are an unnamed index, in Parquet and in CSV.
-TIME_NAMES = ("open_time", "timestamp", "time", "date", "datetime", "start_time", "start", "__index_level_0__", "")
+#: An index that was saved without a name, as Parquet and CSV have it: of times, or a number of the row.
+INDEX_NAMES = ("__index_level_0__", "", "unnamed:_0", "index")
+#: Time columns by the names they go under, best first: what counts from 1970 leaves no doubt about its zone.
+TIME_NAMES = (
+    *("open_time", "timestamp", "time", "unix", "unix_time", "unix_timestamp", "opentime"),
+    *("date", "datetime", "start_time", "start_at", "start", *INDEX_NAMES),
+)
+#: Times at which candles close.
+CLOSE_NAMES = ("close_time", "closetime", "end_time", "close_timestamp")
 #: The columns that candles must have, by their one name.
 PRICES, VOLUME = ("open", "high", "low", "close"), "volume"
 #: What takers bought of the volume, base; and whether a candle is closed.
 TAKER_NAMES = ("taker_buy_volume", "taker_buy_base", "taker_buy_base_volume", "taker_buy_base_asset_volume")
 CONFIRM_NAMES = ("confirm", "confirmed", "closed", "is_closed", "complete")
-
-_FIRST = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
-_END = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp())
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = datetime.resolution
+#: Columns that say whose rows these are.
+SYMBOL_NAMES = (
+    "symbol",
+    "ticker",
+    "tic",
+    "pair",
+    "instrument",
+    "instrument_name",
+    "instrument_id",
+    "inst_id",
+    "contract",
+)
+#: What a column of volume in the quote currency is called, besides by the quote currency's name.
+QUOTE_VOLUMES = (
+    *("quote_volume", "volume_quote", "quote_asset_volume", "vol_quote", "vol_ccy_quote", "turnover", "amount_quote"),
+    *("quotevolume", "volume_usd"),
+)
+#: What one of the base currency is called, besides by its name; and what may be base, quote or contracts.
+BASE_VOLUMES = ("base_volume", "volume_base", "base_asset_volume", "basevolume")
+ANY_VOLUMES = ("vol", "vol_ccy", "contracts", "volume_contracts", "tick_volume", "real_volume", "amount", "quantity")
+#: Share of the rows from which a fault is one of the table and not of its rows.
+WHOLE = 0.5
+_TWO = "are these two symbols, or two files, in one? give each its own"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Columns by normalised name (`Open Time` is `open_time`); a column is an Arrow or a NumPy array."""
+    """Columns by plain name (`Open Time` is `open_time`); a column is an Arrow or a NumPy array."""
 
     name: str  # the file's name, or "frame"
     path: Path | None
     sha256: str  # of the file's bytes; "" for a frame
-    columns: dict[str, Any]
+    columns: dict[str, Any]  # those that were wanted; the first of a name
     size: int
+    names: tuple[str, ...] = ()  # of all columns, as they stand
+    doubled: frozenset[str] = field(default=frozenset())  # names that come twice, with different values
+    inner: str = ""  # name of the file in a zip
+    newest_first: bool = False  # its rows were turned round
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            object.__setattr__(self, "names", tuple(self.columns))
+
+    def turned(self) -> Table:
+        """The same rows from the last to the first; messages go on to count them as the file does."""
+        columns = {name: column[::-1] for name, column in self.columns.items()}
+        return replace(self, columns=columns, newest_first=not self.newest_first)
 
 
 def refusal(table: Table, row: int | None, column: str, expected: str, seen: object, remedy: str) -> DataError:
     """The error for one cell: file, data row (given from 0, shown from 1), column, expected, seen, what to do."""
-    at = f"row {row + 1}, " if row is not None else ""
+    at = ""
+    if row is not None:
+        at = f"row {table.size - row if table.newest_first else row + 1}, "
     return DataError(f"{table.name}: {at}column {column!r}: expected {expected}, seen {seen}; {remedy}")
 
 
-def pick(table: Table, names: Collection[str]) -> str:
-    """The first of `names` that the table has.
+def find(table: Table, names: Iterable[str]) -> str | None:
+    """The first of `names` that the table has; None if it has none.
 
     Raises:
-        DataError: it has none of them; the nearest name it has is suggested.
+        DataError: the table has two different columns of that name.
     """
-    for name in names:
-        if name in table.columns:
-            return name
-    known = [name for name in names if name and not name.startswith("_")]
-    near = [(match, name) for name in known for match in get_close_matches(name, table.columns, 1, cutoff=0.65)]
+    name = next((name for name in names if name in table.columns), None)
+    if name in table.doubled:
+        raise DataError(f"{table.name}: expected each column once, seen {name!r} twice; delete or rename one of them")
+    return name
+
+
+def pick(table: Table, names: Collection[str], fits: Callable[[str], bool] = lambda _: True) -> str:
+    """The first of `names` that the table has.
+
+    Args:
+        table: where to look.
+        names: what is looked for, best first.
+        fits: whether a column that is called nearly so could be it, by what it holds: only then is it suggested.
+
+    Raises:
+        DataError: it has none of them, or two of one name; the nearest name it has is suggested.
+    """
+    found = find(table, names)
+    if found is not None:
+        return found
+    known = [name for name in names if name and name not in INDEX_NAMES]
+    others = [name for name in table.names if name not in {*TIME_NAMES, *CLOSE_NAMES, *PRICES, VOLUME} and fits(name)]
+    near = [(match, name) for name in known for match in get_close_matches(name, others, 1, cutoff=0.65)]
     remedy = f"rename {near[0][0]!r} to {near[0][1]!r}" if near else "add it"
-    raise refusal(table, None, known[0], f"a column named {' or '.join(known)}", list(table.columns), remedy)
+    raise refusal(table, None, known[0], f"a column named {' or '.join(known)}", list(table.names), remedy)
+
+
+def pick_time(table: Table, names: Collection[str] = TIME_NAMES) -> str:
+    """The time column: the first of `names` that the table has; a number of the row is none.
+
+    Raises:
+        DataError: it has none of them; a column whose first value looks like a time is named.
+    """
+    found = find(table, (name for name in names if name not in INDEX_NAMES)) or next(
+        (name for name in INDEX_NAMES if name in names and name in table.columns and _is_time(table, name)), None
+    )
+    if found is not None:
+        return found
+    known = [name for name in names if name not in INDEX_NAMES]
+    like = next((name for name in table.columns if name not in INDEX_NAMES and _is_time(table, name)), None)
+    unlike = table.names if like is None else ()
+    near = [(match, name) for name in known for match in get_close_matches(name, unlike, 1, cutoff=0.75)]
+    if like is not None:
+        remedy = f"no column of a known name; {like!r} looks like one: rename it to {known[0]!r} if bars open then"
+    else:
+        remedy = f"rename {near[0][0]!r} to {near[0][1]!r}" if near else "add it"
+    raise refusal(table, None, known[0], f"a column named {' or '.join(known[:4])}", list(table.names), remedy)
+
+
+def _is_time(table: Table, name: str) -> bool:
+    """Whether the first value of a column is a time."""
+    try:
+        nanoseconds(table.columns[name][:1])
+    except NoTime:
+        return False
+    return name not in {*PRICES, VOLUME}
+
+
+def pick_volume(table: Table, symbol: str) -> str:
+    """The column of the volume in base currency, of a table of candles.
+
+    One that names the base coin is it (`volume_btc` of BTCUSDT), also where another is called `volume`, as an exchange
+    that says both means money by that; else `volume`.
+
+    Raises:
+        DataError: there is none, or several that could be meant; the sentence says which is which, where that is known.
+    """
+    base, quote = parts_of(symbol)
+    coin, money = base.lower(), quote.lower()
+    named = _named_after(table.names, coin) if coin else []
+    exact = find(table, [*named, *BASE_VOLUMES, VOLUME])
+    if exact is not None:
+        return exact
+    moneys = {*QUOTE_VOLUMES, *(_named_after(table.names, money) if money else [])}
+    moneys |= {name for dollar in DOLLARS for name in _named_after(table.names, dollar.lower())}
+    in_quote = [name for name in table.names if name in moneys]
+    open_ones = [name for name in table.names if name in ANY_VOLUMES]
+    wanted = f"a column 'volume' in {base or 'base currency'}"
+    if "vol_ccy" in open_ones and "vol" in open_ones:  # OKX
+        remedy = (
+            f"'vol_ccy' is in {base or 'base currency'} for swaps (there 'vol' counts contracts) and 'vol' for spot:"
+            " rename that one to 'volume'"
+        )
+    elif open_ones:
+        which = " or ".join(map(repr, open_ones))
+        remedy = (
+            f"{which} may be in base currency, in quote currency or contracts: rename it if it is in {base or 'base'}"
+        )
+    elif in_quote:
+        remedy = f"{in_quote[0]!r} is in {quote or 'quote'} and no substitute: get the volume in {base or 'base'} too"
+    else:
+        return pick(table, (VOLUME,), lambda name: not re.search("taker|buy|sell|quote", name))
+    raise refusal(table, None, VOLUME, wanted, list(table.names), remedy)
+
+
+def _named_after(names: Iterable[str], coin: str) -> list[str]:
+    """The columns of volume that are called by a coin: volume_btc, vol_btc, volume_(btc), btc_volume."""
+    pattern = re.compile(rf"(?:volume|vol)_?\(?{re.escape(coin)}\)?|{re.escape(coin)}_(?:volume|vol)")
+    return [name for name in names if pattern.fullmatch(name)]
+
+
+def is_volume(name: str) -> bool:
+    """Whether a column's name is that of a volume of any unit."""
+    return "vol" in name or name in {*QUOTE_VOLUMES, *BASE_VOLUMES, *ANY_VOLUMES, *TAKER_NAMES}
+
+
+def quote_column(table: Table, symbol: str) -> str | None:
+    """The column of the volume in quote currency, where the table has one."""
+    money = parts_of(symbol)[1].lower()
+    names = [*(_named_after(table.names, money) if money else []), *QUOTE_VOLUMES]
+    return next((name for name in names if name in table.columns and name not in table.doubled), None)
+
+
+def symbol_of_rows(table: Table) -> str:
+    """The exchange id of which the table's own columns say that all rows are; "" where none does.
+
+    Raises:
+        DataError: rows of two symbols; names the first of the other. Or they are of a dated or coin-margined contract.
+    """
+    said = ""
+    for column in SYMBOL_NAMES:
+        name = find(table, (column,))
+        if name is None:
+            continue
+        found = _one_word(table, name)
+        if found is None:
+            continue
+        if is_dated(found) or is_coin_margined(found):
+            try:
+                linear_symbol(found)
+            except ConfigError as error:
+                raise DataError(f"{table.name}: column {name!r}: {error}") from None
+        told = _told_by(found)
+        if said and told and told != said:
+            raise refusal(table, 0, name, f"{said} as another column says", told, "correct or delete one of them")
+        said = said or told
+    return said
+
+
+def require_symbol(table: Table, symbol: str, who: str) -> None:
+    """Refuse a table whose own columns say that it is of another symbol.
+
+    Args:
+        table: candles, trades or funding.
+        symbol: what it is taken for.
+        who: said so: "as the name says".
+
+    Raises:
+        DataError: it is of another symbol, or of several.
+    """
+    said = symbol_of_rows(table)
+    if not said or said == symbol or (not parts_of(said)[0] and symbol.startswith(said)):
+        return
+    name = next(name for name in SYMBOL_NAMES if name in table.columns)
+    raise refusal(table, 0, name, f"{symbol} {who}", said, "name the file or the symbol that is meant")
+
+
+def _one_word(table: Table, name: str) -> str | None:
+    """The one word that a column holds; None if it is empty.
+
+    Raises:
+        DataError: it holds several.
+    """
+    words, codes = words_of(table.columns[name])
+    kept = [(word, number) for number, word in enumerate(words) if word.strip()]
+    if not kept:
+        return None
+    spelled = {_told_by(word) or word.strip().upper() for word, _ in kept}
+    if len(spelled) > 1:
+        first = codes[np.isin(codes, [number for _, number in kept])][0]
+        same = _told_by(words[first]) or words[first].strip().upper()
+        others = [number for word, number in kept if (_told_by(word) or word.strip().upper()) != same]
+        row = int(np.isin(codes, others).argmax())
+        raise refusal(
+            table, row, name, f"{words[first].strip()} as in the rows before", words[codes[row]].strip(),
+            "a file has one symbol: write a file of each",
+        )  # fmt: skip
+    return kept[0][0].strip()
+
+
+def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
+    """The different words of a column, and for each row the number of its word."""
+    if isinstance(column, np.ndarray):
+        words, codes = np.unique(np.array(["" if cell is None else str(cell) for cell in column]), return_inverse=True)
+        return [str(word) for word in words], codes.astype(np.int64)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = column.type
+    plain = column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+    coded = pc.fill_null(plain.cast(pa.string()), "").dictionary_encode()
+    coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.chunk(0)
+    return coded.dictionary.to_pylist(), np.asarray(coded.indices).astype(np.int64)
+
+
+def _told_by(word: str) -> str:
+    """The exchange id that a word spells, "" if it spells none for certain: BITCOIN, BINANCE:BTCUSDT."""
+    try:
+        symbol = linear_symbol(word)
+    except ConfigError:
+        return ""
+    capitals = word.strip().isupper() or bool(re.search(r"[/_-]", word))
+    return symbol if parts_of(symbol)[0] or (capitals and len(symbol) <= 6 and symbol not in QUOTES) else ""
 
 
 def numbers(table: Table, name: str) -> NDArray[np.float64]:
@@ -73,7 +313,7 @@ def numbers(table: Table, name: str) -> NDArray[np.float64]:
     """
     column = table.columns[name]
     if isinstance(column, np.ndarray) and column.dtype.kind in "fiu":
-        return column.astype(np.float64)
+        return column.astype(np.float64, copy=False)
     if not isinstance(column, np.ndarray):
         import pyarrow as pa
 
@@ -85,52 +325,87 @@ def numbers(table: Table, name: str) -> NDArray[np.float64]:
     for row, cell in enumerate(column):
         try:
             values[row] = np.nan if cell is None else float(_not_bool(cell))
-        except (TypeError, ValueError):
-            raise refusal(table, row, name, "a number", repr(cell), "correct the cell or delete the row") from None
+        except (TypeError, ValueError, OverflowError):
+            if row == 0 and isinstance(cell, str) and re.fullmatch(r"\s*-?[\d.' ]*\d,\d[\d, ]*(?:\.\d+)?\s*", cell):
+                remedy = "write the numbers of the file with a decimal point and nothing between thousands"
+            else:
+                remedy = "correct the cell or delete the row"
+            raise refusal(table, row, name, "a number", repr(cell), remedy) from None
     return values
 
 
 def times(table: Table, name: str) -> NDArray[np.int64]:
-    """One column as nanoseconds UTC since 1970.
-
-    Dates without a zone are UTC. Integers are seconds, milli-, micro- or nanoseconds, whichever puts the first row
-    between the years 2000 and 2100; these ranges do not overlap, and a value outside the first row's is refused.
+    """One column as nanoseconds UTC since 1970, its unit told as `utils.market.times` tells it.
 
     Raises:
         DataError: an empty cell, not a time, or outside the years 2000 to 2100.
     """
-    stamps, unit = _stamps(table, name)
-    if unit is None:
-        first = int(stamps[0])
-        unit = next((u for u, per in _PER_SECOND.items() if _FIRST * per <= first < _END * per), None)
-        if unit is None:
-            raise refusal(
-                table, 0, name, "a time as date or as s, ms, us or ns since 1970, in 2000-2100", first, "check its unit"
-            )
-    per = _PER_SECOND[unit]
-    off = (stamps < _FIRST * per) | (stamps >= _END * per)
-    if off.any():
-        row = int(off.argmax())
-        expected = f"a time in the years 2000-2100, in {unit} since 1970"
-        raise refusal(table, row, name, expected, int(stamps[row]), "check its unit; a file has one unit")
-    return stamps * (10**9 // per)
+    try:
+        return nanoseconds(table.columns[name])
+    except NoTime as wrong:
+        raise refusal(table, wrong.row, name, wrong.expected, wrong.seen, wrong.remedy) from None
+
+
+def in_order(table: Table, name: str) -> tuple[Table, NDArray[np.int64]]:
+    """A table from its oldest row to its newest, and its times (ns): one whose newest row is first is turned round.
+
+    Raises:
+        DataError: as `times`; or a time repeats, or precedes the one before it.
+    """
+    stamps = times(table, name)
+    if len(stamps) > 1 and (np.diff(stamps) < 0).all():
+        table, stamps = table.turned(), stamps[::-1]
+    require_ascending(table, name, stamps)
+    return table, stamps
 
 
 def require_ascending(table: Table, name: str, stamps: NDArray[np.int64]) -> None:
     """Refuse a time (ns) that repeats or precedes the one before it.
 
     Raises:
-        DataError: names the first such row.
+        DataError: names the first such row, or what explains it.
     """
     steps = np.diff(stamps)
     if (steps > 0).all():
         return
     row = int((steps <= 0).argmax()) + 1
     seen, before = show(stamps[row]), show(stamps[row - 1])
+    day = _clocks_set_back(stamps, row)
+    if day:
+        raise refusal(
+            table, row, name, f"a time after {before}", f"{seen}, an hour back on the {day}",
+            "these are local times, and clocks were set back: give the times of the file in UTC",
+        )  # fmt: skip
+    if (steps == 0).sum() >= WHOLE * len(steps) and len(steps) > 2:
+        raise refusal(table, row, name, f"a time after {before}", f"{seen} again", f"most times come twice: {_TWO}")
     if steps[row - 1] == 0:
         raise refusal(table, row, name, f"a time after {before}", f"{seen} again", "delete one of the duplicates")
-    remedy = "reverse the file, newest row last" if (steps < 0).all() else "sort the file by time"
+    anew = (
+        2 < row < len(stamps) - 2
+        and (steps < 0).sum() == 1
+        and stamps[row] <= stamps[0] + (stamps[row - 1] - stamps[0]) // 2
+    )
+    remedy = f"its times begin anew there: {_TWO}" if anew else "sort the file by time"
     raise refusal(table, row, name, f"a time after {before}", seen, remedy)
+
+
+def _clocks_set_back(stamps: NDArray[np.int64], row: int) -> str:
+    """The Sunday on which summer time ended between a row and the one before; "" if it did not.
+
+    The clock goes back by an hour, so that the row that follows an hour's last bar is that hour's first again.
+    """
+    steps = np.diff(stamps)
+    usual = int(np.median(steps[steps > 0])) if (steps > 0).any() else 0
+    if not 0 < usual <= NS_PER_HOUR or int(stamps[row] - stamps[row - 1]) != usual - NS_PER_HOUR:
+        return ""
+    when = datetime.fromtimestamp(int(stamps[row]) // 10**9, UTC)
+    if when.weekday() != 6 or when.hour > 3:
+        return ""
+    if when.month == 10 and when.day > 24:
+        return "last Sunday of October"
+    if when.month in {4, 11} and when.day <= 7:
+        return f"first Sunday of {when:%B}"
+    return ""
 
 
 def show(ts: int | np.integer[Any]) -> str:
@@ -139,63 +414,7 @@ def show(ts: int | np.integer[Any]) -> str:
     return re.sub(r"\.?0+$", "", text) + "Z"
 
 
-def is_number(cell: Any) -> bool:
-    """Whether a cell can be read as a number."""
-    try:
-        float(cell)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _stamps(table: Table, name: str) -> tuple[NDArray[np.int64], str | None]:
-    """The column as integers and their unit; None = to be told by magnitude."""
-    column = table.columns[name]
-    if isinstance(column, np.ndarray):
-        return _whole(table, name, column) if column.dtype.kind in "fiu" else _parsed(table, name, column)
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if column.null_count:
-        row = pc.index(column.is_null(), value=True).as_py()
-        raise refusal(table, row, name, "a time", "an empty cell", "fill in the time or delete the row")
-    kind = column.type
-    if pa.types.is_date(kind):
-        column, kind = column.cast(pa.timestamp("ms")), pa.timestamp("ms")
-    if pa.types.is_timestamp(kind):
-        return np.asarray(column.cast(pa.int64())), str(kind.unit)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _whole(table, name, np.asarray(column))
-    return _parsed(table, name, column.to_pylist())
-
-
-def _whole(table: Table, name: str, values: NDArray[Any]) -> tuple[NDArray[np.int64], None]:
-    if values.dtype.kind == "f":
-        off = ~((values == np.floor(values)) & (np.abs(values) < 2.0**63))
-        if off.any():
-            row = int(off.argmax())
-            raise refusal(table, row, name, "a whole number", values[row], "correct the time or delete the row")
-    return values.astype(np.int64), None
-
-
-def _parsed(table: Table, name: str, cells: Collection[Any]) -> tuple[NDArray[np.int64], str | None]:
-    """Cells one by one, the slow way, for text and mixed columns; the first cell says whether they are numbers."""
-    whole = is_number(next(iter(cells)))
-    values: NDArray[Any] = np.empty(table.size, dtype=np.float64 if whole else np.int64)
-    for row, cell in enumerate(cells):
-        try:
-            values[row] = float(_not_bool(cell)) if whole else _microseconds(cell)
-        except (AttributeError, TypeError, ValueError):
-            raise refusal(table, row, name, "a time", repr(cell), "correct the cell or delete the row") from None
-    return _whole(table, name, values) if whole else (values, "us")
-
-
-def _microseconds(cell: Any) -> int:
-    when = datetime.fromisoformat(cell.strip() if isinstance(cell, str) else cell.isoformat())
-    return ((when.replace(tzinfo=UTC) if when.tzinfo is None else when) - _EPOCH) // _MICROSECOND
-
-
 def _not_bool(cell: Any) -> Any:
-    if isinstance(cell, (bool, date)):
+    if isinstance(cell, (bool, datetime)):
         raise TypeError
     return cell

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.candles import Candles, load_candles
-from ingest.files.columns import TIME_NAMES, Table, numbers, refusal, times
+from ingest.files.candles import Candles, candles_of, is_candle_column, time_column
+from ingest.files.columns import CLOSE_NAMES, TIME_NAMES, Table, in_order, numbers, refusal, times
 from ingest.files.tables import Source, read_table
 from utils.errors import ConfigError
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
@@ -22,6 +21,8 @@ from utils.rows import NS_PER_MINUTE
 
 #: Columns beside the candles that are used where a user has them, and what they must lie in.
 EXTRAS = {"spread_bps": (0.0, math.inf), "depth": (0.0, math.inf), "trade_rate": (0.0, math.inf), "vpin": (0.0, 1.0)}
+#: The symbol of candles of which nobody tells it.
+UNKNOWN = "NONE"
 #: When bars without a time begin, ns: any Monday serves.
 FIRST_OPEN = 946_857_600_000_000_000
 
@@ -53,13 +54,15 @@ def load_extended(source: Candles | Source, *, symbol: str | None = None, tf: st
     """
     if isinstance(source, Candles):
         return Extended(source, source.symbol, {}, timed=True)
-    table = read_table(source)
-    data, timed = (source, True) if set(TIME_NAMES) & set(table.columns) else _with_opens(source, table, tf)
+    table = read_table(source, wanted=lambda name: name in {*EXTRAS, "trades"} or is_candle_column(name))
+    has_time = {*TIME_NAMES, *CLOSE_NAMES} & set(table.columns)
+    table, timed = (table, True) if has_time else _with_opens(table, tf)
+    table, _ = in_order(table, time_column(table))
     # a frame has no name to tell its symbol, and candles have to have one
-    candles = load_candles(data, symbol=symbol or (None if table.path else "NONE"), tf=tf)
+    candles = candles_of(table, symbol, tf, fallback="" if table.path else UNKNOWN)
     columns = {name: _extra(table, name, len(candles.rows), candles.tf_ns / NS_PER_MINUTE) for name in EXTRAS}
     extras = {name: column for name, column in columns.items() if column is not None}
-    return Extended(candles, candles.symbol if symbol or table.path else "", extras, timed)
+    return Extended(candles, "" if candles.symbol == UNKNOWN else candles.symbol, extras, timed)
 
 
 def _extra(table: Table, name: str, rows: int, minutes: float) -> NDArray[np.float64] | None:
@@ -80,10 +83,11 @@ def _extra(table: Table, name: str, rows: int, minutes: float) -> NDArray[np.flo
     return values
 
 
-def _with_opens(frame: Any, table: Table, tf: str | None) -> tuple[Any, bool]:
-    """A frame whose bars say when they opened, and whether that is true rather than made up."""
+def _with_opens(table: Table, tf: str | None) -> tuple[Table, bool]:
+    """A table whose bars say when they opened, and whether that is true rather than made up."""
     length = None if tf is None else TIMEFRAMES[normalise_timeframe(tf)]
-    if "ts" in table.columns:
+    closed = "ts" in table.columns
+    if closed:
         closes = times(table, "ts")
         if length is None and len(closes) > 1:
             steps, counts = np.unique(np.diff(closes), return_counts=True)
@@ -91,9 +95,9 @@ def _with_opens(frame: Any, table: Table, tf: str | None) -> tuple[Any, bool]:
         opens = closes - (length or 0)
     else:
         opens = FIRST_OPEN + (length or 0) * np.arange(table.size)
-    if length is None or not hasattr(frame, "assign"):
+    if length is None:
         raise ConfigError(
             "timeframe: expected one for bars that do not say when they opened, saw none; "
             "give one, such as 1m, or a column `timestamp`"
         )
-    return frame.assign(timestamp=opens), "ts" in table.columns
+    return replace(table, columns={**table.columns, "timestamp": opens}, names=(*table.names, "timestamp")), closed

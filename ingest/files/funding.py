@@ -6,39 +6,54 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.files.columns import TIME_NAMES, numbers, pick, refusal, require_ascending, times
+from ingest.files.columns import (
+    PRICES,
+    TIME_NAMES,
+    Table,
+    find,
+    in_order,
+    numbers,
+    pick,
+    pick_time,
+    refusal,
+    require_symbol,
+)
 from ingest.files.tables import Unnamed, read_table
 from utils.errors import ConfigError, DataError
-from utils.market.symbols import normalise_symbol, symbol_of_file
+from utils.market.symbols import linear_symbol, normalise_symbol, symbol_of_file
 from utils.rows import FUNDING, Rows
 
 RATE_NAMES = ("funding_rate", "last_funding_rate", "fundingrate", "rate")
-STAMP_NAMES = ("funding_time", "fundingtime", "calc_time", "funding_rate_timestamp", *TIME_NAMES)
+STAMP_NAMES = (
+    *("funding_time", "fundingtime", "calc_time", "funding_rate_timestamp", "fundingratetimestamp"),
+    *("funding_timestamp", *TIME_NAMES),
+)
 #: A table without names holds time and rate.
 _UNNAMED: Unnamed = {2: ("timestamp", "funding_rate")}
 
 
 def load_funding(path: str | Path, symbol: str) -> Rows:
-    """Funding settlements of one symbol from a Parquet or CSV file, as `utils.rows.FUNDING` rows.
+    """Funding settlements of one symbol from a Parquet, Feather, CSV or JSON file, as `utils.rows.FUNDING` rows.
 
     Units: `ts` ns UTC as the file has it, `rate` fraction of notional per settlement, positive = longs pay.
     NaN: never; an empty rate is an error. Intervals are not checked: venues change them.
 
     Args:
-        path: the file; columns `timestamp` and `funding_rate`, or the names exchanges use.
-        symbol: any known spelling; must not contradict the file's name.
+        path: the file, packed or not; columns `timestamp` and `funding_rate`, or the names that Binance, Bybit and ccxt
+            use; or freqtrade's, which keeps the rate as `open` of a candle without volume.
+        symbol: any known spelling; must not contradict the file's name, nor its symbol column.
 
     Raises:
         ConfigError: the file's name says another symbol.
         DataError: the file is missing or wrong; names file, row, column, expected, seen and what to do.
     """
-    asked, told = normalise_symbol(symbol), symbol_of_file(Path(path).name)
+    asked, told = linear_symbol(symbol), symbol_of_file(Path(path).name)
     if told and told != asked:
         raise ConfigError(f"funding: expected a file of {asked}, seen {Path(path).name}; name the file of this symbol")
     table = read_table(path, _UNNAMED)
-    time_name, rate_name = pick(table, STAMP_NAMES), pick(table, RATE_NAMES)
-    stamps = times(table, time_name)
-    require_ascending(table, time_name, stamps)
+    require_symbol(table, asked, "as the candles are")
+    time_name, rate_name = pick_time(table, STAMP_NAMES), _rate_column(table)
+    table, stamps = in_order(table, time_name)
     rates = numbers(table, rate_name)
     wrong = ~(np.abs(rates) < 1.0)
     if wrong.any():
@@ -49,6 +64,28 @@ def load_funding(path: str | Path, symbol: str) -> Rows:
     rows["ts"] = stamps
     rows["rate"] = rates
     return rows
+
+
+def _rate_column(table: Table) -> str:
+    """The column of the rate."""
+    found = find(table, RATE_NAMES)
+    if found is None and set(PRICES) <= table.columns.keys():
+        rest = [numbers(table, name) for name in PRICES[1:]]
+        if all((each == 0.0).all() for each in rest):
+            return "open"
+        raise DataError(
+            f"{table.name}: expected funding settlements, seen candles ({', '.join(table.names)}); freqtrade's file of"
+            " them ends in -funding_rate.feather and has 0 for high, low and close"
+        )
+    return found or pick(table, RATE_NAMES, lambda name: name not in STAMP_NAMES and _is_rate(table, name))
+
+
+def _is_rate(table: Table, name: str) -> bool:
+    """Whether a column could be a rate by what it holds."""
+    try:
+        return name in table.columns and bool((np.abs(numbers(table, name)) < 1.0).all())
+    except DataError:
+        return False
 
 
 def sibling_funding(candles_path: str | Path, market: str, symbol: str) -> Path | None:

@@ -1,173 +1,207 @@
-"""A file or a frame as named columns. Parquet, Feather, CSV and JSON are told apart by their content."""
+"""A file or a frame as named columns. Parquet, Feather, CSV and JSON are told apart by their content.
+
+What a caller does not want is not kept, and CSV and Parquet are read piece by piece: memory follows the columns that
+are used, not the file.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.columns import TIME_NAMES, Table, is_number
+from ingest.files.columns import INDEX_NAMES, TIME_NAMES, Table
+from ingest.files.packed import MOST_HELD, MOST_JSON, MOST_ROWS, Opened
+from ingest.files.texts import read_csv, read_json
 from ingest.venues.known import VENUES
 from utils.errors import ConfigError, DataError
+from utils.market.prints import plain_name
 
 Unnamed: TypeAlias = Mapping[int, tuple[str, ...]]
+#: Told how many bytes of a file are behind us, and how many it has.
+Progressed: TypeAlias = Callable[[int, int], None]
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Source: TypeAlias = "str | Path | pd.DataFrame | Sequence[Sequence[Any]] | NDArray[Any]"
+#: A path, a pandas or polars frame, an Arrow table, rows or records.
+Source: TypeAlias = "str | Path | pd.DataFrame | Sequence[Any] | NDArray[Any] | Any"
 
 _CCXT = ("timestamp", "open", "high", "low", "close", "volume")
 #: Names of the columns where a table has none, by their number.
 UNNAMED: Unnamed = {len(_CCXT): _CCXT} | {len(venue.archive): venue.archive for venue in VENUES.values()}
 
 
-def read_table(source: Source, unnamed: Unnamed = UNNAMED) -> Table:
-    """Columns of a Parquet, Feather, CSV or JSON file, a DataFrame, or rows of numbers.
+def read_table(
+    source: Source,
+    unnamed: Unnamed = UNNAMED,
+    wanted: Callable[[str], bool] = lambda _: True,
+    progressed: Progressed | None = None,
+) -> Table:
+    """Columns of a Parquet, Feather, CSV or JSON file, packed or not, of a frame, or of rows of numbers.
 
     Args:
-        source: a path (str or Path), a pandas DataFrame (its index counts as a column when it holds dates), a list
-            of rows, or a two-dimensional array.
+        source: a path (str or Path); a pandas DataFrame (levels of its index count as columns when they hold dates or
+            symbols), a polars one or an Arrow table; a list of rows or of records; or a two-dimensional array.
         unnamed: names of the columns of a table without any, by their number.
+        wanted: which columns are kept, by their plain names.
+        progressed: told how far a long file is read.
 
     Raises:
-        DataError: missing, empty, corrupt, or not a table.
+        DataError: missing, no regular file, empty, corrupt, too large, or not a table.
         ConfigError: `source` is of another type.
     """
     if isinstance(source, (str, Path)):
-        return _read_file(Path(source), unnamed)
+        return _read_file(Path(source), unnamed, wanted, progressed)
     if isinstance(source, (list, tuple, np.ndarray)):
-        columns = _unnamed_columns("frame", source, unnamed)
-    elif isinstance(source, Sequence) or not hasattr(source, "columns"):
-        raise ConfigError(
-            f"expected a path, a pandas DataFrame, a list of rows or an array, seen {type(source).__name__};"
-            " pass one of these"
-        )
-    else:
-        columns = _frame_columns(source)
-    return _table("frame", None, "", columns)
+        return _table("frame", None, "", *_of_rows("frame", source, unnamed, wanted))
+    frame: Any = source
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+        return _table("frame", None, "", *_of_pandas(frame, wanted))
+    if hasattr(frame, "__arrow_c_stream__") and hasattr(frame, "columns"):
+        import pyarrow as pa
+
+        return _table("frame", None, "", *_of_arrow(pa.table(frame), wanted))
+    hint = "call its collect() first" if hasattr(frame, "collect") else "pass one of these"
+    raise ConfigError(
+        f"expected a path, a pandas DataFrame, a list of rows or an array, seen {type(source).__name__}; {hint}"
+    )
 
 
-def _table(name: str, path: Path | None, sha256: str, columns: dict[str, Any]) -> Table:
-    size = min((len(column) for column in columns.values()), default=0)
+def _table(
+    name: str, path: Path | None, sha256: str, columns: list[tuple[str, Any]], names: Sequence[str], inner: str = ""
+) -> Table:
+    """A table of named columns, of which a name may come twice."""
+    size = min((len(column) for _, column in columns), default=0)
     if size == 0:
         raise DataError(f"{name}: expected a table with at least one row, seen none; check how it was made")
-    return Table(name, path, sha256, columns, size)
+    if size > MOST_ROWS:
+        raise _too_long(name, size)
+    known: dict[str, Any] = {}
+    doubled = set()
+    for column, values in columns:
+        if column not in known:
+            known[column] = values
+        elif not _same(known[column], values):
+            doubled.add(column)
+    return Table(name, path, sha256, known, size, tuple(names), frozenset(doubled), inner)
 
 
-def _normalised(file: str, names: Sequence[Any]) -> list[str]:
-    plain = [re.sub(r"\s+", "_", str(name).strip().lower()) for name in names]
-    twice = sorted({name for name in plain if plain.count(name) > 1})
-    if twice:
-        raise DataError(f"{file}: expected each column once, seen {twice[0]!r} twice; delete or rename one of them")
-    return plain
+def _same(one: Any, other: Any) -> bool:
+    """Whether two columns of one name hold the same, so that it does not matter which is read."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return bool(np.array_equal(np.asarray(one), np.asarray(other)))
+    return bool(one.equals(other))
 
 
-def _read_file(path: Path, unnamed: Unnamed) -> Table:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        near = get_close_matches(path.name, _names_in(path.parent), 1)
-        hint = f"did you mean {near[0]}?" if near else "check the path"
-        raise DataError(f"{path}: expected a file, seen none; {hint}") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: expected a file, seen a directory; name one file in it") from None
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable file, seen {error.strerror}; check its permissions") from None
-    name, kind = path.name, path.suffix.lower()
-    if not data.strip():
-        raise DataError(f"{name}: expected a table, seen an empty file; download it again")
-    if data[:4] == b"PAR1" or kind in {".parquet", ".pq"}:
-        columns = _parquet(name, data)
-    elif data[:6] == b"ARROW1" or kind in {".feather", ".arrow"}:
-        columns = _feather(name, data)
-    elif b"\0" in data[:4096]:
-        raise DataError(f"{name}: expected Parquet, Feather, CSV or JSON, seen other binary data; convert or unpack it")
-    elif data.lstrip()[:1] == b"[" or kind == ".json":
-        columns = _json(name, data, unnamed)
-    else:
-        columns = _csv(name, data, unnamed)
-    return _table(name, path, hashlib.sha256(data).hexdigest(), columns)
+def _too_long(name: str, rows: int) -> DataError:
+    return DataError(f"{name}: expected at most {MOST_ROWS:,} rows, seen {rows:,}; cut the file")
 
 
-def _names_in(folder: Path) -> list[str]:
-    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+def _read_file(path: Path, unnamed: Unnamed, wanted: Callable[[str], bool], progressed: Progressed | None) -> Table:
+    with Opened(path, progressed) as file:
+        head, kind = file.head, Path(file.inner).suffix.lower()
+        name = path.name
+        if not head.strip():
+            raise DataError(f"{name}: expected a table, seen an empty file; download it again")
+        if head[:4] == b"PAR1" or kind in {".parquet", ".pq"}:
+            columns, names = _parquet(file, wanted)
+        elif head[:6] == b"ARROW1" or head[:4] == b"FEA1" or kind in {".feather", ".arrow"}:
+            columns, names = _feather(file, wanted)
+        elif head[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+            raise DataError(f"{name}: expected UTF-8 text, seen UTF-16; save it as UTF-8")
+        elif head[257:262] == b"ustar":
+            raise DataError(f"{name}: expected a table, seen a tar archive; unpack it and name a file in it")
+        elif b"\0" in head[:4096]:
+            raise DataError(
+                f"{name}: expected Parquet, Feather, CSV or JSON, seen other binary data; convert or unpack it"
+            )
+        elif head.lstrip()[:1] in {b"[", b"{"} or kind == ".json":
+            columns, names = _of_rows(name, read_json(name, file.whole(MOST_JSON)), unnamed, wanted)
+        else:
+            columns, names = read_csv(file, lambda width: _unnamed(name, width, unnamed), wanted)
+        inner = file.inner
+    with path.open("rb") as again:
+        sha256 = hashlib.file_digest(again, "sha256").hexdigest()
+    return _table(name, path, sha256, columns, names, inner)
 
 
-def _parquet(name: str, data: bytes) -> dict[str, Any]:
+def _parquet(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
+    """The wanted columns, row group by row group; what the file says of its own size is looked at first."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    name = file.name
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read()
+        source = pa.BufferReader(file.whole(MOST_HELD)) if file.packed else file.path
+        schema = pq.read_schema(source)
+        names = [plain_name(each) for each in schema.names]
+        chosen = [field.name for field, plain in zip(schema, names, strict=True) if wanted(plain)]
+        texts = [field.name for field in schema if field.name in chosen and _is_text(field.type)]
+        opened = pq.ParquetFile(source, read_dictionary=texts)
+        rows = opened.metadata.num_rows
+        if rows > MOST_ROWS:
+            raise _too_long(name, rows)
+        declared = sum(
+            column.total_uncompressed_size
+            for group in (opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups))
+            for column in (group.column(j) for j in range(group.num_columns))
+            if column.path_in_schema.partition(".")[0] in chosen
+        )
+        if declared > 16 * MOST_ROWS * max(1, len(chosen)):
+            raise DataError(f"{name}: expected a table, seen columns of {declared >> 20:,} MiB; cut the file")
+        batches, came = [], 0
+        for batch in opened.iter_batches(columns=chosen):
+            came += batch.num_rows
+            if came > min(rows, MOST_ROWS):
+                raise _too_long(name, came)
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, batches[0].schema) if batches else opened.schema_arrow.empty_table()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: expected a Parquet file, seen a damaged one ({error}); download it again") from None
-    return dict(zip(_normalised(name, table.column_names), table.columns, strict=True))
+    columns, _ = _of_arrow(table, wanted)
+    for column, values in columns:
+        _bounded_text(name, column, values)
+    return columns, names
 
 
-def _feather(name: str, data: bytes) -> dict[str, Any]:
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+
+
+def _bounded_text(name: str, column: str, values: Any) -> None:
+    """Refuse a column of texts that are few and long, which takes no room in a file and all of it in memory."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(values.type):
+        longest = max((pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in values.chunks), default=0)
+        if longest * len(values) > MOST_HELD:
+            raise DataError(f"{name}: column {column!r}: expected words, seen texts of {longest:,} bytes; leave it out")
+
+
+def _feather(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
     import pyarrow as pa
     from pyarrow import feather
 
+    name = file.name
     try:
-        table = feather.read_table(pa.BufferReader(data))
+        source = pa.BufferReader(file.whole(MOST_HELD)) if file.packed else pa.memory_map(str(file.path))
+        table = feather.read_table(source)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: expected a Feather file, seen a damaged one ({error}); download it again") from None
-    return dict(zip(_normalised(name, table.column_names), table.columns, strict=True))
+    return _of_arrow(table, wanted)
 
 
-def _json(name: str, data: bytes, unnamed: Unnamed) -> dict[str, Any]:
-    import json
-
-    try:
-        rows = json.loads(data)
-    except ValueError as error:
-        raise DataError(f"{name}: expected JSON, seen a damaged file ({error}); download it again") from None
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise DataError(f"{name}: expected a JSON list of rows, [[ms, open, ...], ...], seen another shape; convert it")
-    return _unnamed_columns(name, rows, unnamed)
-
-
-def _csv(name: str, data: bytes, unnamed: Unnamed) -> dict[str, Any]:
-    import pyarrow as pa
-    from pyarrow import csv as arrow_csv
-
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    line = data.lstrip().split(b"\n", 1)[0].decode(errors="replace").strip()
-    delimiter = max(",;\t", key=line.count)
-    cells = [cell.strip(' "') for cell in line.split(delimiter)]
-    names = None if not any(is_number(cell) for cell in cells) else _unnamed(name, len(cells), unnamed)
-    torn: list[Any] = []
-
-    def on_torn(row: Any) -> str:
-        torn.append(row)
-        return "skip"
-
-    try:
-        table = arrow_csv.read_csv(
-            pa.BufferReader(data),
-            # one thread, or a torn row would not know its number
-            read_options=arrow_csv.ReadOptions(use_threads=False, column_names=names),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, invalid_row_handler=on_torn),
-        )
-    except pa.ArrowException as error:
-        raise DataError(f"{name}: expected a CSV file, seen a damaged one ({error}); download it again") from None
-    if torn:
-        row = torn[0].number - (1 if names is None else 0)
-        raise DataError(
-            f"{name}: row {row}: expected {torn[0].expected_columns} columns, seen {torn[0].actual_columns};"
-            " correct or delete the row"
-        )
-    try:
-        return dict(zip(_normalised(name, table.column_names), table.columns, strict=True))
-    except UnicodeDecodeError:
-        raise DataError(f"{name}: expected UTF-8 text, seen another encoding; save it as UTF-8") from None
+def _of_arrow(table: Any, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
+    names = [plain_name(each) for each in table.column_names]
+    return [(name, table.column(i)) for i, name in enumerate(names) if wanted(name)], names
 
 
 def _unnamed(name: str, width: int, unnamed: Unnamed) -> tuple[str, ...]:
@@ -177,17 +211,24 @@ def _unnamed(name: str, width: int, unnamed: Unnamed) -> tuple[str, ...]:
     return unnamed[width]
 
 
-def _unnamed_columns(name: str, rows: Sequence[Any] | NDArray[Any], unnamed: Unnamed) -> dict[str, Any]:
+def _of_rows(
+    name: str, rows: Sequence[Any] | NDArray[Any] | Mapping[str, Any], unnamed: Unnamed, wanted: Callable[[str], bool]
+) -> tuple[list[tuple[str, Any]], list[str]]:
+    """Columns of rows, of records, or of columns by name."""
+    if isinstance(rows, Mapping):
+        return _by_name({key: np.array(cells, dtype=object) for key, cells in rows.items()}, wanted)
     if len(rows) == 0:
-        return {}
+        return [], []
     if isinstance(rows, np.ndarray):
         if rows.ndim != 2:
             raise DataError(f"{name}: expected an array of rows and columns, seen {rows.ndim} dimensions; reshape it")
         table = rows
+    elif isinstance(rows[0], Mapping):
+        return _by_name(_records(name, rows), wanted)
     else:
         try:
             table = np.array(rows, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             widths = [len(row) if isinstance(row, (list, tuple)) else 1 for row in rows]
             torn = next((row for row, width in enumerate(widths) if width != widths[0]), None)
             if torn is not None:
@@ -198,17 +239,59 @@ def _unnamed_columns(name: str, rows: Sequence[Any] | NDArray[Any], unnamed: Unn
             table = np.array(rows, dtype=object)
     if table.ndim != 2:
         raise DataError(f"{name}: expected a list of rows, [[ms, open, ...], ...], seen another shape; convert it")
-    return {column: table[:, i] for i, column in enumerate(_unnamed(name, table.shape[1], unnamed))}
+    names = list(_unnamed(name, table.shape[1], unnamed))
+    return [(column, table[:, i]) for i, column in enumerate(names) if wanted(column)], names
 
 
-def _frame_columns(frame: pd.DataFrame) -> dict[str, Any]:
+def _records(name: str, rows: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """Columns of rows that name their values; what a row leaves out is empty."""
+    columns: dict[str, NDArray[Any]] = {}
+    for row, record in enumerate(rows):
+        if not isinstance(record, Mapping):
+            seen = type(record).__name__
+            raise DataError(f"{name}: row {row + 1}: expected a record as in the rows before, seen {seen}; convert it")
+        for key, cell in record.items():
+            if key not in columns:
+                if len(columns) == 1000:
+                    raise DataError(f"{name}: expected a table, seen records of more than 1000 names; convert it")
+                columns[key] = np.full(len(rows), None, dtype=object)
+            columns[key][row] = cell
+    return columns
+
+
+def _by_name(
+    columns: Mapping[str, NDArray[Any]], wanted: Callable[[str], bool]
+) -> tuple[list[tuple[str, Any]], list[str]]:
+    named = [(plain_name(key), cells) for key, cells in columns.items()]
+    return [(name, _real(cells)) for name, cells in named if wanted(name)], [name for name, _ in named]
+
+
+def _real(cells: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as such, so that they need not be read one by one; whole ones stay whole."""
+    kinds = {type(cell) for cell in cells.tolist()}
+    if kinds == {int}:
+        return cells.astype(np.int64) if max(map(abs, cells.tolist())) < 2**63 else cells
+    return cells.astype(np.float64) if kinds <= {int, float} else cells
+
+
+def _of_pandas(frame: pd.DataFrame, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
     import pandas as pd
 
-    names = _normalised("frame", list(frame.columns))
-    columns = {name: _arrow(frame.iloc[:, i]) for i, name in enumerate(names)}
-    if isinstance(frame.index, pd.DatetimeIndex) and not set(names) & set(TIME_NAMES):
-        columns["timestamp"] = _arrow(frame.index.to_series())
-    return columns
+    names = [plain_name(each) for each in frame.columns]
+    columns = [(name, _arrow(frame.iloc[:, i])) for i, name in enumerate(names) if wanted(name)]
+    if isinstance(frame.index, pd.MultiIndex):
+        for level, given in enumerate(frame.index.names):
+            values = frame.index.get_level_values(level)
+            name = plain_name(given) if given is not None else ""
+            if isinstance(values, pd.DatetimeIndex) and not set(names) & set(TIME_NAMES):
+                name = "timestamp"
+            if name and name not in names:
+                names.append(name)
+                columns.append((name, _arrow(values.to_series())))
+    elif isinstance(frame.index, pd.DatetimeIndex) and not set(names) & set(TIME_NAMES) - set(INDEX_NAMES):
+        names.append("timestamp")
+        columns.append(("timestamp", _arrow(frame.index.to_series())))
+    return columns, names
 
 
 def _arrow(series: pd.Series[Any]) -> Any:

@@ -176,6 +176,7 @@ def _take(
     line: Line, player: Player, tallies: dict[str, _Tally], length: int, symbols: Sequence[str], heard: int
 ) -> int:
     """Tally one line; returns the exchange's time when it was heard."""
+    line = player.timed(line)
     events = player.play(line)
     now = player.clock.now(line.recv_ns)
     lost = line.event in {"connect", "disconnect", "dropped"}

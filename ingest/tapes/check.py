@@ -89,6 +89,8 @@ class Check:
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
         self.lines = self.messages = self.dropped = self.connects = self.disconnects = self.back = 0
+        self.unheard = 0  # lines that do not say when they came
+        self.latency_ms = 0.0  # how long after it was sent each of those is taken to have come
         self.first = self.last = 0  # receive time, ns
         self.cuts: list[str] = []
         self.lags: defaultdict[tuple[str, str], Lags] = defaultdict(Lags)
@@ -115,6 +117,7 @@ class Check:
             done += reader.size
             if reader.cut:
                 self.cuts.append(f"{path.name}: {reader.cut}")
+        self.latency_ms = player.latency_ms
         progressed(done)
         self.counts = player.counts()
         unknown = self.counts.setdefault(("", ""), Counts())
@@ -129,6 +132,10 @@ class Check:
             self.dropped += line.missing
         else:
             self.messages += 1
+        unheard = player.unheard
+        line = player.timed(line)
+        unheard = player.unheard - unheard
+        self.unheard += unheard
         self.first = self.first or line.recv_ns
         if line.recv_ns >= self.last:
             self.last = line.recv_ns
@@ -140,7 +147,7 @@ class Check:
         for event in events:
             kind = _STAMPED.get(type(event))
             unsaid = kind == "quote" and not self.stamped  # such quotes carry no time but ours
-            if kind and not unsaid:
+            if kind and not (unsaid or unheard):  # of those the lag is only what was assumed
                 self.lags[event.symbol, kind].add(line.recv_ns - event.ts)
 
     @property
@@ -156,6 +163,11 @@ class Check:
     def clock(self) -> str:
         """What the receive clock is worth, one sentence."""
         least = self.all_lags.min_ms
+        if self.unheard:
+            return (
+                f"receive times not recorded in {self.unheard:,} lines: each is taken to have come"
+                f" {self.latency_ms:g} ms after it was sent"
+            )
         if least is None:
             return "receive clock not known: no message carries the exchange's time"
         if least < 0.0:

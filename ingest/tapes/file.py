@@ -1,6 +1,6 @@
 """Tape files: what an exchange sent, as it sent it, one JSON line a message, zstd-compressed.
 
-    {"recv_ns": <local receive time, ns UTC>, "msg": <the message, byte for byte>}
+    {"recv_ns": <local receive time, ns UTC; null = nobody noted it>, "msg": <the message, byte for byte>}
 
 A message that cannot stand in a line as it is (not JSON, or with a line break or outer blanks) is the string `text`
 in place of `msg`; one that is not even UTF-8 is `base64`. Lines with an `event` are no stream messages:
@@ -24,6 +24,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import threading
 import time
 from collections import deque
@@ -55,6 +56,9 @@ LEVEL = 3
 OVERHEAD = 200
 #: Brackets around a message that must be readable too: who reads the tape may stand deeper in calls than who wrote it.
 DEEPER = 500
+#: The receive time of a line whose recorder did not note it: `Player.timed` gives it one.
+UNHEARD = -1
+_NULL = re.compile(rb'\s*\{\s*"recv_ns"\s*:\s*null\b')
 #: Symbols a file's name lists; more are counted.
 MOST_NAMES = 6
 
@@ -62,7 +66,7 @@ MOST_NAMES = 6
 class Line(msgspec.Struct, frozen=True):
     """One line of a tape."""
 
-    recv_ns: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+    recv_ns: Annotated[int, msgspec.Meta(ge=UNHEARD, lt=2**62)]
     msg: msgspec.Raw = msgspec.Raw(b"")
     event: str = ""  # "" = a message of a stream
     url: str = ""
@@ -216,7 +220,7 @@ class TapeReader:
 
     def _line(self, line: bytes) -> Line:
         try:
-            read = _LINE.decode(line)
+            read = _LINE.decode(_NULL.sub(b'{"recv_ns":%d' % UNHEARD, line, count=1) if b"null" in line[:40] else line)
             if read.base64 is not None:
                 base64.b64decode(read.base64, validate=True)
         except (msgspec.DecodeError, RecursionError, ValueError) as error:

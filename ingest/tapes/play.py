@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import islice
 
-from ingest.tapes.file import Line
+import msgspec
+
+from ingest.tapes.file import UNHEARD, Line
 from ingest.venues.known import VENUES, places, recorded
 from ingest.wire.streams import Connection, Counts, ReceiveClock, WireProtocol
 from utils.errors import DataError, ProtocolError
+from utils.market.times import nanoseconds
+from utils.rows import NS_PER_MS
+from utils.settings.tree import IngestSettings
+from utils.shell.log import event as log
 from utils.types import MarketEvent
+
+logger = logging.getLogger("ingest")
 
 #: Lines that are looked at to recognise the markets.
 LOOKED_AT = 5_000
@@ -101,10 +110,15 @@ class Player:
 
     Args:
         markets: by exchange, as `recognise` finds them.
+        latency_ms: how long after its exchange time a message is taken to have come that does not say so; None = the
+            default of `ingest.feed_latency_ms`.
     """
 
-    def __init__(self, markets: Mapping[str, str]) -> None:
+    def __init__(self, markets: Mapping[str, str], latency_ms: float | None = None) -> None:
         self.markets = dict(markets)
+        self.latency_ms = IngestSettings().feed_latency_ms if latency_ms is None else latency_ms
+        self.unheard = 0  # lines that do not say when they came
+        self._came = 0  # when the last one did, ns
         self.clock = ReceiveClock()
         self.strange = 0  # messages of no exchange that the recording is of
         self._cores: dict[str, _Core] = {}  # by address, or by exchange where the recorder named no streams
@@ -114,8 +128,30 @@ class Player:
         self._urls: set[str] = set()
         self._waiting: list[Line] = []  # books without a symbol that came before what tells it
 
+    def timed(self, line: Line) -> Line:
+        """A line with a receive time: its own, else its exchange time + latency, else that of the line before."""
+        if line.recv_ns == UNHEARD:
+            if not self.unheard:
+                said = f"a recording without receive times: each message came {self.latency_ms:g} ms after it was sent"
+                log(logger, "tape_without_receive_times", said, severity=logging.WARNING)
+            self.unheard += 1
+            stamp = None if line.event else self._sent(line.wire)
+            heard = self._came if stamp is None else stamp + round(self.latency_ms * NS_PER_MS)
+            line = msgspec.structs.replace(line, recv_ns=heard)
+        self._came = line.recv_ns
+        return line
+
+    def _sent(self, message: bytes) -> int | None:
+        """When the exchange sent a message, ns; None if it does not say."""
+        for exchange in self.markets:
+            found = _bytes(VENUES[exchange].tapes.stamp).search(message)
+            if found:
+                return int(nanoseconds([int(found[1])])[0])
+        return None
+
     def play(self, line: Line) -> list[MarketEvent]:
         """The events of one line."""
+        line = self.timed(line)
         if line.event in {"", "http", "book"}:
             events = self._hear(line)
         elif line.event in {"connect", "continue"}:

@@ -83,6 +83,7 @@ class Tapes(NamedTuple):
     message: str  # of any of its messages
     book: str = ""  # of the beginning of a book by REST, which names no symbol; "" = books come by the stream
     change: str = ""  # of a change of such a book; group 1 is its symbol
+    stamp: str = "(?!)"  # of the time at which a message was sent; group 1 is ms or finer since 1970
 
 
 class Refusals(NamedTuple):

@@ -30,12 +30,14 @@ STATES = [
     (100.5, 4, 101, 9),
     (100, 7, 100.5, 3),
 ]
+#: A time, ms and ns.
+T0, NS = 1_700_000_000_000, 1_700_000_000_000_000_000
 BOOKS = [{"bids": [(bid, qb)], "asks": [(ask, qa)]} for bid, qb, ask, qa in STATES]
 
 
 def ccxt_trades(*sides_and_sizes, price=100.0):
     return [
-        {"timestamp": 1000 * i, "side": side, "price": price, "amount": amount}
+        {"timestamp": T0 + 1000 * i, "side": side, "price": price, "amount": amount}
         for i, (side, amount) in enumerate(sides_and_sizes)
     ]
 
@@ -59,7 +61,7 @@ def test_imbalance_of_no_trades_is_not_known():
 
 
 def test_imbalance_by_notional_weighs_prices():
-    trades = pd.DataFrame({"ts": [0, 1], "side": ["buy", "sell"], "price": [200.0, 100.0], "qty": [1.0, 2.0]})
+    trades = pd.DataFrame({"ts": [T0, T0 + 1], "side": ["buy", "sell"], "price": [200.0, 100.0], "qty": [1.0, 2.0]})
     assert ms.order_flow_imbalance(trades) == pytest.approx(-1 / 3)
     assert ms.order_flow_imbalance(trades, notional=True) == 0.0
 
@@ -81,7 +83,7 @@ def test_imbalance_is_bounded_antisymmetric_and_free_of_scale(trades):
 
 @given(st.permutations([("buy", 1.0), ("sell", 2.5), ("buy", 0.25), ("sell", 4.0)]))
 def test_imbalance_does_not_hang_on_the_order_within_a_moment(trades):
-    same = [trade | {"timestamp": 5} for trade in ccxt_trades(*trades)]
+    same = [trade | {"timestamp": T0} for trade in ccxt_trades(*trades)]
     assert ms.order_flow_imbalance(same) == pytest.approx(-5.25 / 7.75)
 
 
@@ -204,7 +206,7 @@ def test_sign_memory_finds_the_exponent_of_split_orders():
             chosen[:] = dice.choice([-1, 1]), math.ceil((1.0 - dice.random()) ** (-1 / 1.5))
         signs.append(chosen[0])
         chosen[1] -= 1
-    trades = pd.DataFrame({"ts": np.arange(60_000), "side": signs, "price": 1.0, "qty": 1.0})
+    trades = pd.DataFrame({"ts": T0 + np.arange(60_000), "side": signs, "price": 1.0, "qty": 1.0})
     memory = ms.sign_memory(trades, lags=300)
     assert 0.3 < memory.gamma < 0.75  # Lillo, Mike and Farmer: gamma = alpha - 1 = 0.5
     assert memory.autocorrelation[0] > 0.03
@@ -220,7 +222,7 @@ def test_a_power_law_fades_with_its_exponent_and_noise_with_none():
 def test_prints_of_one_order_are_one_sign():
     trades = ccxt_trades(*[("buy", 1.0)] * 150, *[("sell", 1.0)] * 150)
     assert ms.sign_memory(trades, lags=2).orders == 300
-    assert ms.sign_memory([trade | {"timestamp": 7} for trade in trades], lags=2).orders == 2
+    assert ms.sign_memory([trade | {"timestamp": T0} for trade in trades], lags=2).orders == 2
 
 
 # --- the book
@@ -277,7 +279,7 @@ def test_the_depth_weighted_price_leans_to_the_larger_quantity():
 def quotes_at(*mids, spread=0.5):
     return pd.DataFrame(
         {
-            "ts": [1000 * i for i in range(len(mids))],
+            "ts": [NS + 1000 * i for i in range(len(mids))],
             "bid": [mid - spread / 2 for mid in mids],
             "ask": [mid + spread / 2 for mid in mids],
         }
@@ -286,31 +288,31 @@ def quotes_at(*mids, spread=0.5):
 
 def test_effective_and_realised_spread_and_their_difference():
     quotes = quotes_at(100.25, 100.40)
-    trades = pd.DataFrame({"ts": [500], "side": ["buy"], "price": [100.50], "qty": [2.0]})
+    trades = pd.DataFrame({"ts": [NS + 500], "side": ["buy"], "price": [100.50], "qty": [2.0]})
     assert ms.effective_spread(trades, quotes) == pytest.approx(49.87531, abs=1e-5)
     assert ms.realised_spread(trades, quotes, 500e-9) == pytest.approx(19.95012, abs=1e-5)
     assert ms.price_impact(trades, quotes, 500e-9) == pytest.approx(29.92519, abs=1e-5)
 
 
 def test_a_trade_is_held_against_the_quote_strictly_before_it():
-    trades = pd.DataFrame({"ts": [1000], "side": ["sell"], "price": [100.0], "qty": [2.0]})
+    trades = pd.DataFrame({"ts": [NS + 1000], "side": ["sell"], "price": [100.0], "qty": [2.0]})
     assert ms.effective_spread(trades, quotes_at(100.25, 90.0)) == pytest.approx(49.87531, abs=1e-5)
 
 
 def test_costs_are_symmetric_in_the_side():
     quotes = quotes_at(100.0, 100.0)
-    trades = pd.DataFrame({"ts": [1, 2], "side": ["buy", "sell"], "price": [100.1, 99.9], "qty": [1.0, 1.0]})
+    trades = pd.DataFrame({"ts": [NS + 1, NS + 2], "side": ["buy", "sell"], "price": [100.1, 99.9], "qty": [1.0, 1.0]})
     assert ms.print_costs(trades, quotes).tolist() == pytest.approx([20.0, 20.0])
 
 
 def test_a_horizon_beyond_the_last_quote_is_not_known():
-    trades = pd.DataFrame({"ts": [500], "side": ["buy"], "price": [100.50], "qty": [2.0]})
+    trades = pd.DataFrame({"ts": [NS + 500], "side": ["buy"], "price": [100.50], "qty": [2.0]})
     assert math.isnan(ms.realised_spread(trades, quotes_at(100.25, 100.40), 5.0))
 
 
 def test_quotes_may_be_taken_to_be_older_than_they_say():
-    trades = pd.DataFrame({"ts": [500_000], "side": ["buy"], "price": [100.50], "qty": [2.0]})
-    quotes = pd.DataFrame({"ts": [0, 1_000_000], "bid": [100.0, 100.15], "ask": [100.5, 100.65]})
+    trades = pd.DataFrame({"ts": [NS + 500_000], "side": ["buy"], "price": [100.50], "qty": [2.0]})
+    quotes = pd.DataFrame({"ts": [NS, NS + 1_000_000], "bid": [100.0, 100.15], "ask": [100.5, 100.65]})
     assert ms.effective_spread(trades, quotes) == pytest.approx(49.87531, abs=1e-5)
     assert ms.effective_spread(trades, quotes, offset_ms=1.0) == pytest.approx(19.92, abs=0.01)
 
@@ -381,7 +383,7 @@ def test_books_of_rows_and_books_of_users_give_the_same_flow():
 
 def test_costs_take_trades_that_can_be_read_only_once():
     trades = ccxt_trades(("buy", 1.0), ("sell", 1.0), ("buy", 2.0))
-    quotes = [{"timestamp": 0, "bid": 99.0, "ask": 101.0}, {"timestamp": 10**9, "bid": 99.0, "ask": 101.0}]
+    quotes = [{"timestamp": T0, "bid": 99.0, "ask": 101.0}, {"timestamp": T0 + 10**9, "bid": 99.0, "ask": 101.0}]
     for measure in (ms.effective_spread, ms.realised_spread, ms.price_impact):
         assert measure(iter(trades), iter(quotes)) == measure(trades, quotes)
 

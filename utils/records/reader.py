@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from utils.errors import DataError
 from utils.figures.arithmetic import Floats, Times, groups
+from utils.market.times import NoTime, is_number, nanoseconds
 from utils.records.schema import (
     EQUITY_COLUMNS,
     FILL_COLUMNS,
@@ -368,7 +369,8 @@ def _read_csv(
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file), [])
+            lines = csv.reader(file)
+            header, first = next(lines, []), next(lines, [])
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise DataError(f"{path}: expected a log file, but it cannot be read ({reason}): check the path") from None
@@ -382,7 +384,10 @@ def _read_csv(
 
     wanted = [name for name in known if name in header and (ids or name not in ID_COLUMNS)]
     kinds = {name: pa.float64() for name in wanted}
-    kinds |= {name: pa.timestamp("ns", tz="UTC") for name in wanted if name in TIME_COLUMNS}
+    # a log's times are dates; those of other programs may be numbers
+    numbered = any(name in TIME_COLUMNS and is_number(cell) for name, cell in zip(header, first, strict=False))
+    time_kind = pa.int64() if numbered else pa.timestamp("ns", tz="UTC")
+    kinds |= {name: time_kind for name in wanted if name in TIME_COLUMNS}
     kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in wanted if name in TEXT_COLUMNS | ID_COLUMNS}
     options = arrow_csv.ConvertOptions(column_types=kinds, include_columns=wanted)
     try:
@@ -390,10 +395,18 @@ def _read_csv(
         table = arrow_csv.read_csv(text, convert_options=options).unify_dictionaries()
     except pa.ArrowInvalid as error:
         raise DataError(_bad_line(path, header, wanted) or f"{path}: {error}") from None
-    return {name: _array(table[name], name, pa) for name in wanted}
+    return {name: _array(table[name], name, pa, path) for name in wanted}
 
 
-def _array(values: Any, name: str, pa: Any) -> NDArray[Any]:
+def _array(values: Any, name: str, pa: Any, path: Path) -> NDArray[Any]:
+    if name in TIME_COLUMNS and pa.types.is_integer(values.type):
+        try:
+            return nanoseconds(values.fill_null(NO_TIME), NO_TIME)
+        except NoTime as wrong:
+            raise DataError(
+                f"{path}, line {wrong.row + 2}, column {name}: expected {wrong.expected}, saw {wrong.seen}:"
+                f" {wrong.remedy}"
+            ) from None
     if name in TIME_COLUMNS:
         return values.cast(pa.int64()).fill_null(NO_TIME).to_numpy()  # type: ignore[no-any-return]
     if name in TEXT_COLUMNS | ID_COLUMNS:
@@ -436,9 +449,7 @@ def _readable(name: str, text: str) -> bool:
 
 
 def _from_frame(frame: Any, where: str) -> dict[str, NDArray[Any]]:
-    """The known columns of a pandas frame; integer times are nanoseconds, times without a zone are UTC."""
-    import pandas as pd
-
+    """The known columns of a pandas frame; the size of integer times tells their unit, times without a zone are UTC."""
     for name in ("entry_time", "exit_time", "net_pnl"):
         if name not in frame.columns:
             raise _lacks(where, name, map(str, frame.columns))
@@ -452,11 +463,13 @@ def _from_frame(frame: Any, where: str) -> dict[str, NDArray[Any]]:
                 columns[name] = values.astype(object).where(values.notna(), "").to_numpy().astype(str)
             elif name not in TIME_COLUMNS:
                 columns[name] = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            elif pd.api.types.is_integer_dtype(values):
-                columns[name] = values.to_numpy(dtype=np.int64)
             else:
-                stamps = pd.to_datetime(values, utc=True, format="ISO8601").dt.tz_localize(None)
-                columns[name] = stamps.to_numpy(dtype="datetime64[ns]").view(np.int64)
+                columns[name] = nanoseconds(values, NO_TIME)
+        except NoTime as wrong:
+            raise DataError(
+                f"{where}, trade {wrong.row + 1}, column {name}: expected {wrong.expected}, saw {wrong.seen}:"
+                f" {wrong.remedy}"
+            ) from None
         except (ValueError, TypeError) as error:
             raise DataError(f"{where}, column {name}: {error}: correct that column") from None
     return columns

@@ -10,6 +10,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from utils.errors import ConfigError
+from utils.market.symbols import normalise_symbol
 from utils.settings.tree import INSTRUMENTS, VENUES, InstrumentEntry, Section, Settings
 
 
@@ -43,6 +45,14 @@ def is_section(key: str) -> bool:
         case [section]:
             return section_model(section) is not None
     return False
+
+
+def spelled(word: str) -> str:
+    """A key of `instruments.<venue>` in its one spelling: `default`, or a symbol as an exchange id."""
+    try:
+        return word if word == "default" else normalise_symbol(word)
+    except ConfigError:
+        return word  # and is then no key
 
 
 def leaves(node: BaseModel | Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

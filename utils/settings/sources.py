@@ -16,7 +16,7 @@ from typing import NamedTuple
 import yaml
 
 from utils.errors import ConfigError
-from utils.settings.keys import field_of, is_section, kinds_of, nearest
+from utils.settings.keys import field_of, is_section, kinds_of, nearest, spelled
 from utils.settings.tree import SecretSettings
 
 #: Promised names that stand without the prefix; `SCALPER__SECTION__KEY` names the same settings.
@@ -103,6 +103,8 @@ def walk(loader: _Yaml, node: yaml.Node, prefix: str, name: str) -> Iterator[tup
         if not isinstance(key_node, yaml.ScalarNode):
             raise ConfigError(f"{name} line {line}: expected a plain word as key")
         word = key_node.value
+        if prefix.startswith("instruments.") and prefix.count(".") == 1 and is_section(prefix):
+            word = spelled(word)
         key = f"{prefix}.{word}" if prefix else word
         if word in seen:
             raise ConfigError(f"{name} line {line}: {key} stands in line {seen[word]} already; keep one of them")
@@ -139,7 +141,7 @@ def from_names(names: Mapping[str, str], source: str) -> dict[str, Given]:
         elif name.upper().startswith(PREFIX):
             parts = name[len(PREFIX) :].lower().split("__")
             if len(parts) == 4 and parts[2] != "default":
-                parts[2] = parts[2].upper()
+                parts[2] = spelled(parts[2].upper())
             key = ".".join(parts)
         else:
             continue

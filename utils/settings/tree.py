@@ -7,18 +7,43 @@ says.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Strict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, Strict, model_validator
 from pydantic.fields import FieldInfo
 
 from utils.errors import ConfigError
+from utils.market.symbols import linear_symbol
+
+
+def _timeframe(text: str) -> str:
+    """The ccxt name of a timeframe."""
+    if text in get_args(Timeframe):
+        return text
+    from utils.market.timeframes import normalise_timeframe  # brings NumPy, which a start need not wait for
+
+    return normalise_timeframe(text)
+
+
+def _as_spelled(read: Callable[[str], str]) -> BeforeValidator:
+    """Brings a text to its one spelling, as behind a flag; what is none is left for the field to refuse."""
+
+    def spelled(value: Any) -> Any:
+        try:
+            return read(value) if isinstance(value, str) else value
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(spelled)
+
 
 Timeframe: TypeAlias = Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "1w"]
+SpelledTimeframe: TypeAlias = Annotated[Timeframe, _as_spelled(_timeframe)]
+SpelledSymbol: TypeAlias = Annotated[str, _as_spelled(linear_symbol)]
 #: A switch may be written true, yes, on or 1: `AUTO_RETRAIN=1` is promised.
 Switch: TypeAlias = Annotated[bool, Strict(strict=False)]
 
@@ -56,14 +81,13 @@ class Section(BaseModel):
 class MarketSettings(Section):
     """What is traded, and where."""
 
-    symbol: str = setting(
+    symbol: SpelledSymbol = setting(
         "BTCUSDT",
         "Instrument, by its exchange id.",
         "name",
-        "capital letters, digits, _ and -",
-        pattern="^[A-Z0-9_-]+$",
+        "a spot pair or a linear perpetual, such as BTCUSDT or BTC/USDT:USDT",
     )
-    timeframe: Timeframe = setting("5m", "Length of a candle.", "name")
+    timeframe: SpelledTimeframe = setting("5m", "Length of a candle.", "name")
     #: The table of exchanges (`ingest.venues.known`) stands above this package: whoever uses the name looks there.
     exchange: str = setting(
         "bybit", "Exchange that real data comes from.", "name", "binance, bybit", pattern="^[A-Za-z0-9]+$"
@@ -313,6 +337,9 @@ class IngestSettings(Section):
     retries: int = setting(4, "Most attempts of one request that may succeed later.", "attempts", ge=1, le=20)
     backoff_s: float = setting(0.5, "First wait before another attempt; it doubles, with jitter.", "s", gt=0, le=60)
     backoff_max_s: float = setting(30.0, "Longest wait before another attempt.", "s", gt=0, le=3600)
+    feed_latency_ms: float = setting(
+        50.0, "Delay from exchange to us, where a recording does not say when a message came.", "ms", ge=0, le=60_000
+    )
     cache_s: float = setting(15.0, "Life of a cached answer; the order path never uses the cache.", "s", ge=0, le=3600)
     heartbeat_s: float = setting(20.0, "Time between two pings on a stream.", "s", gt=0, le=60)
     stale_s: float = setting(

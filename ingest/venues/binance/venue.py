@@ -68,6 +68,7 @@ BINANCE = Venue(
     tapes=Tapes(
         message=r'"stream"\s*:\s*"|"e"\s*:\s*"|"lastUpdateId"\s*:|"u"\s*:\s*\d+.*"A"\s*:|"result"\s*:',
         book=r'^(?!.*"stream").*"lastUpdateId"',
+        stamp=r'"E"\s*:\s*(\d{13,19})',
         change=r'"e"\s*:\s*"depthUpdate".*"s"\s*:\s*"([^"]{1,40})"',
     ),
     aliases=("binanceusdm", "binance_usdm"),

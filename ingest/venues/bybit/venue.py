@@ -61,7 +61,7 @@ BYBIT = Venue(
     markets=(_INVERSE, _LINEAR, _SPOT),
     usual="bybit_linear",
     language=_language,
-    tapes=Tapes(message=r'"topic"\s*:\s*"|"op"\s*:\s*"|"ret_msg"\s*:|^pong$'),
+    tapes=Tapes(message=r'"topic"\s*:\s*"|"op"\s*:\s*"|"ret_msg"\s*:|^pong$', stamp=r'"ts"\s*:\s*(\d{13,19})'),
     aliases=("bybit_linear",),
     sockets=500,
     # timeout and server error are plain ExchangeErrors to ccxt

@@ -71,7 +71,7 @@ def walk(chain, steps, seed=7):
         half_ticks += move
         spread = spread if move % 2 == 0 else 1 - spread
     frame = pd.DataFrame(rows, columns=["bid", "ask", "bid_qty", "ask_qty"])
-    return frame.assign(ts=np.arange(steps) * 1_000_000_000)
+    return frame.assign(ts=1_700_000_000 + np.arange(steps))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,9 @@ def test_without_a_tick_the_unit_is_a_basis_point_and_spreads_are_split_by_their
 def test_a_book_and_its_row_have_the_micro_price_of_the_model(model):
     book = {"bids": [[100.0, 9.0]], "asks": [[100.5, 1.0]]}
     expected = 100.25 + TICK * model.table[2, 0]
-    row = quote_rows(pd.DataFrame({"ts": [1], "bid": [100.0], "ask": [100.5], "bid_qty": [9.0], "ask_qty": [1.0]}))
+    row = quote_rows(
+        pd.DataFrame({"ts": [1_700_000_000], "bid": [100.0], "ask": [100.5], "bid_qty": [9.0], "ask_qty": [1.0]})
+    )
     assert expected == micro_price(book, model) == micro_prices(row, model)[0] == model.price(row)
     assert math.isnan(micro_price({"bids": [], "asks": [[1.0, 1.0]]}, model))
 

@@ -18,7 +18,7 @@ CBOT = {106: 150, 107: 90, 105: 70, 108: 80, 109: 50}
 
 def traded(profile):
     """Trades that make a profile of price and volume."""
-    return pd.DataFrame({"ts": 1, "side": 1, "price": list(profile), "qty": list(profile.values())})
+    return pd.DataFrame({"ts": 1_700_000_000, "side": 1, "price": list(profile), "qty": list(profile.values())})
 
 
 def area(profile, **settings):

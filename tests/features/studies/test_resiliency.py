@@ -16,6 +16,7 @@ from tests.places import RECORDINGS
 from utils.errors import ConfigError, DataError
 
 S = 1_000_000_000
+T0 = 1_700_000_000 * S
 TICK, PER, MID, WIDE = 0.01, 100.0, 100.0, 20.0
 
 
@@ -31,7 +32,7 @@ def market(half_life_s, every_s, shocks=250, noise=0.3, seed=3, permanent=0.0):
     left = np.where(last >= 0, np.exp(-rate * np.maximum(ts - hits[np.maximum(last, 0)], 0.0)), 0.0)
     hit = np.where(last >= 0, side[np.maximum(last, 0)], 0)
     rows = np.zeros(len(ts), BOOK_EVENT)
-    rows["ts"] = (ts * S).astype(np.int64)
+    rows["ts"] = T0 + (ts * S).astype(np.int64)
     rows["fresh"][0] = 1
     spread = 2.0 + WIDE * left + noise * np.abs(dice.standard_normal(len(ts)))
     walked = np.cumsum(permanent * side)[np.maximum(last, 0)] if permanent else 0.0
@@ -43,7 +44,7 @@ def market(half_life_s, every_s, shocks=250, noise=0.3, seed=3, permanent=0.0):
     rows["near"] = 20.0 * (1.0 + 0.05 * noise * dice.standard_normal((len(ts), 2)))
     rows["near"][:, 1] *= np.where(hit > 0, 1.0 - 0.8 * left, 1.0)
     rows["near"][:, 0] *= np.where(hit < 0, 1.0 - 0.8 * left, 1.0)
-    trades = pd.DataFrame({"ts": (hits * S).astype(np.int64), "side": side, "price": MID, "qty": 2.5})
+    trades = pd.DataFrame({"ts": T0 + (hits * S).astype(np.int64), "side": side, "price": MID, "qty": 2.5})
     # a shock comes in two prints of one moment; small ones lie between
     small = trades.assign(ts=trades["ts"] + 7 * S, qty=0.1)
     return pd.concat([trades, trades, small]), rows
@@ -167,8 +168,8 @@ def test_settings_that_mean_nothing_are_refused(fine, change, sentence):
 
 
 def test_quotes_without_what_is_measured_are_refused():
-    trades = trade_rows([{"timestamp": 1, "side": "buy", "price": 1.0, "amount": 1.0}])
-    quotes = pd.DataFrame({"ts": [1], "bid": [1.0], "ask": [2.0], "bid_qty": [1.0], "ask_qty": [1.0]})
+    trades = trade_rows([{"timestamp": T0, "side": "buy", "price": 1.0, "amount": 1.0}])
+    quotes = pd.DataFrame({"ts": [T0], "bid": [1.0], "ask": [2.0], "bid_qty": [1.0], "ask_qty": [1.0]})
     with pytest.raises(DataError, match="near_bid"):
         price_impact_decay(trades, quotes, measure="depth")
     with pytest.raises(DataError, match="bid_qty and ask_qty"):

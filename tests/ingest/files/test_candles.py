@@ -1,19 +1,25 @@
+import bz2
 import dataclasses
+import gzip
 import hashlib
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import feather
 
+from ingest.files import tables
 from ingest.files.candles import Gap, infer_tick, load_candles
 from tests.places import ROOT
 from utils.errors import ConfigError, DataError
@@ -400,9 +406,12 @@ def test_the_first_wrong_row_is_the_one_named():
         load_candles(rows, symbol="BTCUSDT")
 
 
-def test_newest_first_is_refused_and_the_cure_named():
-    with pytest.raises(DataError, match=r"row 2, column 'timestamp': .*; reverse the file"):
-        load_candles(arrays()[::-1], symbol="BTCUSDT")
+def test_newest_first_is_read_and_rows_are_counted_as_they_stand():
+    check(load_candles(arrays()[::-1], symbol="BTCUSDT"))
+    rows = arrays()[::-1]
+    rows[1][2] = 90.0
+    with pytest.raises(DataError, match=r"row 2, column 'high'"):
+        load_candles(rows, symbol="BTCUSDT")
 
 
 def test_a_missing_column_is_refused_and_the_nearest_named(tmp_path):
@@ -453,7 +462,7 @@ def test_what_is_no_table_is_refused(tmp_path):
         ("BTCUSDT.json", b"[[1, 2", "expected JSON, seen a damaged file"),
         ("BTCUSDT.json", b'{"a": 1}', "expected a JSON list of rows"),
         ("BTCUSDT.json", b"[]", "at least one row, seen none"),
-        ("BTCUSDT.zip", b"PK\x03\x04\0\0\0", "seen other binary data"),
+        ("BTCUSDT.zip", b"PK\x03\x04\0\0\0", "expected a whole zip file, seen a damaged one"),
         ("BTCUSDT.csv", b"timestamp,open,high,low,close,volume\n", "at least one row, seen none"),
         ("BTCUSDT.csv", b"timestamp,\xf6pen\n1,2\n", "expected UTF-8 text, seen another encoding"),
         ("BTCUSDT.csv", b"1,2,3\n4,5,6\n", "expected 6 or 7 or 12 columns where no names are given, seen 3"),
@@ -467,6 +476,276 @@ def test_what_is_no_table_is_refused(tmp_path):
         load_candles(frame()["open"], symbol="BTCUSDT")
     with pytest.raises(DataError, match=r"at least one row, seen none"):
         load_candles(frame().iloc[:0], symbol="BTCUSDT")
+
+
+# what the data say of themselves
+
+
+@pytest.mark.parametrize("name", ["symbol", "Ticker", "instId", "pair"])
+def test_two_symbols_in_one_table_are_refused_with_the_first_row_of_the_other(name):
+    table = frame().assign(**{name: ["BTCUSDT", "BTC/USDT", "BTC-USDT", "ETHUSDT", "ETHUSDT"]})
+    with pytest.raises(DataError, match=r"row 4, column '\w+': expected BTCUSDT as in the rows before, seen ETHUSDT"):
+        load_candles(table, symbol="BTCUSDT")
+
+
+def test_two_symbols_in_the_levels_of_an_index_are_refused_too():
+    table = dated().assign(symbol=["BTCUSDT"] * 3 + ["ETHUSDT"] * 2).set_index(["symbol", "timestamp"])
+    with pytest.raises(DataError, match="row 4, column 'symbol'"):
+        load_candles(table, symbol="BTCUSDT")
+
+
+def test_a_symbol_column_names_the_symbol_or_must_not_contradict_it(tmp_path):
+    table = frame().assign(symbol="BTC/USDT:USDT")
+    check(load_candles(table))
+    check(load_candles(table.assign(symbol="BTC"), symbol="BTCUSDT"))
+    with pytest.raises(DataError, match="row 1, column 'symbol': expected ETHUSDT as was asked for, seen BTCUSDT"):
+        load_candles(table, symbol="ETHUSDT")
+    table.to_csv(tmp_path / "SOLUSDT_1m.csv", index=False)
+    with pytest.raises(DataError, match="expected SOLUSDT as the name of SOLUSDT_1m.csv says, seen BTCUSDT"):
+        load_candles(tmp_path / "SOLUSDT_1m.csv")
+    with pytest.raises(DataError, match="a dated contract"):
+        load_candles(table.assign(symbol="BTCUSDT_240329"), symbol="BTCUSDT")
+    with pytest.raises(DataError, match="settled in its coin"):
+        load_candles(table.assign(symbol="BTCUSD_PERP"), symbol="BTCUSDT")
+
+
+def test_a_market_that_counts_contracts_is_refused_by_its_folder(tmp_path):
+    path = tmp_path / "bybit_inverse" / "1m" / "BTCUSD_2025.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text(text(arrays()))
+    with pytest.raises(ConfigError, match="seen those of bybit_inverse, whose quantities are contracts"):
+        load_candles(path)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "markPriceKlines/BTCUSDT/1m/BTCUSDT-1m-2025-01.csv",
+        "premiumIndexKlines/1m/BTCUSDT-1m.csv",
+        "BTC_USDT_USDT-1m-mark.csv",
+    ],
+)
+def test_candles_in_which_nothing_can_trade_are_refused_by_their_name(tmp_path, place):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text(arrays()))
+    with pytest.raises(DataError, match="expected candles of trades, seen (mark prices|a premium) by its name"):
+        load_candles(path)
+
+
+@pytest.mark.parametrize("name", ["volume_btc", "Volume BTC", "Volume (BTC)", "base_volume"])
+def test_the_volume_named_after_the_base_coin_is_it_whatever_the_other_is_called(name):
+    table = frame().rename(columns={"volume": name})
+    table["volume"] = table[name] * table["close"]
+    check(load_candles(table, symbol="BTCUSDT"))
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["vol", "vol_ccy", "vol_quote"], "'vol_ccy' is in BTC for swaps .* and 'vol' for spot"),
+        (["quote_volume"], "'quote_volume' is in USDT and no substitute"),
+        (["Volume USDT"], "'volume_usdt' is in USDT and no substitute"),
+        (["turnover"], "'turnover' is in USDT and no substitute"),
+        (["vol"], "'vol' may be in base currency, in quote currency or contracts"),
+        (["amount", "contracts"], "'amount' or 'contracts' may be"),
+        (["taker_buy_volume"], "; add it"),
+        (["volumn"], "; rename 'volumn' to 'volume'"),
+    ],
+)
+def test_no_volume_is_suggested_that_does_not_fit(names, says):
+    table = frame().drop(columns="volume").assign(**dict.fromkeys(names, 1.0))
+    with pytest.raises(DataError, match=f"column 'volume': expected a column .*{says}"):
+        load_candles(table, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_a_turnover_shows_a_volume_that_counts_contracts(factor):
+    rows = arrays(30)
+    table = frame(rows).assign(turnover=[row[5] * row[4] for row in rows])
+    assert 30 == len(load_candles(table, symbol="BTCUSDT").rows)
+    with pytest.raises(DataError, match="column 'volume': expected the volume in BTC, seen one that 'turnover'"):
+        load_candles(table.assign(volume=table["volume"] * factor), symbol="BTCUSDT")
+
+
+def test_no_price_is_suggested_that_does_not_fit():
+    table = frame().rename(columns={"low": "flow"}).assign(flow=0.1)
+    with pytest.raises(DataError, match="expected a column named low, .*; add it"):
+        load_candles(table, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize("early", [1, 1000, 10**6, 10**9])
+@pytest.mark.parametrize("name", ["timestamp", "close_time"])
+def test_stamps_a_moment_before_the_close_are_closes(early, name):
+    table = dated().rename(columns={"timestamp": name})
+    table[name] = table[name].dt.as_unit("ns") + pd.Timedelta(MINUTE - early)
+    check(load_candles(table, symbol="BTCUSDT"))
+
+
+def test_a_column_of_closes_alone_is_read_as_such():
+    table = frame().rename(columns={"timestamp": "close_time"})
+    table["close_time"] += 60_000
+    check(load_candles(table, symbol="BTCUSDT"))
+
+
+def test_closes_beside_stamps_that_are_closes_too_are_believed():
+    table = frame()
+    table["timestamp"] += 60_000
+    check(load_candles(table.assign(close_time=table["timestamp"] - 1), symbol="BTCUSDT"))
+
+
+def test_closes_in_a_column_of_opens_are_refused():
+    table = frame().rename(columns={"timestamp": "open_time"})
+    table["open_time"] += 59_999
+    with pytest.raises(
+        DataError, match=r"column 'open_time': expected when bars open, .* seen .*T00:00:59.999Z, a close"
+    ):
+        load_candles(table, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "order", [("open", "close", "high", "low"), ("open", "low", "high", "close"), ("high", "open", "low", "close")]
+)
+def test_columns_in_another_order_are_one_fault_of_the_table(order):
+    table = frame(arrays(30))
+    rows = table[["timestamp", *order, "volume"]].to_numpy()
+    with pytest.raises(DataError, match=r"in 30 of 30 rows .*: are the columns open, \w+, \w+, \w+\?|are the columns"):
+        load_candles(rows, symbol="BTCUSDT")
+
+
+def test_a_rule_that_most_rows_break_is_one_fault_of_the_table():
+    table = frame().assign(open=-1.0, low=-2.0)
+    with pytest.raises(DataError, match="column 'open': expected a price above 0, seen otherwise in 5 of 5 rows"):
+        load_candles(table, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("day", "minutes", "sunday"),
+    [
+        ("2023-10-29", 5, "last Sunday of October"),
+        ("2023-10-29", 60, "last Sunday of October"),
+        ("2024-11-03", 15, "first Sunday of November"),
+        ("2024-04-07", 30, "first Sunday of April"),
+    ],
+)
+def test_local_times_at_the_end_of_summer_time_are_known(day, minutes, sunday):
+    before = pd.date_range(day, periods=180 // minutes, freq=f"{minutes}min")
+    after = pd.date_range(f"{day} 02:00", periods=20, freq=f"{minutes}min")
+    stamps = [*before, *after]
+    table = frame(arrays(len(stamps))).assign(timestamp=stamps)
+    with pytest.raises(DataError, match=f"an hour back on the {sunday}; these are local times"):
+        load_candles(table, symbol="BTCUSDT")
+
+
+def test_two_series_one_behind_the_other_are_named():
+    with pytest.raises(DataError, match="row 11, .*; its times begin anew there: are these two symbols"):
+        load_candles(arrays(10) + arrays(10), symbol="BTCUSDT")
+    doubled = [row for row in arrays(10) for _ in range(2)]
+    with pytest.raises(DataError, match="row 2, .*; most times come twice: are these two symbols"):
+        load_candles(doubled, symbol="BTCUSDT")
+
+
+# files as people have them
+
+
+def test_a_number_of_the_row_is_no_time_and_what_looks_like_one_is_named(tmp_path):
+    path = tmp_path / "BTCUSDT_1m.csv"
+    frame().rename(columns={"timestamp": "ts"}).to_csv(path)
+    with pytest.raises(DataError, match="no column of a known name; 'ts' looks like one: rename it to 'open_time' if"):
+        load_candles(path)
+    frame().rename(columns={"timestamp": "openTime"}).to_csv(path)
+    check(load_candles(path))
+    dated().set_index("timestamp").rename_axis(None).to_csv(path)
+    check(load_candles(path))
+
+
+def test_a_website_s_line_and_its_two_volumes_are_no_hindrance(tmp_path):
+    path = tmp_path / "BTCUSDT_minute.csv"
+    rows = [
+        [row[0] // 1000, "2025-01-01 07:00:00", "BTC/USDT", *row[1:], row[5] * row[4], 3] for row in reversed(arrays())
+    ]
+    path.write_text("https://site.test\n" + text(rows, "Unix,Date,Symbol,Open,High,Low,Close,Volume BTC,Volume USDT,n"))
+    check(load_candles(path))
+
+
+def test_columns_that_come_twice_matter_only_where_they_are_read_and_differ(tmp_path):
+    path = tmp_path / "BTCUSDT.csv"
+    path.write_text(text([[*row, 1, 2] for row in arrays()], "timestamp,open,high,low,close,volume,Plot,Plot"))
+    check(load_candles(path))
+    path.write_text(text([[*row, row[4]] for row in arrays()], "timestamp,open,high,low,close,volume,Close"))
+    check(load_candles(path))
+
+
+@pytest.mark.parametrize("form", ["pyarrow", "records", "record batch"])
+def test_tables_of_other_libraries_are_read(form):
+    table = pa.Table.from_pandas(frame())
+    source = {"pyarrow": table, "records": table.to_pylist(), "record batch": table.to_batches()[0]}[form]
+    check(load_candles(source, symbol="BTCUSDT"))
+
+
+class Foreign:
+    """A frame of a library that is not here, as polars' is: columns, and Arrow's stream."""
+
+    def __init__(self, table):
+        self.table, self.columns = table, table.column_names
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+def test_whatever_streams_arrow_is_a_table():
+    check(load_candles(Foreign(pa.Table.from_pandas(frame())), symbol="BTCUSDT"))
+
+
+def test_what_has_to_be_collected_first_says_so():
+    lazy = type("LazyFrame", (), {"columns": [], "collect": print})()
+    with pytest.raises(ConfigError, match=r"seen LazyFrame; call its collect\(\) first"):
+        load_candles(lazy, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("pack", ["csv.gz", "zip", "csv.zst", "csv.bz2", "json.gz", "parquet.gz"])
+def test_packed_files_are_read(tmp_path, pack, header):
+    path = tmp_path / f"btcusdt.{pack}"
+    data = text(arrays(), ",".join(COLUMNS) if header else None).encode()
+    if pack == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("BTCUSDT-1m-2025-01.csv", data)
+    elif pack == "parquet.gz":
+        dated().to_parquet(tmp_path / "x")
+        path.write_bytes(gzip.compress((tmp_path / "x").read_bytes()))
+    else:
+        data = json.dumps(arrays() if not header else frame().to_dict("records")).encode() if "json" in pack else data
+        packs = {"gz": gzip.compress, "zst": zstandard.compress, "bz2": bz2.compress}
+        path.write_bytes(packs[pack[-3:].removeprefix(".")](data))
+    check(load_candles(path))
+
+
+def test_the_name_of_the_file_in_a_zip_counts_where_its_own_tells_nothing(tmp_path):
+    with zipfile.ZipFile(tmp_path / "download.zip", "w") as archive:
+        archive.writestr("BTCUSDT-1m-2025-01.csv", text(arrays()))
+    check(load_candles(tmp_path / "download.zip"))
+
+
+def test_trades_are_told_from_candles(tmp_path):
+    path = tmp_path / "BTCUSDT2025-01-01.csv"
+    path.write_text("timestamp,symbol,side,size,price\n1735689600.1,BTCUSDT,Buy,1,100\n")
+    with pytest.raises(DataError, match="expected candles, seen trades .*load_trades reads them"):
+        load_candles(path)
+
+
+def test_a_parquet_file_of_too_many_rows_is_refused_by_what_it_says_of_itself(tmp_path, monkeypatch):
+    dated().to_parquet(tmp_path / "BTCUSDT.parquet")
+    monkeypatch.setattr(tables, "MOST_ROWS", 4)
+    with pytest.raises(DataError, match="expected at most 4 rows, seen 5; cut the file"):
+        load_candles(tmp_path / "BTCUSDT.parquet")
+
+
+def test_few_long_texts_of_a_parquet_file_are_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MOST_HELD", 1000)
+    dated().assign(symbol="BTCUSDT" * 100).to_parquet(tmp_path / "BTCUSDT.parquet")
+    with pytest.raises(DataError, match="column 'symbol': expected words, seen texts of 700 bytes"):
+        load_candles(tmp_path / "BTCUSDT.parquet")
 
 
 # properties

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ingest.files.columns import Table, is_number, numbers, pick, require_ascending, show, times
+from ingest.files.columns import Table, numbers, pick, require_ascending, show, times
 from utils.errors import DataError
 
 T0 = 1_735_689_600  # 2025, s
@@ -33,15 +33,10 @@ def test_the_unit_of_times_is_told_by_their_size(per_second):
 def test_times_ascend():
     good = np.array([1, 2, 3]) * 10**18
     require_ascending(table(t=good), "t", good)
-    for stamps, says in (([2, 1, 0], "reverse the file"), ([1, 3, 2], "sort the file"), ([1, 1, 2], "duplicates")):
+    for stamps, says in (([1, 3, 2], "sort the file"), ([1, 1, 2], "duplicates")):
         with pytest.raises(DataError, match=says):
             require_ascending(table(t=good), "t", np.array(stamps) * 10**18)
 
 
 def test_a_time_is_shown_without_the_zeros_it_ends_in():
     assert ["2025-01-01T00:00:00Z", "2025-01-01T00:00:00.5Z"] == [show(T0 * 10**9 + ns) for ns in (0, 5 * 10**8)]
-
-
-@pytest.mark.parametrize(("cell", "number"), [("1e3", True), (2.5, True), ("", False), ("open", False), (None, False)])
-def test_what_reads_as_a_number_is_one(cell, number):
-    assert number == is_number(cell)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from ingest.files.candles import load_candles
@@ -47,6 +48,16 @@ def test_a_column_beside_the_candles_that_cannot_be_is_refused(column, value, te
 def test_bars_without_a_time_need_a_timeframe():
     with pytest.raises(ConfigError, match="timeframe: expected one for bars that do not say when they opened"):
         load_extended(CANDLES.drop(columns="timestamp"))
+
+
+def test_columns_beside_candles_that_come_newest_first_are_turned_with_them():
+    frame = CANDLES.assign(vpin=np.linspace(0.0, 1.0, 60))
+    assert load_extended(frame[::-1]).extras["vpin"].tolist() == load_extended(frame).extras["vpin"].tolist()
+
+
+def test_an_arrow_table_without_a_time_is_read_too():
+    bare = pa.Table.from_pandas(CANDLES.drop(columns="timestamp"), preserve_index=False)
+    assert not load_extended(bare, tf="5m").timed
 
 
 def test_what_is_no_table_is_refused():

@@ -48,6 +48,46 @@ def test_csv_without_header_and_the_archive_of_binance_are_read(tmp_path):
     check(load_funding(path, "BTCUSDT"))
 
 
+@pytest.mark.parametrize(
+    ("time", "rate"),
+    [
+        ("fundingTime", "fundingRate"),
+        ("fundingRateTimestamp", "fundingRate"),
+        ("calc_time", "last_funding_rate"),
+        ("funding_time", "funding_rate"),
+        ("datetime", "rate"),
+    ],
+)
+def test_the_names_of_every_exchange_are_known_and_the_newest_may_come_first(tmp_path, time, rate):
+    table = frame().set_axis([time, rate], axis="columns")
+    table.insert(0, "symbol", "BTCUSDT")
+    table[::-1].to_json(tmp_path / "BTCUSDT.json", orient="records")
+    check(load_funding(tmp_path / "BTCUSDT.json", "BTCUSDT"))
+
+
+def test_freqtrade_keeps_the_rate_as_open(tmp_path):
+    path = tmp_path / "BTC_USDT_USDT-8h-funding_rate.feather"
+    table = frame().rename(columns={"timestamp": "date", "funding_rate": "open"})
+    table["date"] = pd.to_datetime(table["date"], unit="ms", utc=True)
+    table.assign(high=0.0, low=0.0, close=0.0, volume=0.0).to_feather(path)
+    check(load_funding(path, "BTCUSDT"))
+    table.assign(open=1.0, high=1.0, low=1.0, close=1.0, volume=0.0).to_feather(path)
+    with pytest.raises(DataError, match="expected funding settlements, seen candles"):
+        load_funding(path, "BTCUSDT")
+
+
+def test_a_time_is_never_suggested_as_the_rate(tmp_path):
+    frame().set_axis(["date", "x"], axis="columns").to_csv(tmp_path / "BTCUSDT.csv", index=False)
+    with pytest.raises(DataError, match="column 'funding_rate': .*; add it"):
+        load_funding(tmp_path / "BTCUSDT.csv", "BTCUSDT")
+
+
+def test_funding_of_another_symbol_is_refused_by_its_column(tmp_path):
+    frame().assign(symbol="ETHUSDT").to_csv(tmp_path / "funding.csv", index=False)
+    with pytest.raises(DataError, match="column 'symbol': expected BTCUSDT as the candles are, seen ETHUSDT"):
+        load_funding(tmp_path / "funding.csv", "BTCUSDT")
+
+
 @pytest.mark.parametrize("rate", [float("nan"), None, 1.0, -1.0, 8.0, float("inf")])
 def test_a_rate_that_is_no_small_fraction_is_refused(tmp_path, rate):
     path = tmp_path / "BTCUSDT.csv"

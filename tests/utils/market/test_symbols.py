@@ -1,7 +1,7 @@
 import pytest
 
 from utils.errors import ConfigError
-from utils.market.symbols import normalise_symbol, symbol_of_file, timeframe_of_file
+from utils.market.symbols import linear_symbol, normalise_symbol, parts_of, symbol_of_file, timeframe_of_file
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,82 @@ def test_a_file_name_gives_its_symbol_or_none(name, symbol):
 )
 def test_a_file_name_gives_its_timeframe_or_none(name, tf):
     assert tf == timeframe_of_file(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BTCUSDT_240329",
+        "BTC-29MAR24",
+        "BTC-USDT-240329",
+        "BTCUSDH24",
+        "XBTM24",
+        "BTC/USDT:USDT-240329",
+        "BTCUSDT-3MAY24",
+    ],
+)
+def test_a_dated_contract_is_refused_and_called_so(text):
+    with pytest.raises(ConfigError, match="a dated contract, which is another instrument"):
+        normalise_symbol(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["BTCUSD_PERP", "BTC/USD:BTC", "BTC-USD-SWAP", "XBTUSD", "PI_XBTUSD", "ETHUSD-INVERSE.BYBIT", "BTC_USD_BTC"]
+)
+def test_a_coin_margined_contract_is_refused_and_called_so(text):
+    with pytest.raises(ConfigError, match="settled in its coin"):
+        linear_symbol(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["BTCUSDT", "BTC/USDT:USDT", "BTC-USDT-SWAP", "BTCUSDT-PERP.BINANCE", "BTC/USD", "ETHBTC"]
+)
+def test_linear_contracts_and_spot_pairs_are_none(text):
+    assert normalise_symbol(text) == linear_symbol(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BTCUSDT_240329-1m-2024-01-05.csv",
+        "btcusdt_240329.csv",
+        "BTC-29MAR24-1m.csv",
+        "BTCUSDT-29MAR24.csv",
+        "BTC-USDT-240329.csv.gz",
+        "BTCUSDH24.parquet",
+        "BTCUSD_240628-1h.zip",
+    ],
+)
+def test_the_file_of_a_dated_contract_is_refused_by_its_name(name):
+    with pytest.raises(ConfigError, match="a dated contract, which is another instrument"):
+        symbol_of_file(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["BTCUSD_PERP-1m-2024-01.zip", "XBTUSD.csv", "BTC-USD-SWAP-1m.csv", "BTC_USD_BTC-5m-futures.feather"]
+)
+def test_the_file_of_a_coin_margined_contract_is_refused_by_its_name(name):
+    with pytest.raises(ConfigError, match="settled in its coin"):
+        symbol_of_file(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol"),
+    [
+        ("BTCUSDT2024-01-01.csv.gz", "BTCUSDT"),
+        ("btcusdt.csv.gz", "BTCUSDT"),
+        ("BTCUSDT-1m.json.gz", "BTCUSDT"),
+        ("BTCUSDT-1m-2024-01.zip", "BTCUSDT"),
+        ("BTCUSDT_240101_240131.csv", "BTCUSDT"),
+        ("BTC-USDT-SWAP-1m.csv", "BTCUSDT"),
+        ("BTCUSD_1m.csv", "BTCUSD"),
+        ("data_29MAR24.csv", ""),
+        ("my_240329.csv", ""),
+    ],
+)
+def test_months_and_days_of_data_are_no_days_of_delivery(name, symbol):
+    assert symbol == symbol_of_file(name)
+
+
+def test_a_symbol_is_a_base_and_a_quote():
+    assert [("BTC", "USDT"), ("ETH", "BTC"), ("", "")] == [parts_of(name) for name in ("BTCUSDT", "ETHBTC", "BTC")]

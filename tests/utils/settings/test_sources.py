@@ -114,6 +114,6 @@ def test_secrets_in_yaml_are_refused_without_repeating_them(load, config):
 
 
 def test_text_from_the_environment_stays_text(load):
-    env = {"SCALPER__LOGS__DIR": "2025", "SCALPER__MARKET__SYMBOL": "1000"}
+    env = {"SCALPER__LOGS__DIR": "2025", "SCALPER__MARKET__EXCHANGE": "1000"}
     settings = load(env=env).settings
-    assert (settings.logs.dir, settings.market.symbol) == (Path("2025"), "1000")
+    assert (settings.logs.dir, settings.market.exchange) == (Path("2025"), "1000")
