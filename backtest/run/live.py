@@ -183,6 +183,7 @@ class Asked:
     strategy: Strategy | None
     watch: Watch | None
     tell: Callable[[Instant], None] | None
+    told: str = ""
 
 
 class Streamed:
@@ -296,7 +297,8 @@ class Streamed:
         whole, outcome = self._begun.finish()
         if len(whole.decided) == 0:
             return None
-        return conclude(whole, self._asked.settings, outcome, self._journal, self._started, self._clock)
+        asked = self._asked
+        return conclude(whole, asked.settings, outcome, self._journal, self._started, self._clock, told=asked.told)
 
 
 def run_on_exchange(
@@ -313,6 +315,7 @@ def run_on_exchange(
     watch: Watch | None,
     tell: Callable[[Instant], None] | None,
     resume: bool | str | Path = False,
+    told: str = "",
 ) -> SimulationResult:
     """`run_simulation` on real data: see there."""
     going = None
@@ -327,13 +330,14 @@ def run_on_exchange(
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
     if live or use_ws:
         refuse_loop()
-        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell)
+        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told)
         return Streamed(asked, going).result()
     clock, started = time.perf_counter(), datetime.now(tz=UTC)
     wanted = settings.simulation.steps if steps is None else steps
     market = market_of(history(names, tf, wanted, settings), settings, wanted)
     with journal_of(market, settings, logs_dir, started) as journal:
-        return conclude(market, settings, simulate(market, settings, strategy, watch), journal, started, clock)
+        outcome = simulate(market, settings, strategy, watch)
+        return conclude(market, settings, outcome, journal, started, clock, told=told)
 
 
 def refuse_loop() -> None:

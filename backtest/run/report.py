@@ -158,9 +158,16 @@ def said_settings(settings: Settings) -> dict[str, Any]:
 
 
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
+    market: Market,
+    settings: Settings,
+    outcome: Outcome,
+    journal: Journal,
+    started: datetime,
+    began: float,
+    *,
+    told: str = "",
 ) -> SimulationResult:
-    """Turn rows into tables, numbers and files."""
+    """Turn rows into tables, numbers and files; `told` is the command line, "" where there was none."""
     tables = tables_of(market, settings, outcome)
     texts = {table: csv_text(columns) for table, columns in tables.items()}
     digest = decision_hash(texts)
@@ -193,6 +200,8 @@ def conclude(
         "schema": SCHEMA_VERSION,
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "elapsed_s": round(time.perf_counter() - began, 3),
+        "command": told or None,
+        "seed": settings.simulation.seed if market.synthetic else None,
         **report,
         "settings": said_settings(settings),
         "data": [dict(one) for one in market.files],

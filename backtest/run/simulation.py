@@ -36,6 +36,7 @@ def run_simulation(
     strategy: Strategy | None = None,
     watch: Watch | None = None,
     tell: Callable[[Any], None] | None = None,
+    told: str = "",
 ) -> SimulationResult:
     """Simulate on paper, write the log files, and return everything.
 
@@ -61,6 +62,7 @@ def run_simulation(
         strategy: a function from market rows to signal rows; None = the default strategy.
         watch: told of progress after each chunk of bars.
         tell: told of each instant of the stream (`exec.trader.Instant`) when it has been decided.
+        told: the command line that asked for this run, for `run.json`.
 
     Raises:
         DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.
@@ -77,7 +79,7 @@ def run_simulation(
 
         return run_on_exchange(
             symbol, tf, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
-            strategy=strategy, watch=watch, tell=tell, resume=resume,
+            strategy=strategy, watch=watch, tell=tell, resume=resume, told=told,
         )  # fmt: skip
     if live or use_ws or resume:
         raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws, live and resume out")
@@ -89,4 +91,4 @@ def run_simulation(
     started = datetime.now(tz=UTC)
     with journal_of(market, settings, logs_dir, started) as journal:
         outcome = simulate(market, settings, strategy, watch)
-        return conclude(market, settings, outcome, journal, started, began)
+        return conclude(market, settings, outcome, journal, started, began, told=told)

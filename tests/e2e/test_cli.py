@@ -46,8 +46,8 @@ def test_the_first_line_names_the_recorded_file(cli, mock_file):
     assert f"Recorded candles: {mock_file.name}" == cli("--data", mock_file).out.splitlines()[0]
 
 
-def test_the_summary_names_every_metric_and_table(cli, place):
-    ran = cli("--logs-dir", "here")
+def test_in_full_the_summary_names_every_metric_and_table(cli, place):
+    ran = cli("--logs-dir", "here", "--full")
     titles = ("ASSUMPTIONS", "SUMMARY METRICS", "EXIT REASONS", "FUNNEL", "BREAK-EVEN take 25 / stop 18 bps")
     missing = [name for name in (*SUMMARY_ROWS, *titles) if name not in ran.out]
     assert [] == missing
@@ -197,7 +197,7 @@ def test_steps_of_a_file_are_its_last_bars(cli, mock_file, place):
 def test_more_steps_than_bars_use_them_all_and_say_so(cli, mock_file):
     ran = cli("--data", mock_file, "--steps", 1_000_000)
     assert 0 == ran.code
-    assert f"- {mock_file.name}: 1000000 steps were asked for, and 1940 bars come after the 60" in ran.out
+    assert f"! {mock_file.name}: 1000000 steps were asked for, and 1940 bars come after the 60" in ran.out
 
 
 def test_a_log_file_holds_json_lines_of_what_happened(cli, place):
