@@ -153,11 +153,11 @@ def build_overview() -> Parser:
     """What `python -m ingest.tape --help` shows: its commands."""
     parser = Parser(
         "python -m ingest.tape",
-        "Recordings of an exchange's streams: see whether one is whole, make candles of it.",
+        "Recordings of an exchange's streams: see whether one is whole, make candles of it. COMMAND --help shows more.",
         usage="COMMAND FILE... [flags]",
         examples=[example for command in ABOUT for example in EXAMPLES[command]],
     )
-    commands = parser.add_argument_group("commands (COMMAND --help shows its flags)")
+    commands = parser.add_argument_group("commands")
     for command, what in ABOUT.items():
         commands.add_argument(command, help=what)
     return parser

@@ -56,9 +56,16 @@ def test_no_bar_after_the_first_ones_shows_the_tick():
     assert 1e-4 == instrument_of(later, settings_of(), 50)[0].tick_size
 
 
-@pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize(("symbol", "tick", "lot"), [("BTCUSDT", 0.1, 0.001), ("SOLUSDC", 0.01, 0.1)])
-def test_a_known_coin_has_its_own_tick_and_lot_on_the_mock_market(name, symbol, tick, lot):
+@pytest.mark.parametrize(
+    ("symbol", "name", "tick", "lot"),
+    [
+        ("BTCUSDT", "large-tick", 0.1, 0.001),
+        ("BTCUSDT", "btc-like", 0.1, 0.001),
+        ("SOLUSDC", "large-tick", 0.01, 0.1),
+        ("SOLUSDC", "btc-like", 0.001, 0.1),  # a tick of 0.01 would be wider than its levels
+    ],
+)
+def test_a_known_coin_has_its_own_tick_and_lot_on_the_mock_market(symbol, name, tick, lot):
     candles = SyntheticFeed(symbol, "1m", 1, name).candles(60)
     found, notes = instrument_of(candles, settings_of(simulation__preset=name), 50)
     assert (tick, lot, []) == (found.tick_size, found.lot_size, [note for note in notes if "mock" in note])
