@@ -78,6 +78,35 @@ def test_json_without_a_trade_holds_null_and_never_nan(cli):
     assert (0, None, None) == (report["trades"], report["win_rate"], report["profit_factor"])
 
 
+def test_a_run_knows_its_seed_and_the_line_that_was_typed(cli, place, mock_file):
+    cli("--quiet", "--steps", 40, "--seed", 11, "--logs-dir", "a b")
+    run = json.loads((place / "a b" / "run.json").read_text())
+    assert (11, "python run_simulation.py --quiet --steps 40 --seed 11 --logs-dir 'a b'") == (
+        run["seed"],
+        run["command"],
+    )
+    cli("--quiet", "--data", mock_file, "--steps", 40, "--logs-dir", "c")
+    run = json.loads((place / "c" / "run.json").read_text())
+    assert (None, True) == (run["seed"], run["command"].startswith("python run_simulation.py --quiet --data "))
+
+
+def test_a_run_by_code_has_no_line(place, mock_file):
+    run_simulation(data=mock_file, steps=40, logs_dir="d", settings=settings_of())
+    assert json.loads((place / "d" / "run.json").read_text())["command"] is None
+
+
+@pytest.mark.parametrize("flags", [(), ("--full",), ("--show-config",), ("--quiet",)], ids=" ".join)
+def test_a_percentage_is_written_one_way(cli, flags):
+    ran = cli(*flags)
+    assert [] == re.findall(r"\S*\d%\S*", ran.out + ran.err)
+
+
+def test_the_default_market_looks_like_bitcoin(cli, place):
+    cli("--quiet", "--logs-dir", "out")
+    prices = pd.read_csv(place / "out" / "trades.csv")["entry_price"]
+    assert prices.between(50_000, 70_000).all()
+
+
 def test_quiet_is_one_line(cli):
     ran = cli("--quiet")
     assert (0, 1, "") == (ran.code, ran.out.count("\n"), ran.err)
