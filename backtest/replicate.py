@@ -38,19 +38,26 @@ COLOURS = {HOLDS: "green", FAILS: "red", UNDECIDED: "yellow"}
 def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
-        prog="python -m backtest.replicate",
-        description="Published results of market microstructure, measured again on recorded books.",
-        allow_abbrev=False,
+        "python -m backtest.replicate",
+        "Published results of market microstructure, measured again on recorded books.",
+        examples=(
+            ("python -m backtest.replicate --data data/tapes", "every market in a folder of recordings"),
+            ("python -m backtest.replicate --data FILE --symbol BTCUSDT --out plots", "one market, with pictures"),
+            ("python -m backtest.replicate --synthetic --hours 2", "the mock market, to see what it looks like"),
+            ("python -m backtest.replicate --data FILE --json", "one JSON list, for scripts"),
+        ),
     )
-    add = parser.add_argument
+    add = parser.group("what is measured")
     add("--data", nargs="+", action="extend", metavar="PATH", help="tapes or folders of them, in order of time")
-    add("--symbol", metavar="BTCUSDT", help="only these, several with commas (default: all)")
+    add("--symbol", metavar="SYMBOL", help="only these, several with commas (default: all)")
+    add = parser.group("the mock market instead")
     add("--synthetic", action="store_true", help="the mock market instead of recordings")
     add("--seed", type=whole, metavar="N", help=f"of the mock market (default: {USUAL_SEED})")
     add("--hours", type=amount, metavar="H", help=f"of the mock market (default: {USUAL_HOURS:g})")
+    add = parser.group("output")
     add("--out", type=Path, metavar="DIR", help="save plots there, a sheet a symbol and one of all results")
     add("--json", action="store_true", help="print one JSON list and nothing else")
-    add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
     return parser
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from ingest.files.candles import Candles, infer_tick
-from ingest.mock.settings import PRESETS
+from ingest.mock.settings import PRESETS, priced, quoted
 from ingest.venues.facts import Listing
 from ingest.venues.known import folder_of
 from utils.settings.tree import Settings
@@ -44,8 +44,10 @@ def instrument_of(
         least = least if listing.min_notional is None else listing.min_notional
         notes.append(f"{candles.symbol}: tick {tick or 0:g}, lot {lot or 0:g} as {candles.source} lists them")
     if candles.market == "synthetic":
-        preset = PRESETS[settings.simulation.preset]
+        preset = priced(PRESETS[settings.simulation.preset], candles.symbol)
         tick, lot = tick or preset.tick, lot or preset.lot
+        if quoted(candles.symbol) is None:
+            notes.append(f"{candles.symbol}: the mock market knows no price of it, {preset.start_price:g} assumed")
     if tick is None:
         tick = infer_tick(candles.rows, bars)
         notes.append(f"{candles.symbol}: tick {tick:g} inferred from the decimals of {bars} warm-up bars")

@@ -560,7 +560,8 @@ def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
         prog="python scripts/compare_trees.py",
-        description="Do two trees answer alike? Exit code 0: all is equal, 1: something differs.",
+        description="Do two trees answer alike?",
+        exits=("0 all is equal", "1 something differs", "2 a flag of yours"),
         allow_abbrev=False,
     )
     add, shared = parser.add_argument, ROOT.parent / "shared" / "data"

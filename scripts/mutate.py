@@ -30,6 +30,7 @@ from pathlib import Path
 from rich.console import Console
 
 from utils.errors import ConfigError
+from utils.figures.shown import percent
 from utils.shell.cli import Parser, command, whole
 from utils.shell.meter import Meter
 
@@ -476,7 +477,8 @@ def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
         prog="python scripts/mutate.py",
-        description=f"Do the tests notice small changes of the core? Exit code 0: at least {GOAL:.0%}, 1: fewer.",
+        description="Do the tests notice small changes of the core?",
+        exits=(f"0 at least {percent(GOAL, 0)}", "1 fewer", "2 a flag of yours"),
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -555,9 +557,10 @@ def show_rest(verdicts: Sequence[Verdict], of: int, share: float, *, as_json: bo
         print(json.dumps(report))
         return
     for file in sorted(tried):
-        print(f"{file:<28}{noticed[file]:>5} of {tried[file]:<5}{noticed[file] / tried[file]:>6.1%}")
+        print(f"{file:<28}{noticed[file]:>5} of {tried[file]:<5}{percent(noticed[file] / tried[file]):>8}")
     print(
-        f"{'all':<28}{sum(noticed.values()):>5} of {len(verdicts):<5}{share:>6.1%}   (goal {GOAL:.0%}; {of} there are)"
+        f"{'all':<28}{sum(noticed.values()):>5} of {len(verdicts):<5}{percent(share):>8}   "
+        f"(goal {percent(GOAL, 0)}; {of} there are)"
     )
 
 

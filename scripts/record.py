@@ -31,21 +31,33 @@ FIRST_LOOK_S = 0.3
 
 def build_parser() -> Parser:
     """The flags."""
-    parser = Parser(prog="python scripts/record.py", description="Record an exchange's streams.", allow_abbrev=False)
-    add = parser.add_argument
-    add("--exchange", metavar="bybit", help="bybit or binance (default: market.exchange)")
-    add("--market-type", metavar="futures", help="futures or spot (default: market.market_type)")
-    add("--symbols", metavar="A,B", help="exchange ids or pairs (default: market.symbol)")
-    add("--streams", default="book,trades", metavar="A,B", help=f"of {','.join(KINDS)} (default: book,trades)")
+    parser = Parser(
+        "python scripts/record.py",
+        "Record an exchange's streams, as it sends them.",
+        examples=(
+            ("python scripts/record.py --exchange bybit --symbols BTCUSDT,ETHUSDT", "books and trades until Ctrl-C"),
+            ("python scripts/record.py --streams book,trades,bars --tf 5m --seconds 3600", "candles too, one hour"),
+            ("python scripts/record.py --rotate-minutes 15 --out /data/tapes", "a new file every quarter of an hour"),
+            ("python scripts/record.py --news", "headlines too; the key stands in the environment"),
+        ),
+    )
+    add = parser.group("what is recorded")
+    add("--symbols", metavar="SYMBOLS", help="exchange ids or pairs, with commas (default: market.symbol)")
+    add("--streams", default="book,trades", metavar="STREAMS", help=f"of {','.join(KINDS)} (default: book,trades)")
     add("--depth", type=whole, metavar="N", help="levels a side of a Bybit book (default: ingest.book_depth)")
-    add("--tf", "--timeframe", default="1m", metavar="1m", help="length of the bars (default: 1m)")
-    add("--out", type=Path, default=Path("data/tapes"), metavar="DIR", help="where the files go (default: data/tapes)")
-    add("--rotate-minutes", type=amount, default=60.0, metavar="N", help="a new file after so long (default: 60)")
-    add("--rotate-mib", type=amount, default=0.0, metavar="N", help="a new file at this size (default: no limit)")
+    add("--tf", "--timeframe", default="1m", metavar="TF", help="length of the bars (default: 1m)")
     add("--news", action="store_true", help="keep snapshots of the headlines too (needs CRYPTOPANIC_TOKEN)")
     add("--news-minutes", type=amount, default=5.0, metavar="N", help="time between two of them (default: 5)")
     add("--seconds", type=amount, metavar="N", help="how long (default: until Ctrl-C)")
+    add = parser.group("where from")
+    add("--exchange", metavar="NAME", help="bybit or binance (default: market.exchange)")
+    add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add = parser.group("output")
+    add("--out", type=Path, default=Path("data/tapes"), metavar="DIR", help="where the files go (default: data/tapes)")
+    add("--rotate-minutes", type=amount, default=60.0, metavar="N", help="a new file after so long (default: 60)")
+    add("--rotate-mib", type=amount, default=0.0, metavar="N", help="a new file at this size (default: no limit)")
+    add = parser.add_argument
     add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
     return parser
 

@@ -56,7 +56,6 @@ COVERED_BY = {
     "ingest/wire/streams.py": "tests/ingest/venues/bybit/test_protocol.py",
     "utils/errors.py": "tests/test_house.py",
     "utils/root.py": "tests/utils/shell/test_version.py",
-    "utils/shell/console.py": "tests/backtest/run/test_summary.py",
 }
 
 

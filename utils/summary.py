@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from utils import kpis
 from utils.figures import arithmetic
 from utils.figures.arithmetic import Floats
+from utils.figures.shown import percent, plain
 from utils.records.reader import Log, Source, column, equity_curve, iso_time, read_log
 from utils.rows import BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from utils.words import TRADE_SIDES, ours
@@ -77,6 +78,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "Drawdown Start": TIME,
         "Drawdown End": TIME,
         "Sharpe": PLAIN,
+        "Sharpe 95 % from": PLAIN,
+        "Sharpe 95 % to": PLAIN,
         "Sharpe days": PLAIN,
         "Sortino": PLAIN,
         "Calmar": PLAIN,
@@ -103,6 +106,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "Profit factor": PLAIN,
         "Expectancy (Ratio)": PLAIN,
         "Expectancy bps": PLAIN,
+        "Expectancy bps 95 % from": PLAIN,
+        "Expectancy bps 95 % to": PLAIN,
         "ReturnOverTrade bps": PLAIN,
         "Best Trade": PLAIN,
         "Worst Trade": PLAIN,
@@ -196,6 +201,8 @@ def _account(log: Log) -> dict[str, Value]:
     _, equity, initial, _ = equity_curve(log)
     trades, final = kpis.trade_count(log), kpis.final_balance(log)
     low, high = kpis.win_rate_interval(log)
+    least, most = kpis.expectancy_bps_interval(log)
+    worst, best = kpis.sharpe_interval(log)
     return {
         "Total/Daily Avg Trades": f"{trades} / {trades / max(len(returns), 1):.2f}",
         "Starting balance": initial,
@@ -205,12 +212,16 @@ def _account(log: Log) -> dict[str, Value]:
         "CAGR %": 100 * kpis.cagr(log),
         "Sortino": kpis.sortino_ratio(log),
         "Sharpe": kpis.sharpe_ratio(log),
+        "Sharpe 95 % from": worst,
+        "Sharpe 95 % to": best,
         "Sharpe days": len(returns),
         "Calmar": kpis.calmar_ratio(log),
         "PSR": kpis.probabilistic_sharpe_ratio(log),
         "Profit factor": kpis.profit_factor(log),
-        "Expectancy (Ratio)": f"{kpis.expectancy(log):.4f} ({kpis.expectancy_ratio(log):.4f})",
+        "Expectancy (Ratio)": f"{plain(kpis.expectancy(log), 4)} ({plain(kpis.expectancy_ratio(log), 4)})",
         "Expectancy bps": kpis.expectancy_bps(log),
+        "Expectancy bps 95 % from": least,
+        "Expectancy bps 95 % to": most,
         "ReturnOverTrade bps": kpis.return_over_trade_bps(log),
         "Win rate": kpis.win_rate(log),
         "Win rate 95 % from": low,
@@ -244,8 +255,8 @@ def _extremes(log: Log) -> dict[str, Value]:
     names, code = arithmetic.groups(symbol)
     of_pair = np.bincount(code, weights=pnl, minlength=len(names)) / log.initial_capital
     of_trade = _net_fraction(log)
-    pairs = (f"{names[i]} {100 * of_pair[i]:.2f}%" for i in (np.argmax(of_pair), np.argmin(of_pair)))
-    trades = (f"{symbol[i]} {100 * of_trade[i]:.2f}%" for i in (np.argmax(of_trade), np.argmin(of_trade)))
+    pairs = (f"{names[i]} {percent(of_pair[i], 2)}" for i in (np.argmax(of_pair), np.argmin(of_pair)))
+    trades = (f"{symbol[i]} {percent(of_trade[i], 2)}" for i in (np.argmax(of_trade), np.argmin(of_trade)))
     return dict(zip(rows, (*pairs, *trades), strict=True))
 
 

@@ -26,6 +26,8 @@ from utils.settings.tree import Settings
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
+#: Stands in what is said of a history that is shorter than was asked for.
+FEWER = "steps were asked for"
 
 
 def read_sources(data: Any, symbol: str | None, tf: str | None, progressed: Progressed | None = None) -> list[Candles]:
@@ -93,9 +95,7 @@ def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> t
     there = len(rows) - warmup
     if steps is None or steps <= there:
         return int(rows["ts"][len(rows) - (steps or there)]), []
-    note = (
-        f"{source}: {steps} steps were asked for, and {there} bars come after the {warmup} of the warm-up: all are used"
-    )
+    note = f"{source}: {steps} {FEWER}, and {there} bars come after the {warmup} of the warm-up: all are used"
     return int(rows["ts"][warmup]), [note]
 
 

@@ -34,6 +34,19 @@ SETTING_FLAGS = {
     "exchange": "market.exchange",
     "market_type": "market.market_type",
 }
+#: Shown by --help.
+EXAMPLES = (
+    ("python run_simulation.py", "500 bars of the mock market, on one screen"),
+    ("python run_simulation.py --data BTCUSDT-5m.parquet --full", "your candles, every table"),
+    ("python run_simulation.py --data BTCUSDT-5m.csv --data ETHUSDT-5m.csv", "several symbols, one account"),
+    ("python run_simulation.py --slow --symbol ETHUSDT --steps 200 --json", "the exchange's last 200 bars, as JSON"),
+)
+REAL_EXAMPLES = (
+    ("python -m backtest.sim_loop --steps 200", "the exchange's last 200 closed bars"),
+    ("python -m backtest.sim_loop --live --tf 1m --steps 30", "bar by bar as they close, half an hour"),
+    ("python -m backtest.sim_loop --live --resume", "go on with the live run that was killed last"),
+    ("python -m backtest.sim_loop --data BTCUSDT-5m.parquet", "your candles"),
+)
 logger = logging.getLogger("backtest")
 
 
@@ -41,18 +54,25 @@ def build_parser(*, real: bool) -> Parser:
     """The flags of `run_simulation.py` and `python -m backtest.sim_loop`."""
     mode = "real data, or an error" if real else "the mock market, or a candle file"
     parser = Parser(
-        prog="python -m backtest.sim_loop" if real else "python run_simulation.py",
-        description=f"Simulate the scalper on paper: {mode}. No real-money orders are ever sent.",
-        allow_abbrev=False,
+        "python -m backtest.sim_loop" if real else "python run_simulation.py",
+        f"Simulate the scalper on paper: {mode}. No real-money orders are ever sent.",
+        examples=REAL_EXAMPLES if real else EXAMPLES,
     )
-    add = parser.add_argument
-    add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol, or the file's)")
-    add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe, or the file's)")
+    add = parser.group("what is simulated")
+    add("--symbol", metavar="SYMBOL", help="exchange id, several with commas (default: market.symbol, or the file's)")
+    add(
+        "--timeframe", "--tf", metavar="TF", help="length of a candle, as 5m (default: market.timeframe, or the file's)"
+    )
     add("--steps", type=whole, metavar="N", help="bars on which decisions are made, warm-up not counted")
+    add("--seed", type=whole, metavar="N", help="seed of the mock market (default: simulation.seed)")
+    add("--strategy", metavar="WHERE:NAME", help="a function of yours: package.module:name or file.py:name")
+    add("--no-audit", action="store_true", help="with --strategy: do not ask it again on data cut off")
+    add = parser.group("where it comes from")
     files: dict[str, Any] = {"action": "extend", "nargs": "+", "metavar": "PATH"}
     add("--data", **files, help="candle files, one a symbol: Parquet, CSV, Feather or JSON, packed or not")
     add("--funding", **files, help="funding files (default: the siblings of --data)")
     add("--slow", action="store_true", help="the last N closed bars from the exchange")
+    add("--use-ws", action="store_true", help="append bars that close meanwhile, and the book, from the stream")
     add("--live", action="store_true", help="decide bar by bar on the exchange's stream, N bars or until Ctrl-C")
     add(
         "--resume",
@@ -61,21 +81,21 @@ def build_parser(*, real: bool) -> Parser:
         metavar="RUN",
         help="with --live: go on with the run that was killed last, or with this one of logs/runs",
     )
-    add("--use-ws", action="store_true", help="append bars that close meanwhile, and the book, from the stream")
-    add("--strategy", metavar="WHERE:NAME", help="a function of yours: package.module:name or file.py:name")
-    add("--no-audit", action="store_true", help="with --strategy: do not ask it again on data cut off")
     add("--exchange", metavar="NAME", help="where candles come from: bybit or binance (default: market.exchange)")
     add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
     add("--exchange-for-ob", metavar="NAME", help="where the live book comes from (default: where candles come from)")
-    add("--seed", type=whole, metavar="N", help="seed of the mock market")
-    add("--initial-capital", type=amount, metavar="X", help="equity at the start, quote")
+    add = parser.group("how it fills", "barriers, costs, sizes and matching are settings: see config.yaml")
+    add("--initial-capital", type=amount, metavar="MONEY", help="equity at the start, quote")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
-    add("--logs-dir", type=Path, metavar="DIR", help="write the log files straight to this directory")
-    add("--log-file", type=Path, metavar="PATH", help="JSON lines of what happened")
+    add("--show-config", action="store_true", help="print every setting with value, unit, range and source")
+    add = parser.group("output")
+    add("--full", action="store_true", help="print every table instead of one screen")
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add("--quiet", action="store_true", help="print one line instead of the summary")
+    add("--logs-dir", type=Path, metavar="DIR", help="write the log files straight to this directory")
+    add("--log-file", type=Path, metavar="PATH", help="JSON lines of what happened")
+    add = parser.add_argument
     add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
-    add("--show-config", action="store_true", help="print every setting with value, unit, range and source")
     add("--version", action="store_true", help="print the version")
     return parser
 
@@ -164,7 +184,7 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strategy |
         settings = agreed(settings, going.meta, given)
     market = settings.market
     book_of = market.exchange if going is None else going.meta.asked["exchange_for_ob"]
-    with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
+    with Screen(as_json=flags.json, quiet=flags.quiet, full=flags.full) as screen:
         screen.announce_exchange(source_of(settings), market.market_type, live=flags.live)
         if going is not None:
             screen.announce_going_on(going)
@@ -184,6 +204,7 @@ def run_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strategy |
             strategy=strategy,
             audit=not flags.no_audit,
             tell=screen.tell_instant,
+            told=flags.told,
         )
         event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
         screen.show(result)
@@ -198,7 +219,7 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strat
     from backtest.run.warm import finish, start
 
     settings = loaded.settings
-    with Screen(as_json=flags.json, quiet=flags.quiet) as screen:
+    with Screen(as_json=flags.json, quiet=flags.quiet, full=flags.full) as screen:
         if flags.data:
             data = flags.data if len(flags.data) > 1 else flags.data[0]
             candles = read_sources(data, flags.symbol, flags.timeframe, screen.reading)
@@ -231,6 +252,7 @@ def simulate_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strat
             strategy=strategy,
             audit=not flags.no_audit,
             watch=screen.watching(market),
+            told=flags.told,
         )
         event(logger, "run_finished", **{k: v for k, v in result.report.items() if k != "logs"})
         screen.show(result)

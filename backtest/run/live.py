@@ -185,6 +185,7 @@ class Asked:
     strategy: Strategy | None
     watch: Watch | None
     tell: Callable[[Instant], None] | None
+    told: str = ""
 
     @property
     def identity(self) -> Identity | None:
@@ -308,7 +309,9 @@ class Streamed:
         if len(whole.decided) == 0:
             return None
         asked = self._asked
-        return conclude(whole, asked.settings, outcome, self._journal, self._started, self._clock, asked.identity)
+        return conclude(
+            whole, asked.settings, outcome, self._journal, self._started, self._clock, asked.identity, told=asked.told
+        )
 
 
 def run_on_exchange(
@@ -326,6 +329,7 @@ def run_on_exchange(
     watch: Watch | None = None,
     tell: Callable[[Instant], None] | None = None,
     resume: bool | str | Path = False,
+    told: str = "",
 ) -> SimulationResult:
     """`run_simulation` on real data: see there."""
     going = None
@@ -340,7 +344,7 @@ def run_on_exchange(
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
     if live or use_ws:
         refuse_loop()
-        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell)
+        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told)
         return Streamed(asked, going).result()
     clock, started = time.perf_counter(), datetime.now(tz=UTC)
     wanted = settings.simulation.steps if steps is None else steps
@@ -348,7 +352,7 @@ def run_on_exchange(
     identity = None if strategy is None else identity_of(strategy)
     with journal_of(market, settings, logs_dir, started, identity) as journal:
         outcome = replayed(market, settings, strategy, watch, audit=audit)
-        return conclude(market, settings, outcome, journal, started, clock, identity)
+        return conclude(market, settings, outcome, journal, started, clock, identity, told=told)
 
 
 def refuse_loop() -> None:

@@ -245,8 +245,13 @@ def conclude(
     started: datetime,
     began: float,
     identity: Identity | None = None,
+    *,
+    told: str = "",
 ) -> SimulationResult:
-    """Turn rows into tables, numbers and files; `identity` is that of a user's strategy."""
+    """Turn rows into tables, numbers and files.
+
+    `identity` is that of a user's strategy, `told` the command line, "" where there was none.
+    """
     tables = tables_of(market, settings, outcome)
     texts = {table: csv_text(columns) for table, columns in tables.items()}
     digest = decision_hash(texts)
@@ -284,6 +289,8 @@ def conclude(
         "schema": SCHEMA_VERSION,
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "elapsed_s": round(time.perf_counter() - began, 3),
+        "command": told or None,
+        "seed": settings.simulation.seed if market.synthetic else None,
         **report,
         "strategy": {"name": DEFAULT} if identity is None else identity.row(),
         "settings": said_settings(settings),

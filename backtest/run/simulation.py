@@ -38,6 +38,7 @@ def run_simulation(
     audit: bool = True,
     watch: Watch | None = None,
     tell: Callable[[Any], None] | None = None,
+    told: str = "",
 ) -> SimulationResult:
     """Simulate on paper, write the log files, and return everything.
 
@@ -66,6 +67,7 @@ def run_simulation(
             answers anyhow.
         watch: told of progress after each chunk of bars.
         tell: told of each instant of the stream (`exec.trader.Instant`) when it has been decided.
+        told: the command line that asked for this run, for `run.json`.
 
     Raises:
         DataUnavailable: the exchange did not answer, or answered garbage; nothing is made up instead.
@@ -82,7 +84,7 @@ def run_simulation(
 
         return run_on_exchange(
             symbol, tf, exchange_for_ob, steps, settings, use_ws=use_ws, live=live, logs_dir=logs_dir,
-            strategy=strategy, audit=audit, watch=watch, tell=tell, resume=resume,
+            strategy=strategy, audit=audit, watch=watch, tell=tell, resume=resume, told=told,
         )  # fmt: skip
     if live or use_ws or resume:
         raise ConfigError("data: expected a file or the exchange's stream, saw both; leave use_ws, live and resume out")
@@ -95,4 +97,4 @@ def run_simulation(
     identity = None if strategy is None else identity_of(strategy)
     with journal_of(market, settings, logs_dir, started, identity) as journal:
         outcome = replayed(market, settings, strategy, watch, audit=audit)
-        return conclude(market, settings, outcome, journal, started, began, identity)
+        return conclude(market, settings, outcome, journal, started, began, identity, told=told)

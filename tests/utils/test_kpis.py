@@ -13,10 +13,12 @@ import pytest
 
 from tests.places import ROOT
 from tests.runs import (
+    DAY,
     EQUITY,
     ORDERS,
     PNL,
     RETURNS,
+    START,
     equity_log,
     same,
     trade_arrays,
@@ -82,6 +84,40 @@ class TestEdges:
         assert kpis.avg_trade_duration_minutes(log) == 10
         assert kpis.median_trade_duration_minutes(log) == 10
         assert kpis.exposure_time(log) == pytest.approx(60 / (5 * 480 + 10))
+
+
+class TestIntervals:
+    DAILY = np.random.default_rng(5).normal(0.001, 0.01, 400)
+
+    def log_of(self, returns: np.ndarray) -> Log:
+        equity = {"time": START + DAY * np.arange(1, len(returns) + 1), "equity": 10_000 * np.cumprod(1 + returns)}
+        return Log(trade_arrays(np.empty(0)), equity, None, 10_000.0)
+
+    def test_that_of_the_sharpe_ratio_holds_it_and_is_as_wide_as_its_error(self) -> None:
+        ratio, (low, high) = kpis.sharpe_ratio(self.log_of(self.DAILY)), kpis.sharpe_interval(self.log_of(self.DAILY))
+        daily = ratio / math.sqrt(365)
+        error = math.sqrt((1 + daily * daily / 2) / 400 * 365)
+        assert low < ratio < high
+        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+        assert (low, high) == kpis.sharpe_interval(self.log_of(self.DAILY))
+
+    @pytest.mark.parametrize("days", [0, 1, 19])
+    def test_few_days_have_none(self, days: int) -> None:
+        assert all(map(math.isnan, kpis.sharpe_interval(self.log_of(self.DAILY[:days]))))
+
+    def test_an_account_that_never_moves_has_none(self) -> None:
+        assert all(map(math.isnan, kpis.sharpe_interval(self.log_of(np.zeros(60)))))
+
+    def test_that_of_the_mean_trade_holds_it_and_is_as_wide_as_its_error(self) -> None:
+        pnl = np.random.default_rng(6).normal(-2.0, 20.0, 2_000)
+        log = Log(trade_arrays(pnl), None, None, 10_000.0)
+        low, high = kpis.expectancy_bps_interval(log)
+        bps = pnl / 2_000.0 * 1e4  # two coins at a thousand each
+        assert low < kpis.expectancy_bps(log) < high
+        assert high - low == pytest.approx(2 * 1.96 * np.std(bps) / math.sqrt(2_000), rel=0.15)
+
+    def test_fewer_than_ten_trades_have_none(self) -> None:
+        assert all(map(math.isnan, kpis.expectancy_bps_interval(Log(trade_arrays(PNL), None, None, 10_000.0))))
 
 
 class TestOrders:

@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import io
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -14,15 +15,67 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
 
 INTERRUPTED = 130
 
 
+#: How every command line ends, unless it says otherwise.
+EXITS = (
+    "0 done",
+    "1 our fault or the machine's",
+    "2 a flag, setting or file of yours",
+    "3 an exchange did not answer, or answered garbage",
+    f"{INTERRUPTED} Ctrl-C or SIGTERM",
+)
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse, with one sentence for a wrong flag and the nearest known one."""
+    """argparse, with flags in groups, examples and exit codes, and one sentence for a wrong flag and the nearest known.
+
+    Args:
+        prog: as it is typed.
+        description: what it does, in a sentence.
+        usage: what may follow; the flags are listed below it.
+        examples: lines to type, each with what it does.
+        exits: exit codes, each with what it means.
+        **more: of argparse.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        description: str = "",
+        *,
+        usage: str = "[flags]",
+        examples: Sequence[tuple[str, str]] = (),
+        exits: Sequence[str] = EXITS,
+        **more: Any,
+    ) -> None:
+        super().__init__(prog=prog, description=description, usage=f"{prog} {usage}", **{"allow_abbrev": False, **more})
+        self._examples, self._exits = tuple(examples), tuple(exits)
+        self._positionals.title, self._optionals.title = "arguments", "help"
+
+    def group(self, title: str, about: str | None = None) -> Callable[..., argparse.Action]:
+        """`add_argument` of a group of flags, which stands under its title, and what is said about it, in `--help`."""
+        return self.add_argument_group(title, about).add_argument
+
+    def format_help(self) -> str:
+        """Usage, the groups, what belongs to none of them, examples, exit codes."""
+        self._action_groups.sort(key=lambda group: group is self._optionals)
+        told = [f"  {line}\n      {what}" for line, what in self._examples]
+        blocks = (("examples", told), ("exit codes", [f"  {end}" for end in self._exits]))
+        return "\n".join(
+            [super().format_help(), *("\n".join([f"{name}:", *rows, ""]) for name, rows in blocks if rows)]
+        )
+
+    def parse_told(self, words: Sequence[str]) -> argparse.Namespace:
+        """The flags, either spelling; `told` among them is the whole line, as it can be typed again."""
+        flags = self.parse_args(with_hyphens(words))
+        flags.told = " ".join([self.prog, *map(shlex.quote, words)])
+        return flags
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that every mistake takes one way out."""
@@ -80,7 +133,7 @@ def command(build_parser: Callable[[], Parser], run: Callable[[argparse.Namespac
 
     def main(arguments: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if arguments is None else arguments
-        return guarded(lambda: run(build_parser().parse_args(with_hyphens(words))), words)
+        return guarded(lambda: run(build_parser().parse_told(words)), words)
 
     return main
 

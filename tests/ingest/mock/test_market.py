@@ -1,7 +1,9 @@
 import pytest
 
 from ingest.mock.market import START_NS, nothing, open_market
+from ingest.mock.outputs import tick_of
 from ingest.mock.rows import MASK
+from ingest.mock.settings import PRESETS, priced
 from utils.rows import NS_PER_MINUTE, NS_PER_S
 
 
@@ -23,6 +25,12 @@ def test_levels_are_bids_then_asks_best_first_and_all_that_rests():
     assert bids[0][1] < asks[0][1]
     assert sum(lots for *_, lots in levels) == market.sides["lots"].sum()
     assert bids[0][2] == market.sides[0].lots[market.sides[0].best & MASK]
+
+
+def test_levels_of_a_coin_stand_at_its_own_ticks():
+    plain = open_market(5)
+    coin = open_market(5, priced(PRESETS["large-tick"], "BTCUSDT"))
+    assert [(side, tick_of(tick, 120), lots) for side, tick, lots in plain.levels()] == list(coin.levels())
 
 
 @pytest.mark.parametrize("wanted", [{}, {"grid_ns": NS_PER_S}, {"bar_ns": NS_PER_MINUTE}, {"events": True}])
