@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.data.doubts import doubts
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
 from exec.market import Market
@@ -124,6 +125,7 @@ def report_of(
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
+        "data_warnings": doubts(market, trades),
         "decision_sha256": digest,
     }
 

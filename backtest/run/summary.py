@@ -149,7 +149,8 @@ def break_even(result: SimulationResult) -> Table:
 
 def warnings(result: SimulationResult) -> list[str]:
     """What a trader must not overlook, the worst last, where the eye rests."""
-    report, said = result.report, []
+    report = result.report
+    said = list(report["data_warnings"])
     days, had, needed = result.metrics["Sharpe days"], report["win_rate"], report["break_even_win_rate"]
     if report["gap_bars"]:
         crossed = int(np.sum(result.tables["trades"]["gap_bars"] > 0))

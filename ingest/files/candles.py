@@ -39,9 +39,6 @@ from utils.market.symbols import normalise_symbol, symbol_of_file, timeframe_of_
 from utils.market.timeframes import KNOWN, TIMEFRAMES, normalise_timeframe, timeframe_of
 from utils.rows import BAR, NS_PER_S, Rows
 
-#: Prices that need more decimals than this come from arithmetic, not from an exchange.
-MOST_DECIMALS = 12
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -126,33 +123,6 @@ def gaps_of(rows: Rows) -> tuple[Gap, ...]:
     """The gaps that `utils.rows.BAR` rows of one symbol say they have."""
     holes = np.flatnonzero(rows["gap"])
     return tuple(Gap(int(rows["ts"][i - 1]), int(rows["ts"][i]), int(rows["gap"][i])) for i in holes)
-
-
-def infer_tick(rows: Rows, n_warmup: int) -> float:
-    """Price step of the first `n_warmup` bars, for a venue whose tick nobody gave.
-
-    Formula: 10^-d, d = the most decimals among their open, high, low and close, in shortest decimal notation.
-    Units: quote. Prices with more than 12 decimals are no exchange's; then d = 12. Later bars are never looked at.
-
-    Args:
-        rows: `utils.rows.BAR` rows.
-        n_warmup: bars to look at, at least 1; fewer rows than that are all looked at.
-
-    Raises:
-        ValueError: no rows, or `n_warmup` below 1.
-    """
-    if n_warmup < 1 or len(rows) == 0:
-        raise ValueError(f"tick: expected at least one warm-up bar, seen n_warmup={n_warmup} and {len(rows)} rows")
-    rest = np.concatenate([rows[field][:n_warmup] for field in PRICES])
-    decimals = 0
-    while decimals < MOST_DECIMALS:
-        # k / 10^d is correctly rounded, so it gives the price back exactly if d decimals are enough
-        scale = 10.0**decimals
-        rest = rest[np.rint(rest * scale) / scale != rest]
-        if rest.size == 0:
-            break
-        decimals += 1
-    return float(f"1e-{decimals}")
 
 
 def _place(path: Path | None) -> tuple[str, str]:

@@ -39,6 +39,16 @@ def normalise_symbol(text: str) -> str:
     return symbol
 
 
+def quote_of(symbol: str) -> str:
+    """The currency that a symbol is quoted in (`BTCFDUSD`: `FDUSD`), "" if its end is none that is known.
+
+    Bybit's `BTCPERP` is quoted in USDC.
+    """
+    if symbol.endswith("PERP"):
+        return "USDC"
+    return max((quote for quote in QUOTES if _quoted(symbol, (quote,))), key=len, default="")
+
+
 def symbol_of_file(name: str) -> str:
     """The exchange id a file's name begins with, "" if it does not look like one.
 

@@ -1,7 +1,7 @@
 import pytest
 
 from utils.errors import ConfigError
-from utils.market.symbols import normalise_symbol, symbol_of_file, timeframe_of_file
+from utils.market.symbols import normalise_symbol, quote_of, symbol_of_file, timeframe_of_file
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,22 @@ def test_a_file_name_gives_its_symbol_or_none(name, symbol):
 )
 def test_a_file_name_gives_its_timeframe_or_none(name, tf):
     assert tf == timeframe_of_file(name)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "quote"),
+    [
+        ("BTCUSDT", "USDT"),
+        ("BTCUSDC", "USDC"),
+        ("BTCUSD", "USD"),
+        ("BTCFDUSD", "FDUSD"),
+        ("ETHBTC", "BTC"),
+        ("WBTCETH", "ETH"),
+        ("BTCTRY", "TRY"),
+        ("BTCPERP", "USDC"),
+        ("USDT", ""),
+        ("SPX500", ""),
+    ],
+)
+def test_a_symbol_ends_with_the_currency_it_is_quoted_in(symbol, quote):
+    assert quote == quote_of(symbol)
