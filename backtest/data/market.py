@@ -110,15 +110,14 @@ def _share_a_clock(one: Candles, other: Candles) -> None:
         )
 
 
-def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> tuple[list[int], list[str]]:
-    """For each source the close of its first bar that may be decided on, ns, and what has to be said about it.
+def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> tuple[list[int], list[str], list[str]]:
+    """For each source the close from which on its bars may be decided on, ns; what has to be said of that; and warned.
 
     A bar is decided on after the warm-up of its symbol, and at one of the last `steps` instants of the clock that all
     symbols share. Where fewer are there than were asked for, all are used, and never silently.
 
     Raises:
         DataError: a source ends with its warm-up.
-        ConfigError: a source has no bar among the last `steps` instants.
     """
     for one in ordered:
         if len(one.rows) <= warmup:
@@ -128,15 +127,16 @@ def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> 
             )
     starts = [int(one.rows["ts"][warmup]) for one in ordered]
     notes: list[str] = []
+    doubts: list[str] = []
     if steps is None:
-        return starts, notes
+        return starts, notes, doubts
     clock = np.unique(np.concatenate([one.rows["ts"] for one in ordered]))
     since = int(clock[-min(steps, len(clock))])
     for k, one in enumerate(ordered):
         if int(one.rows["ts"][-1]) < since:
-            raise ConfigError(
-                f"--steps: expected bars of every symbol among the last {steps}, which begin at {show(since)}, saw "
-                f"those of {one.symbol} end at {show(one.rows['ts'][-1])}; ask for more steps, or leave it out"
+            doubts.append(
+                f"{one.symbol}: not decided on: its bars end at {show(one.rows['ts'][-1])}, and the last {steps} steps of "
+                f"the clock begin at {show(since)}; ask for more"
             )
         if steps > len(clock) or starts[k] > since:
             notes.append(
@@ -144,7 +144,7 @@ def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> 
                 f"{warmup} of the warm-up: all are used"
             )
         starts[k] = max(starts[k], since)
-    return starts, notes
+    return starts, notes, doubts
 
 
 def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path], start: int) -> Funded:
@@ -214,8 +214,8 @@ def build_market(
         listings: what the exchange allows for each symbol, where it was asked.
 
     Raises:
-        ConfigError: symbols repeated, currencies or timeframes mixed, no instant in common, `steps` below 1 or without
-            a bar of some symbol, a funding file for a symbol that is not simulated.
+        ConfigError: symbols repeated, currencies or timeframes mixed, no instant in common, `steps` below 1, a
+            funding file for a symbol that is not simulated.
         DataError: too few bars, a funding file that is missing or wrong.
     """
     ordered = one_clock(candles)
@@ -226,9 +226,8 @@ def build_market(
         raise ConfigError(f"steps: expected at least 1 bar to decide on, saw {steps}; leave it out to use all bars")
     warmup = settings.simulation.warmup_bars
     warmup = feature_set().warmup if warmup is None else warmup
-    starts, notes = decided_from(ordered, warmup, steps)
+    starts, notes, doubts = decided_from(ordered, warmup, steps)
     instruments, fundings, parts = [], [], []
-    doubts: list[str] = []
     for sym, one in enumerate(ordered):
         instrument, assumed = instrument_of(one, settings, max(1, warmup), (listings or {}).get(one.symbol))
         funded = funding_of(one, sym, where.get(one.symbol), named, starts[sym])

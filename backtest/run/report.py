@@ -73,10 +73,10 @@ def needed_win_rate(market: Market, settings: Settings) -> float:
 
 
 def market_change(market: Market) -> float:
-    """Close-to-close change over the decided period, mean over symbols, as a fraction."""
-    changes = []
-    for sym in range(len(market.symbols)):
-        closes = market.decided[market.decided["sym"] == sym]["close"]
+    """Close-to-close change over the decided period, mean over the symbols that were decided on, as a fraction."""
+    changes, decided = [], market.decided
+    for sym in np.unique(decided["sym"]):
+        closes = decided[decided["sym"] == sym]["close"]
         changes.append(closes[-1] / closes[0] - 1.0)
     return float(np.mean(changes))
 

@@ -50,9 +50,12 @@ def test_steps_count_on_the_clock_that_all_symbols_share():
     assert [2, 7] == [int(np.sum(market.decided["sym"] == sym)) for sym in (0, 1)]
 
 
-def test_a_symbol_without_a_bar_among_the_steps_is_refused():
-    with pytest.raises(ConfigError, match=r"--steps: expected bars of every symbol among the last 5, which begin at"):
-        build_market([candles("ADAUSDT"), later("BTCUSDT", 5)], settings_of(), steps=5)
+def test_a_symbol_without_a_bar_among_the_steps_is_told_of(tmp_path):
+    market = build_market([candles("ADAUSDT"), later("BTCUSDT", 5)], settings_of(), steps=5)
+    assert {1} == set(market.decided["sym"])
+    result = run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path)
+    (doubt,) = result.report["data_warnings"]
+    assert doubt.startswith("ADAUSDT: not decided on: its bars end at 2024-01-01T03:20:00Z, and the last 5 steps")
 
 
 def test_a_symbol_whose_warm_up_ends_later_is_decided_on_later_and_that_is_said():
