@@ -135,8 +135,8 @@ def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> 
     for k, one in enumerate(ordered):
         if int(one.rows["ts"][-1]) < since:
             doubts.append(
-                f"{one.symbol}: not decided on: its bars end at {show(one.rows['ts'][-1])}, and the last {steps} steps of "
-                f"the clock begin at {show(since)}; ask for more"
+                f"{one.symbol}: not decided on: its bars end at {show(one.rows['ts'][-1])}, and the last {steps} steps "
+                f"of the clock begin at {show(since)}; ask for more"
             )
         if steps > len(clock) or starts[k] > since:
             notes.append(
