@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.config import Loaded, load_settings, show_config
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.records.files import plain
@@ -121,7 +121,32 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
         raise ConfigError("--seed: it belongs to the mock market, and real data was asked for; leave it out")
     if flags.funding and not flags.data:
         raise ConfigError("--funding: it belongs to the candles of --data, and none are named; add --data")
+    check_before_work(flags, loaded)
     return run_and_show(flags, loaded) if asks_exchange else simulate_and_show(flags, loaded)
+
+
+def check_before_work(flags: argparse.Namespace, loaded: Loaded) -> None:
+    """Refuse what can be seen to be wrong before anything is compiled, made or fetched.
+
+    Raises:
+        ConfigError: symbols of several currencies, a book of an exchange that nobody knows.
+        DataError: a file that is named is not there.
+        StorageError: the logs directory cannot be written.
+    """
+    from backtest.data.market import one_currency
+    from backtest.run.report import logs_of
+    from utils.records.files import check_writable
+
+    if flags.symbol:
+        one_currency(sorted({normalise_symbol(name) for name in flags.symbol.split(",")}))
+    if flags.exchange_for_ob:
+        from ingest.orderbook_ccxt import check_exchange
+
+        check_exchange(flags.exchange_for_ob)
+    for name in flags.funding or ():
+        if not Path(name).is_file():
+            raise DataError(f"--funding: expected a file, saw none at {name}; check the path")
+    check_writable(logs_of(loaded.settings, flags.logs_dir))
 
 
 def run_and_show(flags: argparse.Namespace, loaded: Loaded) -> int:

@@ -140,6 +140,22 @@ def storing(where: Path) -> Iterator[None]:
         ) from error
 
 
+def check_writable(logs: Path) -> None:
+    """Refuse a logs directory that cannot be made or written, while nothing has been worked out yet; nothing is made.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    place = logs
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    with storing(logs):
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file in its place")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def stage(folder: Path, file: str, data: bytes) -> None:
     """Write one file and see it on the disk."""
     with (folder / file).open("wb") as out:
