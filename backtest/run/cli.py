@@ -145,7 +145,7 @@ def check_before_work(flags: argparse.Namespace, loaded: Loaded) -> None:
         check_exchange(flags.exchange_for_ob)
     for name in flags.funding or ():
         if not Path(name).is_file():
-            raise DataError(f"--funding: expected a file, saw none at {name}; check the path")
+            raise DataError(f"--funding: {name}: expected a file, seen none; check the path")
     check_writable(logs_of(loaded.settings, flags.logs_dir))
 
 

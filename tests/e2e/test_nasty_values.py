@@ -84,7 +84,7 @@ def test_a_settings_file_that_cannot_be_is_yours(text, said, capsys, tmp_path):
     ("arguments", "code", "said"),
     [
         (["--symbol", "BTCUSDT,ETHBTC"], 2, "one account has one currency"),
-        (["--data", "x.csv", "--funding", "nowhere.csv"], 2, "--funding: expected a file, saw none at nowhere.csv"),
+        (["--data", "x.csv", "--funding", "nowhere.csv"], 2, "--funding: nowhere.csv: expected a file, seen none"),
         (
             ["--data", "x.csv", "--steps", "0"],
             2,
