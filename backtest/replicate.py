@@ -31,7 +31,7 @@ from utils.shell.console import PlainConsole
 from utils.shell.meter import Meter
 
 #: Of the mock market, where no flag says.
-USUAL_SEED, USUAL_HOURS = 7, 1.0
+USUAL_SEED, USUAL_HOURS, MOST_HOURS = 7, 1.0, 1_000.0
 COLOURS = {HOLDS: "green", FAILS: "red", UNDECIDED: "yellow"}
 
 
@@ -98,10 +98,13 @@ def _check(flags: Any) -> None:
             )
     if flags.hours is not None and not 0.0 < flags.hours < math.inf:
         raise ConfigError(f"--hours: expected a number above 0, saw {flags.hours:g}")
+    if flags.hours is not None and flags.hours > MOST_HOURS:
+        raise ConfigError(f"--hours: expected at most {MOST_HOURS:g}, of which all books are kept, saw {flags.hours:g}")
     if flags.synthetic and flags.symbol:
         raise ConfigError("--symbol: it belongs to --data, and the mock market has one symbol; leave it out")
-    if flags.out and flags.out.exists() and not flags.out.is_dir():
-        raise ConfigError(f"--out: expected a folder, saw the file {flags.out}; name another")
+    for place in (flags.out, *flags.out.parents) if flags.out else ():
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--out: expected a folder, saw the file {place}; name another")
 
 
 def _samples(flags: Any) -> Iterator[Sample]:

@@ -8,6 +8,7 @@ Run it on a candle file, or on the mock market when none is named:
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from backtest.data.market import build_market, read_sources, synthetic_market
 from backtest.sim_loop import run_simulation
 from exec.market import Market
 from utils.config import load_settings
+from utils.shell.cli import guarded
 
 
 def breakout(market: pd.DataFrame) -> pd.DataFrame:
@@ -42,9 +44,15 @@ def candles(arguments: list[str]) -> Market:
     return synthetic_market(settings, "BTCUSDT", "5m", 500, None)
 
 
-if __name__ == "__main__":
-    result = run_simulation(data=candles(sys.argv[1:]), strategy=breakout)
+def main(arguments: list[str]) -> int:
+    """Simulate it, and print its last trades."""
+    result = run_simulation(data=candles(arguments), strategy=breakout)
     print(result.trades[["symbol", "side", "entry_time", "exit_time", "exit_reason", "net_pnl"]].tail(10).to_string())
     print(
         f"{len(result.trades)} trades, net {result.report['net_pnl']:.2f}, log files: {result.report['logs']['trades']}"
     )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(partial(main, sys.argv[1:]), sys.argv[1:]))

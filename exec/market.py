@@ -44,6 +44,7 @@ class Market:
     starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
     files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
     assumptions: tuple[str, ...]
+    doubts: tuple[str, ...] = ()  # what its files leave open, for the summary
     book: Rows | None = None  # features.live.BOOK_AT_CLOSE, beside bars; None = no live book
     built: Built | None = None  # None = by hand: its terms are its own, whatever the settings
 

@@ -24,6 +24,15 @@ _books: TimedCache[dict[str, Any]] = TimedCache()
 _trades: TimedCache[list[dict[str, Any]]] = TimedCache()
 
 
+def check_exchange(exchange: str) -> None:
+    """Refuse an exchange whose books nobody could ask for.
+
+    Raises:
+        ConfigError: neither we nor ccxt know it; the nearest name is said.
+    """
+    exchange_name(exchange)
+
+
 def get_orderbook(
     symbol: str,
     exchange: str = "binance",

@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ingest.tape import record
-from ingest.venues.known import check_names
-from ingest.wire.streams import KINDS, Stream
 from utils.config import load_settings
 from utils.errors import ConfigError, ScalperError
 from utils.settings.tree import Settings
@@ -27,10 +23,14 @@ from utils.shell.log import setup_logging
 
 #: Time in which a wrong key for news shows, s.
 FIRST_LOOK_S = 0.3
+#: Of any number that a flag takes; as seconds some thirty years.
+MOST = 1e9
 
 
 def build_parser() -> Parser:
     """The flags."""
+    from ingest.wire.streams import KINDS  # here, where what fails is said in a sentence
+
     parser = Parser(
         "python scripts/record.py",
         "Record an exchange's streams, as it sends them.",
@@ -101,8 +101,15 @@ def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     for name in ("seconds", "rotate_minutes", "rotate_mib", "news_minutes"):
         value = getattr(flags, name) or 0.0
-        if not 0.0 <= value < math.inf:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected a number of at least 0, saw {value}; give one")
+        if not 0.0 <= value <= MOST:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag}: expected a number from 0 to {MOST:,.0f}, saw {value:g}; give one")
+    if flags.depth is not None and flags.depth < 1:
+        raise ConfigError(f"--depth: expected at least 1 level, saw {flags.depth}; leave it out")
+    from ingest.tape import record
+    from ingest.venues.known import check_names
+    from ingest.wire.streams import Stream
+
     setup_logging(flags.verbose, quiet=not flags.verbose)
     loaded = load_settings(flags.config)
     check_names(loaded)

@@ -25,6 +25,7 @@ from utils.errors import ConfigError
 from utils.root import ROOT
 from utils.settings.keys import default_leaves, expected, field_of, leaves, range_of, section_model, unit_of
 from utils.settings.sources import from_dotenv, from_flags, from_names, from_yaml
+from utils.settings.text import is_text
 from utils.settings.tree import INSTRUMENTS, InstrumentEntry, SecretSettings, Settings
 
 __all__ = ["Loaded", "Row", "Settings", "default_yaml", "load_settings", "show_config"]
@@ -74,6 +75,9 @@ def load_settings(
     given |= from_dotenv(local) if dotenv or local.is_file() else {}
     given |= from_names(os.environ if env is None else env, "environment")
     given |= from_flags(flags or {}, flag_names or {})
+    for key, item in given.items():
+        if isinstance(item.value, str) and not is_text(item.value):
+            raise ConfigError(f"{key}: expected text, saw a character that is none (from {place(item.origin)})")
 
     defaults = default_leaves()
     # other defaults are left to pydantic, which does not check them: a machine without time zones can still simulate

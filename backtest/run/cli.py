@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.config import Loaded, load_settings, show_config
-from utils.errors import ConfigError
-from utils.market.symbols import linear_symbol
+from utils.errors import ConfigError, DataError
+from utils.market.symbols import linear_symbol, normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.records.files import plain
 from utils.shell.cli import INTERRUPTED, Parser, amount, command, whole
@@ -155,8 +155,33 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
             else "there is no strategy of yours; name one with --strategy"
         )
         raise ConfigError(f"--no-audit: {what}, or leave it out")
+    check_before_work(flags, loaded)
     strategy = None if flags.strategy is None else load_strategy(flags.strategy)
     return (run_and_show if asks_exchange else simulate_and_show)(flags, loaded, strategy)
+
+
+def check_before_work(flags: argparse.Namespace, loaded: Loaded) -> None:
+    """Refuse what can be seen to be wrong before anything is compiled, made or fetched.
+
+    Raises:
+        ConfigError: symbols of several currencies, a book of an exchange that nobody knows.
+        DataError: a file that is named is not there.
+        StorageError: the logs directory cannot be written.
+    """
+    from backtest.data.market import one_currency
+    from backtest.run.report import logs_of
+    from utils.records.files import check_writable
+
+    if flags.symbol:
+        one_currency(sorted({normalise_symbol(name) for name in flags.symbol.split(",")}))
+    if flags.exchange_for_ob:
+        from ingest.orderbook_ccxt import check_exchange
+
+        check_exchange(flags.exchange_for_ob)
+    for name in flags.funding or ():
+        if not Path(name).is_file():
+            raise DataError(f"--funding: {name}: expected a file, seen none; check the path")
+    check_writable(logs_of(loaded.settings, flags.logs_dir))
 
 
 def run_and_show(flags: argparse.Namespace, loaded: Loaded, strategy: Strategy | None) -> int:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from backtest.data.manifest import describe
-from backtest.data.market import build_market
+from backtest.data.market import build_market, one_currency
 from backtest.run.keeping import Keeper, market_kept, meta_of, past_kept
 from backtest.run.loop import Outcome, Watch, replayed, simulate
 from backtest.run.report import conclude, journal_of, logs_of, place_of
@@ -342,6 +342,7 @@ def run_on_exchange(
         symbols, tf = ",".join(going.meta.symbols), going.meta.tf
     symbols, tf = symbols or settings.market.symbol, normalise_timeframe(tf or settings.market.timeframe)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
+    one_currency(names)
     if live or use_ws:
         refuse_loop()
         asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told)

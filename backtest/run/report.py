@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from backtest.data.doubts import doubts
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
 from backtest.strategies.identity import Identity
@@ -137,10 +138,10 @@ def ticks_per_stop(market: Market, settings: Settings, trades: Rows) -> dict[str
 
 
 def market_change(market: Market) -> float:
-    """Close-to-close change over the decided period, mean over symbols, as a fraction."""
-    changes = []
-    for sym in range(len(market.symbols)):
-        closes = market.decided[market.decided["sym"] == sym]["close"]
+    """Close-to-close change over the decided period, mean over the symbols that were decided on, as a fraction."""
+    changes, decided = [], market.decided
+    for sym in np.unique(decided["sym"]):
+        closes = decided[decided["sym"] == sym]["close"]
         changes.append(closes[-1] / closes[0] - 1.0)
     return float(np.mean(changes))
 
@@ -191,6 +192,7 @@ def report_of(
         "capped_prices": outcome.capped,
         "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
+        "data_warnings": doubts(market, trades),
         "decision_sha256": digest,
     }
 

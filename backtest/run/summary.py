@@ -198,6 +198,7 @@ def warnings(result: SimulationResult) -> list[str]:
     days, had, needed = result.metrics["Sharpe days"], report["win_rate"], report["break_even_win_rate"]
     if result.market.synthetic:
         said.append("synthetic data: profit or loss here proves nothing about real markets")
+    said += report["data_warnings"]
     said += [note for note in result.market.assumptions if FEWER in note]
     if result.answers.get("note"):
         said.append(result.answers["note"])

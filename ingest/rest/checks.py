@@ -81,6 +81,22 @@ def maybe(value: object, what: str) -> float | None:
     return None if value is None or value == "" else number(value, what)
 
 
+def maybe_positive(value: object, what: str) -> float | None:
+    """A number above 0, or None where the venue says nothing."""
+    found = maybe(value, what)
+    if found is not None and found <= 0.0:
+        raise BadVenueData(f"{what}: expected a number above 0, saw {value!r}")
+    return found
+
+
+def maybe_from_0(value: object, what: str) -> float | None:
+    """A number of at least 0, or None where the venue says nothing."""
+    found = maybe(value, what)
+    if found is not None and found < 0.0:
+        raise BadVenueData(f"{what}: expected a number of at least 0, saw {value!r}")
+    return found
+
+
 def time_ms(value: object, what: str = "time") -> int:
     """A time in ms since 1970."""
     found = number(value, what)

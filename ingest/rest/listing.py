@@ -57,26 +57,26 @@ def listing_of(market: Market, folder: str, precision_mode: int, *, by_id: bool)
         id=market["id"],
         unified=market["symbol"],
         market=folder,
-        tick_size=_step(market["precision"]["price"], precision_mode),
-        lot_size=_step(market["precision"]["amount"], precision_mode),
-        min_qty=check.maybe(limits["amount"]["min"], "least quantity"),
-        min_notional=check.maybe(limits["cost"]["min"], "least notional"),
-        max_leverage=check.maybe(limits["leverage"]["max"], "most leverage"),
-        contract_size=check.maybe(market["contractSize"], "contract size") or 1.0,
+        tick_size=_step(market["precision"]["price"], precision_mode, "tick"),
+        lot_size=_step(market["precision"]["amount"], precision_mode, "lot"),
+        min_qty=check.maybe_from_0(limits["amount"]["min"], "least quantity"),
+        min_notional=check.maybe_from_0(limits["cost"]["min"], "least notional"),
+        max_leverage=check.maybe_from_0(limits["leverage"]["max"], "most leverage"),
+        contract_size=check.maybe_positive(market["contractSize"], "contract size") or 1.0,
         status=str(info.get("status") or info.get("state") or ("trading" if active else "not trading")),
         active=active,
         listed_ms=check.time_ms(market["created"], "time of listing") if market["created"] else None,
     )
 
 
-def _step(precision: object, mode: int) -> float | None:
+def _step(precision: object, mode: int, what: str) -> float | None:
     """A precision of ccxt as a step: it is one already, or a number of decimals."""
     import ccxt
 
-    step = check.maybe(precision, "precision")
+    step = check.maybe(precision, what)
     if step is None or mode == ccxt.SIGNIFICANT_DIGITS:
         return None
-    return float(f"1e{-int(step)}") if mode == ccxt.DECIMAL_PLACES else step
+    return check.maybe_positive(float(f"1e{-int(step)}") if mode == ccxt.DECIMAL_PLACES else step, what)
 
 
 def plain(name: str) -> str:

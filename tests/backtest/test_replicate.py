@@ -158,6 +158,8 @@ def test_a_recorded_tape_is_measured_as_far_as_it_goes(capsys):
         (["--synthetic", "--hours", "0"], "--hours: expected a number above 0, saw 0"),
         (["--synthetic", "--hours", "nan"], "--hours: expected a number above 0, saw nan"),
         (["--synthetic", "--hours", "inf"], "--hours: expected a number above 0, saw inf"),
+        (["--synthetic", "--hours", "1e12"], "--hours: expected at most 1000, of which all books are kept, saw 1e+12"),
+        (["--synthetic", "--out", "taken/below"], "--out: expected a folder, saw the file taken"),
         (["--synthetic", "--seed", "-1"], "a seed is a whole number"),
         (["--synthetic", "--out", "taken"], "--out: expected a folder, saw the file taken"),
         (["--synthetic", "--jsn"], "did you mean --json?"),

@@ -22,7 +22,7 @@ FORMER = {
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Answers a former name with the module that has its contents now."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name, *_):
         return importlib.util.spec_from_loader(name, self) if name in FORMER else None
 
     def create_module(self, spec):

@@ -38,6 +38,7 @@ from utils.records.schema import (
     TRADE_COLUMNS,
     Columns,
 )
+from utils.records.swap import whole_set
 from utils.words import EXITS, KINDS, LIQUIDITIES, ORDER_SIDES, STATUSES, TRADE_SIDES, ours, ours_or_none
 
 #: Path of trades.csv, of a folder of log files or of a journal; a pandas frame of trades; or a `Log`.
@@ -56,8 +57,6 @@ WORDS = {
     "trade": {"side": TRADE_SIDES, "entry_liquidity": LIQUIDITIES, "exit_liquidity": LIQUIDITIES},
     "order": {"side": ORDER_SIDES, "kind": KINDS, "status": STATUSES},
 }
-#: How long it may take that the files of a run take the place of another's, and how often a reader looks again, s.
-SWAP_S, SWAP_PAUSE_S = 1.0, 0.002
 #: How long a reader begins anew when the files change under its hands, s.
 READ_PATIENCE_S = 10.0
 
@@ -180,11 +179,13 @@ def _place(path: Path) -> _Place:
     trades = path / "trades.csv" if path.is_dir() else path
     if trades.name != "trades.csv":
         return _Place(trades, run=_stamp(trades))
+    folder = trades.parent
+    trades = whole_set(folder) / trades.name
     recorded = _recorded(trades.with_name("run.json"))
     if recorded.get("finished", True) is not False:
         run = recorded.get("run") or f"{recorded.get('started', '')} {recorded.get('decision_sha256', _stamp(trades))}"
         return _Place(trades, None, recorded, str(run), int(recorded.get("moments", 0)) + 1)
-    journal = trades.parent / str(recorded.get("journal"))
+    journal = folder / str(recorded.get("journal"))
     if journal.is_file():
         return _Place(trades, journal, recorded)
     return _Place(trades, None, recorded, " ".join(_stamp(trades.with_name(f"{table}.csv")) for table in TABLE_COLUMNS))
@@ -202,33 +203,29 @@ def _steadily(source: str | os.PathLike[str], read: Callable[[_Place], _Read]) -
     folder = path if path.is_dir() else path.parent
     until = time.monotonic() + READ_PATIENCE_S
     while time.monotonic() < until:
-        seen = _settled(folder)
+        seen = _state(folder)
         try:
             place = _place(path)
             found = read(place)
         except (DataError, OSError):
-            if seen == _settled(folder):
+            if seen == _state(folder):
                 raise
             continue
-        now = _settled(folder)
+        now = _state(folder)
         # files of a run that goes on may grow meanwhile
-        if seen == now or (not place.finished and seen["run.json"] == now["run.json"]):
+        same = all(seen[name] == now[name] for name in ("place", "run.json"))
+        if seen == now or (not place.finished and same):
             return found
     raise DataError(
         f"{path}: expected log files that stand still, but other runs take their place all the time: read again"
     )
 
 
-def _settled(folder: Path) -> dict[str, str]:
-    """The state of the log files, as soon as nobody is replacing them."""
-    for _ in range(round(SWAP_S / SWAP_PAUSE_S)):
-        try:
-            if time.time() - (folder / ".lock").stat().st_mtime > SWAP_S:
-                break  # whoever held it is dead
-        except OSError:
-            break
-        time.sleep(SWAP_PAUSE_S)
-    return {name: _stamp(folder / name) for name in (*(f"{table}.csv" for table in TABLE_COLUMNS), "run.json")}
+def _state(folder: Path) -> dict[str, str]:
+    """The state of the log files that count."""
+    place = whole_set(folder)
+    names = (*(f"{table}.csv" for table in TABLE_COLUMNS), "run.json")
+    return {"place": place.name, **{name: _stamp(place / name) for name in names}}
 
 
 def _stamp(path: Path) -> str:

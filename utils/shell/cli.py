@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import io
 import os
 import shlex
@@ -18,8 +19,13 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
+from utils.settings.text import is_text
 
 INTERRUPTED = 130
+#: More than a path may have anywhere.
+MOST_LETTERS = 4_096
+#: What a machine says of a name that can be no file's.
+NO_PLACE = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 #: How every command line ends, unless it says otherwise.
@@ -93,7 +99,7 @@ def whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, saw {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected a whole number, saw {text[:80]!r}") from None
 
 
 def amount(text: str) -> float:
@@ -101,17 +107,25 @@ def amount(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, saw {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected a number, saw {text[:80]!r}") from None
 
 
 def with_hyphens(arguments: Sequence[str]) -> list[str]:
-    """`--logs_dir=x` is `--logs-dir=x`: both spellings of a flag are right."""
+    """`--logs_dir=x` is `--logs-dir=x`: both spellings of a flag are right.
+
+    Raises:
+        ConfigError: a value is empty, or no text that a file or a setting could have.
+    """
     spelled = []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         spelled.append(flag.replace("_", "-") + equals + value if flag.startswith("--") else argument)
         if argument == "" or (argument.endswith("=") and argument.startswith("--")):
             raise ConfigError("a flag was given an empty value; give it one or leave the flag out")
+        if len(argument) > MOST_LETTERS:
+            raise ConfigError(f"a flag was given {len(argument):,} characters ({argument[:40]!r} ...); shorten it")
+        if not is_text(argument):
+            raise ConfigError(f"a flag was given {argument[:80]!r}, with characters that no name has; correct it")
     return spelled
 
 
@@ -164,6 +178,13 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
         drop_output()  # the reader has gone (`| head`), and has what it wanted
         return 0
     except OSError as error:
+        if error.errno in NO_PLACE:
+            name = str(error.filename or "")[:80]
+            return fail(
+                f"expected the name of a file or folder, saw {name!r} ({error.strerror}); name another",
+                2,
+                verbose=verbose,
+            )
         drop_output()
         return fail(
             f"expected to be able to write what was asked for, saw '{error}'; free some space or name another place",

@@ -11,7 +11,7 @@ from backtest.data.market import build_market, read_sources, synthetic_market, u
 from backtest.sim_loop import run_simulation
 from features.registry import feature_set
 from ingest.synthetic import SyntheticFeed
-from tests.e2e.support import settings_of, write
+from tests.e2e.support import frame_of, settings_of, write
 from utils.errors import ConfigError, DataError
 from utils.rows import NS_PER_MINUTE
 
@@ -37,6 +37,86 @@ def test_decisions_begin_after_the_warm_up():
 def test_steps_are_the_last_bars():
     market = build_market([candles()], settings_of(), steps=7)
     assert list(market.bars["ts"][-7:]) == list(market.decided["ts"])
+
+
+def later(symbol, by, bars=200, seed=2):
+    """Candles that begin `by` bars after those of `candles()`."""
+    rows = candles(symbol, bars + by, seed=seed).rows[by:].copy()
+    return dataclasses.replace(candles(symbol, bars, seed=seed), rows=rows)
+
+
+def test_steps_count_on_the_clock_that_all_symbols_share():
+    market = build_market([candles("ADAUSDT"), later("BTCUSDT", 5)], settings_of(), steps=7)
+    assert 7 == len(np.unique(market.decided["ts"]))
+    assert [2, 7] == [int(np.sum(market.decided["sym"] == sym)) for sym in (0, 1)]
+
+
+def test_a_symbol_without_a_bar_among_the_steps_is_told_of(tmp_path):
+    market = build_market([candles("ADAUSDT"), later("BTCUSDT", 5)], settings_of(), steps=5)
+    assert {1} == set(market.decided["sym"])
+    result = run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path)
+    (doubt,) = result.report["data_warnings"]
+    assert doubt.startswith("ADAUSDT: not decided on: its bars end at 2024-01-01T03:20:00Z, and the last 5 steps")
+
+
+def test_a_symbol_whose_warm_up_ends_later_is_decided_on_later_and_that_is_said():
+    market = build_market([candles("ADAUSDT"), later("BTCUSDT", 50, 150)], settings_of(), steps=130)
+    assert [130, 150 - WARMUP] == [int(np.sum(market.decided["sym"] == sym)) for sym in (0, 1)]
+    (note,) = [text for text in market.assumptions if "steps were asked for" in text]
+    assert f"130 steps were asked for, and {150 - WARMUP} bars come after the {WARMUP} of the warm-up" in note
+
+
+@pytest.mark.parametrize(
+    ("symbols", "words"),
+    [
+        (("BTCUSDT", "ETHBTC"), "BTCUSDT is quoted in USDT, ETHBTC in BTC: one account has one currency"),
+        (("BTCUSDC", "BTCUSDT"), "BTCUSDC is quoted in USDC, BTCUSDT in USDT: one account"),
+        (("BTCUSD", "ETHUSDT", "XRPUSDT"), "BTCUSD is quoted in USD, ETHUSDT in USDT: one account"),
+    ],
+)
+def test_one_account_has_one_currency(symbols, words):
+    with pytest.raises(ConfigError, match=words):
+        build_market([candles(symbol) for symbol in symbols], settings_of())
+    with pytest.raises(ConfigError, match=words):
+        synthetic_market(settings_of(), ",".join(symbols), "1m", 30)
+
+
+def test_a_symbol_of_a_currency_nobody_knows_goes_with_others():
+    assert ("BTCUSDT", "SPX500") == build_market([candles("BTCUSDT"), candles("SPX500")], settings_of()).symbols
+
+
+def test_symbols_without_a_common_instant_are_refused():
+    says = r"ADAUSDT and BTCUSDT have no instant in common \(ADAUSDT 2024-01-01 to 2024-01-01; BTCUSDT 2024-01-01 to"
+    with pytest.raises(ConfigError, match=says):
+        build_market([candles("ADAUSDT"), later("BTCUSDT", 200)], settings_of())
+    three = [candles("ADAUSDT"), later("BTCUSDT", 100), later("ETHUSDT", 200)]
+    with pytest.raises(ConfigError, match=r"ADAUSDT and ETHUSDT have no instant in common"):
+        build_market(three, settings_of())
+
+
+@pytest.mark.parametrize("tf", ["5m", "1h"])
+def test_bars_that_close_at_other_times_of_the_day_are_refused(tf):
+    one, other = (candles(symbol, 100, tf) for symbol in ("ADAUSDT", "BTCUSDT"))
+    shifted = other.rows.copy()
+    shifted["ts"] += 2 * NS_PER_MINUTE
+    with pytest.raises(ConfigError, match=f"expected {tf} bars that close at the same times, saw ADAUSDT at 2024"):
+        build_market([one, dataclasses.replace(other, rows=shifted)], settings_of())
+
+
+def test_funding_that_does_not_cover_the_candles_is_told(tmp_path):
+    market = "bybit_linear"
+    day = candles(bars=2_000).rows
+    path = write(frame(day), tmp_path / "ohlcv" / market / "1m" / "MOCKUSDT_2024.parquet")
+    rates = pd.DataFrame({"timestamp": pd.to_datetime(day["ts"][[959, 1439]]), "funding_rate": [1e-4, 1e-4]})
+    write(rates, tmp_path / "funding" / market / "MOCKUSDT_2024.parquet")
+    known = build_market(read_sources([path], None, None), settings_of(), data=[path])
+    spans = "2024-01-01T01:01 to 2024-01-01T16:00, 2024-01-02T00:00 to 2024-01-02T09:20"
+    (doubt,) = known.doubts
+    assert f"MOCKUSDT: funding not modelled {spans}: MOCKUSDT_2024.parquet does not cover it" == doubt
+    late = build_market(read_sources([path], None, None), settings_of(), steps=500, data=[path])
+    assert ["MOCKUSDT: funding not modelled 2024-01-02T01:01 to 2024-01-02T09:20: MOCKUSDT_2024.parquet"] == [
+        text.removesuffix(" does not cover it") for text in late.doubts
+    ]
 
 
 def test_a_warm_up_of_the_settings_holds():
@@ -249,3 +329,14 @@ def test_several_frames_are_read_as_several_sources():
     assert named[1].rows["close"].tolist() == mixed[1].rows["close"].tolist()
     with pytest.raises(ConfigError, match="symbol"):
         read_sources([one, other], None, "1m")
+
+
+def test_candles_kept_as_float32_are_traded_as_those_they_were_made_of(tmp_path):
+    seen = []
+    for kind in (np.float64, np.float32):
+        table = frame_of(400).astype(dict.fromkeys(("open", "high", "low", "close", "volume"), kind))
+        path = write(table.drop(columns="taker_buy_volume"), tmp_path / kind.__name__ / "MOCKUSDT_1m.parquet")
+        result = run_simulation(data=path, settings=settings_of(), logs_dir=tmp_path / "logs")
+        seen.append((result.report["trades"], result.report["decision_sha256"], result.market.instruments["tick"]))
+    assert seen[0] == seen[1]
+    assert seen[0][0] > 0

@@ -1,6 +1,7 @@
 """The summary: complete, aligned, as wide as the terminal, and honest about what is bad."""
 
 import io
+import json
 import re
 import runpy
 
@@ -111,6 +112,15 @@ def test_gaps_are_said(tmp_path):
     market = build_market([load_candles(frame, symbol="MOCKUSDT")], settings_of())
     result = run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path)
     assert any(text.startswith("bars missing from the data: 10; trades that cross a gap") for text in warnings(result))
+
+
+def test_what_is_doubtful_about_the_data_is_said_and_recorded(tmp_path):
+    frame = frame_of(300).assign(volume=0.0, taker_buy_volume=0.0)
+    result = run_simulation(data=frame, symbol="MOCKUSDT", settings=settings_of(), logs_dir=tmp_path)
+    doubt = "MOCKUSDT: no bar has any volume: nothing traded, so no order can fill"
+    assert [doubt] == result.report["data_warnings"]
+    assert doubt in warnings(result)
+    assert [doubt] == json.loads((tmp_path / "run.json").read_text())["data_warnings"]
 
 
 def test_a_run_without_trades_says_how_far_it_came(tmp_path):

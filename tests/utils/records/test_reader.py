@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
-import time
 import warnings
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from utils import kpis
 from utils.errors import DataError
 from utils.records import schema
 from utils.records.files import FileJournal
-from utils.records.reader import SWAP_S, RealisedEquityWarning, read_log, tail
+from utils.records.reader import RealisedEquityWarning, read_log, tail
 
 
 def test_without_equity_a_path_warns_once(tmp_path: Path) -> None:
@@ -170,15 +168,6 @@ def test_a_reader_never_sees_the_files_of_two_runs(tmp_path: Path) -> None:
             seen.add((len(log.trades["qty"]), len(log.orders["qty"]), len(log.fills["qty"]), log.initial_capital))
     replacer.join()
     assert seen == {(1, 1, 2, 1.0), (2, 2, 4, 2.0)}
-
-
-def test_a_lock_that_somebody_left_behind_holds_up_no_reader(tmp_path: Path) -> None:
-    path = write_run(tmp_path)
-    (tmp_path / ".lock").touch()
-    os.utime(tmp_path / ".lock", (0, 0))
-    began = time.monotonic()
-    assert kpis.trade_count(path) == 6
-    assert time.monotonic() - began < SWAP_S
 
 
 class TestBadInput:
