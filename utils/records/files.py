@@ -27,10 +27,8 @@ from utils.errors import StorageError
 from utils.records.moment import Moment
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import (
-    HASHED_ORDER_COLUMNS,
     ID_COLUMNS,
     NO_TIME,
-    ORDER_COLUMNS,
     TEXT_COLUMNS,
     TIME_COLUMNS,
     TRADE_COLUMNS,
@@ -78,22 +76,22 @@ def csv_text(columns: Columns) -> str:
 def decision_hash(texts: Mapping[str, str]) -> str:
     """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order.
 
-    Of orders.csv the columns up to `source` count: those after it say when and where, not what was decided and done.
+    Of each the columns before `source` count: how a file is called, and what says when and where, decides nothing.
     """
-    hashed = {**texts, "orders": hashed_orders(texts["orders"])}
-    digests = (hashlib.sha256(hashed[table].encode()).digest() for table in DECISION_TABLES)
+    digests = (hashlib.sha256(decided(texts[table]).encode()).digest() for table in DECISION_TABLES)
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def hashed_orders(text: str) -> str:
-    """orders.csv without the columns that came after the decision hash was defined."""
-    if text.partition("\n")[0] != ",".join(ORDER_COLUMNS):
+def decided(text: str) -> str:
+    """A table as CSV without the column `source` and those after it."""
+    names = text.partition("\n")[0].split(",")
+    if "source" not in names:
         return text
+    kept = names.index("source")
     if '"' in text:
-        lines = [",".join(map(quoted, row[: len(HASHED_ORDER_COLUMNS)])) for row in csv.reader(StringIO(text, ""))]
+        lines = [",".join(map(quoted, row[:kept])) for row in csv.reader(StringIO(text, ""))]
     else:
-        later = len(ORDER_COLUMNS) - len(HASHED_ORDER_COLUMNS)
-        lines = [line.rsplit(",", later)[0] for line in text[:-1].split("\n")]
+        lines = [line.rsplit(",", len(names) - kept)[0] for line in text[:-1].split("\n")]
     return "\n".join(lines) + "\n"
 
 

@@ -16,14 +16,13 @@ from utils.records.files import (
     TradeLog,
     cells,
     csv_text,
+    decided,
     decision_hash,
     decision_hash_of,
-    hashed_orders,
     plain,
     quoted,
 )
 from utils.records.schema import (
-    HASHED_ORDER_COLUMNS,
     ID_COLUMNS,
     NO_TIME,
     ORDER_COLUMNS,
@@ -78,12 +77,14 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("source", ["a.csv", "a, b.csv", 'a "b".csv', "a\nb,c,d,e,f.csv", "a\u2028b\x1cc"])
-def test_the_decision_hash_knows_the_columns_of_orders_it_was_defined_on_and_no_later_one(source):
+def test_the_decision_hash_knows_no_file_name_and_no_later_column(source):
     orders = ORDERS | {"source": np.array([source])}
-    older = csv_text({name: orders[name] for name in HASHED_ORDER_COLUMNS})
+    told = list(ORDERS)[: list(ORDERS).index("source")]
+    older = csv_text({name: orders[name] for name in told})
     texts = {"trades": "t", "signals": "s", "orders": csv_text(orders)}
-    assert older == hashed_orders(csv_text(orders)) == hashed_orders(older)
+    assert older == decided(csv_text(orders)) == decided(older)
     assert decision_hash(texts | {"orders": older}) == decision_hash(texts)
+    assert decision_hash(texts) == decision_hash(texts | {"orders": csv_text(ORDERS)})
     assert decision_hash(texts) == decision_hash(texts | {"orders": csv_text(orders | {"role": np.array(["b"])})})
     assert decision_hash(texts) != decision_hash(texts | {"orders": csv_text(orders | {"status": np.array(["b"])})})
 
