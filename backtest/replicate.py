@@ -27,7 +27,7 @@ from ingest.tape import WIDTH
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, amount, command, whole
-from utils.shell.console import PlainConsole
+from utils.shell.console import PlainConsole, progress_console
 from utils.shell.meter import Meter
 
 #: Of the mock market, where no flag says.
@@ -98,7 +98,7 @@ def _check(flags: Any) -> None:
 
 
 def _samples(flags: Any) -> Iterator[Sample]:
-    console = Console(stderr=True, quiet=flags.json)
+    console = progress_console(quiet=flags.json)
     if flags.synthetic:
         hours = USUAL_HOURS if flags.hours is None else flags.hours
         with Meter("trading", "seconds", console, 3600.0 * hours) as meter:

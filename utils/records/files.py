@@ -40,6 +40,7 @@ from utils.records.schema import (
     Columns,
 )
 from utils.rows import S_PER_DAY, Rows
+from utils.shell.rim import masked
 
 TABLES = ("trades", "signals", "orders", "fills", "equity")
 #: The log files of a run, all of one run at any moment.
@@ -215,8 +216,8 @@ def stage(folder: Path, file: str, data: bytes) -> None:
 
 
 def run_text(run: Mapping[str, Any]) -> bytes:
-    """run.json."""
-    return (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode()
+    """run.json, without what is secret."""
+    return (masked(json.dumps(plain(run), indent=1, sort_keys=True)) + "\n").encode()
 
 
 def hidden(folder: Path) -> Path:
