@@ -9,6 +9,7 @@ import copy
 from typing import Any
 
 from ingest.rest import checks as check
+from ingest.rest.body import BOOK, PAGE
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.venue import Venue, configured, venue
@@ -113,7 +114,7 @@ def _fetch_book(where: Venue, symbol: str, depth: int, settings: IngestSettings)
             where.at_present(client, lambda now_ms: check.recent(stamp, now_ms, settings.stale_s, "book time"))
         return book
 
-    return where.call(f"fetch_order_book {listing.symbol}", ask, settings)
+    return where.call(f"fetch_order_book {listing.symbol}", ask, settings, BOOK if where.ours else PAGE)
 
 
 def _check_wire(where: Venue, listing: Listing) -> None:
