@@ -19,10 +19,12 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from ingest.rest.body import ACCEPTED, BOOK, PIECE, Body, Unreadable
 from ingest.rest.retry import retry_after_s
 from ingest.venues.known import Place
 from utils.errors import ConfigError, DataUnavailable
 from utils.settings.tree import IngestSettings
+from utils.shell.rim import masked
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +72,14 @@ class Backoff:
         self.failures = 0
 
 
+class _Direct(connect):
+    """A handshake that is answered where it was asked for: a redirect could lead anywhere, a proxy's login page too."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """A redirect is a refusal like others."""
+        return exc
+
+
 class Dialler:
     """Opens sockets and fetches REST answers of one exchange, for one feed."""
 
@@ -97,7 +107,7 @@ class Dialler:
         self.opened.append(time.monotonic())
         where = urlsplit(url)
         try:
-            return await connect(
+            return await _Direct(
                 url,
                 open_timeout=self.settings.timeout_s,
                 ping_interval=self.settings.heartbeat_s,
@@ -110,6 +120,8 @@ class Dialler:
             )
         except InvalidStatus as error:
             return self.judged(error.response.status_code, error.response.headers, "its stream")
+        except (ValueError, NotImplementedError) as error:  # a proxy's address, a header of the answer's
+            return Refused(said(error))
         except (OSError, WebSocketException) as error:
             return Refused(said(error))
         except ImportError as error:
@@ -129,23 +141,22 @@ class Dialler:
             while self.rest_from > time.monotonic():  # noqa: ASYNC110
                 await asyncio.sleep(self.rest_from - time.monotonic())
             client = self.rest_client(url)
-            body = bytearray()
             try:
                 async with asyncio.timeout(self.settings.timeout_s), client.stream("GET", url) as answer:
-                    async for part in answer.aiter_bytes():
-                        body += part
-                        if len(body) > self.longest:
-                            return Refused(f"an answer of more than {self.longest} bytes")
-            except (httpx.HTTPError, TimeoutError) as error:
+                    coming = Body(answer.headers.get("Content-Encoding", ""), min(self.longest, BOOK.size))
+                    async for part in answer.aiter_raw(PIECE):
+                        coming.add(part)
+                    body = coming.whole()
+            except (httpx.HTTPError, httpx.InvalidURL, Unreadable, TimeoutError) as error:
                 return Refused(said(error))
             if answer.status_code != HTTPStatus.OK:
-                refused = self.judged(answer.status_code, answer.headers, urlsplit(url).path, bytes(body))
+                refused = self.judged(answer.status_code, answer.headers, urlsplit(url).path, body)
                 self.rest_from = max(self.rest_from, time.monotonic() + refused.wait_s)
                 return refused
             weight = answer.headers.get(self.rest.used, "") if self.rest else ""
             if self.rest and weight.isascii() and weight.isdigit() and float(weight) > WEIGHT_SHARE * self.rest.weight:
                 self.rest_from = time.monotonic() + 60.0 - time.time() % 60.0  # the count begins anew with the minute
-            return bytes(body)
+            return body
 
     def rest_client(self, url: str) -> httpx.AsyncClient:
         """The one that keeps connections open between requests."""
@@ -155,6 +166,7 @@ class Dialler:
             where = urlsplit(url)
             try:
                 self.client = httpx.AsyncClient(
+                    headers={"Accept-Encoding": ACCEPTED},
                     timeout=self.settings.timeout_s,
                     verify=self.ssl or where.scheme == "https",  # plain http is this machine's own
                     trust_env=not local(where.hostname),
@@ -183,6 +195,8 @@ class Dialler:
             )
         if status == HTTPStatus.FORBIDDEN and not wait:
             wait = self.settings.backoff_max_s  # an address limit: each early try may lengthen it
+        if 300 <= status < 400 and "Location" in headers:
+            return Refused(f"HTTP {status}: it sends us on to another address, which no exchange does", wait)
         return Refused(f"HTTP {status}", wait)
 
     async def aclose(self) -> None:
@@ -203,7 +217,7 @@ def no_proxy(error: ImportError) -> ConfigError:
 
 def said(error: BaseException) -> str:
     """An error in one line: many of the network's have no text of their own."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return masked(" ".join(str(error).split())) or type(error).__name__
 
 
 def code_of(body: bytes) -> str | None:

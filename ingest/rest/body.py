@@ -29,6 +29,10 @@ class Unreadable(Exception):  # noqa: N818 - internal: becomes what the caller s
     """A body that is not read, and why."""
 
 
+class TooLong(Unreadable):
+    """It is too long; asking again brings the same."""
+
+
 class Body:
     """A body as it comes.
 
@@ -47,6 +51,7 @@ class Body:
         if len(ways) > 1 or (ways and ways[0] not in _WAYS):
             raise Unreadable(f"expected an answer packed as {ACCEPTED} or not at all, saw {packed[:40]!r}")
         self._way = _WAYS[ways[0]] if ways else 0
+        self._head = b""  # of one that is packed as deflate
         self._unpacker = zlib.decompressobj(self._way) if ways else None
 
     def add(self, piece: bytes) -> None:
@@ -56,6 +61,14 @@ class Body:
             Unreadable: it cannot be unpacked, or is longer than allowed.
         """
         self._came += len(piece)
+        if self._way == _ZLIB and len(self._head) < 2:
+            self._head += piece
+            if len(self._head) < 2:
+                return
+            piece = self._head
+            if piece[0] & 15 != 8 or int.from_bytes(piece[:2], "big") % 31:
+                self._way = _RAW  # some say deflate and leave its head away
+                self._unpacker = zlib.decompressobj(_RAW)
         while piece and self._came <= self._most and len(self.data) <= self._most:
             if self._unpacker is None:
                 self.data += piece
@@ -64,18 +77,15 @@ class Body:
                 self._unpacker = zlib.decompressobj(self._way)
             piece = self._unpacked(self._unpacker, piece)
         if max(self._came, len(self.data)) > self._most:
-            raise Unreadable(f"expected at most {self._most} bytes, saw more; nothing of it was used")
+            most = f"{self._most / 2**20:g} MiB" if self._most >= 2**20 else f"{self._most} bytes"
+            raise TooLong(f"expected at most {most}, saw more; nothing of it was used")
 
     def _unpacked(self, unpacker: zlib._Decompress, piece: bytes) -> bytes:
         """Unpack as much of a piece as there is room for; what is left of it."""
         try:
             self.data += unpacker.decompress(piece, self._most - len(self.data) + 1)
         except zlib.error:
-            if self._way != _ZLIB or self.data or self._came > len(piece):
-                raise Unreadable("expected an answer that can be unpacked, saw another") from None
-            self._way = _RAW  # some say deflate and leave its head away
-            self._unpacker = zlib.decompressobj(_RAW)
-            return piece
+            raise Unreadable("expected an answer that can be unpacked, saw another") from None
         return unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
 
     def whole(self) -> bytes:
@@ -97,4 +107,4 @@ def check_parts(body: bytes, most: int) -> None:
     """
     parts = sum(body.count(mark) for mark in (b",", b"[", b"{"))
     if parts > most:
-        raise Unreadable(f"expected at most {most:,} values, saw {parts:,}; nothing of it was used")
+        raise TooLong(f"expected at most {most:,} values, saw {parts:,}; nothing of it was used")

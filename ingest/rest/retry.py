@@ -33,6 +33,7 @@ from utils.rows import S_PER_DAY
 from utils.settings.tree import IngestSettings
 from utils.shell.log import event
 from utils.shell.moments import at_ms
+from utils.shell.rim import masked
 
 logger = logging.getLogger("ingest")
 # it would say "stamina.retry_scheduled" beside our own sentence
@@ -106,8 +107,8 @@ class Answer:
 
 
 def one_line(text: str, most: int = 160) -> str:
-    """Text without line breaks and not longer than a line."""
-    plain = " ".join(text.split())
+    """Text without line breaks and secrets, and not longer than a line."""
+    plain = masked(" ".join(text.split()))
     return plain if len(plain) <= most else plain[: most - 3] + "..."
 
 
