@@ -90,10 +90,15 @@ class _Tally:
         self.bars.setdefault(self.open_of(trade.ts), _Bar(trade.price)).add(trade)
         self.last_ts, self.last_price, self.last_id = max(trade.ts, self.last_ts), trade.price, number
 
-    def pass_over(self, number: int) -> None:
-        """A print that is no market trade has a number too; a repeated one changes nothing."""
+    def pass_over(self, number: int, *, lost: bool) -> None:
+        """A print that made no trade has a number too; a repeated one changes nothing.
+
+        Args:
+            number: its id.
+            lost: it was one of the market, dropped as it came late.
+        """
         if number > self.last_id > 0:
-            if number != self.last_id + 1:
+            if lost or number != self.last_id + 1:
                 self.lost = self.lost or self.last_ts
             self.last_id = number
 
@@ -191,7 +196,7 @@ def _take(
             tallies.setdefault(trade.symbol, _Tally(length)).take(trade, number)
         named = _SYMBOL.search(message) if number and not trades else None
         if named and (symbol := named[1].decode()) in tallies:
-            tallies[symbol].pass_over(number)
+            tallies[symbol].pass_over(number, lost=b'"X"' not in message or b'"MARKET"' in message)
     return now
 
 

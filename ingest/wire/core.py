@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ingest.wire.fields import AHEAD_NS, Refused
+from ingest.wire.order import Order
 from ingest.wire.records import EMPTY, FIELDS, INVALID, LIVE, ODD, STATES, FastDoor, name_feed, new_feeds
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
@@ -106,6 +107,7 @@ class ProtocolCore(ABC):
         self._order: list[BookFeed] = []  # by index
         self._books: dict[str, BookFeed] = {}  # by symbol: of several depths on a tape, the first makes the events
         self._counts: dict[tuple[str, str], Counts] = {UNKNOWN: Counts()}
+        self._orders: dict[tuple[str, str], Order] = {}  # by symbol and kind; they outlive a connection
         self._outgoing: list[str] = []
         self._failure = ""
         self._heard = 0  # when the last message came, ns
@@ -142,6 +144,9 @@ class ProtocolCore(ABC):
         """Note that a message was applied."""
         if ts > feed.ts or feed.state != LIVE:
             feed.moved = recv_ns
+        # the chain says that it is the next one, and time does not run backwards; a clock that was set takes a new book
+        if feed.state == LIVE or feed.ts - ts <= AHEAD_NS:
+            ts = max(ts, feed.ts)
         feed.update_id, feed.ts, feed.ts_recv = update, ts, max(ts_recv, ts)
 
     def _begin(self, feed: BookFeed, recv_ns: int) -> list[MarketEvent]:
@@ -228,6 +233,12 @@ class ProtocolCore(ABC):
             return self._clock.stamp(ts, recv_ns)
         self._ahead = (recv_first, ts_first) if abs(drift) <= AHEAD_NS else (recv_ns, ts)
         raise Refused(f"exchange time: expected at most 5 s ahead of ours, saw {ahead / NS_PER_S:.1f} s")
+
+    def _late(self, symbol: str, kind: str, ts: int, recv_ns: int, counts: Counts) -> bool:
+        """Is this older than what came before it in its stream? Then it is counted, and to be dropped."""
+        late = self._orders.setdefault((symbol, kind), Order()).late(ts, recv_ns)
+        counts.duplicates += late
+        return late
 
     def _count(self, symbol: str, kind: str) -> Counts:
         return self._counts.setdefault((symbol, kind), Counts())

@@ -69,7 +69,7 @@ class _Numbered:
         if last >= 0 and trade != last + 1 and name not in self.anew:
             counts.sequence_breaks += 1
         self.anew.discard(name)
-        self.last[name] = (trade, ts)
+        self.last[name] = (trade, max(ts, last_ts))
         return True
 
 
@@ -402,6 +402,8 @@ class BinanceProtocol(ProtocolCore):
         numbered = self._numbered[symbol]
         if not numbered.is_new(name, trade, ts, counts) or not market or numbered.name != name:
             return []
+        if self._late(symbol, "trades", ts, recv_ns, counts):
+            return []
         counts.events += 1
         return [Trade(symbol, ts, max(ts_recv, ts), price, qty, -1 if data.m else 1)]
 
@@ -444,6 +446,9 @@ class BinanceProtocol(ProtocolCore):
         if update <= last and ts <= last_ts:
             counts.duplicates += 1
             return []
+        # what tells no time is in the order of its ids, which a new connection goes on with
+        if self._late(symbol, "quote", update if pushed is None else ts, recv_ns, counts):
+            return []
         self._quotes[symbol] = (update, ts, quote)
         if quote == before or not (quote[1] and quote[3]):
             return []
@@ -460,6 +465,8 @@ class BinanceProtocol(ProtocolCore):
         following = (milliseconds(data.T, "T"), signed(data.r, "r")) if data.T and data.r else None
         self._stamp(ts, recv_ns)
         self._seen(counts, ts)
+        if self._late(symbol, "mark", ts, recv_ns, counts):
+            return []
         events: list[MarketEvent] = []
         if following:
             due, rate = self._funding.get(symbol, following)
@@ -479,6 +486,8 @@ class BinanceProtocol(ProtocolCore):
         ts, price, qty = within(order.T, "T", pushed), above_zero(order.p, "p"), above_zero(order.q, "q")
         ts_recv = self._stamp(pushed, recv_ns)
         self._seen(counts, ts)
+        if self._late(symbol, "liquidations", ts, recv_ns, counts):
+            return []
         counts.events += 1
         # S is the side of the forced order itself
         return [Liquidation(symbol, ts, max(ts_recv, ts), price, qty, 1 if order.S == "BUY" else -1)]

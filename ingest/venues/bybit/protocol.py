@@ -279,6 +279,10 @@ class BybitProtocol(ProtocolCore):
         self._seen(feed.counts, ts)
         last = feed.update_id
         if message.type == "snapshot" or update == 1:
+            # a book that begins anew has no older time; and of depth 1, whose every message is a snapshot, no lower id
+            if feed.state == LIVE and (ts < feed.ts or (topic.depth == 1 and 1 < update < last)):
+                feed.counts.duplicates += 1
+                return []
             # the stream of depth 1 repeats itself by design
             feed.counts.duplicates += feed.state == LIVE and update == last and topic.depth > 1
             crossed = self._change(feed.index, bids, asks, anew=True)
@@ -314,7 +318,11 @@ class BybitProtocol(ProtocolCore):
         # only a whole message is remembered
         fresh = [not topic.repeated(row.i) for row in rows]
         counts.duplicates += len(rows) - sum(fresh)
-        events = [trade for trade, row, new in zip(trades, rows, fresh, strict=True) if new and not row.BT]
+        events = [
+            trade
+            for trade, row, new in zip(trades, rows, fresh, strict=True)
+            if new and not row.BT and not self._late(topic.symbol, "trades", trade.ts, recv_ns, counts)
+        ]
         counts.events += len(events)
         return [*events]
 
@@ -346,13 +354,20 @@ class BybitProtocol(ProtocolCore):
         data: messages.Ticker = decode(message.data, messages.TICKER)
         same_symbol(data.symbol, topic.symbol)
         ts, ts_recv = self._times(message, recv_ns)
-        self._seen(self._count(topic.symbol, _main_kind(topic)), ts)
+        seen = self._count(topic.symbol, _main_kind(topic))
+        self._seen(seen, ts)
+        late = self._late(topic.symbol, "quote", ts, recv_ns, seen)
         before = topic.ticker
+        if late and before:
+            return []
         said = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not None}
         now = said if message.type == "snapshot" else before | said
         quote, mark = _quote(now), above_zero(now["markPrice"], "markPrice") if now.get("markPrice") else 0.0
         settled = _settled(topic.symbol, before, now, ts)
         topic.ticker = now
+        if late:  # a new connection begins with what the last one knew: it is what the next message changes
+            topic.quote, topic.mark = quote, mark
+            return []
         events: list[MarketEvent] = []
         if "quote" in topic.wants and quote and quote != topic.quote:
             counts = self._count(topic.symbol, "quote")
@@ -381,6 +396,8 @@ class BybitProtocol(ProtocolCore):
         for row in rows:
             same_symbol(row.s, topic.symbol)
             ts, price, qty = within(row.T, "T", pushed), above_zero(row.p, "p"), above_zero(row.v, "v")
+            if self._late(topic.symbol, "liquidations", ts, recv_ns, counts):
+                continue
             # S is the side of the position: a long that is closed by force is sold
             events.append(Liquidation(topic.symbol, ts, max(ts_recv, ts), price, qty, -1 if row.S == "Buy" else 1))
         counts.events += len(events)
