@@ -136,7 +136,7 @@ def bars_of(
 
     Raises:
         ConfigError: `tf` is not a timeframe of at most a day.
-        DataError: a file is no tape or damaged, its market counts contracts, or it holds no whole bar.
+        DataError: a file is no tape or damaged, its market is coin-margined, or it holds no whole bar.
     """
     length = parse_timeframe(tf)
     if length > TIMEFRAMES["1d"]:
@@ -149,9 +149,9 @@ def bars_of(
     for together in recordings([Path(path) for path in paths]):
         player = Player(recognise(TapeReader(together[0])))
         markets |= {*player.markets.values()}
-        if len(markets) > 1 or any(recorded(name).market.counts_contracts for name in markets):
+        if len(markets) > 1 or any(recorded(name).market.in_coin for name in markets):
             raise DataError(
-                f"tape: expected one market whose trades are in base currency, saw {', '.join(sorted(markets))};"
+                f"tape: expected one market whose profits are in quote currency, saw {', '.join(sorted(markets))};"
                 " name recordings of one linear or spot market"
             )
         for tally in tallies.values():

@@ -77,8 +77,7 @@ def recognise(lines: Iterable[Line]) -> dict[str, str]:
 
 def protocol_of(market: str, clock: ReceiveClock) -> WireProtocol:
     """A protocol core for whatever a tape of `market` holds."""
-    venue, spoken = recorded(market)
-    return venue.language().protocol((), market=spoken.speaks or market, clock=clock, anything=True)
+    return recorded(market).venue.language().protocol((), market=market, clock=clock, anything=True)
 
 
 class _Core:

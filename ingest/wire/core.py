@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ingest.wire.fields import AHEAD_NS, Refused
+from ingest.wire.fields import AHEAD_NS, Pair, Refused, changes
 from ingest.wire.order import Order
 from ingest.wire.records import EMPTY, FIELDS, INVALID, LIVE, ODD, STATES, FastDoor, name_feed, new_feeds
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
@@ -113,6 +113,24 @@ class ProtocolCore(ABC):
         self._heard = 0  # when the last message came, ns
         self._ahead: tuple[int, int] | None = None  # receive and exchange time of the first stamp that was ahead
         self._change(0, (), (), anew=True)  # compiled here if it must be, not while a socket waits
+
+    def _contract(self, symbol: str) -> float:  # noqa: ARG002 - by which coin-margined markets tell
+        """What a contract of a symbol is worth, quote; 0 = quantities are base currency."""
+        return 0.0
+
+    def _base(self, symbol: str, qty: float, price: float) -> float:
+        """A quantity in base currency: contracts x worth of one / price, where contracts are counted."""
+        worth = self._contract(symbol)
+        return qty * worth / price if worth else qty
+
+    def _levels(self, symbol: str, pairs: Sequence[Pair], side: str) -> tuple[Level, ...]:
+        """Changed levels, quantities in base currency.
+
+        Raises:
+            Refused: one of them is no such number.
+        """
+        levels, worth = changes(pairs, side), self._contract(symbol)
+        return tuple((price, qty * worth / price) for price, qty in levels) if worth else levels
 
     @abstractmethod
     def _ask(self, feed: BookFeed, now_ns: int) -> None:
