@@ -32,6 +32,8 @@ from utils.shell.meter import Meter
 
 #: Of the mock market, where no flag says.
 USUAL_SEED, USUAL_HOURS = 7, 1.0
+#: A week is a billion events; all its rows are held at once.
+MOST_HOURS = 168.0
 COLOURS = {HOLDS: "green", FAILS: "red", UNDECIDED: "yellow"}
 
 
@@ -89,8 +91,8 @@ def _check(flags: Any) -> None:
             raise ConfigError(
                 f"--{name}: it belongs to --synthetic, and --data names recordings; leave one of them out"
             )
-    if flags.hours is not None and not 0.0 < flags.hours < math.inf:
-        raise ConfigError(f"--hours: expected a number above 0, saw {flags.hours:g}")
+    if flags.hours is not None and not 0.0 < flags.hours <= MOST_HOURS:
+        raise ConfigError(f"--hours: expected a number above 0, at most {MOST_HOURS:g}, saw {flags.hours:g}; choose one")
     if flags.synthetic and flags.symbol:
         raise ConfigError("--symbol: it belongs to --data, and the mock market has one symbol; leave it out")
     if flags.out and flags.out.exists() and not flags.out.is_dir():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,8 @@ from utils.shell.log import setup_logging
 
 #: Time in which a wrong key for news shows, s.
 FIRST_LOOK_S = 0.3
+#: Seconds, minutes and mebibytes that nobody means.
+MOST = 1e9
 
 
 def build_parser() -> Parser:
@@ -89,8 +90,8 @@ def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     for name in ("seconds", "rotate_minutes", "rotate_mib", "news_minutes"):
         value = getattr(flags, name) or 0.0
-        if not 0.0 <= value < math.inf:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected a number of at least 0, saw {value}; give one")
+        if not 0.0 <= value <= MOST:
+            raise ConfigError(f"--{name.replace('_', '-')}: expected a number from 0 to {MOST:g}, saw {value:g}; give one")
     setup_logging(flags.verbose, quiet=not flags.verbose)
     loaded = load_settings(flags.config)
     check_names(loaded)
