@@ -92,7 +92,9 @@ def _check(flags: Any) -> None:
                 f"--{name}: it belongs to --synthetic, and --data names recordings; leave one of them out"
             )
     if flags.hours is not None and not 0.0 < flags.hours <= MOST_HOURS:
-        raise ConfigError(f"--hours: expected a number above 0, at most {MOST_HOURS:g}, saw {flags.hours:g}; choose one")
+        raise ConfigError(
+            f"--hours: expected a number above 0, at most {MOST_HOURS:g}, saw {flags.hours:g}; choose one"
+        )
     if flags.synthetic and flags.symbol:
         raise ConfigError("--symbol: it belongs to --data, and the mock market has one symbol; leave it out")
     if flags.out and flags.out.exists() and not flags.out.is_dir():

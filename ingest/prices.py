@@ -245,7 +245,9 @@ class CandleSource:
             told = where.client.feature_value(listing.unified, "fetchOHLCV", "limit")
             self.page = min(PAGE, int(told or LEAST_PAGE))
         if listing.contract_size != 1.0:
-            text = f"{where.name} counts contracts of {listing.contract_size:g}; ccxt does not say whether its candles do"
+            text = (
+                f"{where.name} counts contracts of {listing.contract_size:g}; ccxt does not say whether its candles do"
+            )
             event(logger, "volume_unit", text, severity=logging.WARNING, symbol=listing.symbol)
         # opens at which there never was a candle, from - up to, ms
         self._never = [*where.rest.outages]

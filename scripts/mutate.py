@@ -27,7 +27,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 from utils.errors import ConfigError
 from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console

@@ -91,7 +91,9 @@ def run(flags: argparse.Namespace) -> int:
     for name in ("seconds", "rotate_minutes", "rotate_mib", "news_minutes"):
         value = getattr(flags, name) or 0.0
         if not 0.0 <= value <= MOST:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected a number from 0 to {MOST:g}, saw {value:g}; give one")
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: expected a number from 0 to {MOST:g}, saw {value:g}; give one"
+            )
     setup_logging(flags.verbose, quiet=not flags.verbose)
     loaded = load_settings(flags.config)
     check_names(loaded)

@@ -109,7 +109,8 @@ def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     field = field_of(key)
     if field is None:
         sources = dict.fromkeys(place(o) for k, o in origin.items() if k.startswith(f"{key}.") and o != "default")
-        return f"{key}: {masked(item['msg'].removeprefix('Value error, '))} (from {', '.join(sources)}); change one of them"
+        seen = masked(item["msg"].removeprefix("Value error, "))
+        return f"{key}: {seen} (from {', '.join(sources)}); change one of them"
     # an address may hold a password, which is why it was refused
     seen = "another" if key.startswith("secrets.") else masked(repr(item["input"]))[:80]
     default = default_leaves().get(key)

@@ -22,8 +22,7 @@ from ingest.box.floor.market import Arrival, Change, Deed, Fill, Grid, Market
 from ingest.box.topics import Topic
 from ingest.box.wire import text_of
 from ingest.tapes.file import Line, TapeReader
-from ingest.tapes.play import recognise
-from ingest.venues.known import recorded
+from ingest.tapes.play import coin_margined
 from utils.errors import DataError
 from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
@@ -167,11 +166,11 @@ class Tape:
     """
 
     def __init__(self, path: Path, symbols: Sequence[str] | None) -> None:
-        in_coin = [name for name in recognise(TapeReader(path)).values() if recorded(name).market.in_coin]
+        in_coin = coin_margined(TapeReader(path))
         if in_coin:
             raise DataError(
-                f"{path.name}: expected a recording of a linear or spot market, saw {in_coin[0]}: its contracts are in coin,"
-                " and the box serves none; name another"
+                f"{path.name}: expected a recording of a linear or spot market, saw {in_coin}: its contracts are in"
+                " coin, and the box serves none; name another"
             )
         self.path = path
         self.ended = False

@@ -1,6 +1,7 @@
 """What a folder says of itself is believed only so far as it stays in the folder: names, links, sizes.
 
-Whoever can write to a data folder, or made an archive that was unpacked there, must not thereby reach what lies outside.
+Whoever can write to a data folder, or made an archive that was unpacked there, must not thereby reach what lies
+outside.
 """
 
 from __future__ import annotations

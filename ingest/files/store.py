@@ -126,7 +126,9 @@ class Store:
                 f"{path}: expected the manifest of a download, seen another file ({error!r}); move it away, and the"
                 " files beside it too"
             ) from None
-        return {entry.path: entry for entry in entries if plain_file(inside(self.root, _checked(entry, path).path, path))}
+        return {
+            entry.path: entry for entry in entries if plain_file(inside(self.root, _checked(entry, path).path, path))
+        }
 
     def commit(self, made: Entry, replaced: Sequence[str]) -> None:
         """A new file counts, and the ones it takes the place of no longer do."""
@@ -206,8 +208,8 @@ class Series:
         for name in (_checked(made, pending).path, *replaced):
             if not self._own.fullmatch(name):
                 raise DataError(
-                    f"{pending}: expected files of {self._symbol} in {self._place}, saw {name[:80]!r}; it was not written"
-                    " by this program: delete it, and the same command goes on from there"
+                    f"{pending}: expected files of {self._symbol} in {self._place}, saw {name[:80]!r}; it was not"
+                    " written by this program: delete it, and the same command goes on from there"
                 )
         return made, replaced
 
@@ -238,8 +240,8 @@ class Series:
             period = Covered(int(named[1]), int(named[2])) if named else Covered(0, 0)
             if not named or not period.start < period.end < LAST_MS or not plain_file(stays(self._parts, path)):
                 raise DataError(
-                    f"{path}: expected only pages that a download left here, saw another file; move it away, and the same"
-                    " command goes on from there"
+                    f"{path}: expected only pages that a download left here, saw another file; move it away, and the"
+                    " same command goes on from there"
                 )
             found.append(period)
         return sorted(found)
@@ -303,35 +305,46 @@ class Series:
     def rows(self, period: Covered, replaced: Iterable[Entry]) -> Any:
         """The rows of files, and of the pages of a period, as one Arrow table in order of time."""
         import pyarrow as pa
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
-        paths = [*(self._store.root / entry.path for entry in replaced), *self._pages(period)]
-        tables = []
-        for path in paths:
+        tables: list[Any] = []
+        for path in [*(self._store.root / entry.path for entry in replaced), *self._pages(period)]:
             try:
-                # one by one: as a data set, pyarrow would read columns out of the folders' names
-                file = pq.ParquetFile(path)
-                size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
-                if file.metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
-                    raise ValueError(f"{file.metadata.num_rows:,} rows of {size:,} bytes")
-                tables.append(file.read())
-                stamps = tables[-1].column("timestamp").cast("int64")
-                if stamps.null_count or tables[-1].schema != tables[0].schema:
-                    raise ValueError("columns unlike those of the others")
-                named = _PAGE.fullmatch(path.name)
-                if named and len(stamps):
-                    first, last = (bound.as_py() for bound in pc.min_max(stamps).values())
-
-                    if not int(named[1]) - SECOND_MS <= first <= last <= int(named[2]):
-                        raise ValueError(f"from {at_ms(first)} to {at_ms(last)}")
+                tables.append(_rows_of(path))
+                wrong = "columns unlike those of the others" if tables[-1].schema != tables[0].schema else ""
             except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-                cause = " ".join(str(error).split())[:120]
+                wrong = " ".join(str(error).split())[:120]
+            if wrong:
                 raise DataError(
-                    f"{path}: expected rows of {self._symbol} as a download leaves them, saw others ({cause}); move it away,"
-                    " and the same command fetches them anew"
-                ) from None
+                    f"{path}: expected rows of {self._symbol} as a download leaves them, saw others ({wrong}); move it"
+                    " away, and the same command fetches them anew"
+                )
         return pa.concat_tables(tables).sort_by("timestamp")
+
+
+def _rows_of(path: Path) -> Any:
+    """The rows of a file, once it is known how many they are; of a page, once they are of its period.
+
+    Raises:
+        ValueError: they are too many, without times, or of another period; what pyarrow raises, if they are none.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    # one by one: as a data set, pyarrow would read columns out of the folders' names
+    file = pq.ParquetFile(path)
+    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+    if file.metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
+        raise ValueError(f"{file.metadata.num_rows:,} rows of {size:,} bytes")
+    table = file.read()
+    stamps = table.column("timestamp").cast("int64")
+    if stamps.null_count:
+        raise ValueError("rows without a time")
+    named = _PAGE.fullmatch(path.name)
+    if named and len(stamps):
+        first, last = (bound.as_py() for bound in pc.min_max(stamps).values())
+        if not int(named[1]) - SECOND_MS <= first <= last <= int(named[2]):
+            raise ValueError(f"from {at_ms(first)} to {at_ms(last)}")
+    return table
 
 
 def _checked(entry: Entry, said_by: Path) -> Entry:
@@ -342,7 +355,9 @@ def _checked(entry: Entry, said_by: Path) -> Entry:
     """
     start, end = entry.covers
     if not 0 <= start < end < LAST_MS or entry.rows < 0:
-        raise DataError(f"{said_by}: expected a period in ms and its rows, saw {entry.covers} and {entry.rows}; move it away")
+        raise DataError(
+            f"{said_by}: expected a period in ms and its rows, saw {entry.covers} and {entry.rows}; move it away"
+        )
     return entry
 
 

@@ -94,8 +94,7 @@ def _snapshots(name: str, handle: BinaryIO) -> Iterator[Snapshot]:
     try:
         lines = io.BufferedReader(unpacked)
         for number, line in enumerate(iter(lambda: lines.readline(LONGEST + 1), b""), 1):
-            if len(line) > LONGEST:
-                raise zstandard.ZstdError(f"more than {LONGEST >> 20} MiB without an end")
+            _look(line)
             if not line.endswith(b"\n"):
                 event(logger, "snapshot_cut_short", severity=logging.WARNING, file=name, line=number)
                 return
@@ -103,3 +102,8 @@ def _snapshots(name: str, handle: BinaryIO) -> Iterator[Snapshot]:
     except (zstandard.ZstdError, msgspec.MsgspecError, RecursionError) as error:
         advice = "what stands before it is whole; move the file away, or cut it there"
         raise DataError(f"{name}: line {number}: expected a snapshot of headlines, saw '{error}'; {advice}") from None
+
+
+def _look(line: bytes) -> None:
+    if len(line) > LONGEST:
+        raise zstandard.ZstdError(f"more than {LONGEST >> 20} MiB without an end")

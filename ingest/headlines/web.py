@@ -22,11 +22,10 @@ import httpx
 import stamina
 from pydantic import SecretStr
 
-from ingest.live.dial import local, said
 from ingest.rest.body import ACCEPTED, PAGE, PIECE, Body, TooLong, Unreadable, check_parts
 from ingest.rest.cache import TimedCache, uptime
 from ingest.rest.deadline import TotalBackend
-from ingest.rest.retry import retry_after_s
+from ingest.rest.retry import local, retry_after_s, said
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.rows import S_PER_DAY
 from utils.settings.tree import IngestSettings

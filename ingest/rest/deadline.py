@@ -19,7 +19,7 @@ import httpcore
 from requests.adapters import HTTPAdapter
 from urllib3 import Timeout
 
-Option: TypeAlias = tuple[int, int, int | bytes] | tuple[int, int, None, int]
+Option: TypeAlias = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 
 
 class _Reader(io.RawIOBase):
@@ -80,10 +80,10 @@ class TotalAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **named)
         return manager if known else _hurry(manager)
 
-    def send(self, request: Any, *given: Any, timeout: Any = None, **named: Any) -> Any:
+    def send(self, request: Any, stream: bool = False, timeout: Any = None, *given: Any, **named: Any) -> Any:
         """Send a request."""
-        total = Timeout(total=timeout) if isinstance(timeout, int | float) else timeout
-        return super().send(request, *given, timeout=total, **named)
+        total: Any = Timeout(total=timeout) if isinstance(timeout, int | float) else timeout
+        return super().send(request, stream, total, *given, **named)
 
 
 class TotalBackend(httpcore.NetworkBackend):

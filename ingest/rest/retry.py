@@ -112,6 +112,16 @@ def one_line(text: str, most: int = 160) -> str:
     return plain if len(plain) <= most else plain[: most - 3] + "..."
 
 
+def said(error: BaseException) -> str:
+    """An error in one line: many of the network's have no text of their own."""
+    return masked(" ".join(str(error).split())) or type(error).__name__
+
+
+def local(host: str | None) -> bool:
+    """Is this host the machine itself? Then no proxy stands between."""
+    return host in {"127.0.0.1", "::1", "localhost"}
+
+
 def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: float, refusals: Refusals) -> Trouble:
     """What a failed attempt means.
 

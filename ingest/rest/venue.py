@@ -15,6 +15,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import stamina
@@ -28,8 +29,8 @@ from ingest.rest.clock import ClockReading, ExchangeClock
 from ingest.rest.listing import Market, by_name, listing_of, unknown_symbol
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
 from ingest.venues.facts import Listing, Refusals, Rest
-from ingest.wire.fields import Refused, strict_json
 from ingest.venues.known import MARKET_TYPES, folder_of, place_of
+from ingest.wire.fields import Refused, strict_json
 from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
@@ -158,36 +159,48 @@ class Venue:
         """
         elapsed_s = response.elapsed.total_seconds()
         wall_ns, deadline = self._wall_ns(), self._uptime_s() - elapsed_s + self._deadline_s
-        body, came, whole = b"", 0, False
+        body, trouble = b"", ""
         try:
-            coming = Body(response.headers.get("Content-Encoding", ""), self._limit.size)
-            while piece := response.raw.read1(PIECE, decode_content=False):
-                came += len(piece)
-                coming.add(piece)
-                body = coming.data
-                if self._uptime_s() > deadline:
-                    raise Unreadable(f"expected a whole answer within {self._deadline_s:g} s, saw {came} bytes and no end")
-            body = coming.whole()
-            check_parts(body, self._limit.parts)
-            if self.ours:
-                with contextlib.suppress(ValueError, RecursionError):  # no JSON is said by whoever reads it
-                    strict_json(body)
-            whole = True
+            body = self._body(response, deadline)
         except (Unreadable, Refused) as error:
             response.close()
-            raise BadVenueData(str(error)) from None
-        except urllib3.exceptions.ReadTimeoutError:
-            response.close()
-            raise BadVenueData(
-                f"expected a whole answer within {self._deadline_s:g} s, saw {came} bytes and no end"
-            ) from None
+            trouble = str(error)
         except urllib3.exceptions.HTTPError:
-            raise BadVenueData(f"the answer broke off after {came} bytes") from None
-        finally:
-            status, reason = response.status_code, str(response.reason or "")
-            self._answer = Answer(status, reason, response.headers, bytes(body), whole, wall_ns, elapsed_s)
+            trouble = "the answer broke off"
+        status, reason = response.status_code, str(response.reason or "")
+        self._answer = Answer(status, reason, response.headers, body, not trouble, wall_ns, elapsed_s)
+        if trouble and status == HTTPStatus.OK:  # of a refusal the status says enough
+            raise BadVenueData(trouble)
         response.raw = io.BytesIO(body)  # where requests goes on reading
         self._note(self._answer)
+
+    def _body(self, response: Any, deadline: float) -> bytes:
+        """The body of an answer, once it is known to be no more than a reader can take.
+
+        Raises:
+            Unreadable: it is too long, too late, or cannot be unpacked.
+            Refused: it is JSON against the rules.
+        """
+        coming = Body(response.headers.get("Content-Encoding", ""), self._limit.size)
+        in_time = True
+        try:
+            while piece := response.raw.read1(PIECE, decode_content=False):
+                coming.add(piece)
+                in_time = self._uptime_s() <= deadline
+                if not in_time:
+                    break
+        except urllib3.exceptions.ReadTimeoutError:
+            in_time = False
+        if not in_time:
+            raise Unreadable(
+                f"expected a whole answer within {self._deadline_s:g} s, saw {len(coming.data)} bytes and no end"
+            )
+        body = coming.whole()
+        check_parts(body, self._limit.parts)
+        if self.ours:
+            with contextlib.suppress(ValueError, RecursionError):  # no JSON is said by whoever reads it
+                strict_json(body)
+        return body
 
     def _note(self, answer: Answer) -> None:
         """What every answer says beside its body: the weight we have used, and the time to the second."""

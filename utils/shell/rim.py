@@ -24,11 +24,14 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY", "S
 #: Control characters but tab and line break, and those that turn the direction of a line, as JSON escapes them.
 _OBEYED = {
     code: f"\\u{code:04x}"
-    for codes in (range(9), range(11, 32), range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), (0x2028, 0x2029))
-    for code in codes
+    for first, last in ((0, 8), (11, 31), (127, 159), (0x2028, 0x202E), (0x2066, 0x2069))
+    for code in range(first, last + 1)
 }
-#: What may hold a user and a password: from a scheme, or from behind a blank, quote, bracket or equals sign, to the last @.
-_ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*:/{2,}|//|(?<![^\s\"'(\[{=,;`])(?![\"'(\[{=,;`]))([^\s\"<>]*)@", re.IGNORECASE)
+#: What may hold a user and a password: from a scheme, or from behind a blank, quote, bracket or equals sign, to its
+#: last @.
+_ADDRESS = re.compile(
+    r"(\b[a-z][a-z0-9+.-]*:/{2,}|//|(?<![^\s\"'(\[{=,;`])(?![\"'(\[{=,;`]))([^\s\"<>]*)@", re.IGNORECASE
+)
 _HOST = re.compile(r"(?:(?:[a-z0-9-]+\.)+[a-z0-9-]+|localhost|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _PACKED = re.compile(r"(%3a(?:%2f%2f)?)[^\s\"<>]*%40", re.IGNORECASE)
 _KEYED = re.compile(
@@ -78,11 +81,14 @@ def _of_proxies(addresses: tuple[str, ...]) -> frozenset[str]:
         user, _, _ = address.rpartition("://")[2].rpartition("@")
         name, _, password = user.partition(":")
         found |= {password or name, quote(password, safe=""), unquote(password)}
+        # who does not know that a password may hold them ends the host there
+        first, sign, rest = re.split("([/?#])", password, maxsplit=1) if re.search("[/?#]", password) else ("", "", "")
+        found |= {f"{name}:{first}", f"{sign}{rest}@"} if sign else set()
     return frozenset(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
 
 def printable(text: str) -> str:
-    """Text whose control characters are written out, `\\u001b`: a terminal obeys none of them."""
+    """Text whose control characters are written out as JSON does: a terminal obeys none of them."""
     return text if text.isprintable() else text.translate(_OBEYED)
 
 

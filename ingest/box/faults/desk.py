@@ -293,7 +293,9 @@ def read_script(path: Path) -> list[Fault]:
     """
     try:
         if path.exists() and (not path.is_file() or path.stat().st_size > MOST_SCRIPT):
-            raise DataError(f"{path}: expected a fault script of at most {MOST_SCRIPT >> 10} KiB, saw more; name another")
+            raise DataError(
+                f"{path}: expected a fault script of at most {MOST_SCRIPT >> 10} KiB, saw more; name another"
+            )
         text = path.read_text(encoding="utf-8")
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except RecursionError:

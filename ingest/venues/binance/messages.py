@@ -196,7 +196,7 @@ def wire_symbol(symbol: str, market: str) -> str:
 
 
 def contract_of(symbol: str, market: str) -> float:
-    """What a contract is worth in USD; 0 = quantities are base currency. Source: Binance, COIN-M contract specifications.
+    """What a contract is worth in USD; 0 = quantities are base currency. Source: Binance, COIN-M specifications.
 
     Args:
         symbol: ours, or Binance's where a tape of another market holds it.

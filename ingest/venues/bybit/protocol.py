@@ -369,7 +369,10 @@ class BybitProtocol(ProtocolCore):
             return []
         said = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not None}
         now = said if message.type == "snapshot" else before | said
-        quote, mark = self._quote(topic.symbol, now), above_zero(now["markPrice"], "markPrice") if now.get("markPrice") else 0.0
+        quote, mark = (
+            self._quote(topic.symbol, now),
+            above_zero(now["markPrice"], "markPrice") if now.get("markPrice") else 0.0,
+        )
         settled = _settled(topic.symbol, before, now, ts)
         topic.ticker = now
         if late:  # a new connection begins with what the last one knew: it is what the next message changes

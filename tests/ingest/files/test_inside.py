@@ -15,7 +15,20 @@ from utils.errors import DataError
 @pytest.mark.parametrize(
     "name",
     [
-        *("../x.parquet", "a/../../x", "/etc/passwd", "a/./b", "a//b", "", ".", "..", "a\\..\\b", "C:/x", "~/x", "a\0b"),
+        *(
+            "../x.parquet",
+            "a/../../x",
+            "/etc/passwd",
+            "a/./b",
+            "a//b",
+            "",
+            ".",
+            "..",
+            "a\\..\\b",
+            "C:/x",
+            "~/x",
+            "a\0b",
+        ),
         *("a/..b", ".hidden/x", "a/.lock", "x" + "/../" * 200, "a\nb", "ünï"),
     ],
 )

@@ -258,7 +258,7 @@ def plan(root: Path, replaced: list[str], **changed: object) -> Path:
         ([f"{PLACE}/BTCUSDT_mine.parquet"], {}),
         ([], {"path": "../victim.txt"}),
         ([], {"path": "VICTIM"}),
-        ([], {"path": f"other/BTCUSDT_20250101_20250102.parquet"}),
+        ([], {"path": "other/BTCUSDT_20250101_20250102.parquet"}),
     ],
 )
 def test_a_plan_that_names_other_files_than_its_own_is_refused(tmp_path, replaced, changed):
@@ -286,7 +286,8 @@ def test_a_damaged_plan_is_one_sentence_about_it(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "name", ["abc_def.parquet", "1.parquet", "5_4.parquet", "-1_5.parquet", f"0_{10**20}.parquet", "0_9999999999999.parquet"]
+    "name",
+    ["abc_def.parquet", "1.parquet", "5_4.parquet", "-1_5.parquet", f"0_{10**20}.parquet", "0_9999999999999.parquet"],
 )
 def test_a_stray_page_is_one_sentence_about_it(tmp_path, name):
     add(tmp_path, 0, finish=False)
@@ -341,7 +342,7 @@ def test_a_manifest_of_periods_that_cannot_be_is_refused(tmp_path, covers):
     told = json.loads(manifest.read_text())
     told["files"][0]["covers"] = covers
     manifest.write_text(json.dumps(told))
-    with pytest.raises(DataError, match="manifest.json"):
+    with pytest.raises(DataError, match=r"manifest\.json"):
         add(tmp_path, 1)
 
 
@@ -373,7 +374,9 @@ def test_a_half_written_file_that_is_a_link_is_not_written_through(tmp_path):
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("name", ["manifest.json", f"{PLACE}/.BTCUSDT.parts/pending.json", f"{PLACE}/.BTCUSDT.parts/address"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", f"{PLACE}/.BTCUSDT.parts/pending.json", f"{PLACE}/.BTCUSDT.parts/address"]
+)
 def test_a_pipe_in_place_of_a_file_holds_nobody_up(tmp_path, name):
     add(tmp_path, 0, finish=False)
     (tmp_path / name).unlink(missing_ok=True)

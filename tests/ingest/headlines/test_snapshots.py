@@ -126,7 +126,9 @@ def test_a_snapshot_without_an_end_is_refused_in_bounded_memory(tmp_path, monkey
     path = tmp_path / f"news_x{SUFFIX}"
     path.write_bytes(zstandard.compress(b" " * (64 << 20)))
     tracemalloc.start()
-    with pytest.raises(DataError, match="line 1: expected a snapshot of headlines, saw 'more than 1 MiB without an end'"):
+    with pytest.raises(
+        DataError, match="line 1: expected a snapshot of headlines, saw 'more than 1 MiB without an end'"
+    ):
         list(read_snapshots(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -45,5 +45,5 @@ def test_nothing_is_written_where_nothing_was_asked_for():
 
 
 def test_a_time_beyond_the_clock_is_one_sentence():
-    with pytest.raises(ConfigError, match="expected a time up to the year 2116, saw 1.14e"):
+    with pytest.raises(ConfigError, match=r"expected a time up to the year 2116, saw 1\.14e"):
         next(iter(list(event_blocks(3.6e15, 5))))

@@ -21,6 +21,11 @@ def read(packed: bytes, way: str = "", most: int = 10_000, piece: int = 7) -> by
     return body.whole()
 
 
+def fill(body: Body, packed: bytes) -> None:
+    for at in range(0, len(packed), 1 << 16):
+        body.add(packed[at : at + (1 << 16)])
+
+
 def raw_deflate(text: bytes) -> bytes:
     packer = zlib.compressobj(wbits=-15)
     return packer.compress(text) + packer.flush()
@@ -71,8 +76,7 @@ def test_what_is_longer_than_allowed_is_refused_before_it_is_unpacked(pack):
     body = Body({gzip.compress: "gzip", bytes: ""}.get(pack, "deflate"), BOOK.size)
     tracemalloc.start()
     with pytest.raises(TooLong, match="expected at most 1 MiB, saw more; nothing of it was used"):
-        for at in range(0, len(bomb), 1 << 16):
-            body.add(bomb[at : at + (1 << 16)])
+        fill(body, bomb)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
@@ -82,8 +86,7 @@ def test_what_is_longer_than_allowed_is_refused_before_it_is_unpacked(pack):
 def test_an_endless_row_of_empty_parts_is_too_long():
     body = Body("gzip", 1000)
     with pytest.raises(TooLong):
-        for _ in range(100):
-            body.add(gzip.compress(b""))
+        fill(body, gzip.compress(b"") * 100)
 
 
 def test_more_values_than_a_reader_can_take_are_refused_before_they_are_read():

@@ -16,7 +16,19 @@ from ingest.tapes.file import Record, TapeWriter
 from ingest.venues.binance.protocol import BinanceProtocol
 from ingest.venues.bybit.protocol import BybitProtocol
 from ingest.wire.streams import Stream
-from tests.wire import MS, R0, T0, binance_protocol, bybit, bybit_book, bybit_protocol, bybit_trade, diff, rest_book, text
+from tests.wire import (
+    MS,
+    R0,
+    T0,
+    binance_protocol,
+    bybit,
+    bybit_book,
+    bybit_protocol,
+    bybit_trade,
+    diff,
+    rest_book,
+    text,
+)
 from utils.errors import DataError
 from utils.settings.tree import IngestSettings
 from utils.types import Bar, Liquidation, Quote, Trade
@@ -141,15 +153,13 @@ class Stranger:
     def reading(self, *_: object) -> None:
         pass
 
-    def at_present(self, client: Any, look: Any) -> None:
+    def at_present(self, _: Any, look: Any) -> None:
         look(T0)
 
-    def call(self, what: str, ask: Any, *_: object) -> Any:
+    def call(self, _: str, ask: Any, *__: object) -> Any:
         trade = {"symbol": "BTC/USDT:USDT", "side": "buy", "price": 5e4, "amount": 200.0, "timestamp": T0, "id": "1"}
         book = {"bids": [[49_999.0, 300.0]], "asks": [[50_000.0, 7.0]], "timestamp": T0, "nonce": None}
-        return ask(
-            SimpleNamespace(fetch_order_book=lambda *_: book, fetch_trades=lambda *_: [trade | {"info": {}}])
-        )
+        return ask(SimpleNamespace(fetch_order_book=lambda *_: book, fetch_trades=lambda *_: [trade | {"info": {}}]))
 
 
 def test_books_and_trades_by_rest_are_base_currency():

@@ -6,7 +6,20 @@ import pytest
 
 from ingest.wire.order import ANEW_NS
 from ingest.wire.streams import Stream
-from tests.wire import MS, R0, T0, S, binance_protocol, bybit, bybit_book, bybit_protocol, bybit_trade, diff, rest_book, text
+from tests.wire import (
+    MS,
+    R0,
+    T0,
+    S,
+    binance_protocol,
+    bybit,
+    bybit_book,
+    bybit_protocol,
+    bybit_trade,
+    diff,
+    rest_book,
+    text,
+)
 from utils.types import BookDelta, BookSnapshot, Quote
 
 #: Times of messages: the second is late, the third goes on.
@@ -22,7 +35,16 @@ def binance(kind, ts, step):
         | {"T": ts, "E": ts},
         "spot quote": {"u": number, "s": "BTCUSDT", "b": price, "B": "1", "a": "66000", "A": "1"},
         "trades": {"e": "trade", "E": ts, "T": ts, "s": "BTCUSDT", "t": 20 + step, "p": price, "q": "1", "m": True},
-        "aggregated": {"e": "aggTrade", "E": ts, "T": ts, "s": "BTCUSDT", "a": 20 + step, "p": price, "q": "1", "m": True},
+        "aggregated": {
+            "e": "aggTrade",
+            "E": ts,
+            "T": ts,
+            "s": "BTCUSDT",
+            "a": 20 + step,
+            "p": price,
+            "q": "1",
+            "m": True,
+        },
         "mark": {"e": "markPriceUpdate", "E": ts, "s": "BTCUSDT", "p": price, "r": "0.0001", "T": T0 + 10_000},
         "liquidations": {"e": "forceOrder", "E": ts}
         | {"o": {"s": "BTCUSDT", "S": "SELL", "q": "1", "p": price, "T": ts}},

@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -83,6 +84,8 @@ def test_a_secret_that_was_told_is_masked_in_every_spelling_and_a_short_one_is_n
 def test_the_password_of_a_proxy_of_the_environment_is_masked_wherever_it_stands(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://me:S%23cretword@127.0.0.1:1")
     assert masked("said S#cretword, S%23cretword") == "said hidden, hidden"
+    monkeypatch.setenv("ALL_PROXY", "socks5://somebody:PAS/SWORD42@h:1")
+    assert "PAS" not in masked("Failed to parse: 'somebody:PAS' is not a host, nor '/SWORD42@h:1' a path")
     monkeypatch.setenv("ALL_PROXY", "me:withoutscheme@h")
     assert masked("x withoutscheme y") == "x hidden y"
 
@@ -103,7 +106,7 @@ def test_a_refused_address_is_told_without_its_password(tmp_path, address):
 
 
 def test_control_characters_and_turned_lines_are_written_out():
-    assert printable("a\x1b]0;owned\x07\x9b2J\r\x7f‮b\tc\n") == (
+    assert printable("a\x1b]0;owned\x07\x9b2J\r\x7f\u202eb\tc\n") == (
         "a\\u001b]0;owned\\u0007\\u009b2J\\u000d\\u007f\\u202eb\tc\n"
     )
     assert printable("ü 漢 🚀 עברית") == "ü 漢 🚀 עברית"
@@ -130,7 +133,7 @@ def test_a_console_obeys_rich_and_no_text():
 
 
 def test_the_last_sentence_is_safe(capsys):
-    def work() -> int:
+    def work() -> NoReturn:
         raise DataUnavailable("it said '\x1b]0;x\x07' to http://u:PASS@h")
 
     assert guarded(work, []) == 3
@@ -138,7 +141,9 @@ def test_the_last_sentence_is_safe(capsys):
 
 
 def test_a_log_line_is_one_line_without_secrets_and_its_json_stays_json():
-    record = logging.makeLogRecord({"msg": "a\nerror: http://u:PASS@h \x1b[2J\x7f", "levelname": "INFO", "name": "ingest"})
+    record = logging.makeLogRecord(
+        {"msg": "a\nerror: http://u:PASS@h \x1b[2J\x7f", "levelname": "INFO", "name": "ingest"}
+    )
     human = HumanLine().format(record)
     assert human.endswith("INFO  ingest: a\\nerror: http://hidden@h \\u001b[2J\\u007f")
     row = json.loads(JsonLine().format(record))
@@ -148,7 +153,7 @@ def test_a_log_line_is_one_line_without_secrets_and_its_json_stays_json():
 
 def test_a_traceback_in_the_log_is_safe_too():
     try:
-        raise ValueError("http://u:PASS@h \x1b[2J")
+        int("http://u:PASS@h \x1b[2J")
     except ValueError:
         record = logging.LogRecord("ingest", logging.ERROR, __file__, 1, "x", (), sys.exc_info())
     for line in (HumanLine().format(record), JsonLine().format(record)):
@@ -168,7 +173,8 @@ def test_a_proxy_without_a_scheme_is_told_without_its_password(tmp_path):
         "from utils.shell.cli import guarded\nfrom utils.shell.log import setup_logging\nsetup_logging(2)\n"
         "from utils.settings.tree import IngestSettings\n"
         "s = IngestSettings(timeout_s=0.3, backoff_s=0.05)\n"
-        "work = lambda: record('bybit', [Stream('trades', 'BTCUSDT')], out=sys.argv[1], seconds=0.5, settings=s) and 0\n"
+        "asked = [Stream('trades', 'BTCUSDT')]\n"
+        "work = lambda: record('bybit', asked, out=sys.argv[1], seconds=0.5, settings=s) and 0\n"
         "sys.exit(guarded(work, ['-v']))\n"
     )
     env = {"PATH": "/usr/bin", "PYTHONPATH": str(ROOT), "HTTPS_PROXY": "user:SECRETPW@127.0.0.1:1"}

@@ -109,7 +109,10 @@ def test_a_skew_is_constant_and_a_drift_grows():
         ({"kind": "slow", "seconds": float("nan")}, "expected seconds to be a number of seconds, saw nan"),
         ({"kind": "slow", "seconds": 1e308}, "expected seconds to be a number of seconds, saw 1e+308"),
         ({"kind": "gap", "after_s": float("inf")}, "expected after_s to be seconds, at least 0, saw inf"),
-        ({"kind": "gap", "count": 10**20}, "expected count to be a whole number, at least 1, saw 100000000000000000000"),
+        (
+            {"kind": "gap", "count": 10**20},
+            "expected count to be a whole number, at least 1, saw 100000000000000000000",
+        ),
         ({"kind": "gap", "match": [[[1] * 9] * 9] * 99}, "expected match to be text, saw [[[1"),
         ({"kind": "close", "code": 5}, "expected code to be a close code from 1000 to 4999, saw 5"),
     ],
@@ -157,7 +160,9 @@ def test_a_script_that_is_not_there_is_refused(tmp_path):
         read_script(tmp_path / "none.json")
 
 
-@pytest.mark.parametrize(("name", "text"), [("f.yaml", "[" * 5_000), ("f.json", "[" * 200_000), ("g.yaml", "{a: " * 2_000)])
+@pytest.mark.parametrize(
+    ("name", "text"), [("f.yaml", "[" * 5_000), ("f.json", "[" * 200_000), ("g.yaml", "{a: " * 2_000)]
+)
 def test_a_script_of_lists_without_end_is_one_sentence(tmp_path, name, text):
     path = tmp_path / name
     path.write_text(text)
