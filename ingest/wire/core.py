@@ -254,7 +254,10 @@ class ProtocolCore(ABC):
 
     def _late(self, symbol: str, kind: str, ts: int, recv_ns: int, counts: Counts) -> bool:
         """Is this older than what came before it in its stream? Then it is counted, and to be dropped."""
-        late = self._orders.setdefault((symbol, kind), Order()).late(ts, recv_ns)
+        order = self._orders.get((symbol, kind))
+        if order is None:
+            order = self._orders[symbol, kind] = Order()
+        late = order.late(ts, recv_ns)
         counts.duplicates += late
         return late
 

@@ -195,6 +195,7 @@ def wire_symbol(symbol: str, market: str) -> str:
     return f"{symbol}_PERP" if market == "binance_coinm" and "_" not in symbol else symbol
 
 
+@lru_cache(4096)
 def contract_of(symbol: str, market: str) -> float:
     """What a contract is worth in USD; 0 = quantities are base currency. Source: Binance, COIN-M specifications.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -136,6 +137,7 @@ class Topic:
         return False
 
 
+@lru_cache(4096)
 def contract_of(symbol: str, market: str) -> float:
     """What a contract is worth in USD; 0 = quantities are base currency. Source: Bybit v5, inverse contracts.
 
