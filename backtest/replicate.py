@@ -27,11 +27,13 @@ from ingest.tape import WIDTH
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, amount, command, whole
-from utils.shell.console import PlainConsole
+from utils.shell.console import PlainConsole, progress_console
 from utils.shell.meter import Meter
 
 #: Of the mock market, where no flag says.
-USUAL_SEED, USUAL_HOURS, MOST_HOURS = 7, 1.0, 1_000.0
+USUAL_SEED, USUAL_HOURS = 7, 1.0
+#: A week is a billion events; all its rows are held at once.
+MOST_HOURS = 168.0
 COLOURS = {HOLDS: "green", FAILS: "red", UNDECIDED: "yellow"}
 
 
@@ -96,10 +98,10 @@ def _check(flags: Any) -> None:
             raise ConfigError(
                 f"--{name}: it belongs to --synthetic, and --data names recordings; leave one of them out"
             )
-    if flags.hours is not None and not 0.0 < flags.hours < math.inf:
-        raise ConfigError(f"--hours: expected a number above 0, saw {flags.hours:g}")
-    if flags.hours is not None and flags.hours > MOST_HOURS:
-        raise ConfigError(f"--hours: expected at most {MOST_HOURS:g}, of which all books are kept, saw {flags.hours:g}")
+    if flags.hours is not None and not 0.0 < flags.hours <= MOST_HOURS:
+        raise ConfigError(
+            f"--hours: expected a number above 0, at most {MOST_HOURS:g}, saw {flags.hours:g}; choose one"
+        )
     if flags.synthetic and flags.symbol:
         raise ConfigError("--symbol: it belongs to --data, and the mock market has one symbol; leave it out")
     for place in (flags.out, *flags.out.parents) if flags.out else ():
@@ -108,7 +110,7 @@ def _check(flags: Any) -> None:
 
 
 def _samples(flags: Any) -> Iterator[Sample]:
-    console = Console(stderr=True, quiet=flags.json)
+    console = progress_console(quiet=flags.json)
     if flags.synthetic:
         hours = USUAL_HOURS if flags.hours is None else flags.hours
         with Meter("trading", "seconds", console, 3600.0 * hours) as meter:

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +32,7 @@ from utils.market.symbols import normalise_symbol
 from utils.root import ROOT
 from utils.settings.tree import IngestSettings, Settings
 from utils.shell.cli import INTERRUPTED, Parser, amount, command
+from utils.shell.console import SafeConsole, progress_console
 from utils.shell.log import setup_logging
 from utils.shell.version import version
 
@@ -87,13 +87,13 @@ def run(flags: argparse.Namespace) -> int:
         logging.getLogger().addHandler(logging.NullHandler())
     loaded, problem = settings_of(flags)
     checks = [] if problem is None else [problem]
-    with nullcontext() if flags.json else Console(stderr=True).status("looking at this machine, asking the exchange …"):
+    with nullcontext() if flags.json else progress_console().status("looking at this machine, asking the exchange …"):
         checks += examine(loaded, flags.timeout, ask=problem is None)
     code = exit_code(checks)
     if flags.json:
         print(json.dumps(as_json(loaded.settings, checks, code), ensure_ascii=False))
     else:
-        show(loaded.settings, checks, Console(highlight=False, soft_wrap=False))
+        show(loaded.settings, checks, SafeConsole(sys.stdout, highlight=False))
     return code
 
 
@@ -208,7 +208,7 @@ def as_json(settings: Settings, checks: Sequence[Check], code: int) -> dict[str,
     }
 
 
-def show(settings: Settings, checks: Sequence[Check], console: Console) -> None:
+def show(settings: Settings, checks: Sequence[Check], console: SafeConsole) -> None:
     """The table for people."""
     market = settings.market
     console.print(

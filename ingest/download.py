@@ -15,8 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
-
 from ingest.files.store import Covered, Entry, Series, Store, missing, now_text, touching
 from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.rest import checks as check
@@ -32,6 +30,7 @@ from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_HOUR, NS_PER_MS
 from utils.settings.tree import IngestSettings
 from utils.shell.cli import Parser, command
+from utils.shell.console import progress_console
 from utils.shell.log import setup_logging
 from utils.shell.meter import Meter
 from utils.shell.moments import at_ms
@@ -313,7 +312,7 @@ def fetch_all(
     candles = CandleRows(where, listing, tf, settings)
     period = candles.period(since, until, now_ms)
     name = f"{listing.symbol} {tf}"
-    console = Console(stderr=True, quiet=flags.json)
+    console = progress_console(quiet=flags.json)
     with Store(flags.out) as store, Meter(name, "candles", console, size=tf_ms) as meter:
         done = [download(store, f"{where.folder}/{tf}", where, listing, candles, period, meter.reach, one=False)]
     if flags.funding:

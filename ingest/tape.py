@@ -17,8 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from ingest.tapes.check import KIND_OF, STEP, WIDTH, Progressed, check, recordings, report_of, show
 from ingest.tapes.file import SUFFIX, Line, TapeReader
 from ingest.tapes.play import Player, recognise
@@ -27,7 +25,7 @@ from ingest.wire.streams import KINDS
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, guarded, with_hyphens
-from utils.shell.console import PlainConsole
+from utils.shell.console import PlainConsole, progress_console
 from utils.shell.log import event as log
 from utils.shell.meter import Meter
 from utils.types import MarketEvent
@@ -188,7 +186,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _meter(what: str, flags: Any) -> Meter:
     total = sum(TapeReader(path).size for path in flags.files)
-    return Meter(what, "MB", Console(stderr=True, quiet=flags.json), total, size=1e6)
+    return Meter(what, "MB", progress_console(quiet=flags.json), total, size=1e6)
 
 
 def _check(flags: Any) -> int:

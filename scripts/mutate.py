@@ -27,11 +27,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from utils.errors import ConfigError
 from utils.figures.shown import percent
 from utils.shell.cli import Parser, command, whole
+from utils.shell.console import progress_console
 from utils.shell.meter import Meter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -464,7 +463,7 @@ def judged(changes: Sequence[Change], root: Path, scratch: Path, quiet: bool) ->
 
     for shop in shops:
         threading.Thread(target=work, args=(shop,), daemon=True).start()
-    with Meter("trying", "changes", Console(stderr=True, quiet=quiet), len(changes)) as meter:
+    with Meter("trying", "changes", progress_console(quiet=quiet), len(changes)) as meter:
         for count in range(1, len(changes) + 1):
             verdict = done.get()
             if isinstance(verdict, BaseException):

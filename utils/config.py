@@ -27,6 +27,7 @@ from utils.settings.keys import default_leaves, expected, field_of, leaves, rang
 from utils.settings.sources import from_dotenv, from_flags, from_names, from_yaml
 from utils.settings.text import is_text
 from utils.settings.tree import INSTRUMENTS, InstrumentEntry, SecretSettings, Settings
+from utils.shell.rim import keep_secret, masked
 
 __all__ = ["Loaded", "Row", "Settings", "default_yaml", "load_settings", "show_config"]
 
@@ -88,6 +89,9 @@ def load_settings(
         settings = Settings.model_validate(nested(values))
     except ValidationError as error:
         raise ConfigError("; ".join(complaint(item, origin) for item in error.errors())) from None
+    for _, secret in settings.secrets:
+        if secret is not None:
+            keep_secret(secret.get_secret_value())
     return Loaded(settings, origin)
 
 
@@ -109,9 +113,10 @@ def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     field = field_of(key)
     if field is None:
         sources = dict.fromkeys(place(o) for k, o in origin.items() if k.startswith(f"{key}.") and o != "default")
-        return f"{key}: {item['msg'].removeprefix('Value error, ')} (from {', '.join(sources)}); change one of them"
+        seen = masked(item["msg"].removeprefix("Value error, "))
+        return f"{key}: {seen} (from {', '.join(sources)}); change one of them"
     # an address may hold a password, which is why it was refused
-    seen = "another" if key.startswith("secrets.") else re.sub(r"//[^/]*@", "//hidden@", repr(item["input"]))[:80]
+    seen = "another" if key.startswith("secrets.") else masked(repr(item["input"]))[:80]
     default = default_leaves().get(key)
     cure = f"; the default is {default}" if default is not None else ""
     return f"{key}: expected {expected(field)}, saw {seen} (from {place(origin[key])}){cure}"

@@ -50,8 +50,13 @@ class SyntheticMarket:
         """Run to `until` (ns, excluded); False when `events` is full: flush it, reset `n_events`, call again.
 
         Raises:
-            ConfigError: the price came near zero.
+            ConfigError: the price came near zero, or `until` lies beyond what 64 bits hold.
         """
+        if until > NEVER:
+            years = (until - START_NS) / (24 * 365 * NS_PER_HOUR)
+            raise ConfigError(
+                f"synthetic market: expected a time up to the year 2116, saw {years:.3g} years; ask for less"
+            )
         with np.errstate(over="ignore"):  # the dice wrap on purpose; only the uncompiled run would warn
             why = run(self.state, self.sides, self.params, until, events, grid, bars)
         if why == FLOOR:

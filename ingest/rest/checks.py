@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.rest.retry import BadVenueData, IncompleteCandles, one_line
+from ingest.wire.fields import Refused, signed
 from utils.market.timeframes import MONDAY
 from utils.rows import MS_PER_HOUR, MS_PER_MINUTE, MS_PER_WEEK, NS_PER_MS
 from utils.shell.moments import at_ms
@@ -66,9 +67,13 @@ def ceil_to_grid(ms: int, tf_ms: int) -> int:
 
 
 def number(value: object, what: str) -> float:
-    """A finite number, written as one or as text."""
+    """A finite number, written as one or as text by the rules of streams."""
     try:
+        if isinstance(value, str):
+            return signed(value, what)
         found = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except Refused as error:
+        raise BadVenueData(str(error)) from None
     except (TypeError, ValueError, OverflowError):
         raise BadVenueData(f"{what}: expected a number, saw {one_line(repr(value), 60)}") from None
     if not math.isfinite(found):

@@ -36,6 +36,7 @@ from utils.records.schema import (
 )
 from utils.records.swap import Hidden, replace_set, whole_set
 from utils.rows import Rows
+from utils.shell.rim import masked
 
 TABLES = ("trades", "signals", "orders", "fills", "equity")
 #: The log files of a run, all of one run at any moment.
@@ -163,8 +164,8 @@ def stage(folder: Path, file: str, data: bytes) -> None:
 
 
 def run_text(run: Mapping[str, Any]) -> bytes:
-    """run.json."""
-    return (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode()
+    """run.json, without what is secret."""
+    return (masked(json.dumps(plain(run), indent=1, sort_keys=True)) + "\n").encode()
 
 
 def kept_places(logs: Path, name: str) -> Iterator[Path]:

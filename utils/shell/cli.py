@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
 from utils.settings.text import is_text
+from utils.shell.rim import guard_output
 
 INTERRUPTED = 130
 #: More than a path may have anywhere.
@@ -229,13 +230,14 @@ def _ended_by_sigterm(came: list[int]) -> Iterator[None]:
 
 
 def prepare_output() -> None:
-    """Make sure that there is somewhere to print to, and that no character can fail there."""
+    """Make sure that there is somewhere to print to, that no character can fail there, and that none is obeyed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller, or a program without a console; stays open to the end
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    guard_output()
 
 
 def drop_output() -> None:

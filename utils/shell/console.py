@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TextIO
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
 
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
+from utils.shell.rim import behind, safe
 
-class PlainConsole(Console):
+
+class SafeConsole(Console):
+    """A console whose texts are safe, wherever they come from; only what rich itself means to control is obeyed."""
+
+    def __init__(self, file: TextIO, **options: Any) -> None:
+        super().__init__(file=behind(file), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """The pieces of text that something is made of."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control or (plain := safe(text)) == text else Segment(plain, style)
+
+
+class PlainConsole(SafeConsole):
     """A console that prints texts as they are, and leaves a closed pipe to the entry point.
 
     Args:
@@ -19,7 +37,7 @@ class PlainConsole(Console):
     """
 
     def __init__(self, file: TextIO, width: int) -> None:
-        super().__init__(file=file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
+        super().__init__(file, highlight=False, markup=False, emoji=False, width=None if file.isatty() else width)
 
     @property  # type: ignore[misc]  # nobody here sets it
     def size(self) -> ConsoleDimensions:
@@ -49,3 +67,8 @@ def draws(console: Console) -> bool:
     except (LookupError, UnicodeEncodeError):
         return False
     return True
+
+
+def progress_console(*, quiet: bool = False) -> SafeConsole:
+    """Standard error, for progress; a quiet one shows nothing."""
+    return SafeConsole(sys.stderr, quiet=quiet)

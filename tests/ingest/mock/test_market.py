@@ -1,9 +1,11 @@
 import pytest
 
+from ingest.mock.events import event_blocks
 from ingest.mock.market import START_NS, nothing, open_market
 from ingest.mock.outputs import tick_of
 from ingest.mock.rows import MASK
 from ingest.mock.settings import PRESETS, priced
+from utils.errors import ConfigError
 from utils.rows import NS_PER_MINUTE, NS_PER_S
 
 
@@ -48,3 +50,8 @@ def test_nothing_is_written_where_nothing_was_asked_for():
     assert market.advance(START_NS + NS_PER_MINUTE, *nothing())
     assert (0, 0, 0) == tuple(int(market.state[0][name]) for name in ("n_events", "n_grid", "n_bars"))
     assert market.state[0].ts > START_NS
+
+
+def test_a_time_beyond_the_clock_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"expected a time up to the year 2116, saw 1\.14e"):
+        next(iter(list(event_blocks(3.6e15, 5))))
