@@ -229,7 +229,7 @@ def _told(path: Path) -> str:
     """
     told = symbol_of_file(path.name)
     market = _place(path)[0]
-    counts = any(place.market.name == market and place.market.counts_contracts for place in places())
+    counts = any(place.market.name == market and place.market.in_coin for place in places())
     if counts:
         raise ConfigError(
             f"{path.name}: expected candles of a spot or linear market, seen those of {market}, whose quantities are"
