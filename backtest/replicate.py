@@ -27,30 +27,39 @@ from ingest.tape import WIDTH
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, amount, command, whole
-from utils.shell.console import PlainConsole
+from utils.shell.console import PlainConsole, progress_console
 from utils.shell.meter import Meter
 
 #: Of the mock market, where no flag says.
 USUAL_SEED, USUAL_HOURS = 7, 1.0
+#: A week is a billion events; all its rows are held at once.
+MOST_HOURS = 168.0
 COLOURS = {HOLDS: "green", FAILS: "red", UNDECIDED: "yellow"}
 
 
 def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
-        prog="python -m backtest.replicate",
-        description="Published results of market microstructure, measured again on recorded books.",
-        allow_abbrev=False,
+        "python -m backtest.replicate",
+        "Published results of market microstructure, measured again on recorded books.",
+        examples=(
+            ("python -m backtest.replicate --data data/tapes", "every market in a folder of recordings"),
+            ("python -m backtest.replicate --data FILE --symbol BTCUSDT --out plots", "one market, with pictures"),
+            ("python -m backtest.replicate --synthetic --hours 2", "the mock market, to see what it looks like"),
+            ("python -m backtest.replicate --data FILE --json", "one JSON list, for scripts"),
+        ),
     )
-    add = parser.add_argument
+    add = parser.group("what is measured")
     add("--data", nargs="+", action="extend", metavar="PATH", help="tapes or folders of them, in order of time")
-    add("--symbol", metavar="BTCUSDT", help="only these, several with commas (default: all)")
+    add("--symbol", metavar="SYMBOL", help="only these, several with commas (default: all)")
+    add = parser.group("the mock market instead")
     add("--synthetic", action="store_true", help="the mock market instead of recordings")
     add("--seed", type=whole, metavar="N", help=f"of the mock market (default: {USUAL_SEED})")
     add("--hours", type=amount, metavar="H", help=f"of the mock market (default: {USUAL_HOURS:g})")
+    add = parser.group("output")
     add("--out", type=Path, metavar="DIR", help="save plots there, a sheet a symbol and one of all results")
     add("--json", action="store_true", help="print one JSON list and nothing else")
-    add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
     return parser
 
 
@@ -89,16 +98,19 @@ def _check(flags: Any) -> None:
             raise ConfigError(
                 f"--{name}: it belongs to --synthetic, and --data names recordings; leave one of them out"
             )
-    if flags.hours is not None and not 0.0 < flags.hours < math.inf:
-        raise ConfigError(f"--hours: expected a number above 0, saw {flags.hours:g}")
+    if flags.hours is not None and not 0.0 < flags.hours <= MOST_HOURS:
+        raise ConfigError(
+            f"--hours: expected a number above 0, at most {MOST_HOURS:g}, saw {flags.hours:g}; choose one"
+        )
     if flags.synthetic and flags.symbol:
         raise ConfigError("--symbol: it belongs to --data, and the mock market has one symbol; leave it out")
-    if flags.out and flags.out.exists() and not flags.out.is_dir():
-        raise ConfigError(f"--out: expected a folder, saw the file {flags.out}; name another")
+    for place in (flags.out, *flags.out.parents) if flags.out else ():
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--out: expected a folder, saw the file {place}; name another")
 
 
 def _samples(flags: Any) -> Iterator[Sample]:
-    console = Console(stderr=True, quiet=flags.json)
+    console = progress_console(quiet=flags.json)
     if flags.synthetic:
         hours = USUAL_HOURS if flags.hours is None else flags.hours
         with Meter("trading", "seconds", console, 3600.0 * hours) as meter:

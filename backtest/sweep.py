@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtest.data.market import under
 from exec.engine import Fleet, joined
 from exec.market import Market
 from exec.trader import chunks
@@ -35,6 +36,8 @@ class Branch:
     begin: Callable[[], SignalMaker]
     params: tuple[Rows, ...]
     indices: tuple[int, ...]  # place of each set in the answer
+    instruments: Rows | None = None  # INSTRUMENT, beside the market's symbols; None = the market's
+    capital: float | None = None  # quote, at the start; None = that of the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,15 @@ class Score:
 def walk(market: Market, branches: Sequence[Branch], capital: float, features: FeatureSet | None) -> dict[int, Score]:
     """Run the sets of some branches over the whole history, in one thread."""
     makers = [branch.begin() for branch in branches]
-    fleets = [Fleet(market.instruments, joined(branch.params, PARAMS), capital, market.funding) for branch in branches]
+    fleets = [
+        Fleet(
+            market.instruments if branch.instruments is None else branch.instruments,
+            joined(branch.params, PARAMS),
+            capital if branch.capital is None else branch.capital,
+            market.funding,
+        )
+        for branch in branches
+    ]
     size = min(CHUNK, len(market.bars)) + len(market.symbols)
     signals = np.full(size * len(SIGNAL.names or ()), np.nan).view(SIGNAL)
     vectors = np.empty(size if features is not None else 0, np.float64 if features is None else features.dtype)
@@ -88,13 +99,18 @@ def run_branches(
 
 
 def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
-    """Score the default strategy under each of `settings`; capital is the first one's.
+    """Score the default strategy under each of `settings`, with the fees and the capital of each.
 
     Each score is what `backtest.run.loop.simulate` finds for the same settings.
+
+    Raises:
+        ConfigError: settings under which the market would have other bars, see `backtest.data.market.under`.
     """
-    groups: dict[bytes, list[int]] = {}
+    groups: dict[tuple[bytes, bytes, float], list[int]] = {}
+    listed = [under(market, one).instruments for one in settings]
     for index, one in enumerate(settings):
-        groups.setdefault(strategy_params(one).tobytes(), []).append(index)
+        key = (strategy_params(one).tobytes(), listed[index].tobytes(), one.simulation.initial_capital)
+        groups.setdefault(key, []).append(index)
 
     def begin(one: Settings) -> Callable[[], SignalMaker]:
         def fresh() -> SignalMaker:
@@ -112,7 +128,9 @@ def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> 
             begin(settings[indices[0]]),
             tuple(params_of(settings[index], market.tf_ns) for index in indices),
             tuple(indices),
+            listed[indices[0]],
+            capital,
         )
-        for indices in groups.values()
+        for (_, _, capital), indices in groups.items()
     ]
-    return run_branches(market, branches, settings[0].simulation.initial_capital, workers=workers)
+    return run_branches(market, branches, 0.0, workers=workers)

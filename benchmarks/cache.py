@@ -22,6 +22,7 @@ from ingest.replay_server import Fault, ReplayServer
 from ingest.rest.cache import TimedCache
 from ingest.rest.venue import close_venues
 from utils.errors import ConfigError
+from utils.figures.shown import percent
 from utils.settings.tree import IngestSettings
 from utils.shell.cli import Parser, command, whole
 
@@ -125,7 +126,7 @@ def measure(polls: int) -> dict[str, object]:
         finally:
             close_venues()
     broken = [
-        f"at least {BAR:.0%} saved at {each.round_trip_ms:.0f} ms: {each.saved:.1%}"
+        f"at least {percent(BAR, 0)} saved at {each.round_trip_ms:.0f} ms: {percent(each.saved)}"
         for each in polled
         if each.saved < BAR
     ]
@@ -143,7 +144,7 @@ def show(seen: dict[str, object]) -> None:
         print(
             f"  {row['round_trip_ms']:3.0f} ms   {row['polls']} polls: {row['asked_each_time_s']:.2f} s of waiting in"
             f" {row['asked_each_time_requests']} requests, cached {row['cached_s']:.2f} s in {row['cached_requests']}:"
-            f" {row['saved']:.1%} less (goal: at least {BAR:.0%}); a hit takes {row['hit_us']:.0f} µs"
+            f" {percent(row['saved'])} less (goal: at least {percent(BAR, 0)}); a hit takes {row['hit_us']:.0f} µs"
         )
     print(
         f"  {seen['callers']} callers at once: {seen['requests']} request (goal: 1),"

@@ -150,22 +150,19 @@ def kernel(
                 if want:
                     side, want, entry, qty = want, 0, i, next_qty
                     price = _taker(opens[i], side, tick, per_tick)
-                    at = float(round(price / tick))
                     if side > 0:
                         take = _price(math.ceil(price * (1.0 + TAKE_BPS * 1e-4) / tick - 1e-9), tick, per_tick)
-                        k = min(math.ceil(price * (1.0 - STOP_BPS * 1e-4) / tick - 1e-9), at - 1.0)
-                        stop = _price(k, tick, per_tick)
+                        stop = _price(math.floor(price * (1.0 - STOP_BPS * 1e-4) / tick + 1e-9), tick, per_tick)
                         floor, ceiling = stop, take + near
                     else:
                         take = _price(math.floor(price * (1.0 - TAKE_BPS * 1e-4) / tick + 1e-9), tick, per_tick)
-                        k = max(math.floor(price * (1.0 + STOP_BPS * 1e-4) / tick + 1e-9), at + 1.0)
-                        stop = _price(k, tick, per_tick)
+                        stop = _price(math.ceil(price * (1.0 + STOP_BPS * 1e-4) / tick - 1e-9), tick, per_tick)
                         floor, ceiling = take - near, stop
                     due = entry + HORIZON - 1
                 if side:
                     reason, leave = 0, 0.0
                     if i > entry and side * (opens[i] - take) >= near:
-                        reason, leave = TAKE_PROFIT, opens[i]
+                        reason, leave = TAKE_PROFIT, take
                     elif (lows[i] <= stop) if side > 0 else (highs[i] >= stop):
                         worse = min(stop, opens[i]) if side > 0 else max(stop, opens[i])
                         reason, leave = STOP_LOSS, _taker(worse, -side, tick, per_tick)

@@ -12,6 +12,7 @@ strategy is written, not what it would earn.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from utils.compiled import uncached
 from utils.config import load_settings
 from utils.params import params_of
 from utils.rows import BPS, SIGNAL
+from utils.shell.cli import guarded
 
 WIDTH_BPS, LEAN_BPS, MOST = 12.0, 8.0, 1_000.0  # half the distance of the quotes; shift when full; quote
 MEMORY = [("quoted", np.int64)]
@@ -49,7 +51,7 @@ def both_sides(acc: Any, p: Any, ins: Any, par: Any, bar: Any, orders: Any, memo
     return count
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
     """Quote over a market, and say what became of the orders."""
     market, settings = candles(arguments), load_settings().settings
     capital = settings.simulation.initial_capital
@@ -64,7 +66,8 @@ def main(arguments: list[str]) -> None:
     print(f"{len(rows.orders)} {KIND_NAMES[POST_ONLY]} orders, {int(filled.sum())} filled; {len(rows.trades)} trades")
     print(f"equity {capital:,.2f} -> {float(engine.account[0].equity):,.2f}; fees {rows.fills['fee'].sum():,.2f}")
     print("Candles show no queue: nothing follows from this for a live market.")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(guarded(partial(main, sys.argv[1:]), sys.argv[1:]))

@@ -18,10 +18,10 @@ import numpy as np
 
 from exec.market import Market
 from exec.past import no_book
-from exec.strategy import MarketRows, Strategy, aligned, in_use
+from exec.strategy import MarketRows, Strategy, answered, failed, in_use
 from features.fold import matrix
 from features.registry import feature_set
-from utils.errors import ConfigError, DataError, ScalperError
+from utils.errors import ConfigError
 from utils.rows import NS_PER_MS, SIGNAL, Rows
 from utils.shell.log import event
 from utils.shell.moments import at_ms
@@ -95,7 +95,10 @@ class LiveStrategy:
         features = feature_set(len(market.symbols)).batch(market.bars)
         book = no_book(len(market.bars)) if market.book is None else market.book
         self._rows = MarketRows(market.symbols, market.bars, features, book)
-        whole = self._answer(self._everything())
+        try:
+            whole = self._answer(self._everything())
+        except Exception as error:
+            raise failed(error) from error
         self._settle(whole, beginning=not begun)
         #: What it says of the history.
         self.signals = in_use(whole, market.bars, features, market.starts)
@@ -184,8 +187,7 @@ class LiveStrategy:
 
     def _answer(self, rows: slice | Rows) -> Rows:
         """SIGNAL rows beside these rows of the market."""
-        shown = self._rows
-        return aligned(self._strategy(shown.frame(rows)), self._symbols, shown.ts[rows], shown.sym[rows])
+        return answered(self._strategy, self._rows, rows)
 
     def _settle(self, whole: Rows, *, beginning: bool, suspects: Rows | None = None) -> None:
         """Find the window that answers as all bars do, of those that all bars are twice; double it where it does not.
@@ -244,13 +246,6 @@ class LiveStrategy:
         return difference(self._symbols, bars, seen, there, int(odd[0])) if len(odd) else None
 
 
-def failed(error: Exception) -> ScalperError:
-    """That a strategy did not answer; what is said in our words already stays as it is."""
-    if isinstance(error, ScalperError):
-        return error
-    return DataError(f"strategy: expected signal rows, saw {error!r:.200}; mend the function")
-
-
 def lookback_of(strategy: Strategy) -> int | None:
     """How many bars a strategy says its answer depends on; None = it does not say."""
     declared = getattr(strategy, "lookback", None)
@@ -281,12 +276,21 @@ def trials(ends: Rows, window: int, whole: Rows, also: Iterable[int] = ()) -> li
     return sorted(chosen)
 
 
-def differ(seen: Rows, whole: Rows) -> Rows:
-    """Which rows are not equal in every field of an answer; NaN equals NaN."""
+def differ(seen: Rows, whole: Rows, tolerance: float = 0.0) -> Rows:
+    """Which rows are not equal in every field of an answer; NaN equals NaN.
+
+    Args:
+        seen: SIGNAL rows.
+        whole: others beside them.
+        tolerance: what two numbers may differ by, as a share of the greater: two sides never are so near.
+    """
     one, other = matrix(np.ascontiguousarray(seen)), matrix(np.ascontiguousarray(whole))
-    answered = [name != "atr" for name in SIGNAL.names or ()]  # ours, and the same for all
-    odd: Rows = ((one != other) & ~(np.isnan(one) & np.isnan(other)))[:, answered].any(axis=1)
-    return odd
+    fields = [name != "atr" for name in SIGNAL.names or ()]  # ours, and the same for all
+    odd = (one != other) & ~(np.isnan(one) & np.isnan(other))
+    if tolerance > 0.0:
+        odd &= ~(np.abs(one - other) <= tolerance * np.maximum(np.abs(one), np.abs(other)))
+    found: Rows = odd[:, fields].any(axis=1)
+    return found
 
 
 def difference(symbols: tuple[str, ...], bars: Rows, seen: Rows, whole: Rows, row: int) -> Difference:

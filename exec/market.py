@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from utils.rows import Rows
+from utils.settings.tree import Settings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """What settings make of candles, besides their bars."""
+
+    starts: tuple[int, ...]  # as of a market
+    instruments: Rows
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """What a market was built under, and what other settings would make of the same candles."""
+
+    settings: Settings
+    terms: Terms
+    anew: Callable[[Settings], Terms]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +44,9 @@ class Market:
     starts: tuple[int, ...]  # first close at which a symbol may be decided on, ns
     files: tuple[Mapping[str, Any], ...]  # name, hash, period and gaps of each source
     assumptions: tuple[str, ...]
+    doubts: tuple[str, ...] = ()  # what its files leave open, for the summary
     book: Rows | None = None  # features.live.BOOK_AT_CLOSE, beside bars; None = no live book
+    built: Built | None = None  # None = by hand: its terms are its own, whatever the settings
 
     @property
     def synthetic(self) -> bool:

@@ -66,11 +66,10 @@ from utils.types import (
     Trade,
     TradeRecord,
 )
+from utils.words import SIGNS, TRADE_SIDES, ours_or_none
 
 #: Prices of so many ticks are still exact.
 MOST_TICKS = 1e15
-
-SIDES = {"long": 1, "short": -1, 1: 1, -1: -1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +240,10 @@ class PaperBroker:
             ValueError: unknown symbol, side or kind, or a number that can be no size, price or distance.
         """
         s = self._index_of(symbol)
-        if side not in SIDES:
+        if (direction := ours_or_none(side, TRADE_SIDES)) is None:
             raise ValueError(f"side: expected long or short, +1 or -1, saw {side!r}")
         distances = {name: terms.get(name) for name in ("take_bps", "stop_bps", "horizon")}
-        signal = Signal(self._latest, symbol, SIDES[side], **distances)  # type: ignore[arg-type]
+        signal = Signal(self._latest, symbol, int(SIGNS[direction]), **distances)  # type: ignore[arg-type]
         limit = terms.get("limit")
         return self._decide([Wish(s, signal, self._params(s, qty, terms.get("kind"), limit), limit)])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from utils.compiled import compiled
-from utils.market.barriers import crossed
-from utils.rows import BPS, BarRow, InstrumentRow, ParamsRow
+from utils.market.barriers import ceil_to, crossed, floor_to
+from utils.rows import BPS, AccountRow, BarRow, InstrumentRow, ParamsRow
 
 #: A bar's range over its volatility: Parkinson's 2 sqrt(ln 2), so sigma = ln(high / low) / RANGE_TO_SIGMA.
 RANGE_TO_SIGMA = 2.0 * math.sqrt(math.log(2.0))
@@ -35,16 +35,29 @@ def square_root_impact(qty: float, volume: float, sigma: float, coefficient: flo
 
 
 @compiled
-def taker_price(reference: float, direction: int, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow) -> float:
+def band_edge(reference: float, direction: int, band: float, tick: float, per: float) -> float:
+    """The worst price within `band` (a fraction) of `reference` (quote), on the grid; the next tick where none is."""
+    if direction > 0:
+        return max(floor_to(reference * (1.0 + band), tick, per), ceil_to(reference, tick, per))
+    return min(ceil_to(reference * (1.0 - band), tick, per), floor_to(reference, tick, per))
+
+
+@compiled
+def taker_price(
+    acc: AccountRow, reference: float, direction: int, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow
+) -> float:
     """Where a market order fills in a candle: reference, half spread, slippage and impact, on the tick against us.
 
+    The three together are held to the settings' cap, as a venue's price band would; how often, the account counts.
+
     Args:
+        acc: its counter of capped prices moves.
         reference: price aimed at: an open, a close, or a stop level (quote).
         direction: +1 buy, -1 sell.
         qty: size, base, positive.
         bar: the candle it fills in.
         ins: tick of the symbol.
-        par: half spread and slippage in bps, impact coefficient.
+        par: half spread, slippage and their cap in bps, impact coefficient.
 
     Returns:
         Fill price, quote; a tick at least.
@@ -53,4 +66,9 @@ def taker_price(reference: float, direction: int, qty: float, bar: BarRow, ins: 
     if par.impact > 0.0:
         impact = square_root_impact(qty, bar.volume, math.log(bar.high / bar.low) / RANGE_TO_SIGMA, par.impact)
     cost = (par.half_spread_bps + par.slippage_bps) * BPS + impact
-    return max(ins.tick, crossed(reference, direction, cost, ins.tick, ins.per_tick))
+    price = crossed(reference, direction, cost, ins.tick, ins.per_tick)
+    furthest = band_edge(reference, direction, par.max_impact_bps * BPS, ins.tick, ins.per_tick)
+    if direction * (price - furthest) > 0.0:
+        price = furthest
+        acc.capped += 1
+    return max(ins.tick, price)

@@ -1,23 +1,35 @@
-"""A user's strategy: any function from market rows to signal rows, in NumPy, pandas or plain Python."""
+"""A user's strategy: any function from market rows to signal rows, in NumPy, pandas or plain Python.
+
+Of several symbols it is asked for each by itself, in a frame without the others, unless it says that it wants them
+together: then `rolling`, `shift` and positions run through rows of all of them, and it has to group them itself.
+"""
 
 from __future__ import annotations
 
+import difflib
+import functools
+import traceback
+import types
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exec.market import Market
 from features.fold import matrix
+from features.live import BOOK_AT_CLOSE
 from features.registry import feature_set
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError, ScalperError
 from utils.rows import SIGNAL, Rows
+from utils.words import SIGNAL_SIDES, signs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Takes the market frame, answers with signal rows: a DataFrame, a dict of columns, or a list of dicts. Its attribute
-#: `lookback`, if it has one, is how many bars of each symbol an answer depends on (`exec.asking`).
+#: Takes the market frame, answers with signal rows: a DataFrame, a dict of columns, or a list of dicts. Two attributes
+#: may say more of it: `lookback`, how many bars of each symbol an answer depends on (`exec.asking`); and `together`,
+#: that it looks at several symbols at once.
 Strategy = Callable[["pd.DataFrame"], Any]
 
 #: Columns of a bar that a strategy sees.
@@ -33,6 +45,12 @@ RANGES = {
     "stop_bps": (1e-3, 9999.0),
     "horizon": (1.0, 1e9),
 }
+#: Columns that mean something in a signal row.
+ANSWER = ("ts", "symbol", *RANGES)
+#: What a strategy may say of itself.
+ATTRIBUTES = ("lookback", "together")
+#: Lines of a traceback that are told.
+FRAMES = 3
 
 
 class MarketRows:
@@ -68,6 +86,11 @@ class MarketRows:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names, by `sym`."""
+        return tuple(self._symbols)
 
     @property
     def ts(self) -> Rows:
@@ -166,8 +189,73 @@ def ask(strategy: Strategy, market: Market) -> Rows:
     """
     bars = market.bars
     features = feature_set(len(market.symbols)).batch(bars)
-    signals = aligned(strategy(market_frame(market, features)), market.symbols, bars["ts"], bars["sym"])
+    shown = MarketRows(market.symbols, bars, features, market.book)
+    try:
+        signals = answered(strategy, shown, slice(0, len(bars)), last=True)
+    except Exception as error:
+        raise failed(error) from error
     return in_use(signals, bars, features, market.starts)
+
+
+def answered(strategy: Strategy, shown: MarketRows, rows: slice | Rows, *, last: bool = False) -> Rows:
+    """SIGNAL rows beside these rows of the market: of each symbol by itself, or of all together.
+
+    Args:
+        strategy: the user's function.
+        shown: what it may be shown.
+        rows: of it.
+        last: nothing is asked afterwards, so that all rows can be handed over without a copy.
+
+    Raises:
+        ConfigError: an attribute of it that means nothing.
+        DataError: the answer is no signal rows.
+    """
+    names, ts, sym = shown.symbols, shown.ts[rows], shown.sym[rows]
+    if len(names) == 1 or together_of(strategy):
+        frame = shown.handed_over() if last else shown.frame(rows)
+        return aligned(strategy(frame), names, ts, sym)
+    signals = np.empty(len(ts), SIGNAL)
+    places = np.arange(len(shown))[rows]
+    for number, name in enumerate(names):
+        own = sym == number
+        if own.any():
+            answer = strategy(shown.frame(places[own]))
+            signals[own] = aligned(answer, (name,), ts[own], np.zeros(int(own.sum()), np.int64))
+    return signals
+
+
+def together_of(strategy: Strategy) -> bool:
+    """Whether a strategy says that it wants the rows of all symbols in one frame.
+
+    Raises:
+        ConfigError: `together` is neither True nor False, or an attribute that is nearly one of ours.
+    """
+    if isinstance(strategy, types.FunctionType):
+        for name in vars(strategy):
+            near = difflib.get_close_matches(name, ATTRIBUTES, 1, 0.8)
+            if near and name not in ATTRIBUTES:
+                raise ConfigError(f"strategy: unknown attribute {name}; did you mean {near[0]}?")
+    declared = getattr(strategy, "together", False)
+    if not isinstance(declared, bool):
+        raise ConfigError(f"strategy: expected together to be True or False, saw {declared!r}; change it")
+    return declared
+
+
+def failed(error: Exception) -> Exception:
+    """That a strategy did not answer, and where in its own file; what is said in our words already stays as it is."""
+    if isinstance(error, (ScalperError, MemoryError)):
+        return error
+    own = [
+        line
+        for line in traceback.extract_tb(error.__traceback__)
+        if Path(line.filename).parent != Path(__file__).parent
+    ]
+    told = [
+        f"\n  {line.filename}, line {line.lineno}, in {line.name}: {line.line}"
+        for line in own
+        if line.filename == own[0].filename
+    ]
+    return DataError(f"strategy: expected signal rows, saw {error!r:.200}; mend the function{''.join(told[-FRAMES:])}")
 
 
 def in_use(signals: Rows, bars: Rows, features: Rows, starts: Sequence[int]) -> Rows:
@@ -196,6 +284,7 @@ def aligned(answer: Any, symbols: Sequence[str], ts: Rows, sym: Rows) -> Rows:
             f"strategy: expected signal rows with at least ts and side, saw columns {seen}; "
             f"add {' and '.join(sorted(missing))}"
         )
+    refuse_unknown(frame)
     at = positions(frame, symbols, ts, sym)
     signals = np.empty(len(ts), SIGNAL)
     matrix(signals).fill(np.nan)
@@ -207,6 +296,24 @@ def aligned(answer: Any, symbols: Sequence[str], ts: Rows, sym: Rows) -> Rows:
     if odd.any():
         raise DataError(f"strategy: side must be +1, -1, 0 (close) or NaN (nothing), saw {sides[odd][0]:g}")
     return signals
+
+
+@functools.cache
+def market_columns() -> frozenset[str]:
+    """Every column that a strategy can be shown, and may hand back as it is."""
+    return frozenset(("ts", "symbol", *CANDLE, *(feature_set().dtype.names or ()), *(BOOK_AT_CLOSE.names or ())))
+
+
+def refuse_unknown(frame: pd.DataFrame) -> None:
+    """Refuse columns that would be passed over: a misspelt barrier must not leave the settings' in its place."""
+    strangers = [str(name) for name in frame.columns if name not in ANSWER and name not in market_columns()]
+    if not strangers:
+        return
+    near = [difflib.get_close_matches(name.lower(), ANSWER, 1) for name in strangers]
+    seen = ", ".join(map(repr, strangers))
+    meant = ", ".join(dict.fromkeys(one[0] for one in near if one))
+    cure = f"did you mean {meant}?" if all(near) else f"signal rows have {', '.join(ANSWER)}; drop what is your own"
+    raise DataError(f"strategy: unknown column {seen}; {cure}")
 
 
 def positions(frame: pd.DataFrame, symbols: Sequence[str], ts: Rows, sym: Rows) -> Any:
@@ -256,12 +363,18 @@ def symbols_of(frame: pd.DataFrame, symbols: Sequence[str]) -> Rows:
     found: Rows = pd.Index(symbols).get_indexer(pd.Index(frame["symbol"]))
     if (found < 0).any():
         strangers = dict.fromkeys(map(str, frame["symbol"][found < 0]))
-        raise DataError(f"strategy: expected symbols {', '.join(symbols)}, saw {', '.join(strangers)}")
+        cure = "; answer for the symbols of the frame alone"
+        raise DataError(f"strategy: expected symbols {', '.join(symbols)}, saw {', '.join(strangers)}{cure}")
     return found
 
 
 def checked(frame: pd.DataFrame, name: str, low: float, high: float) -> Any:
     """A column as float64 within its range; NaN passes."""
+    import pandas as pd
+
+    kind = frame[name].dtype
+    if name == "side" and (pd.api.types.is_bool_dtype(kind) or not pd.api.types.is_numeric_dtype(kind)):
+        return signs(frame[name].astype(object), SIGNAL_SIDES, lambda row: f"strategy: side in row {row + 1}")
     try:
         values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:

@@ -20,7 +20,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -32,7 +31,8 @@ from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.root import ROOT
 from utils.settings.tree import IngestSettings, Settings
-from utils.shell.cli import Parser, amount, command
+from utils.shell.cli import INTERRUPTED, Parser, amount, command
+from utils.shell.console import SafeConsole, progress_console
 from utils.shell.log import setup_logging
 from utils.shell.version import version
 
@@ -47,18 +47,31 @@ ASKED = (("rest", "clock", "symbol"), ("stream",), ("news",))
 def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
-        prog="python -m ingest.doctor",
-        description="Is this machine, and the exchange, fit for it? Sends no orders, changes nothing.",
-        epilog="exit code: 0 nothing failed, 2 a setting did, 1 this machine, 3 the exchange",
-        allow_abbrev=False,
+        "python -m ingest.doctor",
+        "Is this machine, and the exchange, fit for it? Sends no orders, changes nothing.",
+        examples=(
+            ("python -m ingest.doctor", "this machine, and the exchange of config.yaml"),
+            ("python -m ingest.doctor --exchange binance --symbol ETHUSDT", "another exchange and market"),
+            ("python -m ingest.doctor --timeout 60", "on a slow connection"),
+            ("python -m ingest.doctor --json", "one JSON object, for scripts"),
+        ),
+        exits=(
+            "0 nothing failed",
+            "1 this machine did, or we",
+            "2 a setting or flag",
+            "3 the exchange",
+            f"{INTERRUPTED} Ctrl-C or SIGTERM",
+        ),
     )
-    add = parser.add_argument
+    add = parser.group("what is looked at")
     add("--exchange", metavar="NAME", help="binance or bybit (default: market.exchange)")
-    add("--market-type", metavar="TYPE", help="futures or spot (default: market.market_type)")
-    add("--symbol", metavar="BTCUSDT", help="exchange id (default: market.symbol)")
+    add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
+    add("--symbol", metavar="SYMBOL", help="exchange id (default: market.symbol)")
     add("--timeout", type=amount, default=TIMEOUT_S, metavar="S", help="longest wait for the network (default: 15 s)")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add = parser.group("output")
     add("--json", action="store_true", help="print one JSON object and nothing else")
+    add = parser.add_argument
     add("-v", "--verbose", action="count", default=0, help="log lines of what is tried; with an error, its traceback")
     return parser
 
@@ -74,13 +87,13 @@ def run(flags: argparse.Namespace) -> int:
         logging.getLogger().addHandler(logging.NullHandler())
     loaded, problem = settings_of(flags)
     checks = [] if problem is None else [problem]
-    with nullcontext() if flags.json else Console(stderr=True).status("looking at this machine, asking the exchange …"):
+    with nullcontext() if flags.json else progress_console().status("looking at this machine, asking the exchange …"):
         checks += examine(loaded, flags.timeout, ask=problem is None)
     code = exit_code(checks)
     if flags.json:
         print(json.dumps(as_json(loaded.settings, checks, code), ensure_ascii=False))
     else:
-        show(loaded.settings, checks, Console(highlight=False, soft_wrap=False))
+        show(loaded.settings, checks, SafeConsole(sys.stdout, highlight=False))
     return code
 
 
@@ -195,7 +208,7 @@ def as_json(settings: Settings, checks: Sequence[Check], code: int) -> dict[str,
     }
 
 
-def show(settings: Settings, checks: Sequence[Check], console: Console) -> None:
+def show(settings: Settings, checks: Sequence[Check], console: SafeConsole) -> None:
     """The table for people."""
     market = settings.market
     console.print(

@@ -15,8 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from rich.console import Console
-
 from ingest.files.store import Covered, Entry, Series, Store, missing, now_text, touching
 from ingest.prices import LISTING_MS, CandleSource, when_ms
 from ingest.rest import checks as check
@@ -32,6 +30,7 @@ from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_HOUR, NS_PER_MS
 from utils.settings.tree import IngestSettings
 from utils.shell.cli import Parser, command
+from utils.shell.console import progress_console
 from utils.shell.log import setup_logging
 from utils.shell.meter import Meter
 from utils.shell.moments import at_ms
@@ -236,21 +235,29 @@ def funding_period(candles: Covered, until: int | None, now_ms: float) -> Covere
 def build_parser() -> Parser:
     """The flags of `python -m ingest.download`."""
     parser = Parser(
-        prog="python -m ingest.download",
-        description="Download closed candles, and with --funding settlements, into Parquet files with a manifest.",
-        allow_abbrev=False,
+        "python -m ingest.download",
+        "Download closed candles, and with --funding settlements, into Parquet files with a manifest.",
+        examples=(
+            ("python -m ingest.download --since 2025-01-01", "the market of config.yaml, from then to now"),
+            ("python -m ingest.download --symbol BTCUSDT,ETHUSDT --tf 5m --since 2025-01-01 --funding", "with funding"),
+            ("python -m ingest.download --since 2025-01-01 --until 2025-01-31", "January; the last day is included"),
+            ("python -m ingest.download --exchange binance --market-type spot --since 2025-01-01", "spot candles"),
+        ),
     )
-    add = parser.add_argument
-    add("--symbol", metavar="BTCUSDT", help="exchange id, several with commas (default: market.symbol)")
-    add("--timeframe", "--tf", metavar="5m", help="length of a candle (default: market.timeframe)")
-    add("--since", metavar="2025-01-01", help="first day, or time (UTC), or ms since 1970")
-    add("--until", metavar="2025-01-31", help="last day or time, included (default: now)")
-    add("--exchange", metavar="bybit", help="any that ccxt knows (default: market.exchange)")
-    add("--market-type", metavar="futures", help="futures or spot (default: market.market_type)")
-    add("--out", type=Path, default=Path("data/ohlcv"), metavar="DIR", help="folder (default: data/ohlcv)")
+    add = parser.group("what is downloaded")
+    add("--symbol", metavar="SYMBOL", help="exchange id, several with commas (default: market.symbol)")
+    add("--timeframe", "--tf", metavar="TF", help="length of a candle, as 5m (default: market.timeframe)")
+    add("--since", metavar="TIME", help="first day, or time (UTC), or ms since 1970, as 2025-01-01; has to be given")
+    add("--until", metavar="TIME", help="last day or time, included (default: now)")
     add("--funding", action="store_true", help="funding too, into the folder `funding` beside --out")
+    add = parser.group("where from")
+    add("--exchange", metavar="NAME", help="any that ccxt knows (default: market.exchange)")
+    add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add = parser.group("output")
+    add("--out", type=Path, default=Path("data/ohlcv"), metavar="DIR", help="folder (default: data/ohlcv)")
     add("--json", action="store_true", help="print one JSON object and nothing else")
+    add = parser.add_argument
     add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
     add("--version", action="store_true", help="print the version")
     return parser
@@ -305,7 +312,7 @@ def fetch_all(
     candles = CandleRows(where, listing, tf, settings)
     period = candles.period(since, until, now_ms)
     name = f"{listing.symbol} {tf}"
-    console = Console(stderr=True, quiet=flags.json)
+    console = progress_console(quiet=flags.json)
     with Store(flags.out) as store, Meter(name, "candles", console, size=tf_ms) as meter:
         done = [download(store, f"{where.folder}/{tf}", where, listing, candles, period, meter.reach, one=False)]
     if flags.funding:

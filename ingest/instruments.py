@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
-from ingest.files.candles import Candles, infer_tick
-from ingest.mock.settings import PRESETS
+from ingest.files.candles import Candles
+from ingest.files.ticks import infer_tick
+from ingest.mock.settings import PRESETS, priced, quoted
 from ingest.venues.facts import Listing
 from ingest.venues.known import folder_of
 from utils.settings.tree import Settings
@@ -35,6 +36,9 @@ def instrument_of(
         settings: fees, margin, and what is configured of tick, lot and least notional.
         bars: the first ones, whose prices may show the tick: none of a later time.
         listing: what the exchange says, where it was asked.
+
+    Raises:
+        DataError: the tick would have to be told by prices that come from arithmetic.
     """
     known = settings.instrument(candles.market or "default", candles.symbol)
     notes = []
@@ -44,10 +48,12 @@ def instrument_of(
         least = least if listing.min_notional is None else listing.min_notional
         notes.append(f"{candles.symbol}: tick {tick or 0:g}, lot {lot or 0:g} as {candles.source} lists them")
     if candles.market == "synthetic":
-        preset = PRESETS[settings.simulation.preset]
+        preset = priced(PRESETS[settings.simulation.preset], candles.symbol)
         tick, lot = tick or preset.tick, lot or preset.lot
+        if quoted(candles.symbol) is None:
+            notes.append(f"{candles.symbol}: the mock market knows no price of it, {preset.start_price:g} assumed")
     if tick is None:
-        tick = infer_tick(candles.rows, bars)
+        tick = infer_tick(candles.rows, bars, f"instruments.{candles.market or 'default'}.{candles.symbol}.tick")
         notes.append(f"{candles.symbol}: tick {tick:g} inferred from the decimals of {bars} warm-up bars")
     if lot is None:
         lot = LOT

@@ -9,6 +9,7 @@ import copy
 from typing import Any
 
 from ingest.rest import checks as check
+from ingest.rest.body import BOOK, PAGE
 from ingest.rest.cache import TimedCache
 from ingest.rest.client import base_of, exchange_name
 from ingest.rest.venue import Venue, configured, venue
@@ -22,6 +23,15 @@ MOST_LEVELS, MOST_TRADES = 5000, 1000
 
 _books: TimedCache[dict[str, Any]] = TimedCache()
 _trades: TimedCache[list[dict[str, Any]]] = TimedCache()
+
+
+def check_exchange(exchange: str) -> None:
+    """Refuse an exchange whose books nobody could ask for.
+
+    Raises:
+        ConfigError: neither we nor ccxt know it; the nearest name is said.
+    """
+    exchange_name(exchange)
 
 
 def get_orderbook(
@@ -38,8 +48,8 @@ def get_orderbook(
     """The order book as ccxt shapes it, after a look at it.
 
     Keys: symbol (ccxt's), bids and asks ([price, quantity] lists, best first), timestamp (ms, None where the exchange
-    does not say), datetime, nonce (of its last update, likewise), and age_s (since the answer came). Prices are quote;
-    quantities base on exchanges of `ingest.venues.known`, elsewhere as ccxt has them (contracts, where there are).
+    does not say), datetime, nonce (of its last update, likewise), and age_s (since the answer came). Prices are quote,
+    quantities base, also where the exchange counts contracts.
 
     Args:
         symbol: any known spelling.
@@ -111,9 +121,12 @@ def _fetch_book(where: Venue, symbol: str, depth: int, settings: IngestSettings)
         if (where.ours and where.rest.stamps_books) or book["timestamp"] is not None:
             stamp = book["timestamp"]
             where.at_present(client, lambda now_ms: check.recent(stamp, now_ms, settings.stale_s, "book time"))
+        if listing.contract_size != 1.0:  # ccxt's books are of contracts then
+            for side in ("bids", "asks"):
+                book[side] = [[level[0], level[1] * listing.contract_size] for level in book[side]]
         return book
 
-    return where.call(f"fetch_order_book {listing.symbol}", ask, settings)
+    return where.call(f"fetch_order_book {listing.symbol}", ask, settings, BOOK if where.ours else PAGE)
 
 
 def _check_wire(where: Venue, listing: Listing) -> None:
@@ -131,6 +144,8 @@ def _fetch_trades(where: Venue, symbol: str, limit: int, settings: IngestSetting
     def ask(client: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = client.fetch_trades(listing.unified, None, limit)
         where.at_present(client, lambda now_ms: check.trades(found, listing.unified, now_ms, settings.stale_s))
+        if listing.contract_size != 1.0:
+            found = [trade | {"amount": trade["amount"] * listing.contract_size} for trade in found]
         return found
 
     return where.call(f"fetch_trades {listing.symbol}", ask, settings)

@@ -8,6 +8,7 @@ to have stood still.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,10 +29,13 @@ from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import MS_PER_DAY, MS_PER_HOUR, NS_PER_MS
 from utils.settings.tree import EndpointSettings, IngestSettings
+from utils.shell.log import event
 from utils.shell.moments import at_ms
 
 if TYPE_CHECKING:
     import pandas as pd
+
+logger = logging.getLogger("ingest")
 
 #: A time as its user writes it: ms since 1970, ISO 8601 text (UTC without a zone), a datetime or a date.
 When: TypeAlias = int | str | datetime | date
@@ -240,6 +244,11 @@ class CandleSource:
         else:
             told = where.client.feature_value(listing.unified, "fetchOHLCV", "limit")
             self.page = min(PAGE, int(told or LEAST_PAGE))
+        if listing.contract_size != 1.0:
+            text = (
+                f"{where.name} counts contracts of {listing.contract_size:g}; ccxt does not say whether its candles do"
+            )
+            event(logger, "volume_unit", text, severity=logging.WARNING, symbol=listing.symbol)
         # opens at which there never was a candle, from - up to, ms
         self._never = [*where.rest.outages]
 

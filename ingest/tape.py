@@ -1,9 +1,7 @@
 """Tapes: record what an exchange sends, play it back, see whether it is whole, make candles of it.
 
-    python -m ingest.tape check FILE... [--json]
-    python -m ingest.tape bars FILE... --tf 1m [--symbol BTCUSDT] [--out DIR]
-
-`scripts/record.py` records; `ingest.tapes.file` says what stands in a file.
+`python -m ingest.tape check FILE` and `bars FILE` are its commands; `--help` shows how. `scripts/record.py` records;
+`ingest.tapes.file` says what stands in a file.
 """
 
 from __future__ import annotations
@@ -19,8 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from ingest.tapes.check import KIND_OF, STEP, WIDTH, Progressed, check, recordings, report_of, show
 from ingest.tapes.file import SUFFIX, Line, TapeReader
 from ingest.tapes.play import Player, recognise
@@ -29,7 +25,7 @@ from ingest.wire.streams import KINDS
 from utils.errors import ConfigError
 from utils.market.symbols import normalise_symbol
 from utils.shell.cli import Parser, guarded, with_hyphens
-from utils.shell.console import PlainConsole
+from utils.shell.console import PlainConsole, progress_console
 from utils.shell.log import event as log
 from utils.shell.meter import Meter
 from utils.types import MarketEvent
@@ -54,6 +50,22 @@ __all__ = [
 ]
 
 logger = logging.getLogger("ingest")
+
+#: What its commands do, and lines to type.
+ABOUT = {
+    "check": "Is a recording whole? Counts what is missing, repeated, crossed or unreadable.",
+    "bars": "Candles of a recording's trades, for backtests: --data takes them.",
+}
+EXAMPLES = {
+    "check": (
+        ("python -m ingest.tape check FILE", "is it whole?"),
+        ("python -m ingest.tape check data/tapes/*.zst --json", "all of them, as JSON"),
+    ),
+    "bars": (
+        ("python -m ingest.tape bars FILE --tf 5m", "candles of five minutes, into data/candles"),
+        ("python -m ingest.tape bars FILE --symbol BTCUSDT --out BTCUSDT-1m.parquet", "one market, one file"),
+    ),
+}
 
 Source = str | Path | Sequence[str | Path]
 
@@ -122,19 +134,34 @@ class TapeFeed:
 
 def build_parser(command: str) -> Parser:
     """The flags of one command."""
-    about = {
-        "check": "Is a recording whole? Counts what is missing, repeated, crossed or unreadable.",
-        "bars": "Candles of a recording's trades, for backtests: --data takes them.",
-    }
-    parser = Parser(prog=f"python -m ingest.tape {command}", description=about[command], allow_abbrev=False)
-    add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="recordings, in order of time")
+    parser = Parser(
+        f"python -m ingest.tape {command}", ABOUT[command], usage="FILE... [flags]", examples=EXAMPLES[command]
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="recordings, in order of time")
     if command == "bars":
-        add("--tf", "--timeframe", default="1m", metavar="1m", help="length of a candle")
-        add("--symbol", metavar="BTCUSDT", help="only these, several with commas (default: all)")
-        add("--out", type=Path, default=Path("data/candles"), metavar="PATH", help="a folder, or a .parquet file")
+        add = parser.group("which candles")
+        add("--tf", "--timeframe", default="1m", metavar="TF", help="length of a candle (default: 1m)")
+        add("--symbol", metavar="SYMBOL", help="only these, several with commas (default: all)")
+    add = parser.group("output")
+    if command == "bars":
+        folder = Path("data/candles")
+        add("--out", type=Path, default=folder, metavar="PATH", help="folder or .parquet file (default: data/candles)")
     add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    return parser
+
+
+def build_overview() -> Parser:
+    """What `python -m ingest.tape --help` shows: its commands."""
+    parser = Parser(
+        "python -m ingest.tape",
+        "Recordings of an exchange's streams: see whether one is whole, make candles of it. COMMAND --help shows more.",
+        usage="COMMAND FILE... [flags]",
+        examples=[example for command in ABOUT for example in EXAMPLES[command]],
+    )
+    commands = parser.add_argument_group("commands")
+    for command, what in ABOUT.items():
+        commands.add_argument(command, help=what)
     return parser
 
 
@@ -148,7 +175,7 @@ def _run(arguments: Sequence[str]) -> int:
     commands: dict[str, Callable[[Any], int]] = {"check": _check, "bars": _bars}
     command = arguments[0] if arguments else ""
     if command in {"-h", "--help"}:
-        print(__doc__)
+        print(build_overview().format_help(), end="")
         return 0
     if command not in commands:
         near = difflib.get_close_matches(command, commands, 1)
@@ -159,7 +186,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def _meter(what: str, flags: Any) -> Meter:
     total = sum(TapeReader(path).size for path in flags.files)
-    return Meter(what, "MB", Console(stderr=True, quiet=flags.json), total, size=1e6)
+    return Meter(what, "MB", progress_console(quiet=flags.json), total, size=1e6)
 
 
 def _check(flags: Any) -> int:

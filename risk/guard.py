@@ -11,16 +11,24 @@ from collections.abc import Callable
 
 from utils.codes import MARKET
 from utils.compiled import compile_source, compiled
-from utils.market.costs import break_even_win_rate, round_trip_costs
+from utils.market.costs import break_even_win_rate, crossing_bps, round_trip_costs
 from utils.rows import BPS, AccountRow, InstrumentRow, ParamsRow, SignalRow
 
 _break_even = compiled(break_even_win_rate)
 _costs = compiled(round_trip_costs)
+_crossing = compiled(crossing_bps)
 
 
 @compiled
 def rule_equity(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
+    acc: AccountRow,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    sig: SignalRow,
+    price: float,
+    stop: float,
+    count: int,
+    gross: float,
 ) -> tuple[float, float, float]:
     """Nothing is risked that is not there: marked equity must be positive (quote)."""
     return (1.0 if acc.equity > 0.0 else 0.0), acc.equity, 0.0
@@ -28,7 +36,14 @@ def rule_equity(
 
 @compiled
 def rule_max_positions(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
+    acc: AccountRow,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    sig: SignalRow,
+    price: float,
+    stop: float,
+    count: int,
+    gross: float,
 ) -> tuple[float, float, float]:
     """Open positions and waiting entries stay under `risk.max_positions`."""
     return (1.0 if count < par.max_positions else 0.0), float(count), float(par.max_positions)
@@ -36,7 +51,14 @@ def rule_max_positions(
 
 @compiled
 def rule_max_leverage(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
+    acc: AccountRow,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    sig: SignalRow,
+    price: float,
+    stop: float,
+    count: int,
+    gross: float,
 ) -> tuple[float, float, float]:
     """Gross notional over equity stays under `risk.max_leverage`."""
     leverage = gross / acc.equity
@@ -45,7 +67,14 @@ def rule_max_leverage(
 
 @compiled
 def rule_break_even(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, stop: float, count: int, gross: float
+    acc: AccountRow,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    sig: SignalRow,
+    price: float,
+    stop: float,
+    count: int,
+    gross: float,
 ) -> tuple[float, float, float]:
     """The signal's win probability reaches break-even after costs; off unless `signal.veto_below_break_even`.
 
@@ -55,7 +84,10 @@ def rule_break_even(
         return 1.0, math.nan, math.nan
     take = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
     cost_take, cost_stop = _costs(
-        par.entry_kind != MARKET, ins.maker_bps, ins.taker_bps, par.half_spread_bps + par.slippage_bps
+        par.entry_kind != MARKET,
+        ins.maker_bps,
+        ins.taker_bps,
+        _crossing(par.half_spread_bps, par.slippage_bps, ins.tick, price),
     )
     needed = _break_even(take, stop / BPS, cost_take, cost_stop)
     if math.isnan(sig.p_win) or math.isnan(needed):
@@ -72,16 +104,16 @@ def unrolled(
 ) -> Callable[..., tuple[float, int, float, float]]:
     """One compiled `guard` that asks `rules` in order, written out as straight calls.
 
-    The result takes (account, instrument, params, signal, stop, count, gross): the stop's distance as a fraction of the
-    price, and what counts against the limits, as `exposure` tells. It answers (scale, 0, nan, nan) when all rules pass,
-    else (0, code of the refusing rule, value, limit).
+    The result takes (account, instrument, params, signal, price, stop, count, gross): where the market is (quote), the
+    stop's distance as a fraction of that, and what counts against the limits, as `exposure` tells. It answers
+    (scale, 0, nan, nan) when all rules pass, else (0, code of the refusing rule, value, limit).
     """
     asks = "".join(
-        f"    factor, value, limit = {rule.__name__}(acc, ins, par, sig, stop, count, gross)\n"
+        f"    factor, value, limit = {rule.__name__}(acc, ins, par, sig, price, stop, count, gross)\n"
         f"    if factor <= 0.0:\n        return 0.0, {code}, value, limit\n    scale *= factor\n"
         for code, rule in enumerate(rules, 1)
     )
-    head = "def guard(acc, ins, par, sig, stop, count, gross):\n    scale = 1.0\n"
+    head = "def guard(acc, ins, par, sig, price, stop, count, gross):\n    scale = 1.0\n"
     source = f"{head}{asks}    return scale, 0, nan, nan\n"
     names = {rule.__name__: rule for rule in rules}
     return compile_source("guard", source, {**names, "nan": math.nan}, __file__)

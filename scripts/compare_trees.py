@@ -33,10 +33,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from utils.errors import ConfigError
 from utils.shell.cli import Parser, guarded, with_hyphens
+from utils.shell.console import progress_console
 from utils.shell.meter import Meter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -560,7 +560,8 @@ def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
         prog="python scripts/compare_trees.py",
-        description="Do two trees answer alike? Exit code 0: all is equal, 1: something differs.",
+        description="Do two trees answer alike?",
+        exits=("0 all is equal", "1 something differs", "2 a flag of yours"),
         allow_abbrev=False,
     )
     add, shared = parser.add_argument, ROOT.parent / "shared" / "data"
@@ -628,7 +629,7 @@ def run(flags: argparse.Namespace) -> int:
             done += 1
             meter.reach(done)
 
-        with Meter("comparing", "questions", Console(stderr=True, quiet=flags.json), len(asked) + laps) as meter:
+        with Meter("comparing", "questions", progress_console(quiet=flags.json), len(asked) + laps) as meter:
             meter.reach(0)
             for question in asked:
                 answers.append(compared(question, trees, scratch, inputs, allow_more=flags.allow_more))

@@ -27,10 +27,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from utils.errors import ConfigError
+from utils.figures.shown import percent
 from utils.shell.cli import Parser, command, whole
+from utils.shell.console import progress_console
 from utils.shell.meter import Meter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -463,7 +463,7 @@ def judged(changes: Sequence[Change], root: Path, scratch: Path, quiet: bool) ->
 
     for shop in shops:
         threading.Thread(target=work, args=(shop,), daemon=True).start()
-    with Meter("trying", "changes", Console(stderr=True, quiet=quiet), len(changes)) as meter:
+    with Meter("trying", "changes", progress_console(quiet=quiet), len(changes)) as meter:
         for count in range(1, len(changes) + 1):
             verdict = done.get()
             if isinstance(verdict, BaseException):
@@ -476,7 +476,8 @@ def build_parser() -> Parser:
     """The flags."""
     parser = Parser(
         prog="python scripts/mutate.py",
-        description=f"Do the tests notice small changes of the core? Exit code 0: at least {GOAL:.0%}, 1: fewer.",
+        description="Do the tests notice small changes of the core?",
+        exits=(f"0 at least {percent(GOAL, 0)}", "1 fewer", "2 a flag of yours"),
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -555,9 +556,10 @@ def show_rest(verdicts: Sequence[Verdict], of: int, share: float, *, as_json: bo
         print(json.dumps(report))
         return
     for file in sorted(tried):
-        print(f"{file:<28}{noticed[file]:>5} of {tried[file]:<5}{noticed[file] / tried[file]:>6.1%}")
+        print(f"{file:<28}{noticed[file]:>5} of {tried[file]:<5}{percent(noticed[file] / tried[file]):>8}")
     print(
-        f"{'all':<28}{sum(noticed.values()):>5} of {len(verdicts):<5}{share:>6.1%}   (goal {GOAL:.0%}; {of} there are)"
+        f"{'all':<28}{sum(noticed.values()):>5} of {len(verdicts):<5}{percent(share):>8}   "
+        f"(goal {percent(GOAL, 0)}; {of} there are)"
     )
 
 

@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.text import Text
 
 from backtest.data.market import synthetic_market
-from backtest.run.screen import first_line
-from backtest.run.summary import WIDTH, last_words, summary
+from backtest.run.brief import brief
 from backtest.sim_loop import SimulationResult, run_simulation
 from utils.config import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = "python run_simulation.py"
+#: Columns of the picture: two columns of figures, and letters of 13 points at the 800 pixels of a README.
+WIDTH = 92
 #: Shown instead of what the clock and this machine would say.
 ELAPSED_S = 0.1
 LOGS = Path("logs")
@@ -44,11 +45,8 @@ def draw(result: SimulationResult) -> str:
     console = Console(
         file=io.StringIO(), record=True, width=WIDTH, force_terminal=True, color_system="truecolor", highlight=False
     )
-    simulation = result.settings.simulation
     console.print(Text(f"$ {COMMAND}", style="bold"))
-    console.print(first_line(f"seed {simulation.seed}, {simulation.preset}", synthetic=True), soft_wrap=True)
-    console.print(summary(result))
-    for line in last_words(result):
+    for line in brief(result, WIDTH, drawn=True):
         console.print(line, soft_wrap=True)
     svg = console.export_svg(title=COMMAND, unique_id="summary")
     return re.sub(r" *@font-face \{.*?\n    \}\n", "", svg, flags=re.DOTALL).replace(

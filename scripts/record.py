@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ingest.tape import record
-from ingest.venues.known import check_names
-from ingest.wire.streams import KINDS, Stream
 from utils.config import load_settings
 from utils.errors import ConfigError, ScalperError
 from utils.settings.tree import Settings
@@ -27,25 +23,41 @@ from utils.shell.log import setup_logging
 
 #: Time in which a wrong key for news shows, s.
 FIRST_LOOK_S = 0.3
+#: Of any number that a flag takes; as seconds some thirty years.
+MOST = 1e9
 
 
 def build_parser() -> Parser:
     """The flags."""
-    parser = Parser(prog="python scripts/record.py", description="Record an exchange's streams.", allow_abbrev=False)
-    add = parser.add_argument
-    add("--exchange", metavar="bybit", help="bybit or binance (default: market.exchange)")
-    add("--market-type", metavar="futures", help="futures or spot (default: market.market_type)")
-    add("--symbols", metavar="A,B", help="exchange ids or pairs (default: market.symbol)")
-    add("--streams", default="book,trades", metavar="A,B", help=f"of {','.join(KINDS)} (default: book,trades)")
+    from ingest.wire.streams import KINDS  # here, where what fails is said in a sentence
+
+    parser = Parser(
+        "python scripts/record.py",
+        "Record an exchange's streams, as it sends them.",
+        examples=(
+            ("python scripts/record.py --exchange bybit --symbols BTCUSDT,ETHUSDT", "books and trades until Ctrl-C"),
+            ("python scripts/record.py --streams book,trades,bars --tf 5m --seconds 3600", "candles too, one hour"),
+            ("python scripts/record.py --rotate-minutes 15 --out /data/tapes", "a new file every quarter of an hour"),
+            ("python scripts/record.py --news", "headlines too; the key stands in the environment"),
+        ),
+    )
+    add = parser.group("what is recorded")
+    add("--symbols", metavar="SYMBOLS", help="exchange ids or pairs, with commas (default: market.symbol)")
+    add("--streams", default="book,trades", metavar="STREAMS", help=f"of {','.join(KINDS)} (default: book,trades)")
     add("--depth", type=whole, metavar="N", help="levels a side of a Bybit book (default: ingest.book_depth)")
-    add("--tf", "--timeframe", default="1m", metavar="1m", help="length of the bars (default: 1m)")
-    add("--out", type=Path, default=Path("data/tapes"), metavar="DIR", help="where the files go (default: data/tapes)")
-    add("--rotate-minutes", type=amount, default=60.0, metavar="N", help="a new file after so long (default: 60)")
-    add("--rotate-mib", type=amount, default=0.0, metavar="N", help="a new file at this size (default: no limit)")
+    add("--tf", "--timeframe", default="1m", metavar="TF", help="length of the bars (default: 1m)")
     add("--news", action="store_true", help="keep snapshots of the headlines too (needs CRYPTOPANIC_TOKEN)")
     add("--news-minutes", type=amount, default=5.0, metavar="N", help="time between two of them (default: 5)")
     add("--seconds", type=amount, metavar="N", help="how long (default: until Ctrl-C)")
+    add = parser.group("where from")
+    add("--exchange", metavar="NAME", help="bybit or binance (default: market.exchange)")
+    add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add = parser.group("output")
+    add("--out", type=Path, default=Path("data/tapes"), metavar="DIR", help="where the files go (default: data/tapes)")
+    add("--rotate-minutes", type=amount, default=60.0, metavar="N", help="a new file after so long (default: 60)")
+    add("--rotate-mib", type=amount, default=0.0, metavar="N", help="a new file at this size (default: no limit)")
+    add = parser.add_argument
     add("-v", "--verbose", action="count", default=0, help="more log lines; with an error, its traceback")
     return parser
 
@@ -89,8 +101,15 @@ def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     for name in ("seconds", "rotate_minutes", "rotate_mib", "news_minutes"):
         value = getattr(flags, name) or 0.0
-        if not 0.0 <= value < math.inf:
-            raise ConfigError(f"--{name.replace('_', '-')}: expected a number of at least 0, saw {value}; give one")
+        if not 0.0 <= value <= MOST:
+            flag = name.replace("_", "-")
+            raise ConfigError(f"--{flag}: expected a number from 0 to {MOST:,.0f}, saw {value:g}; give one")
+    if flags.depth is not None and flags.depth < 1:
+        raise ConfigError(f"--depth: expected at least 1 level, saw {flags.depth}; leave it out")
+    from ingest.tape import record
+    from ingest.venues.known import check_names
+    from ingest.wire.streams import Stream
+
     setup_logging(flags.verbose, quiet=not flags.verbose)
     loaded = load_settings(flags.config)
     check_names(loaded)

@@ -52,6 +52,7 @@ def params(**values: Any) -> Rows:
     """Market entries of 1,000 quote without friction; take at 100 bps, stop at 50 bps, 20 bars."""
     calm = {
         "tf_ns": TF,
+        "max_impact_bps": 1e4,
         "volume_cap": 0.02,
         "take_bps": 100.0,
         "stop_bps": 50.0,

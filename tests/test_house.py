@@ -18,6 +18,8 @@ import pytest
 
 from tests.places import ROOT
 from utils import compiled, errors, rows
+from utils.settings.keys import field_of
+from utils.settings.tree import Settings
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PYPROJECT["tool"]["setuptools"]["packages"]
@@ -489,6 +491,29 @@ def test_every_flag_the_papers_give_to_the_simulation_is_known_to_it() -> None:
         if word.startswith("--")
     }
     assert set() == {flag for flag in flags if not re.search(rf"{flag}\b", known)}
+
+
+def test_a_message_names_flags_and_settings_that_there_are() -> None:
+    """A remedy that cannot be followed is worse than none."""
+    flags, named = {"--help"}, []
+    for path, tree in trees(*PACKAGES):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and called(node).split(".")[-1] in {"add", "add_argument"}:
+                flags |= {ast.literal_eval(one) for one in node.args if isinstance(one, ast.Constant)}
+            if isinstance(node, ast.Raise):
+                texts = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant)]
+                words = " ".join(text for text in texts if isinstance(text, str))
+                named += [(str(path), word) for word in re.findall(r"--[a-z][a-z-]+[a-z]", words)]
+                sections = "|".join(Settings.model_fields)
+                named += [
+                    (str(path), word) for word in re.findall(rf"(?<![\w.])(?:{sections})\.[a-z_]+(?![\w.])", words)
+                ]
+    assert len(named) > 30
+    assert [] == [
+        (path, word)
+        for path, word in named
+        if word not in flags and field_of(word) is None and not (ROOT / f"{word.replace('.', '/')}.py").exists()
+    ]
 
 
 def test_ruff_selects_every_rule_and_says_why_it_ignores_one() -> None:

@@ -221,8 +221,8 @@ def label(path: Rows, side: int, take: float, stop: float) -> tuple[int, float, 
         if bar.volume > 0.0:
             if late:
                 return TIME_LIMIT, bar.open, bar.ts - TF
-            ohl = bar.open, bar.high, bar.low
-            price, reason, _ = first_touch(side, stop_price, take_price, *ohl, 0.1, k == entry, False)
+            ohlc = bar.open, bar.high, bar.low, bar.close
+            price, reason, _ = first_touch(side, stop_price, take_price, *ohlc, 0.1, k == entry, False)
             if reason:
                 return reason, price, bar.ts
         if k - entry + 1 >= HORIZON:

@@ -51,11 +51,9 @@ COVERED_BY = {
     "ingest/venues/bybit/venue.py": "tests/ingest/venues/test_known.py",
     "ingest/venues/facts.py": "tests/ingest/venues/test_known.py",
     "ingest/wire/core.py": "tests/ingest/venues/bybit/test_protocol.py",
-    "ingest/wire/fields.py": "tests/ingest/venues/bybit/test_protocol.py",
     "ingest/wire/streams.py": "tests/ingest/venues/bybit/test_protocol.py",
     "utils/errors.py": "tests/test_house.py",
     "utils/root.py": "tests/utils/shell/test_version.py",
-    "utils/shell/console.py": "tests/backtest/run/test_summary.py",
 }
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import os
+import stat
+import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numba
-from numba.core.caching import UserWideCacheLocator, _CacheLocator
+from numba.core.caching import NullCache, UserWideCacheLocator, _CacheLocator
 
 from utils.root import ROOT
 
@@ -60,10 +65,48 @@ def core_stamp() -> str:
 STAMP = core_stamp()
 
 
+class NowhereError(Exception):
+    """There is no place to keep machine code in."""
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether nobody but this user and the machine's own can put anything into a folder, as far as it exists.
+
+    Each folder on the way is the user's or root's; where all may write, as in /tmp, they cannot move what is others'.
+    """
+    if not hasattr(os, "getuid"):  # on Windows these places are the user's
+        return True
+    for place in (folder, *folder.parents):
+        try:
+            seen = place.stat()
+        except FileNotFoundError:
+            continue
+        shared = seen.st_mode & stat.S_IWOTH and not seen.st_mode & stat.S_ISVTX
+        if seen.st_uid not in {os.getuid(), 0} or shared or not stat.S_ISDIR(seen.st_mode):
+            return False
+    return True
+
+
+def temporary_place() -> list[Path]:
+    """A folder among the temporary ones that is this user's alone, made if absent; none where that cannot be."""
+    if not hasattr(os, "getuid"):
+        return []
+    try:
+        place = Path(tempfile.gettempdir()) / f"hybrid-scalper-{os.getuid()}"
+        place.mkdir(mode=0o700, exist_ok=True)
+        seen = place.lstat()
+    except OSError:
+        return []
+    closed = stat.S_ISDIR(seen.st_mode) and not seen.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return [place] if closed and seen.st_uid == os.getuid() else []
+
+
 class CoreLocator(_CacheLocator):  # type: ignore[misc]
     """Where the machine code of this tree is kept, and the stamp that says whether it is still true.
 
-    `NUMBA_CACHE_DIR` wins; then `__pycache__` beside the source; then, for a read-only install, the user's cache.
+    `NUMBA_CACHE_DIR` wins; then `__pycache__` beside the source; then, for a read-only install, the user's cache, and
+    where there is no home that can be written, a folder of our own among the temporary ones. What lies in the last two
+    is run: so they must be ours, and closed to others.
     """
 
     def __init__(self, function: Callable[..., Any], file: str, folder: str) -> None:
@@ -96,15 +139,17 @@ class CoreLocator(_CacheLocator):  # type: ignore[misc]
             folders = [str(Path(numba.config.CACHE_DIR) / subfolder)]
         else:
             user_wide = UserWideCacheLocator(function, file).get_cache_path()
-            folders = [in_tree, user_wide]
+            folders = [in_tree, user_wide, *(str(place / subfolder) for place in temporary_place())]
         for folder in folders:
             locator = cls(function, file, folder)
             try:
+                if folder != in_tree and not numba.config.CACHE_DIR and not is_ours(Path(folder)):
+                    continue
                 locator.ensure_cache_path()
             except OSError:
                 continue
             return locator
-        return None
+        raise NowhereError
 
 
 if not numba.config.CACHE_LOCATOR_CLASSES:
@@ -132,17 +177,41 @@ else:
     # nothing here owns an array, so nothing counts references: a count costs two locked instructions for every array
     # handed to an inner function, and that was half the time of a trade
     _options = {"nogil": True, "error_model": "numpy", "boundscheck": True, "_nrt": False}
-    compiled = numba.njit(cache=True, no_cfunc_wrapper=True, **_options)
+    _kept = numba.njit(cache=True, no_cfunc_wrapper=True, **_options)
     uncached = numba.njit(no_cfunc_wrapper=True, **_options)
     # swallowed by its callers, which alone are cached: some sixty calls a row took a third of the time of thirty
     # features, and the calls of a scanner a fifth of its time
     inlined = numba.njit(forceinline=True, **_options)
 
+    def compiled(function: Any) -> Any:
+        """Compile `function` to machine code, cached where there is a place for that."""
+        try:
+            return _kept(function)
+        except NowhereError:
+            _say_why_it_is_slow()
+            return uncached(function)
+
+
+@cache
+def _say_why_it_is_slow() -> None:
+    """Say it; the cache is what makes it once per process."""
+    sys.stderr.write(
+        "There is no place to keep machine code in, so each start compiles anew, some 20 seconds: neither this "
+        "program's folder, the user's cache nor a temporary one can be written safely; NUMBA_CACHE_DIR=DIR names one.\n"
+    )
+
+
+def keeps() -> bool:
+    """Whether machine code is kept between processes."""
+    return _say_why_it_is_slow.cache_info().currsize == 0
+
 
 def is_cached(function: Callable[..., Any]) -> bool:
     """True when machine code of `function` as it stands is on disk, or none is wanted (NUMBA_DISABLE_JIT)."""
-    cache = getattr(function, "_cache", None)
-    return cache is None or bool(cache._cache_file._load_index())  # noqa: SLF001 - numba has no public question
+    kept = getattr(function, "_cache", None)
+    if isinstance(kept, NullCache):
+        return False
+    return kept is None or bool(kept._cache_file._load_index())  # noqa: SLF001 - numba has no public question
 
 
 def _identity(value: Any) -> str:

@@ -25,7 +25,9 @@ from utils.errors import ConfigError
 from utils.root import ROOT
 from utils.settings.keys import default_leaves, expected, field_of, leaves, range_of, section_model, unit_of
 from utils.settings.sources import from_dotenv, from_flags, from_names, from_yaml
+from utils.settings.text import is_text
 from utils.settings.tree import INSTRUMENTS, InstrumentEntry, SecretSettings, Settings
+from utils.shell.rim import keep_secret, masked
 
 __all__ = ["Loaded", "Row", "Settings", "default_yaml", "load_settings", "show_config"]
 
@@ -74,6 +76,9 @@ def load_settings(
     given |= from_dotenv(local) if dotenv or local.is_file() else {}
     given |= from_names(os.environ if env is None else env, "environment")
     given |= from_flags(flags or {}, flag_names or {})
+    for key, item in given.items():
+        if isinstance(item.value, str) and not is_text(item.value):
+            raise ConfigError(f"{key}: expected text, saw a character that is none (from {place(item.origin)})")
 
     defaults = default_leaves()
     # other defaults are left to pydantic, which does not check them: a machine without time zones can still simulate
@@ -84,6 +89,9 @@ def load_settings(
         settings = Settings.model_validate(nested(values))
     except ValidationError as error:
         raise ConfigError("; ".join(complaint(item, origin) for item in error.errors())) from None
+    for _, secret in settings.secrets:
+        if secret is not None:
+            keep_secret(secret.get_secret_value())
     return Loaded(settings, origin)
 
 
@@ -105,9 +113,10 @@ def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     field = field_of(key)
     if field is None:
         sources = dict.fromkeys(place(o) for k, o in origin.items() if k.startswith(f"{key}.") and o != "default")
-        return f"{key}: {item['msg'].removeprefix('Value error, ')} (from {', '.join(sources)}); change one of them"
+        seen = masked(item["msg"].removeprefix("Value error, "))
+        return f"{key}: {seen} (from {', '.join(sources)}); change one of them"
     # an address may hold a password, which is why it was refused
-    seen = "another" if key.startswith("secrets.") else re.sub(r"//[^/]*@", "//hidden@", repr(item["input"]))[:80]
+    seen = "another" if key.startswith("secrets.") else masked(repr(item["input"]))[:80]
     default = default_leaves().get(key)
     cure = f"; the default is {default}" if default is not None else ""
     return f"{key}: expected {expected(field)}, saw {seen} (from {place(origin[key])}){cure}"

@@ -22,13 +22,15 @@ from typing import Any
 
 import numpy as np
 
-from utils.errors import DataError
+from utils.errors import ConfigError
 from utils.figures import arithmetic
 from utils.figures.arithmetic import Drawdown, Floats, sharpe_is_insufficient
+from utils.figures.bootstrap import block_length, block_sums, interval, mean_interval
 from utils.figures.shortfall import NO_SHORTFALL, Shortfall, shortfall
 from utils.market.costs import break_even_win_rate
 from utils.records.reader import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
 from utils.rows import BPS, NS_PER_MINUTE
+from utils.words import KINDS, ORDER_SIDES, expected, ours_or_none, signs
 
 __all__ = [
     "KPIS",
@@ -46,6 +48,7 @@ __all__ = [
     "evaluate",
     "expectancy",
     "expectancy_bps",
+    "expectancy_bps_interval",
     "expectancy_r",
     "expectancy_ratio",
     "exposure_time",
@@ -66,6 +69,7 @@ __all__ = [
     "read_log",
     "reject_rate",
     "return_over_trade_bps",
+    "sharpe_interval",
     "sharpe_is_insufficient",
     "sharpe_ratio",
     "slippage_cost",
@@ -75,6 +79,9 @@ __all__ = [
     "win_rate",
     "win_rate_interval",
 ]
+
+#: Trades below which their mean has no interval: resampling so few only repeats them.
+FEWEST_TRADES = 10
 
 SHORTFALL_COLUMNS = (
     "side",
@@ -105,6 +112,26 @@ def daily_returns(source: Source, *, initial_capital: float | None = None) -> Fl
 def sharpe_ratio(source: Source, *, initial_capital: float | None = None) -> float:
     """Annual Sharpe ratio of daily returns: mean / std(ddof=1) * sqrt(365); NaN with under two days or no spread."""
     return arithmetic.sharpe(daily_returns(source, initial_capital=initial_capital))
+
+
+def sharpe_interval(
+    source: Source, *, confidence: float = 0.95, initial_capital: float | None = None
+) -> tuple[float, float]:
+    """Two-sided interval of the annual Sharpe ratio: a moving-block bootstrap over days, blocks of the cube root of n.
+
+    The same log gives the same interval. NaN with under 20 days (`sharpe_is_insufficient`) or no spread.
+    Source: Kuensch 1989.
+    """
+    returns = daily_returns(source, initial_capital=initial_capital)
+    n = len(returns)
+    if sharpe_is_insufficient(n) or math.isnan(arithmetic.sharpe(returns)):
+        return math.nan, math.nan
+    middle = float(np.mean(returns))
+    away = returns - middle  # squares of small differences keep their digits
+    count, total, squares = block_sums(np.column_stack([np.ones(n), away, away * away]), block_length(n)).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt(np.maximum(0.0, squares - total * total / count) / (count - 1))
+        return interval((middle + total / count) / spread * math.sqrt(arithmetic.DAYS_PER_YEAR), confidence)
 
 
 def sortino_ratio(source: Source, *, initial_capital: float | None = None) -> float:
@@ -215,11 +242,23 @@ def expectancy_bps(source: Source) -> float:
     return arithmetic.mean_or_nan(pnl / (qty * price)) / BPS
 
 
+def expectancy_bps_interval(source: Source) -> tuple[float, float]:
+    """95 % interval of `expectancy_bps`, bps: a moving-block bootstrap over trades, blocks of the cube root of n.
+
+    The same log gives the same interval. NaN with under 10 trades. Source: Kuensch 1989.
+    """
+    pnl, qty, price = _trades(source, "net_pnl", "qty", "entry_price")
+    if len(pnl) < FEWEST_TRADES:
+        return math.nan, math.nan
+    return mean_interval(pnl / (qty * price) / BPS, np.ones(len(pnl)), block_length(len(pnl)))
+
+
 def expectancy_r(source: Source) -> float:
     """Mean over trades of net_pnl / (qty * |entry_price - stop_price|), in risks taken; NaN if one had no stop."""
     pnl, qty, price, stop = _trades(source, "net_pnl", "qty", "entry_price", "stop_price")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return arithmetic.mean_or_nan(pnl / (qty * np.abs(price - stop)))
+    risk = np.abs(price - stop)
+    risk = np.where(risk > arithmetic.RETURN_NOISE * price, risk, np.nan)  # a stop at the entry is none
+    return arithmetic.mean_or_nan(pnl / (qty * risk))
 
 
 def expectancy_ratio(source: Source) -> float:
@@ -293,9 +332,11 @@ def slippage_cost(source: Source) -> float:
 
 
 def maker_share(source: Source) -> float:
-    """Notional filled as maker / notional traded, both legs, fraction; NaN without trades."""
+    """Notional filled as maker / notional traded, both legs, fraction; NaN without trades, or if a leg says neither."""
     names = ("qty", "entry_price", "exit_price", "entry_liquidity", "exit_liquidity")
     qty, entry, out, entry_as, exit_as = _trades(source, *names)
+    if np.any(entry_as == "") or np.any(exit_as == ""):
+        return math.nan
     made = float(np.sum(qty * (entry * (entry_as == "maker") + out * (exit_as == "maker"))))
     return arithmetic.ratio_or_nan(made, trade_volume(source))
 
@@ -309,17 +350,14 @@ def _market_orders(log: Log, *names: str, kind: str | None = None) -> dict[str, 
         return None
     keep = log.orders["status"] != "REJECTED"
     if kind is not None:
-        keep = keep & (log.orders["kind"] == kind)
+        if (name := ours_or_none(kind, KINDS)) is None:
+            raise ConfigError(f"kind: expected {expected(KINDS)}, saw {kind!r}; name one of them")
+        keep = keep & (log.orders["kind"] == name)
     return {name: log.orders[name][keep] for name in names}
 
 
 def _order_signs(sides: Any, where: str) -> Floats:
-    buys, sells = np.isin(sides, ("buy", "long")), np.isin(sides, ("sell", "short"))
-    unknown = ~(buys | sells)
-    if unknown.any():
-        seen = str(sides[int(np.argmax(unknown))])
-        raise DataError(f"orders.csv of {where}, column side: expected buy or sell, saw {seen!r}: correct that row")
-    return np.where(buys, 1.0, -1.0)
+    return signs(sides, ORDER_SIDES, lambda row: f"orders.csv of {where}, order {row + 1}, column side")
 
 
 def implementation_shortfall(source: Source) -> Shortfall:

@@ -31,6 +31,7 @@ def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
         "half_spread_bps": costs.spread_bps / 2.0,
         "slippage_bps": costs.slippage_bps,
         "impact": costs.impact,
+        "max_impact_bps": costs.max_impact_bps,
         "volume_cap": costs.volume_cap,
         "take_bps": risk.take_bps,
         "stop_bps": risk.stop_bps,

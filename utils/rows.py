@@ -100,6 +100,7 @@ class ParamsRow(Protocol):
     half_spread_bps: float
     slippage_bps: float
     impact: float  # Y of Y * sigma * sqrt(qty / volume), dimensionless
+    max_impact_bps: float  # most that half spread, slippage and impact take together
     volume_cap: float  # fraction of a bar's volume one entry may take
     take_bps: float
     stop_bps: float
@@ -132,6 +133,7 @@ class AccountRow(Protocol):
     orders: int  # orders numbered so far: order ids
     fills: int  # fills so far: fill ids
     ambiguous: int  # bars that touched stop and take of an open position
+    capped: int  # prices of market orders that `max_impact_bps` held
     held_bars: int  # bars in which a position was open
     equity_ts: int  # time of the last equity row
     slots: int  # order slots a symbol

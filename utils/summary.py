@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from utils import kpis
 from utils.figures import arithmetic
 from utils.figures.arithmetic import Floats
+from utils.figures.shown import percent, plain
 from utils.records.reader import Log, Source, column, equity_curve, iso_time, read_log
 from utils.rows import BPS, NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from utils.words import TRADE_SIDES, ours
 
 Value: TypeAlias = float | int | str | None
 
@@ -76,6 +78,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "Drawdown Start": TIME,
         "Drawdown End": TIME,
         "Sharpe": PLAIN,
+        "Sharpe 95 % from": PLAIN,
+        "Sharpe 95 % to": PLAIN,
         "Sharpe days": PLAIN,
         "Sortino": PLAIN,
         "Calmar": PLAIN,
@@ -102,6 +106,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "Profit factor": PLAIN,
         "Expectancy (Ratio)": PLAIN,
         "Expectancy bps": PLAIN,
+        "Expectancy bps 95 % from": PLAIN,
+        "Expectancy bps 95 % to": PLAIN,
         "ReturnOverTrade bps": PLAIN,
         "Best Trade": PLAIN,
         "Worst Trade": PLAIN,
@@ -148,6 +154,7 @@ def summarise(
     exit_timeouts: int | None = None,
     trials: float = 1,
     trial_variance: float = math.nan,
+    initial_capital: float | None = None,
     **given: Unpack[Given],
 ) -> dict[str, Value]:
     """All summary metrics of a run in the order of `SECTIONS`.
@@ -160,6 +167,7 @@ def summarise(
         exit_timeouts: exit orders that expired.
         trials: parameter sets looked at, for the deflated Sharpe ratio.
         trial_variance: variance of their daily Sharpe ratios.
+        initial_capital: quote, where the run did not record it.
         **given: rows only the caller knows, see `Given`.
 
     Returns:
@@ -171,7 +179,7 @@ def summarise(
     """
     if unknown := given.keys() - GIVEN_ROWS.keys():
         raise TypeError(f"expected rows among {', '.join(GIVEN_ROWS)}, got {', '.join(sorted(unknown))}")
-    log = read_log(source)
+    log = read_log(source, initial_capital)
     known: dict[str, Any] = {row: given.get(name) for name, row in GIVEN_ROWS.items()}
     known["Backtesting from"], known["Backtesting to"] = map(iso_time, period) if period else (None, None)
     known["Entry/Exit Timeouts"] = _slashed(entry_timeouts, exit_timeouts)
@@ -193,6 +201,8 @@ def _account(log: Log) -> dict[str, Value]:
     _, equity, initial, _ = equity_curve(log)
     trades, final = kpis.trade_count(log), kpis.final_balance(log)
     low, high = kpis.win_rate_interval(log)
+    least, most = kpis.expectancy_bps_interval(log)
+    worst, best = kpis.sharpe_interval(log)
     return {
         "Total/Daily Avg Trades": f"{trades} / {trades / max(len(returns), 1):.2f}",
         "Starting balance": initial,
@@ -202,12 +212,16 @@ def _account(log: Log) -> dict[str, Value]:
         "CAGR %": 100 * kpis.cagr(log),
         "Sortino": kpis.sortino_ratio(log),
         "Sharpe": kpis.sharpe_ratio(log),
+        "Sharpe 95 % from": worst,
+        "Sharpe 95 % to": best,
         "Sharpe days": len(returns),
         "Calmar": kpis.calmar_ratio(log),
         "PSR": kpis.probabilistic_sharpe_ratio(log),
         "Profit factor": kpis.profit_factor(log),
-        "Expectancy (Ratio)": f"{kpis.expectancy(log):.4f} ({kpis.expectancy_ratio(log):.4f})",
+        "Expectancy (Ratio)": f"{plain(kpis.expectancy(log), 4)} ({plain(kpis.expectancy_ratio(log), 4)})",
         "Expectancy bps": kpis.expectancy_bps(log),
+        "Expectancy bps 95 % from": least,
+        "Expectancy bps 95 % to": most,
         "ReturnOverTrade bps": kpis.return_over_trade_bps(log),
         "Win rate": kpis.win_rate(log),
         "Win rate 95 % from": low,
@@ -220,7 +234,7 @@ def _account(log: Log) -> dict[str, Value]:
 
 def _sides(log: Log) -> dict[str, Value]:
     side, pnl = (column(log.trades, name, log.where) for name in ("side", "net_pnl"))
-    is_long = side == "long"
+    is_long = ours(side, TRADE_SIDES, lambda row: f"{log.where}, trade {row + 1}, column side") == "long"
     long, short = float(np.sum(pnl[is_long])), float(np.sum(pnl[~is_long]))
     longs = int(np.count_nonzero(is_long))
     return {
@@ -241,8 +255,8 @@ def _extremes(log: Log) -> dict[str, Value]:
     names, code = arithmetic.groups(symbol)
     of_pair = np.bincount(code, weights=pnl, minlength=len(names)) / log.initial_capital
     of_trade = _net_fraction(log)
-    pairs = (f"{names[i]} {100 * of_pair[i]:.2f}%" for i in (np.argmax(of_pair), np.argmin(of_pair)))
-    trades = (f"{symbol[i]} {100 * of_trade[i]:.2f}%" for i in (np.argmax(of_trade), np.argmin(of_trade)))
+    pairs = (f"{names[i]} {percent(of_pair[i], 2)}" for i in (np.argmax(of_pair), np.argmin(of_pair)))
+    trades = (f"{symbol[i]} {percent(of_trade[i], 2)}" for i in (np.argmax(of_trade), np.argmin(of_trade)))
     return dict(zip(rows, (*pairs, *trades), strict=True))
 
 

@@ -44,7 +44,8 @@ def cost_notes(settings: Settings) -> tuple[str, ...]:
     notes = [
         f"bar fills: next open plus spread and slippage, latency not modelled ({arrival})",
         f"market orders pay half a {costs.spread_bps:g} bps spread, {costs.slippage_bps:g} bps slippage and {impact}",
-        "limits fill only when traded through by a tick; stop first when a bar touches both barriers",
+        "limits fill only when traded through by a tick, at their price; stop first when a bar touches both barriers",
+        f"spread, slippage and impact together are capped at {costs.max_impact_bps:g} bps of a market order's price",
         "a liquidation loses the margin, or more when the bar opens beyond the bankruptcy price",
         f"entries are capped at {100 * costs.volume_cap:g} % of a bar's volume",
     ]

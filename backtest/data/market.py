@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from backtest.data.manifest import cost_notes, describe
-from exec.market import Market
+from exec.market import Built, Market, Terms
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
-from ingest.files.funding import load_funding, sibling_funding
+from ingest.files.columns import show
+from ingest.files.funding import load_funding, sibling_funding, uncovered
 from ingest.files.tables import Progressed
 from ingest.instruments import Listing, instrument_of
 from ingest.synthetic import SyntheticFeed
 from utils.errors import ConfigError, DataError
-from utils.market.symbols import normalise_symbol, symbol_of_file
+from utils.market.symbols import normalise_symbol, quote_of, symbol_of_file
 from utils.market.timeframes import TIMEFRAMES, normalise_timeframe
 from utils.rows import FUNDING, INSTRUMENT, NS_PER_HOUR, Rows
 from utils.settings.tree import Settings
 
 #: Hours of mock market that a run may ask for: some twenty minutes of work.
 MOST_HOURS = 50_000
+#: Stands in what is said of a history that is shorter than was asked for.
+FEWER = "steps were asked for"
+
+
+class Funded(NamedTuple):
+    """The funding of one symbol."""
+
+    rows: Rows
+    note: str  # where it is from
+    doubts: tuple[str, ...]  # what it does not cover
 
 
 def read_sources(data: Any, symbol: str | None, tf: str | None, progressed: Progressed | None = None) -> list[Candles]:
     """Candles of every source named: paths, frames, `Candles`; a contradicting symbol or timeframe is refused.
 
+    Several frames take their symbols from `symbol`, in the order of its commas, where they do not name their own.
     `progressed` is told how many bytes of a file are read, and how many it has.
     """
     if isinstance(data, Candles):
@@ -37,9 +51,17 @@ def read_sources(data: Any, symbol: str | None, tf: str | None, progressed: Prog
         if tf is not None and normalise_timeframe(tf) != data.tf:
             raise ConfigError(f"timeframe: expected {data.tf} as the candles are, saw {tf}; leave the timeframe out")
         return [data]
-    if isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, Path, Candles)):
-        several = [candles for source in data for candles in read_sources(source, None, tf, progressed)]
-        named = set() if symbol is None else {normalise_symbol(name) for name in symbol.split(",")}
+    if isinstance(data, (list, tuple)) and data and all(map(is_source, data)):
+        names = [] if symbol is None else [normalise_symbol(name) for name in symbol.split(",")]
+        told = names if len(names) == len(data) else [None] * len(data)
+        several = [
+            candles
+            for source, name in zip(data, told, strict=True)
+            for candles in read_sources(
+                source, None if isinstance(source, (str, Path, Candles)) else name, tf, progressed
+            )
+        ]
+        named = set(names)
         if named and named != {candles.symbol for candles in several}:
             found = ", ".join(candles.symbol for candles in several)
             raise ConfigError(f"--symbol: expected the symbols of --data ({found}), saw {symbol}; leave --symbol out")
@@ -47,8 +69,17 @@ def read_sources(data: Any, symbol: str | None, tf: str | None, progressed: Prog
     return [load_candles(data, symbol=symbol, tf=tf, progressed=progressed)]
 
 
+def is_source(one: Any) -> bool:
+    """Whether this is a whole source, and no row of one."""
+    return isinstance(one, (str, Path, Candles)) or hasattr(one, "columns")
+
+
 def one_clock(candles: Sequence[Candles]) -> tuple[Candles, ...]:
-    """Sources in order of symbol, of one timeframe, each symbol once."""
+    """Sources in order of symbol, each symbol once, in one currency, of one timeframe, with instants in common.
+
+    Raises:
+        ConfigError: they are not.
+    """
     ordered = sorted(candles, key=lambda one: one.symbol)
     names = [one.symbol for one in ordered]
     twice = {name for name in names if names.count(name) > 1}
@@ -56,49 +87,120 @@ def one_clock(candles: Sequence[Candles]) -> tuple[Candles, ...]:
         raise ConfigError(
             f"--data: expected each symbol once, saw {', '.join(sorted(twice))} twice; join the files first"
         )
+    one_currency(names)
     frames = {one.tf for one in ordered}
     if len(frames) > 1:
         raise ConfigError(
             f"--data: expected one timeframe on one clock, saw {', '.join(sorted(frames))}; name files of one"
         )
+    for one in ordered[1:]:
+        _share_a_clock(ordered[0], one)
+    common = ordered[0].rows["ts"]
+    for one in ordered[1:]:
+        common = common[np.isin(common, one.rows["ts"])]
+    if not len(common):
+        pairs = ((a, b) for k, a in enumerate(ordered) for b in ordered[k + 1 :])
+        apart = next((pair for pair in pairs if not np.isin(pair[0].rows["ts"], pair[1].rows["ts"]).any()), ordered)
+        told = "; ".join(f"{one.symbol} {' to '.join(show(one.rows['ts'][k])[:10] for k in (0, -1))}" for one in apart)
+        raise ConfigError(
+            f"--data: expected symbols of one time, and {' and '.join(one.symbol for one in apart)} have no instant in "
+            f"common ({told}); simulate them apart, or name files that overlap"
+        )
     return tuple(ordered)
 
 
-def first_decision(rows: Rows, warmup: int, steps: int | None, source: str) -> tuple[int, list[str]]:
-    """Close of the first bar that may be decided on, ns: after warm-up, and among the last `steps` bars.
+def one_currency(symbols: Sequence[str]) -> None:
+    """Refuse symbols that are quoted in different currencies: their profits cannot be added.
 
-    Also what has to be said about it: fewer bars than asked for are used, all of them, and never silently.
+    Raises:
+        ConfigError: they are; a symbol whose end is no currency known to us is taken as it is.
     """
-    if len(rows) <= warmup:
-        raise DataError(
-            f"{source}: expected more than {warmup} bars (the warm-up) to decide on, saw {len(rows)}; "
-            "use a longer file or set simulation.warmup_bars"
+    quotes = {quote_of(symbol): symbol for symbol in reversed(symbols) if quote_of(symbol)}
+    if len(quotes) > 1:
+        (quote, symbol), *others = sorted(quotes.items(), key=lambda pair: pair[1])
+        rest = ", ".join(f"{other} in {its}" for its, other in others)
+        raise ConfigError(f"{symbol} is quoted in {quote}, {rest}: one account has one currency; simulate them apart")
+
+
+def _share_a_clock(one: Candles, other: Candles) -> None:
+    phases = [int(each.rows["ts"][0]) % each.tf_ns for each in (one, other)]
+    if phases[0] != phases[1]:
+        closes = " and ".join(f"{each.symbol} at {show(each.rows['ts'][-1])}" for each in (one, other))
+        raise ConfigError(
+            f"--data: expected {one.tf} bars that close at the same times, saw {closes}; make the bars of one of them "
+            "from finer candles, by the other's clock"
         )
-    there = len(rows) - warmup
-    if steps is None or steps <= there:
-        return int(rows["ts"][len(rows) - (steps or there)]), []
-    note = (
-        f"{source}: {steps} steps were asked for, and {there} bars come after the {warmup} of the warm-up: all are used"
-    )
-    return int(rows["ts"][warmup]), [note]
 
 
-def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path]) -> tuple[Rows, str]:
-    """Settlements of one symbol: the file named for it, else the sibling of its candles, else none; and what it was."""
+def warmup_of(settings: Settings) -> int:
+    """Bars of each symbol before its first decision."""
+    own = settings.simulation.warmup_bars
+    return feature_set().warmup if own is None else own
+
+
+def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> tuple[list[int], list[str], list[str]]:
+    """For each source the close from which on its bars may be decided on, ns; what has to be said of that; and warned.
+
+    A bar is decided on after the warm-up of its symbol, and at one of the last `steps` instants of the clock that all
+    symbols share. Where fewer are there than were asked for, all are used, and never silently.
+
+    Raises:
+        DataError: a source ends with its warm-up.
+    """
+    for one in ordered:
+        if len(one.rows) <= warmup:
+            raise DataError(
+                f"{one.source}: expected more than {warmup} bars (the warm-up) to decide on, saw {len(one.rows)}; "
+                "use a longer file or set simulation.warmup_bars"
+            )
+    starts = [int(one.rows["ts"][warmup]) for one in ordered]
+    notes: list[str] = []
+    doubts: list[str] = []
+    if steps is None:
+        return starts, notes, doubts
+    clock = np.unique(np.concatenate([one.rows["ts"] for one in ordered]))
+    since = int(clock[-min(steps, len(clock))])
+    for k, one in enumerate(ordered):
+        if int(one.rows["ts"][-1]) < since:
+            doubts.append(
+                f"{one.symbol}: not decided on: its bars end at {show(one.rows['ts'][-1])}, and the last {steps} steps "
+                f"of the clock begin at {show(since)}; ask for more"
+            )
+        if steps > len(clock) or starts[k] > since:
+            notes.append(
+                f"{one.source}: {steps} {FEWER}, and {len(one.rows) - warmup} bars come after the "
+                f"{warmup} of the warm-up: all are used"
+            )
+        starts[k] = max(starts[k], since)
+    return starts, notes, doubts
+
+
+def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path], start: int) -> Funded:
+    """Settlements of one symbol: the file named for it, else the sibling of its candles, else none; and what it was.
+
+    Args:
+        candles: of the symbol.
+        sym: its number.
+        data: where the candles came from.
+        named: funding files by symbol.
+        start: close of the first bar that is decided on, ns.
+    """
     path = named.get(candles.symbol)
     if path is None and isinstance(data, (str, Path)):
         path = sibling_funding(Path(data), candles.market, candles.symbol)
     if path is None:
-        return np.zeros(0, FUNDING), f"{candles.symbol}: funding not modelled"
+        return Funded(np.zeros(0, FUNDING), f"{candles.symbol}: funding not modelled", ())
     rows = load_funding(path, candles.symbol)
     rows["sym"] = sym
     period = "no settlements"
     if len(rows):
-        first, last = (str(np.datetime64(int(ts), "ns"))[:10] for ts in (rows["ts"][0], rows["ts"][-1]))
+        first, last = (show(ts)[:10] for ts in (rows["ts"][0], rows["ts"][-1]))
         period = f"{len(rows)} settlements, {first} to {last}; none is paid outside"
-    return (
+    spans = [" to ".join(show(ts)[:16] for ts in span) for span in uncovered(rows, start, int(candles.rows["ts"][-1]))]
+    return Funded(
         rows,
         f"{candles.symbol}: funding from {path.name} ({period}), on the last close as stand-in for the mark price",
+        (f"{candles.symbol}: funding not modelled {', '.join(spans)}: {path.name} does not cover it",) if spans else (),
     )
 
 
@@ -118,6 +220,62 @@ def named_funding(paths: Sequence[Path], symbols: Sequence[str]) -> dict[str, Pa
             )
         named[symbol] = path
     return named
+
+
+def terms_of(
+    candles: Sequence[Candles],
+    steps: int | None,
+    listings: Mapping[str, Listing],
+    paid: Sequence[str],
+    settings: Settings,
+) -> Terms:
+    """What these settings make of the candles of each symbol; `paid` says what is known of their funding."""
+    warmup = warmup_of(settings)
+    starts, notes, _ = decided_from(candles, warmup, steps)
+    instruments = []
+    for one, funding in zip(candles, paid, strict=True):
+        instrument, assumed = instrument_of(one, settings, max(1, warmup), listings.get(one.symbol))
+        instruments.append(instrument.row())
+        notes += [*assumed, funding]
+    return Terms(tuple(starts), np.array(instruments, dtype=INSTRUMENT), (*cost_notes(settings), *notes))
+
+
+def under(market: Market, settings: Settings) -> Market:
+    """The market as these settings make it: fees, tick, lot, margin, and what is assumed, are theirs.
+
+    A market that was made by hand is its own. What would need other bars, or would decide on others, is refused.
+
+    Raises:
+        ConfigError: a setting that the bars or the decided period were made by is another now; or fees and the like
+            are other ones in these settings, and the market's were replaced by hand.
+        DataError: too few bars.
+    """
+    built = market.built
+    if built is None or built.settings == settings:
+        return market
+    then, now = built.settings.simulation, settings.simulation
+    anew = "build the market anew under these settings"
+    for name in ("seed", "preset") if market.synthetic else ():
+        made, asked = getattr(then, name), getattr(now, name)
+        if made != asked:
+            raise ConfigError(f"simulation.{name}: the mock market was made with {made}, saw {asked}; {anew}")
+    terms = built.anew(settings)
+    if terms.starts != built.terms.starts:
+        raise ConfigError(
+            f"simulation.warmup_bars: the market was built with {then.warmup_bars}, saw {now.warmup_bars}; {anew}"
+        )
+    instruments, assumptions = terms.instruments, terms.assumptions
+    if instruments.tobytes() == built.terms.instruments.tobytes():
+        instruments = market.instruments
+    elif market.instruments.tobytes() != built.terms.instruments.tobytes():
+        raise ConfigError(
+            f"instruments: these settings name others than the market was built with, and its own were replaced; {anew}"
+        )
+    if market.assumptions != built.terms.assumptions:  # somebody has more to say
+        assumptions = market.assumptions
+    return dataclasses.replace(
+        market, instruments=instruments, assumptions=assumptions, built=Built(settings, terms, built.anew)
+    )
 
 
 def build_market(
@@ -140,8 +298,8 @@ def build_market(
         listings: what the exchange allows for each symbol, where it was asked.
 
     Raises:
-        ConfigError: symbols repeated, timeframes mixed, `steps` below 1, a funding file for a symbol that is not
-            simulated.
+        ConfigError: symbols repeated, currencies or timeframes mixed, no instant in common, `steps` below 1, a
+            funding file for a symbol that is not simulated.
         DataError: too few bars, a funding file that is missing or wrong.
     """
     ordered = one_clock(candles)
@@ -150,20 +308,19 @@ def build_market(
     named = named_funding(funding, [one.symbol for one in ordered])
     if steps is not None and steps < 1:
         raise ConfigError(f"steps: expected at least 1 bar to decide on, saw {steps}; leave it out to use all bars")
-    warmup = settings.simulation.warmup_bars
-    warmup = feature_set().warmup if warmup is None else warmup
-    starts, instruments, fundings, notes, parts = [], [], [], [], []
+    warmup = warmup_of(settings)
+    starts, _, doubts = decided_from(ordered, warmup, steps)
+    fundings, paid, parts = [], [], []
     for sym, one in enumerate(ordered):
-        start, shortage = first_decision(one.rows, warmup, steps, one.source)
-        instrument, assumed = instrument_of(one, settings, max(1, warmup), (listings or {}).get(one.symbol))
-        rows, paid = funding_of(one, sym, where.get(one.symbol), named)
+        funded = funding_of(one, sym, where.get(one.symbol), named, starts[sym])
         part = one.rows.copy() if len(ordered) > 1 else one.rows
         part["sym"] = sym
-        starts.append(start)
-        instruments.append(instrument.row())
-        fundings.append(rows)
+        fundings.append(funded.rows)
+        paid.append(funded.note)
         parts.append(part)
-        notes += [*shortage, *assumed, paid]
+        doubts += funded.doubts
+    anew = partial(terms_of, ordered, steps, listings or {}, paid)
+    terms = anew(settings)
     bars = parts[0]
     if len(parts) > 1:
         bars = np.concatenate(parts)
@@ -174,11 +331,13 @@ def build_market(
         tf=ordered[0].tf,
         tf_ns=ordered[0].tf_ns,
         bars=bars,
-        instruments=np.array(instruments, dtype=INSTRUMENT),
+        instruments=terms.instruments,
         funding=np.concatenate(fundings),
-        starts=tuple(starts),
+        starts=terms.starts,
         files=tuple(describe(one) for one in ordered),
-        assumptions=(*cost_notes(settings), *notes),
+        assumptions=terms.assumptions,
+        doubts=tuple(doubts),
+        built=Built(settings, terms, anew),
     )
 
 
@@ -189,9 +348,9 @@ def synthetic_market(
 
     `progress` is told the bars made so far and how many there will be.
     """
-    warmup = settings.simulation.warmup_bars
-    bars = steps + (feature_set().warmup if warmup is None else warmup)
+    bars = steps + warmup_of(settings)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
+    one_currency(names)
     hours = bars * TIMEFRAMES[normalise_timeframe(tf)] / NS_PER_HOUR
     if hours > MOST_HOURS:
         raise ConfigError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ml.resampling import block_sums
+from utils.figures.bootstrap import block_sums
 
 Floats = NDArray[np.float64]
 #: A statistic of sums: the last axis holds the columns, whatever stands before it stays.

@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from backtest.data.manifest import describe
-from backtest.data.market import build_market
+from backtest.data.market import build_market, one_currency
 from backtest.run.keeping import Keeper, market_kept, meta_of, past_kept
-from backtest.run.loop import Outcome, Watch, simulate
+from backtest.run.loop import Outcome, Watch, replayed, simulate
 from backtest.run.report import conclude, journal_of, logs_of, place_of
 from backtest.run.result import SimulationResult
 from backtest.run.resume import Going, agreed, check_agreement, run_to_resume
+from backtest.strategies.identity import Identity, identity_of
 from exec.asking import LiveStrategy
 from exec.live.follow import Follower
 from exec.market import Market
@@ -44,6 +45,7 @@ from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import MONDAY, TIMEFRAMES, normalise_timeframe
 from utils.ports import Journal
 from utils.records.database import Recovery
+from utils.records.files import plain
 from utils.records.sqlite import SqliteJournal
 from utils.rows import NS_PER_S, Rows
 from utils.settings.tree import Settings
@@ -183,6 +185,12 @@ class Asked:
     strategy: Strategy | None
     watch: Watch | None
     tell: Callable[[Instant], None] | None
+    told: str = ""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Of the user's strategy."""
+        return None if self.strategy is None else identity_of(self.strategy)
 
 
 class Streamed:
@@ -261,16 +269,20 @@ class Streamed:
         candles = await aside(history, asked.names, asked.tf, steps, settings)
         market = await aside(market_of, candles, settings, steps)
         if not asked.live:
-            self._journal = kept.enter_context(journal_of(market, settings, asked.logs_dir, self._started))
+            self._journal = kept.enter_context(
+                journal_of(market, settings, asked.logs_dir, self._started, asked.identity)
+            )
             begun = begin(candles, market, settings, asked.strategy, self._events)
             rows = begun.trader.drain()
         else:
             market = dataclasses.replace(market, starts=tuple(int(one.rows["ts"][-1]) + 1 for one in candles))
+            who = asked.identity
             said = {
-                "exchange_for_ob": asked.exchange_for_ob, "closes": asked.steps, "strategy": asked.strategy is not None
+                "exchange_for_ob": asked.exchange_for_ob, "closes": asked.steps, "strategy": who is not None,
+                "identity": None if who is None else plain(who.row()),
             }  # fmt: skip
             meta = meta_of(market, settings, self._started, said)
-            journal = SqliteJournal.begin(*place_of(market, settings, asked.logs_dir, self._started), meta)
+            journal = SqliteJournal.begin(*place_of(market, settings, asked.logs_dir, self._started, who), meta)
             self._journal = kept.enter_context(journal)
             begun = begin(candles, market, settings, asked.strategy, self._events)
             rows = begun.trader.drain()
@@ -296,7 +308,10 @@ class Streamed:
         whole, outcome = self._begun.finish()
         if len(whole.decided) == 0:
             return None
-        return conclude(whole, self._asked.settings, outcome, self._journal, self._started, self._clock)
+        asked = self._asked
+        return conclude(
+            whole, asked.settings, outcome, self._journal, self._started, self._clock, asked.identity, told=asked.told
+        )
 
 
 def run_on_exchange(
@@ -310,9 +325,11 @@ def run_on_exchange(
     live: bool,
     logs_dir: str | Path | None,
     strategy: Strategy | None,
-    watch: Watch | None,
-    tell: Callable[[Instant], None] | None,
+    audit: bool = True,
+    watch: Watch | None = None,
+    tell: Callable[[Instant], None] | None = None,
     resume: bool | str | Path = False,
+    told: str = "",
 ) -> SimulationResult:
     """`run_simulation` on real data: see there."""
     going = None
@@ -320,20 +337,23 @@ def run_on_exchange(
         if not live:
             raise ConfigError("resume: only a live run can go on, saw another kind; add live")
         going = run_to_resume(logs_of(settings, logs_dir), None if resume is True else resume)
-        check_agreement(going.meta, symbols, tf, exchange_for_ob, strategy=strategy is not None)
+        check_agreement(going.meta, symbols, tf, exchange_for_ob, None if strategy is None else identity_of(strategy))
         settings = agreed(settings, going.meta)
         symbols, tf = ",".join(going.meta.symbols), going.meta.tf
     symbols, tf = symbols or settings.market.symbol, normalise_timeframe(tf or settings.market.timeframe)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
+    one_currency(names)
     if live or use_ws:
         refuse_loop()
-        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell)
+        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told)
         return Streamed(asked, going).result()
     clock, started = time.perf_counter(), datetime.now(tz=UTC)
     wanted = settings.simulation.steps if steps is None else steps
     market = market_of(history(names, tf, wanted, settings), settings, wanted)
-    with journal_of(market, settings, logs_dir, started) as journal:
-        return conclude(market, settings, simulate(market, settings, strategy, watch), journal, started, clock)
+    identity = None if strategy is None else identity_of(strategy)
+    with journal_of(market, settings, logs_dir, started, identity) as journal:
+        outcome = replayed(market, settings, strategy, watch, audit=audit)
+        return conclude(market, settings, outcome, journal, started, clock, identity, told=told)
 
 
 def refuse_loop() -> None:

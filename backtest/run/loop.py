@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from backtest.data.market import under
+from backtest.strategies import ahead
 from exec.engine import TABLES, JournalRows, joined
 from exec.market import Market
 from exec.strategy import Strategy, ask
@@ -25,9 +27,24 @@ class Outcome:
     equity: float  # quote, at the end
     held_bars: int
     ambiguous: int  # of them, bars that touched both barriers
+    capped: int  # prices of market orders that `simulation.max_impact_bps` held
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
-    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy, asked again: `ahead`, or live
+
+
+def replayed(
+    market: Market, settings: Settings, strategy: Strategy | None, watch: Watch | None = None, *, audit: bool = True
+) -> Outcome:
+    """`simulate`, and what came of asking a user's strategy again on data cut off, in `answers`."""
+    if strategy is None:
+        return simulate(market, settings, watch=watch)
+    market = under(market, settings)
+    signals = ask(strategy, market)
+    outcome = simulate(market, settings, watch=watch, signals=signals)
+    if not audit:
+        return outcome
+    return replace(outcome, answers=ahead.audit(strategy, market, signals).row())
 
 
 def simulate(
@@ -44,7 +61,7 @@ def simulate(
     """Run a strategy over a market in memory; the default strategy if none is given.
 
     Args:
-        market: rows of all symbols on one clock.
+        market: rows of all symbols on one clock; its fees and the like are those of the settings (`under`).
         settings: strategy, risk, execution and cost parameters.
         strategy: a user's function from market rows to signal rows.
         watch: told after each chunk.
@@ -53,6 +70,7 @@ def simulate(
         signals: what was decided beside `market.bars` already; then no strategy is asked.
         live: gates without input refuse.
     """
+    market = under(market, settings)
     trader = Trader(market, settings, keep, live=live)
     asked = ask(strategy, market) if signals is None and strategy is not None else signals
     parts = []
@@ -70,6 +88,7 @@ def simulate(
         equity=float(account.equity),
         held_bars=int(account.held_bars),
         ambiguous=int(account.ambiguous),
+        capped=int(account.capped),
         funnel={} if asked is not None else trader.signaller.funnel(),
         unavailable={} if asked is not None else trader.signaller.unavailable(),
     )

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from backtest.data.doubts import doubts
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
+from backtest.strategies.identity import Identity
 from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
-from utils.market.costs import break_even_win_rate, round_trip_costs
+from utils.market.costs import break_even_win_rate, crossing_bps, round_trip_costs
 from utils.ports import Journal
 from utils.records.files import FileJournal, csv_text, decision_hash, plain
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import SCHEMA_VERSION, Columns
-from utils.rows import Rows
+from utils.rows import BPS, Rows
 from utils.settings.tree import Settings
 from utils.shell.version import version
 from utils.summary import summarise
+
+#: What the built-in strategy is called; its parameters are settings.
+DEFAULT = "default"
 
 
 def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
@@ -45,10 +53,40 @@ def funnel_of(market: Market, outcome: Outcome) -> dict[str, int]:
     return counts
 
 
-def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]:
-    """Win rate that the configured barriers need, per way to execute, with the first symbol's fees; costs in bps."""
-    risk, costs, fees = settings.risk, settings.simulation, market.instruments[0]
-    crossing = costs.spread_bps / 2.0 + costs.slippage_bps
+@dataclass(frozen=True, slots=True)
+class BarrierSizes:
+    """How far take and stop were from the entry, bps."""
+
+    take_bps: float
+    stop_bps: float
+    of_trades: bool  # as the trades of the run had them, else as the settings have them
+
+
+def barriers_of(settings: Settings, trades: Columns) -> BarrierSizes:
+    """The barriers that the trades had, means by the notional of their entries; without trades those of the settings.
+
+    By notional, since the break-even rate asks when money is neither made nor lost: with these means it is the rate at
+    which the sum over trades is 0.
+    """
+    entry, stop, take = (trades[name] for name in ("entry_price", "stop_price", "take_price"))
+    notional = trades["qty"] * entry
+    known = np.isfinite(stop) & np.isfinite(take) & (notional > 0.0)
+    if not known.any():
+        return BarrierSizes(settings.risk.take_bps, settings.risk.stop_bps, of_trades=False)
+    take_bps, stop_bps = (
+        float(np.average(np.abs(level[known] / entry[known] - 1.0) / BPS, weights=notional[known]))
+        for level in (take, stop)
+    )
+    return BarrierSizes(take_bps, stop_bps, of_trades=True)
+
+
+def break_even_table(market: Market, settings: Settings, barriers: BarrierSizes) -> list[dict[str, Any]]:
+    """Win rate that these barriers need, per way to execute, with the first symbol's fees; costs in bps.
+
+    Crossing costs a tick at least, at that symbol's median close.
+    """
+    costs, fees = settings.simulation, market.instruments[0]
+    crossing = crossing_bps(costs.spread_bps / 2.0, costs.slippage_bps, float(fees.tick), median_close(market, 0))
     rows = [("no costs", 0.0, 0.0)]
     for name, maker in (("maker entry, maker take, taker stop", True), ("taker entry, maker take, taker stop", False)):
         rows.append((name, *round_trip_costs(maker, fees.maker_bps, fees.taker_bps, crossing)))
@@ -59,23 +97,51 @@ def break_even_table(market: Market, settings: Settings) -> list[dict[str, Any]]
             "execution": name,
             "cost_take_bps": take,
             "cost_stop_bps": stop,
-            "win_rate": break_even_win_rate(risk.take_bps, risk.stop_bps, take, stop),
+            "win_rate": break_even_win_rate(barriers.take_bps, barriers.stop_bps, take, stop),
         }
         for name, take, stop in rows
     ]
 
 
-def needed_win_rate(market: Market, settings: Settings) -> float:
-    """Break-even win rate of the configured entry kind, barriers and fees, as a fraction."""
+def needed_win_rate(market: Market, settings: Settings, barriers: BarrierSizes) -> float:
+    """Break-even win rate of the configured entry kind and fees at these barriers, as a fraction."""
     maker = settings.execution.entry != "market"
-    return float(break_even_table(market, settings)[1 if maker else 2]["win_rate"])
+    return float(break_even_table(market, settings, barriers)[1 if maker else 2]["win_rate"])
+
+
+def charged(market: Market) -> list[dict[str, Any]]:
+    """What the venue allowed and charged in this run, by symbol: ticks, lots, fees, margin as the engine had them."""
+    said = ("tick", "lot", "min_notional", "maker_bps", "taker_bps", "max_leverage", "maintenance")
+    return [
+        {"symbol": symbol} | {name: float(row[name]) for name in said}
+        for symbol, row in zip(market.symbols, market.instruments, strict=True)
+    ]
+
+
+def median_close(market: Market, sym: int) -> float:
+    """The median close of one symbol over the decided period, quote."""
+    return float(np.median(market.decided["close"][market.decided["sym"] == sym]))
+
+
+def ticks_per_stop(market: Market, settings: Settings, trades: Rows) -> dict[str, float]:
+    """The tick as a fraction of the stop's distance, by symbol: the median of its trades, else what the settings ask.
+
+    NaN: a stop in true ranges, and no trade. Above a quarter, where prices can rest decides more than where they go.
+    """
+    found = {}
+    for sym, symbol in enumerate(market.symbols):
+        own = trades[trades["sym"] == sym]
+        asked = math.nan if settings.risk.stop == "atr" else settings.risk.stop_bps * BPS * median_close(market, sym)
+        away = float(np.median(np.abs(own["entry_price"] - own["stop_price"]))) if len(own) else asked
+        found[symbol] = float(market.instruments["tick"][sym]) / away
+    return found
 
 
 def market_change(market: Market) -> float:
-    """Close-to-close change over the decided period, mean over symbols, as a fraction."""
-    changes = []
-    for sym in range(len(market.symbols)):
-        closes = market.decided[market.decided["sym"] == sym]["close"]
+    """Close-to-close change over the decided period, mean over the symbols that were decided on, as a fraction."""
+    changes, decided = [], market.decided
+    for sym in np.unique(decided["sym"]):
+        closes = decided[decided["sym"] == sym]["close"]
         changes.append(closes[-1] / closes[0] - 1.0)
     return float(np.mean(changes))
 
@@ -120,25 +186,38 @@ def report_of(
         "max_drawdown": max_drawdown(log),
         "profit_factor": profit_factor(log),
         "win_rate": win_rate(log),
-        "break_even_win_rate": needed_win_rate(market, settings),
+        "break_even_win_rate": needed_win_rate(market, settings, barriers_of(settings, trades)),
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
+        "capped_prices": outcome.capped,
+        "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
+        "data_warnings": doubts(market, trades),
         "decision_sha256": digest,
     }
 
 
 def place_of(
-    market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime
+    market: Market,
+    settings: Settings,
+    logs_dir: str | Path | None,
+    started: datetime,
+    identity: Identity | None = None,
 ) -> tuple[Path, str | None]:
     """Where a run on this market is written: the logs directory, and its name below `runs/` where it is to have one."""
-    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings)}"
+    name = None if logs_dir is not None else f"{started:%Y%m%dT%H%M%SZ}-{run_hash(market, settings, identity)}"
     return logs_of(settings, logs_dir), name
 
 
-def journal_of(market: Market, settings: Settings, logs_dir: str | Path | None, started: datetime) -> FileJournal:
+def journal_of(
+    market: Market,
+    settings: Settings,
+    logs_dir: str | Path | None,
+    started: datetime,
+    identity: Identity | None = None,
+) -> FileJournal:
     """What keeps a run on this market that could be run again."""
-    return FileJournal(*place_of(market, settings, logs_dir, started))
+    return FileJournal(*place_of(market, settings, logs_dir, started, identity))
 
 
 def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
@@ -146,9 +225,12 @@ def logs_of(settings: Settings, logs_dir: str | Path | None) -> Path:
     return Path(settings.logs.dir if logs_dir is None else logs_dir)
 
 
-def run_hash(market: Market, settings: Settings) -> str:
-    """Eight digits that name a run by what went in: data and settings."""
-    text = json.dumps([list(map(dict, market.files)), said_settings(settings)], sort_keys=True, default=str)
+def run_hash(market: Market, settings: Settings, identity: Identity | None = None) -> str:
+    """Eight digits that name a run by what went in: data, settings, and a strategy of the user's."""
+    went_in: list[Any] = [list(map(dict, market.files)), said_settings(settings)]
+    if identity is not None:
+        went_in.append(identity.row())
+    text = json.dumps(went_in, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -158,9 +240,20 @@ def said_settings(settings: Settings) -> dict[str, Any]:
 
 
 def conclude(
-    market: Market, settings: Settings, outcome: Outcome, journal: Journal, started: datetime, began: float
+    market: Market,
+    settings: Settings,
+    outcome: Outcome,
+    journal: Journal,
+    started: datetime,
+    began: float,
+    identity: Identity | None = None,
+    *,
+    told: str = "",
 ) -> SimulationResult:
-    """Turn rows into tables, numbers and files."""
+    """Turn rows into tables, numbers and files.
+
+    `identity` is that of a user's strategy, `told` the command line, "" where there was none.
+    """
     tables = tables_of(market, settings, outcome)
     texts = {table: csv_text(columns) for table, columns in tables.items()}
     digest = decision_hash(texts)
@@ -168,6 +261,7 @@ def conclude(
     log = Log(tables["trades"], tables["equity"], tables["orders"], capital, "this run", tables["fills"])
     funnel = funnel_of(market, outcome)
     decided = market.decided
+    barriers = barriers_of(settings, tables["trades"])
     metrics = summarise(
         log,
         period=(int(decided["ts"][0]), int(decided["ts"][-1])),
@@ -181,26 +275,35 @@ def conclude(
         canceled_entry_orders=funnel["entries cancelled"],
         canceled_trade_entries=funnel["entries rejected"],
         replaced_entry_orders=0,
-        break_even_win_rate=needed_win_rate(market, settings),
+        break_even_win_rate=needed_win_rate(market, settings, barriers),
         data_gaps=sum(len(one["gaps"]) for one in market.files),
         assumptions="pessimistic bars",
         decision_hash=digest,
     )
     report = report_of(market, settings, outcome, tables, log, digest)
+    report |= {
+        "strategy": DEFAULT if identity is None else identity.name,
+        "answers_different": outcome.answers.get("different"),
+    }
     for table, text in texts.items():
         journal.write(table, text)
     run = {
         "schema": SCHEMA_VERSION,
         "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         "elapsed_s": round(time.perf_counter() - began, 3),
+        "command": told or None,
+        "seed": settings.simulation.seed if market.synthetic else None,
         **report,
+        "strategy": {"name": DEFAULT} if identity is None else identity.row(),
         "settings": said_settings(settings),
         "data": [dict(one) for one in market.files],
         "assumptions": market.assumptions,
         "kpis": metrics,
         "funnel": funnel,
         "unavailable_gates": outcome.unavailable,
-        "break_even": break_even_table(market, settings),
+        "instruments": charged(market),
+        "barriers": dataclasses.asdict(barriers),
+        "break_even": break_even_table(market, settings, barriers),
         **({"answers": outcome.answers} if outcome.answers else {}),
     }
     paths = journal.finish(run)

@@ -28,7 +28,7 @@ class SimulationResult:
     report: Mapping[str, Any]  # what `--json` prints, paths and timing included
     funnel: Mapping[str, int]
     unavailable: Mapping[str, int]
-    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy live, as a replay sees them
+    answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy, when it was asked again
     interrupted: bool = False  # a live run that Ctrl-C ended
     _frames: dict[str, Any] = field(default_factory=dict)
 

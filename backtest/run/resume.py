@@ -9,11 +9,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from backtest.strategies.identity import Identity
 from ingest.history import source_of
 from utils.errors import ConfigError, DataError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.records.database import JOURNAL, Told, read_told
+from utils.records.files import plain
 from utils.records.moment import Meta
 from utils.records.sqlite import unfinished
 from utils.settings.keys import leaves
@@ -29,6 +31,7 @@ PAST = frozenset(
 )
 #: Sections about this machine and its ways to the exchange: the settings of today hold.
 TODAY = ("endpoints", "ingest", "logs", "compute", "retrain", "secrets")
+DEFAULT_STRATEGY = "the default strategy"
 #: Said of whatever contradicts the run.
 CURE = "leave that as it was, or begin a new run without --resume"
 
@@ -110,7 +113,7 @@ def agreed(settings: Settings, meta: Meta, named: Collection[str] = FLAGGED) -> 
 
 
 def check_agreement(
-    meta: Meta, symbols: str | None, tf: str | None, exchange_for_ob: str | None, *, strategy: bool
+    meta: Meta, symbols: str | None, tf: str | None, exchange_for_ob: str | None, strategy: Identity | None
 ) -> None:
     """Refuse what contradicts a run; None = not said.
 
@@ -119,7 +122,7 @@ def check_agreement(
         symbols: with commas.
         tf: timeframe.
         exchange_for_ob: exchange of the order book.
-        strategy: a user's function is to answer.
+        strategy: of a user's function that is to answer; None = the default strategy.
 
     Raises:
         ConfigError: something does.
@@ -133,8 +136,15 @@ def check_agreement(
     ):
         if now is not None and then != now:
             raise ConfigError(f"--{what}: expected {then} as the run has it, saw {now}; {CURE}")
-    if strategy != meta.asked["strategy"]:
-        who = ("the default strategy", "a strategy of yours")
-        raise ConfigError(
-            f"strategy: expected {who[meta.asked['strategy']]} as the run has it, saw {who[strategy]}; {CURE}"
-        )
+    then_who = meta.asked.get("identity")  # a run of before it was kept has none
+    if (strategy is not None) != meta.asked["strategy"]:
+        then = then_who["name"] if then_who else "a strategy of yours" if meta.asked["strategy"] else DEFAULT_STRATEGY
+        seen = DEFAULT_STRATEGY if strategy is None else strategy.name
+        raise ConfigError(f"strategy: expected {then} as the run has it, saw {seen}; {CURE}")
+    if strategy is not None and then_who is not None:
+        row = json.loads(json.dumps(plain(strategy.row())))
+        for what, then in then_who.items():
+            if row[what] != then:
+                raise ConfigError(
+                    f"strategy: expected its {what} to be {then} as the run has it, saw {row[what]}; {CURE}"
+                )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.text import Text
 
+from backtest.run.brief import Brief
 from backtest.run.loop import Watch
 from backtest.run.result import SimulationResult
 from backtest.run.summary import WIDTH, last_words, one_line, summary
@@ -36,11 +38,13 @@ class Screen:
     Args:
         as_json: print one JSON object and nothing else.
         quiet: print one line at the end.
+        full: print all tables instead of one screen.
         pause_s: least time between two lines of progress where there is no terminal, s.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool, full: bool = False, pause_s: float = PAUSE_S) -> None:
         self._json = as_json
+        self._full = full
         self._shown = not (as_json or quiet)
         self._out = PlainConsole(sys.stdout, WIDTH)
         self._err = PlainConsole(sys.stderr, WIDTH)
@@ -60,7 +64,7 @@ class Screen:
         """The first line: where the data comes from."""
         if not self._shown:
             return
-        self._out.print(first_line(source, synthetic=synthetic), soft_wrap=True)
+        self._out.say(first_line(source, synthetic=synthetic))
         # the line must be on screen before the work starts, also when standard output is a pipe
         sys.stdout.flush()
 
@@ -74,7 +78,7 @@ class Screen:
                 else f"Real candles from {exchange}"
             )
             how = "bar by bar as they close; Ctrl-C ends it" if live else "the last closed ones"
-            self._out.print(Text.assemble((f"{real} {market_type}", "bold yellow" if address else "bold"), f": {how}"))
+            self._out.say(Text.assemble((f"{real} {market_type}", "bold yellow" if address else "bold"), f": {how}"))
             sys.stdout.flush()
 
     def announce_going_on(self, going: Going) -> None:
@@ -82,7 +86,7 @@ class Screen:
         if self._shown:
             meta = going.meta
             said = f"{', '.join(meta.symbols)} at {meta.tf}, begun {minute(meta.started)}, {going.told.seq} closes kept"
-            self._out.print(Text(f"It goes on with {going.home}: {said}"), soft_wrap=True)
+            self._out.say(Text(f"It goes on with {going.home}: {said}"))
             sys.stdout.flush()
 
     def tell_instant(self, instant: Instant) -> None:
@@ -90,7 +94,7 @@ class Screen:
         if not self._shown:
             return
         for i, bar in enumerate(instant.bars):
-            self._out.print(bar_line(instant, i, bar), soft_wrap=True)
+            self._out.say(bar_line(instant, i, bar))
         self._tell(instant.market, instant.rows)
         self._lines = 0
         sys.stdout.flush()
@@ -149,7 +153,7 @@ class Screen:
         said += [(int(row["exit_ts"]), trade_line(market, row)) for row in rows.trades[:left]]
         said.sort(key=lambda one: one[0])
         for _, line in said[:left]:
-            self._err.print(line, soft_wrap=True)
+            self._err.say(line)
         self._lines += min(left, len(said))
         if self._lines == MOST_LINES:
             self._err.print(Text("... the others stand in the log files", style="dim"))
@@ -161,10 +165,12 @@ class Screen:
             print(json.dumps(result.report, allow_nan=False))
         elif not self._shown:
             print(one_line(result))
+        elif not self._full:
+            self._out.print(Brief(result))
         else:
             self._out.print(summary(result))
             for line in last_words(result):
-                self._out.print(line, soft_wrap=True)
+                self._out.say(line)
 
 
 def first_line(source: str, *, synthetic: bool) -> Text:
@@ -181,6 +187,12 @@ def minute(ts: int) -> str:
     return str(np.datetime64(ts // NS_PER_MINUTE, "m")).replace("T", " ")
 
 
+def price(market: Market, row: Any, name: str) -> str:
+    """A price of a row with the decimals of its symbol's tick."""
+    tick = float(market.instruments["tick"][row["sym"]])
+    return f"{row[name]:.{max(0, -math.floor(math.log10(tick) + 1e-9))}f}"
+
+
 def bar_line(instant: Instant, i: int, bar: Any) -> Text:
     """One bar of a live run, e.g. `2024-01-01 05:10  BTCUSDT  close 65140.5  spread 0.15 bps  imbalance +0.32`."""
     top = instant.book[i]
@@ -190,7 +202,7 @@ def bar_line(instant: Instant, i: int, bar: Any) -> Text:
     late = "  (came late: not decided on)" if instant.late else ""
     return Text.assemble(
         (f"{minute(int(bar['ts']))}  ", "dim"),
-        f"{instant.market.symbols[bar['sym']]}  close {bar['close']:g}  {book}{late}",
+        f"{instant.market.symbols[bar['sym']]}  close {price(instant.market, bar, 'close')}  {book}{late}",
     )
 
 
@@ -208,9 +220,10 @@ def signal_line(market: Market, row: Any) -> Text:
 def trade_line(market: Market, trade: Any) -> Text:
     """One closed trade, e.g. `2024-01-01 05:10  BTCUSDT long   0.5012 -> 0.5024  TAKE_PROFIT  +3.21`."""
     net = float(trade["net_pnl"])
+    entry, out = (price(market, trade, f"{end}_price") for end in ("entry", "exit"))
     return Text.assemble(
         (f"{minute(int(trade['exit_ts']))}  ", "dim"),
         f"{market.symbols[trade['sym']]} {'long ' if trade['side'] > 0 else 'short'}  "
-        f"{trade['entry_price']:g} -> {trade['exit_price']:g}  {EXIT_NAMES[trade['exit_reason']]}  ",
+        f"{entry} -> {out}  {EXIT_NAMES[trade['exit_reason']]}  ",
         (f"{net:+.2f}", "green" if net > 0 else "red"),
     )

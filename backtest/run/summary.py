@@ -1,4 +1,4 @@
-"""What a person reads when a run is over: the tables, what not to overlook, the balance, and where the logs are."""
+"""All tables of a run, as `--full` prints them, and what not to overlook; one screen of it is `backtest.run.brief`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from backtest.run.report import break_even_table
+from backtest.data.market import FEWER
+from backtest.run.report import barriers_of, break_even_table
 from backtest.run.result import SimulationResult
+from backtest.run.verdict import verdict
+from utils.figures.shown import counted, percent, plain
 from utils.kpis import Log
 from utils.records.files import TABLES
 from utils.summary import FRACTION, PERCENT, SECTIONS, SUMMARY_ROWS, TIME, exit_reasons
@@ -26,6 +30,13 @@ WIDTH = 100
 TWO_COLUMNS = 76
 #: Days and trades below which annualised numbers and rates are noise.
 FEW_DAYS, FEW_TRADES = 30, 100
+#: Share of the stop's distance above which a tick is too coarse for candles.
+COARSE_TICK = 0.25
+#: Share of bars in position that touched both barriers from which candles are too coarse.
+AMBIGUOUS = 0.02
+
+#: Metrics that mean nothing over so few days: they are printed as that.
+RATIOS = frozenset({"CAGR %", "Sharpe", "Sortino", "Calmar", "PSR", "DSR"})
 
 #: Where the sections of SUMMARY METRICS stand: two columns.
 COLUMNS = (("Run", "Account", "Risk", "Sides and pairs"), ("Trades", "Costs", "Orders"))
@@ -74,6 +85,8 @@ class Metrics:
             lines.append(Text(f"{title} ".ljust(width, "·"), style="dim"))
             for name in SECTIONS[title]:
                 value = number(name, self.metrics[name])
+                if name in RATIOS and self.metrics["Sharpe days"] < FEW_DAYS:
+                    value = "too few days"
                 style = "red" if name in {"Absolute profit", "Total profit %"} and value.startswith("-") else ""
                 gap = " " * max(1, width - len(name) - len(value))
                 lines.append(Text.assemble(name, gap, (value, style)))
@@ -89,8 +102,8 @@ def number(name: str, value: Any) -> str:
         return str(value)[:16].replace("T", " ")
     if isinstance(value, float):
         if kind in {FRACTION, PERCENT}:
-            return f"{100 * value if kind == FRACTION else value:,.2f} %"
-        return f"{value:,.2f}"
+            return percent(value if kind == FRACTION else value / 100, 2)
+        return plain(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -105,22 +118,56 @@ def one_line(result: SimulationResult) -> str:
 
 
 def plain_table(*columns: str) -> Table:
-    """A table without boxes: first column left, the rest right."""
+    """A table without boxes: first column left and wrapped where it has to be, the rest right."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for k, column in enumerate(columns):
-        table.add_column(column, justify="right" if k else "left", no_wrap=True)
+        table.add_column(column, justify="right" if k else "left", no_wrap=bool(k), overflow="fold")
     return table
 
 
-def exits_table(result: SimulationResult) -> Table:
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A table that leaves columns out, one after another, until no number in it would be cut."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    spare: Sequence[str] = ()  # columns that may go, the first first
+    least: int = 12  # characters for the first column, whose texts can wrap
+    style_last: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield self.table(options.max_width)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self.table(options.max_width))
+
+    def table(self, width: int) -> Table:
+        """With the columns that fit a width."""
+        kept, spare = list(range(len(self.names))), [self.names.index(name) for name in self.spare]
+        while spare and self._needed(kept) > width:
+            kept.remove(spare.pop(0))
+        table = plain_table(*(self.names[k] for k in kept))
+        for i, row in enumerate(self.rows):
+            table.add_row(*(row[k] for k in kept), style=self.style_last if i == len(self.rows) - 1 else "")
+        return table
+
+    def _needed(self, kept: Sequence[int]) -> int:
+        widest = [max(len(text) for text in (self.names[k], *(row[k] for row in self.rows))) for k in kept]
+        return min(widest[0], self.least) + sum(widest[1:]) + len(kept) - 1
+
+
+def exits_table(result: SimulationResult) -> Fitting:
     """Exit reasons: how trades ended, and what that earned."""
-    table = plain_table("EXIT REASONS", "Exits", "Wins", "Draws", "Losses", "Net", "Avg bps", "Min")
     log = Log(dict(result.tables["trades"]), None, None, result.settings.simulation.initial_capital)
-    for row in exit_reasons(log):
-        cells = (row.exits, row.wins, row.draws, row.losses)
-        numbers = (f"{row.net_pnl:,.2f}", f"{row.avg_net_bps:,.2f}", f"{row.avg_duration_minutes:,.0f}")
-        table.add_row(row.reason, *map(str, cells), *numbers)
-    return table
+    rows = [
+        (
+            row.reason, *map(str, (row.exits, row.wins, row.draws, row.losses)),
+            plain(row.net_pnl), plain(row.avg_net_bps), plain(row.avg_duration_minutes, 0),
+        )
+        for row in exit_reasons(log)
+    ]  # fmt: skip
+    names = ("EXIT REASONS", "Exits", "Wins", "Draws", "Losses", "Net", "Avg bps", "Minutes")
+    return Fitting(names, rows, ("Draws", "Losses", "Wins", "Minutes", "Avg bps"), least=len("TRAILING_STOP"))
 
 
 def funnel_table(result: SimulationResult) -> Table:
@@ -133,46 +180,59 @@ def funnel_table(result: SimulationResult) -> Table:
     return table
 
 
-def break_even(result: SimulationResult) -> Table:
+def break_even(result: SimulationResult) -> Fitting:
     """The win rate that costs ask for, against the one that was had."""
-    risk = result.settings.risk
-    table = plain_table(
-        f"BREAK-EVEN take {risk.take_bps:g} / stop {risk.stop_bps:g} bps", "Take cost", "Stop cost", "Needed"
-    )
-    for row in break_even_table(result.market, result.settings):
-        costs = (f"{row['cost_take_bps']:.2f}", f"{row['cost_stop_bps']:.2f}")
-        table.add_row(row["execution"], *costs, f"{100 * row['win_rate']:.1f} %")
-    had = result.report["win_rate"]
-    table.add_row("this run had", "", "", "-" if had is None else f"{100 * had:.1f} %", style="bold")
-    return table
+    had = barriers_of(result.settings, result.tables["trades"])
+    rows = [
+        (row["execution"], plain(row["cost_take_bps"]), plain(row["cost_stop_bps"]), percent(row["win_rate"]))
+        for row in break_even_table(result.market, result.settings, had)
+    ]
+    rows.append(("this run had", "", "", percent(result.report["win_rate"])))
+    title = f"BREAK-EVEN take {had.take_bps:.3g} / stop {had.stop_bps:.3g} bps"
+    return Fitting((title, "Take cost", "Stop cost", "Needed"), rows, ("Take cost", "Stop cost"), style_last="bold")
 
 
 def warnings(result: SimulationResult) -> list[str]:
-    """What a trader must not overlook, the worst last, where the eye rests."""
+    """What a trader must not overlook, the most important first: the summary shows as many as fit on one screen."""
     report, said = result.report, []
     days, had, needed = result.metrics["Sharpe days"], report["win_rate"], report["break_even_win_rate"]
-    if report["gap_bars"]:
-        crossed = int(np.sum(result.tables["trades"]["gap_bars"] > 0))
-        said.append(f"bars missing from the data: {report['gap_bars']}; trades that cross a gap (gap_bars): {crossed}")
-    if report["ambiguous_share"] > 0.02:
-        said.append(
-            f"{100 * report['ambiguous_share']:.1f} % of bars in position touched stop and take; the stop was taken, "
-            "use finer candles"
-        )
-    if report["trades"] == 0:
-        said.append("no trades: the funnel says where the bars ended")
-    elif days < FEW_DAYS or report["trades"] < FEW_TRADES:
-        said.append(
-            f"{report['trades']} trades in {days} days prove little: Sharpe, Sortino, Calmar, CAGR and rates are noisy"
-        )
-    if had is not None and had < needed:
-        said.append(f"the win rate, {100 * had:.1f} %, is below the {100 * needed:.1f} % that barriers and costs need")
-    if report["trades"] and report["net_pnl"] <= 0:
-        said.append("after costs this strategy lost money on this data")
-    if result.answers.get("note"):
-        said.append(result.answers["note"])
     if result.market.synthetic:
         said.append("synthetic data: profit or loss here proves nothing about real markets")
+    said += report["data_warnings"]
+    said += [note for note in result.market.assumptions if FEWER in note]
+    if result.answers.get("note"):
+        said.append(result.answers["note"])
+    if had is not None and had < needed:
+        said.append(
+            f"the win rate, {percent(had)}, is below the {percent(needed)} that barriers and costs need: "
+            "more trades will not help"
+        )
+    if report["ambiguous_share"] > AMBIGUOUS:
+        said.append(
+            f"{percent(report['ambiguous_share'])} of bars in position touched stop and take; the stop was taken, "
+            "use finer candles"
+        )
+    for symbol, share in report["tick_per_stop"].items():
+        if share is not None and share > COARSE_TICK:
+            said.append(
+                f"{symbol}: one tick is {percent(share)} of the stop's distance: candles cannot judge this market; "
+                "take a wider stop, or a market of finer ticks"
+            )
+    if report["capped_prices"]:
+        said.append(
+            f"prices of market orders held at {result.settings.simulation.max_impact_bps:g} bps, "
+            f"simulation.max_impact_bps: {report['capped_prices']}; so little traded there that impact has no measure"
+        )
+    if report["gap_bars"]:
+        crossed = int(np.sum(result.tables["trades"]["gap_bars"] > 0))
+        said.append(
+            f"bars missing from the data: {report['gap_bars']:,}; trades that cross a gap (gap_bars): {crossed:,}"
+        )
+    if report["trades"] and (days < FEW_DAYS or report["trades"] < FEW_TRADES):
+        said.append(
+            f"{counted(report['trades'], 'trade')} in {counted(days, 'day')} prove little: rates are noisy under "
+            f"{FEW_TRADES} trades, ratios under {FEW_DAYS} days"
+        )
     return said
 
 
@@ -190,7 +250,7 @@ def balance(result: SimulationResult) -> Text:
     return Text.assemble(
         (f"Final balance  {report['final_equity']:,.2f}", "bold"),
         "  ",
-        (f"{report['net_pnl']:+,.2f}, {profit:+.2f} %", "red" if report["net_pnl"] < 0 else "green"),
+        (f"{report['net_pnl']:+,.2f}, {percent(profit / 100, 2)}", "red" if report["net_pnl"] < 0 else "green"),
         f"  {report['trades']:,} trades, {report['elapsed_s']:.2f} s",
     )
 
@@ -208,10 +268,12 @@ def last_words(result: SimulationResult) -> list[Text]:
 
 
 def summary(result: SimulationResult) -> RenderableType:
-    """The tables: assumptions, metrics, exits, break-even, funnel, and what not to overlook."""
+    """The verdict and the tables: assumptions, metrics, exits, break-even, funnel, and what not to overlook."""
     report = result.report
     return Group(
         Rule(Text(f"{report['symbol']} {report['timeframe']}  {report['source']}"), style="dim"),
+        Text(verdict(result), style="bold"),
+        Text(),
         Text("ASSUMPTIONS", style="bold"),
         bullets("-", result.market.assumptions, "dim"),
         Text(),

@@ -14,6 +14,7 @@ import numpy as np
 from exec.engine import Engine, engine_is_cached
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
+from utils.compiled import keeps
 from utils.params import params_of
 from utils.root import ROOT
 from utils.rows import BAR, INSTRUMENT, NS_PER_MINUTE
@@ -28,8 +29,8 @@ def warm() -> None:
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """Begin to compile signal and engine in another process; None if they are compiled already."""
-    if engine_is_cached():
+    """Begin to compile signal and engine in another process; None if they are compiled already, or are not kept."""
+    if engine_is_cached() or not keeps():
         return None
     return subprocess.Popen(
         [sys.executable, "-m", "backtest.run.warm"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -13,18 +13,19 @@ from exec.slippage import taker_price
 from utils.codes import FREE, LIQUIDATION, LIVE, MARKET, STOP_LOSS, STOP_MARKET, TAKER, TRAILING_STOP
 from utils.compiled import inlined
 from utils.market.barriers import FILLS, WAITS, enter_in_bar, leave_in_bar, trigger_in_bar
-from utils.rows import BarRow, InstrumentRow, OrderSlotRow, ParamsRow, PositionRow
+from utils.rows import AccountRow, BarRow, InstrumentRow, OrderSlotRow, ParamsRow, PositionRow
 
 # what is inlined here, and the engine's short way through calm bars, cost a tenth of a run as calls
 
 
 @inlined
 def match_order(
-    order: OrderSlotRow, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow
+    acc: AccountRow, order: OrderSlotRow, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow
 ) -> tuple[int, float, float, int, bool]:
     """Does an order fill in this bar, and at what price?
 
     Args:
+        acc: it counts capped prices.
         order: it stands by itself, or enters.
         qty: size that would fill, base.
         bar: the bar; its volume is above 0.
@@ -42,7 +43,7 @@ def match_order(
             order.kind, order.side, order.limit, order.waited > 0 or order.state == LIVE, bar, ins.tick
         )
     if outcome == FILLS and order.kind in (MARKET, STOP_MARKET):
-        return outcome, taker_price(reference, order.side, qty, bar, ins, par), reference, liquidity, inside
+        return outcome, taker_price(acc, reference, order.side, qty, bar, ins, par), reference, liquidity, inside
     return outcome, reference, reference, liquidity, inside
 
 
@@ -59,7 +60,13 @@ def untouched(p: PositionRow, bar: BarRow) -> bool:
 
 @inlined
 def match_exit(
-    p: PositionRow, take: OrderSlotRow, stop: OrderSlotRow, bar: BarRow, ins: InstrumentRow, par: ParamsRow
+    acc: AccountRow,
+    p: PositionRow,
+    take: OrderSlotRow,
+    stop: OrderSlotRow,
+    bar: BarRow,
+    ins: InstrumentRow,
+    par: ParamsRow,
 ) -> tuple[int, float, float, int, bool, bool]:
     """Does the open position end in this bar, by a protective order or by its limit of time?
 
@@ -67,6 +74,7 @@ def match_exit(
     margin is lost: the fill is the bankruptcy price, or the open if that is worse.
 
     Args:
+        acc: it counts capped prices.
         p: the open position.
         take: its take, or a free slot.
         stop: its stop, or a free slot.
@@ -89,7 +97,7 @@ def match_exit(
         return LIQUIDATION, lost, p.liq, TAKER, ambiguous, due
     price = reference
     if liquidity == TAKER:
-        price = taker_price(reference, -p.side, abs(p.qty), bar, ins, par)
+        price = taker_price(acc, reference, -p.side, abs(p.qty), bar, ins, par)
     if reason == STOP_LOSS and stop.trigger != p.first_stop:
         reason = TRAILING_STOP
     return reason, price, reference, liquidity, ambiguous, due

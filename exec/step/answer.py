@@ -15,7 +15,7 @@ from typing import Any
 from exec.step.orders import carry_out, end_order
 from risk.guard import guard as built_in
 from risk.portfolio import exposure
-from risk.sizing import entry_qty
+from risk.sizing import entry_qty, loss_at_stop
 from risk.stops import stop_distance, trail_distance
 from utils.codes import (
     ASKED,
@@ -208,7 +208,8 @@ def decide_entry(
         rule, value, limit = NO_STOP, trail if stop > 0.0 and stop < 1.0 else stop, 0.0
     qty = 0.0
     if rule == 0:
-        qty = entry_qty(acc, ins, par, bar.close, stop, gross, scale)
+        loss = loss_at_stop(int(sig.side), bar.close, stop, ins, par)
+        qty = entry_qty(acc, ins, par, bar.close, loss, gross, scale)
         if qty <= 0.0 or qty * bar.close < ins.min_notional:
             rule, value, limit = TOO_SMALL, qty * bar.close, max(ins.min_notional, ins.lot * bar.close)
     action = entry.reason
@@ -255,8 +256,9 @@ while asked > 0:
                 best = k
     s = rows[best].sym
     count, gross = exposure(acc, pos, slots)
-    stop = stop_distance(signals[best], rows[best].close, par)
-    said = guard(acc, instruments[s], par, signals[best], stop, count, gross)
+    price = rows[best].close
+    stop = stop_distance(signals[best], price, par)
+    said = guard(acc, instruments[s], par, signals[best], price, stop, count, gross)
     decide_entry(
         acc, pos[s], slots[s * acc.slots], instruments[s], par, rows[best], signals[best],
         decisions[acc.n_decisions], orders[acc.n_orders], intents[0], stop, gross, said,

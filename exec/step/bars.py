@@ -89,7 +89,7 @@ def enter(
     qty, share = entry.leaves, par.volume_cap * bar.volume
     if qty > share:
         qty = floor_to(share, ins.lot, ins.per_lot)
-    outcome, price, reference, liquidity, inside = match_order(entry, qty, bar, ins, par)
+    outcome, price, reference, liquidity, inside = match_order(acc, entry, qty, bar, ins, par)
     opened = bar.ts - par.tf_ns
     arrive(entry, opened, bar.open)
     if outcome == WAITS:
@@ -140,7 +140,7 @@ def exit_at_open(
 ) -> None:
     """A market exit decided earlier fills at the open of the first bar that trades."""
     qty, opened = abs(p.qty), bar.ts - par.tf_ns
-    price = taker_price(bar.open, -p.side, qty, bar, ins, par)
+    price = taker_price(acc, bar.open, -p.side, qty, bar, ins, par)
     write_fill(fill, bar.sym, -p.side, qty, price, bar.open, TAKER, opened, bar.ts)
     leave(acc, p, take, stop, close, close, ins, par, fill, round_trip, order, bar.close)
 
@@ -160,7 +160,7 @@ def exit_inside(
     fill: FillRow,
 ) -> None:
     """What the bar does to the open position: stop, take, liquidation, time limit, end of data; or the trail moves."""
-    reason, price, reference, liquidity, ambiguous, due = match_exit(p, take, stop, bar, ins, par)
+    reason, price, reference, liquidity, ambiguous, due = match_exit(acc, p, take, stop, bar, ins, par)
     if ambiguous:
         acc.ambiguous += 1
     if reason == 0:
@@ -250,7 +250,7 @@ def stand(
             wanted = may_fill(acc, p, slot, bar.sym, at, bar.close, orders[acc.n_orders])
             # what protects fills whole, as a stop of an entry does
             qty = wanted if slot.reduce_only == 1 and slot.kind in (MARKET, STOP_MARKET) else min(wanted, room)
-            outcome, price, reference, liquidity, within = match_order(slot, qty, bar, ins, par)
+            outcome, price, reference, liquidity, within = match_order(acc, slot, qty, bar, ins, par)
             arrive(slot, opened, bar.open)
             if slot.state != FREE and outcome != WAITS and within == (inside == 1):
                 if outcome == CROSSES:
@@ -282,7 +282,7 @@ def end_with_data(
     """What a standing order opened inside the last bar ends at its close, as a taker."""
     take, stop, close, fill = slots[first + 1], slots[first + 2], slots[first + 3], fills[acc.n_fills]
     qty = abs(p.qty)
-    price = taker_price(bar.close, -p.side, qty, bar, ins, par)
+    price = taker_price(acc, bar.close, -p.side, qty, bar, ins, par)
     write_fill(fill, bar.sym, -p.side, qty, price, bar.close, TAKER, bar.ts, bar.ts)
     close_at_next(p, close, END_OF_DATA, bar.ts, bar.close)
     leave(

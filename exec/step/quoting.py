@@ -172,7 +172,7 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
         elif intent.action == PLACE and intent.reduce_only == 0:
             number, gross = exposure(acc, pos, slots)
             stop = par.stop_bps * BPS
-            scale, rule, saw, allowed = guard(acc, instruments[s], par, blank[0], stop, number, gross)
+            scale, rule, saw, allowed = guard(acc, instruments[s], par, blank[0], pos[s].mark, stop, number, gross)
             if rule != 0:
                 refuse(intent, rule, saw, allowed)
             else:

@@ -23,6 +23,7 @@ from utils.market.prints import AGGRESSORS, print_columns
 from utils.market.times import NoTime, nanoseconds
 from utils.rows import NS_PER_DAY, Rows, layout_of
 from utils.types import Quote, Trade
+from utils.words import PRINT_SIDES, SIGNS, ours_or_none
 
 #: One order book: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such attributes, (bids,
 #: asks), best first and further columns ignored, or a TOP or BOOK_EVENT record.
@@ -32,8 +33,6 @@ Trades = Any
 #: A DataFrame of best bids and asks, Quote nouns, books, or BOOK_EVENT rows.
 Quotes = Any
 
-#: Words for the aggressor's side; numbers are +1, -1, and 0 = unknown.
-SIDES: dict[Any, int] = {"buy": 1, "sell": -1, 1: 1, -1: -1, 0: 0}
 #: Name of the times of nouns, whose unit needs no telling.
 NOUNS = "ns"
 #: No window or offset is longer than this.
@@ -377,7 +376,8 @@ def _times_of(books: Sequence[Book]) -> NDArray[np.int64]:
 def _sides(values: Any) -> NDArray[np.int64]:
     """+1, -1, or 0 where nobody says."""
     codes, kinds = _codes(values, "side")
-    known = [None if isinstance(kind, bool) else SIDES.get(str(kind).lower(), SIDES.get(kind)) for kind in kinds]
+    names = [ours_or_none(kind, PRINT_SIDES) for kind in kinds]
+    known = [None if name is None else int(np.nan_to_num(SIGNS[name])) for name in names]
     wrong = np.array([*(side is None for side in known), False])[codes]
     if (bad := _first(wrong)) is not None:
         seen = repr(kinds[codes[bad]])

@@ -26,23 +26,36 @@ def speed(text: str) -> float:
 def build_parser() -> Parser:
     """The flags of `python -m ingest.replay_server`."""
     parser = Parser(
-        prog="python -m ingest.replay_server",
-        description="An exchange in a box on loopback: Binance USD-M and Bybit v5, REST and streams, from one market.",
-        allow_abbrev=False,
+        "python -m ingest.replay_server",
+        "An exchange in a box on loopback: Binance USD-M and Bybit v5, REST and streams, from one market.",
+        examples=(
+            ("python -m ingest.replay_server --synthetic", "the mock market at the pace of the world"),
+            ("python -m ingest.replay_server --symbols BTCUSDT --speed 60", "a minute of the exchange a second"),
+            ("python -m ingest.replay_server --tape FILE.jsonl.zst", "play a recording"),
+            ("python -m ingest.replay_server --list-faults", "what can go wrong, for --faults"),
+        ),
     )
-    add = parser.add_argument
+    add = parser.group("what it serves")
     add("--tape", type=Path, metavar="FILE", help="play a recording (.jsonl.zst)")
     add("--synthetic", action="store_true", help="the mock market (default)")
-    add("--speed", type=speed, default=1.0, metavar="1..1000|max", help="exchange seconds a second (default: 1)")
-    add("--faults", type=Path, metavar="SCRIPT", help="JSON or YAML list of faults")
-    add("--port", type=whole, default=0, metavar="N", help="port on 127.0.0.1 (default: any free one)")
-    add("--symbols", metavar="A,B", help="exchange ids (default: BTCUSDT,ETHUSDT, or all of the tape)")
+    add("--symbols", metavar="SYMBOLS", help="exchange ids, with commas (default: BTCUSDT,ETHUSDT, or all of the tape)")
     add("--seed", type=whole, metavar="N", help="seed of the mock market and of the faults (default: 7)")
     add("--preset", metavar="NAME", help=f"of the mock market: {', '.join(PRESETS)} (default: large-tick)")
     add("--history-hours", type=amount, metavar="H", help="candles before the start (default: 24)")
+    add = parser.group("how it serves it")
+    add(
+        "--speed",
+        type=speed,
+        default=1.0,
+        metavar="X",
+        help="exchange seconds a second, 1 to 1000, or max (default: 1)",
+    )
+    add("--faults", type=Path, metavar="SCRIPT", help="JSON or YAML list of faults")
+    add("--port", type=whole, default=0, metavar="N", help="port on 127.0.0.1 (default: any free one)")
+    add = parser.group("output")
     add("--json", action="store_true", help="print the addresses as one JSON object")
     add("--list-faults", action="store_true", help="print what can go wrong, and exit")
-    add("-v", "--verbose", action="store_true", help="with an error, its traceback")
+    parser.add_argument("-v", "--verbose", action="store_true", help="with an error, its traceback")
     return parser
 
 

@@ -22,6 +22,7 @@ from ingest.box.floor.market import Arrival, Change, Deed, Fill, Grid, Market
 from ingest.box.topics import Topic
 from ingest.box.wire import text_of
 from ingest.tapes.file import Line, TapeReader
+from ingest.tapes.play import coin_margined
 from utils.errors import DataError
 from utils.rows import MS_PER_MINUTE, NS_PER_MS
 
@@ -165,6 +166,12 @@ class Tape:
     """
 
     def __init__(self, path: Path, symbols: Sequence[str] | None) -> None:
+        in_coin = coin_margined(TapeReader(path))
+        if in_coin:
+            raise DataError(
+                f"{path.name}: expected a recording of a linear or spot market, saw {in_coin}: its contracts are in"
+                " coin, and the box serves none; name another"
+            )
         self.path = path
         self.ended = False
         self._only = ""  # symbol of what names none: the first that is named

@@ -61,8 +61,6 @@ from utils.market.symbols import linear_symbol, parts_of, symbol_of_file, timefr
 from utils.market.timeframes import KNOWN, MONDAY, TIMEFRAMES, normalise_timeframe, timeframe_of
 from utils.rows import BAR, NS_PER_MS, NS_PER_S, Rows
 
-#: Prices that need more decimals than this come from arithmetic, not from an exchange.
-MOST_DECIMALS = 12
 #: How long before a multiple of the timeframe a candle is stamped that is stamped at its close, ns.
 BEFORE_CLOSE = (NS_PER_S, NS_PER_MS, 1000, 1)
 #: Candles of which the archive says in a folder's name, and freqtrade in a file's, that nothing traded in them.
@@ -213,33 +211,6 @@ def gaps_of(rows: Rows) -> tuple[Gap, ...]:
     return tuple(Gap(int(rows["ts"][i - 1]), int(rows["ts"][i]), int(rows["gap"][i])) for i in holes)
 
 
-def infer_tick(rows: Rows, n_warmup: int) -> float:
-    """Price step of the first `n_warmup` bars, for a venue whose tick nobody gave.
-
-    Formula: 10^-d, d = the most decimals among their open, high, low and close, in shortest decimal notation.
-    Units: quote. Prices with more than 12 decimals are no exchange's; then d = 12. Later bars are never looked at.
-
-    Args:
-        rows: `utils.rows.BAR` rows.
-        n_warmup: bars to look at, at least 1; fewer rows than that are all looked at.
-
-    Raises:
-        ValueError: no rows, or `n_warmup` below 1.
-    """
-    if n_warmup < 1 or len(rows) == 0:
-        raise ValueError(f"tick: expected at least one warm-up bar, seen n_warmup={n_warmup} and {len(rows)} rows")
-    rest = np.concatenate([rows[field][:n_warmup] for field in PRICES])
-    decimals = 0
-    while decimals < MOST_DECIMALS:
-        # k / 10^d is correctly rounded, so it gives the price back exactly if d decimals are enough
-        scale = 10.0**decimals
-        rest = rest[np.rint(rest * scale) / scale != rest]
-        if rest.size == 0:
-            break
-        decimals += 1
-    return float(f"1e-{decimals}")
-
-
 def _place(path: Path | None) -> tuple[str, str]:
     """Market and timeframe that a path tells, "" for what it does not."""
     if path is None:
@@ -258,7 +229,7 @@ def _told(path: Path) -> str:
     """
     told = symbol_of_file(path.name)
     market = _place(path)[0]
-    counts = any(place.market.name == market and place.market.counts_contracts for place in places())
+    counts = any(place.market.name == market and place.market.in_coin for place in places())
     if counts:
         raise ConfigError(
             f"{path.name}: expected candles of a spot or linear market, seen those of {market}, whose quantities are"

@@ -17,11 +17,13 @@ from ingest.files.columns import (
     pick_time,
     refusal,
     require_symbol,
+    show,
 )
 from ingest.files.tables import Unnamed, read_table
 from utils.errors import ConfigError, DataError
+from utils.market.settlements import nominal
 from utils.market.symbols import linear_symbol, normalise_symbol, symbol_of_file
-from utils.rows import FUNDING, Rows
+from utils.rows import FUNDING, NS_PER_HOUR, Rows
 
 RATE_NAMES = ("funding_rate", "last_funding_rate", "fundingrate", "rate")
 STAMP_NAMES = (
@@ -30,13 +32,16 @@ STAMP_NAMES = (
 )
 #: A table without names holds time and rate.
 _UNNAMED: Unnamed = {2: ("timestamp", "funding_rate")}
+#: The usual distance of settlements, ns.
+USUAL = 8 * NS_PER_HOUR
 
 
 def load_funding(path: str | Path, symbol: str) -> Rows:
     """Funding settlements of one symbol from a Parquet, Feather, CSV or JSON file, as `utils.rows.FUNDING` rows.
 
-    Units: `ts` ns UTC as the file has it, `rate` fraction of notional per settlement, positive = longs pay.
-    NaN: never; an empty rate is an error. Intervals are not checked: venues change them.
+    Units: `ts` ns UTC, the time it was due (`utils.market.settlements.nominal`), `rate` fraction of notional per
+    settlement, positive = longs pay. NaN: never; an empty rate is an error. Intervals are not checked: venues change
+    them. Two rows of one settlement are one if they agree.
 
     Args:
         path: the file, packed or not; columns `timestamp` and `funding_rate`, or the names that Binance, Bybit and ccxt
@@ -60,9 +65,16 @@ def load_funding(path: str | Path, symbol: str) -> Rows:
         row = int(wrong.argmax())
         remedy = "correct the row; 0.01 % is 0.0001"
         raise refusal(table, row, rate_name, "a fraction between -1 and 1", float(rates[row]), remedy)
-    rows = np.zeros(table.size, dtype=FUNDING)
-    rows["ts"] = stamps
-    rows["rate"] = rates
+    due = nominal(stamps)
+    again = np.concatenate([[False], np.diff(due) == 0])
+    unlike = again & (rates != np.roll(rates, 1))
+    if unlike.any():
+        row = int(unlike.argmax())
+        expected = f"the rate {rates[row - 1]:g} of the row before, which is of the same settlement ({show(due[row])})"
+        raise refusal(table, row, rate_name, expected, float(rates[row]), "delete the wrong one")
+    rows = np.zeros(np.count_nonzero(~again), dtype=FUNDING)
+    rows["ts"] = due[~again]
+    rows["rate"] = rates[~again]
     return rows
 
 
@@ -86,6 +98,27 @@ def _is_rate(table: Table, name: str) -> bool:
         return name in table.columns and bool((np.abs(numbers(table, name)) < 1.0).all())
     except DataError:
         return False
+
+
+def uncovered(settlements: Rows, start: int, end: int) -> list[tuple[int, int]]:
+    """The spans between two times (ns UTC) in which settlements must have been due that are not there, in order.
+
+    One is missing where more than one and a half intervals lie between two, before the first one where it comes later
+    than an interval after `start`, and after the last one where `end` is more than an interval later. An interval is
+    the most common distance, and not less than the eight hours that are usual: venues shorten it for a time.
+    """
+    stamps = settlements["ts"]
+    if len(stamps) == 0:
+        return [(start, end)]
+    lengths, counts = np.unique(np.diff(stamps), return_counts=True)
+    interval = max(USUAL, int(lengths[counts.argmax()]) if len(lengths) else 0)
+    first, last = int(stamps[0]), int(stamps[-1])
+    spans = [(start, first)] if first - interval > start else []
+    holes = np.flatnonzero(2 * np.diff(stamps) > 3 * interval)
+    spans += [(int(stamps[k]), int(stamps[k + 1])) for k in holes]
+    spans += [(last, end)] if last + interval < end else []
+    cut = [(max(start, since), min(end, until)) for since, until in spans]
+    return [(since, until) for since, until in cut if since < until]
 
 
 def sibling_funding(candles_path: str | Path, market: str, symbol: str) -> Path | None:

@@ -5,7 +5,7 @@
 
 Pages lie in a hidden folder beside the file until all are there; then one file is made of them and of what it extends.
 A plan is written before the file is put in its place, so that the next run finishes what a killed one had all but done.
-Files the manifest does not name are never touched.
+Files the manifest does not name are never touched, and nothing that lies there is believed to name a file outside.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -23,11 +24,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ingest.files.inside import inside, open_lock, plain_file, read_small, stays
 from utils.errors import ConfigError, DataError
 from utils.rows import MS_PER_DAY
 from utils.shell.moments import at_ms
 
 FORMAT = 1
+#: No time of a row is later, ms: the year 2100.
+LAST_MS = 4_102_444_800_000
+#: Most rows of one file, and bytes of it unpacked: nineteen years of minutes.
+MOST_ROWS, MOST_BYTES = 10_000_000, 600 * 2**20
+#: Settlements are told to the second, ms.
+SECOND_MS = 1_000
+_PAGE = re.compile(r"([0-9]{1,13})_([0-9]{1,13})\.parquet")
 #: Beside the pages: what is being made of them, and where they came from.
 PENDING, ADDRESS = "pending.json", "address"
 
@@ -76,7 +85,7 @@ class Store:
 
     def __enter__(self) -> Store:
         self.root.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.root / ".lock").open("w")
+        self._lock = os.fdopen(open_lock(self.root / ".lock"), "r+")
         try:
             self._hold()
             self.entries = self._read_manifest()
@@ -103,21 +112,23 @@ class Store:
 
     def _read_manifest(self) -> dict[str, Entry]:
         path = self.root / "manifest.json"
-        if not path.exists():
+        if not plain_file(path):
             return {}
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(read_small(path))
             if found["format"] != FORMAT:
                 raise DataError(
                     f"{path}: expected format {FORMAT}, seen {found['format']}; use a newer version of this"
                 )
             entries = msgspec.convert(found["files"], list[Entry])
-        except (ValueError, KeyError, TypeError, msgspec.ValidationError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as error:
             raise DataError(
                 f"{path}: expected the manifest of a download, seen another file ({error!r}); move it away, and the"
                 " files beside it too"
             ) from None
-        return {entry.path: entry for entry in entries if (self.root / entry.path).exists()}
+        return {
+            entry.path: entry for entry in entries if plain_file(inside(self.root, _checked(entry, path).path, path))
+        }
 
     def commit(self, made: Entry, replaced: Sequence[str]) -> None:
         """A new file counts, and the ones it takes the place of no longer do."""
@@ -129,7 +140,7 @@ class Store:
         )
         for path in replaced:
             if path != made.path:
-                (self.root / path).unlink(missing_ok=True)
+                inside(self.root, path, self.root / "manifest.json").unlink(missing_ok=True)
 
 
 class Series:
@@ -143,12 +154,14 @@ class Series:
 
     Raises:
         ConfigError: rows that lie here came from another address.
+        DataError: what a killed run left here is not what this program leaves.
     """
 
     def __init__(self, store: Store, place: str, symbol: str, address: str) -> None:
         self._store, self._place, self._symbol, self._address = store, place, symbol, address
-        self._folder = store.root / place
-        self._parts = self._folder / f".{symbol}.parts"
+        self._folder = stays(store.root, store.root / place)
+        self._parts = stays(store.root, self._folder / f".{symbol}.parts")
+        self._own = re.compile(rf"{re.escape(place)}/{re.escape(symbol)}_[0-9]{{8}}_[0-9]{{8}}\.parquet")
         self._recover()
         for known in self._addresses():
             if known != address:
@@ -159,8 +172,8 @@ class Series:
 
     def _addresses(self) -> Iterator[str]:
         """Where the rows that lie here came from."""
-        if (self._parts / ADDRESS).exists():
-            yield (self._parts / ADDRESS).read_text(encoding="utf-8")
+        if plain_file(self._parts / ADDRESS):
+            yield read_small(self._parts / ADDRESS)
         for entry in self._mine():
             yield str(entry.source.get("address", self._address))
 
@@ -169,15 +182,36 @@ class Series:
         for partial in self._folder.glob(f".{self._symbol}_*.partial"):
             partial.unlink()
         pending = self._parts / PENDING
-        if not pending.exists():
+        if not plain_file(pending):
             return
-        plan = json.loads(pending.read_text(encoding="utf-8"))
-        made = msgspec.convert(plan["made"], Entry)
-        file = self._store.root / made.path
-        if file.exists() and _sha256(file) == made.sha256:
-            self._commit(made, plan["replaced"])
+        made, replaced = self._plan(pending)
+        file = inside(self._store.root, made.path, pending)
+        if plain_file(file) and _sha256(file) == made.sha256:
+            self._commit(made, replaced)
         else:
             pending.unlink()
+
+    def _plan(self, pending: Path) -> tuple[Entry, list[str]]:
+        """What was to become of the pages.
+
+        Raises:
+            DataError: it is no plan, or names files that are not this series'.
+        """
+        try:
+            plan = json.loads(read_small(pending))
+            made, replaced = msgspec.convert(plan["made"], Entry), msgspec.convert(plan["replaced"], list[str])
+        except (ValueError, KeyError, TypeError, RecursionError, msgspec.ValidationError) as error:
+            raise DataError(
+                f"{pending}: expected the plan of a download, saw another file ({error!r}); delete it, and the same"
+                " command goes on from there"
+            ) from None
+        for name in (_checked(made, pending).path, *replaced):
+            if not self._own.fullmatch(name):
+                raise DataError(
+                    f"{pending}: expected files of {self._symbol} in {self._place}, saw {name[:80]!r}; it was not"
+                    " written by this program: delete it, and the same command goes on from there"
+                )
+        return made, replaced
 
     def entries(self) -> list[Entry]:
         """The files there are of this symbol, oldest first, each as it was written.
@@ -200,8 +234,17 @@ class Series:
 
     def covered(self) -> list[Covered]:
         """The periods whose pages wait to become a file."""
-        names = [path.stem.split("_") for path in self._parts.glob("*_*.parquet")]
-        return sorted(Covered(int(start), int(end)) for start, end in names)
+        found = []
+        for path in self._parts.glob("*.parquet"):
+            named = _PAGE.fullmatch(path.name)
+            period = Covered(int(named[1]), int(named[2])) if named else Covered(0, 0)
+            if not named or not period.start < period.end < LAST_MS or not plain_file(stays(self._parts, path)):
+                raise DataError(
+                    f"{path}: expected only pages that a download left here, saw another file; move it away, and the"
+                    " same command goes on from there"
+                )
+            found.append(period)
+        return sorted(found)
 
     def keep(self, period: Covered, table: Any) -> None:
         """Keep a page: an Arrow table whose first column is `timestamp`."""
@@ -262,12 +305,60 @@ class Series:
     def rows(self, period: Covered, replaced: Iterable[Entry]) -> Any:
         """The rows of files, and of the pages of a period, as one Arrow table in order of time."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        paths = [*(self._store.root / entry.path for entry in replaced), *self._pages(period)]
-        # one by one: as a data set, pyarrow would read columns out of the folders' names
-        tables = [pq.ParquetFile(path).read() for path in paths]
+        tables: list[Any] = []
+        for path in [*(self._store.root / entry.path for entry in replaced), *self._pages(period)]:
+            try:
+                tables.append(_rows_of(path))
+                wrong = "columns unlike those of the others" if tables[-1].schema != tables[0].schema else ""
+            except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+                wrong = " ".join(str(error).split())[:120]
+            if wrong:
+                raise DataError(
+                    f"{path}: expected rows of {self._symbol} as a download leaves them, saw others ({wrong}); move it"
+                    " away, and the same command fetches them anew"
+                )
         return pa.concat_tables(tables).sort_by("timestamp")
+
+
+def _rows_of(path: Path) -> Any:
+    """The rows of a file, once it is known how many they are; of a page, once they are of its period.
+
+    Raises:
+        ValueError: they are too many, without times, or of another period; what pyarrow raises, if they are none.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    # one by one: as a data set, pyarrow would read columns out of the folders' names
+    file = pq.ParquetFile(path)
+    size = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
+    if file.metadata.num_rows > MOST_ROWS or size > MOST_BYTES:
+        raise ValueError(f"{file.metadata.num_rows:,} rows of {size:,} bytes")
+    table = file.read()
+    stamps = table.column("timestamp").cast("int64")
+    if stamps.null_count:
+        raise ValueError("rows without a time")
+    named = _PAGE.fullmatch(path.name)
+    if named and len(stamps):
+        first, last = (bound.as_py() for bound in pc.min_max(stamps).values())
+        if not int(named[1]) - SECOND_MS <= first <= last <= int(named[2]):
+            raise ValueError(f"from {at_ms(first)} to {at_ms(last)}")
+    return table
+
+
+def _checked(entry: Entry, said_by: Path) -> Entry:
+    """An entry whose numbers can be.
+
+    Raises:
+        DataError: they cannot.
+    """
+    start, end = entry.covers
+    if not 0 <= start < end < LAST_MS or entry.rows < 0:
+        raise DataError(
+            f"{said_by}: expected a period in ms and its rows, saw {entry.covers} and {entry.rows}; move it away"
+        )
+    return entry
 
 
 def missing(wanted: Covered, have: Iterable[Covered]) -> list[Covered]:
@@ -332,7 +423,8 @@ def _replace(path: Path, data: bytes) -> None:
     """Put bytes in a file's place by one rename, so that a reader, or a run after a power cut, sees all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as out:
+    partial.unlink(missing_ok=True)  # and not written to: it may be a link
+    with partial.open("xb") as out:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())

@@ -20,6 +20,8 @@ from utils.rows import NS_PER_DAY, NS_PER_S
 from utils.shell.log import event
 
 SUFFIX = ".jsonl.zst"
+#: Longest snapshot, bytes.
+LONGEST = 64 << 20
 _SNAPSHOT = msgspec.json.Decoder(Snapshot)
 
 logger = logging.getLogger("ingest")
@@ -90,11 +92,18 @@ def _snapshots(name: str, handle: BinaryIO) -> Iterator[Snapshot]:
     unpacked = zstandard.ZstdDecompressor().stream_reader(handle, read_across_frames=True)
     number = 0
     try:
-        for number, line in enumerate(io.BufferedReader(unpacked), 1):
+        lines = io.BufferedReader(unpacked)
+        for number, line in enumerate(iter(lambda: lines.readline(LONGEST + 1), b""), 1):
+            _look(line)
             if not line.endswith(b"\n"):
                 event(logger, "snapshot_cut_short", severity=logging.WARNING, file=name, line=number)
                 return
             yield _SNAPSHOT.decode(line)
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, RecursionError) as error:
         advice = "what stands before it is whole; move the file away, or cut it there"
         raise DataError(f"{name}: line {number}: expected a snapshot of headlines, saw '{error}'; {advice}") from None
+
+
+def _look(line: bytes) -> None:
+    if len(line) > LONGEST:
+        raise zstandard.ZstdError(f"more than {LONGEST >> 20} MiB without an end")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,24 +22,23 @@ import httpx
 import stamina
 from pydantic import SecretStr
 
-from ingest.live.dial import local
+from ingest.rest.body import ACCEPTED, PAGE, PIECE, Body, TooLong, Unreadable, check_parts
 from ingest.rest.cache import TimedCache, uptime
-from ingest.rest.retry import retry_after_s
+from ingest.rest.deadline import TotalBackend
+from ingest.rest.retry import local, retry_after_s, said
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.rows import S_PER_DAY
 from utils.settings.tree import IngestSettings
 from utils.shell.log import event
+from utils.shell.rim import HIDDEN, SHORTEST_SECRET, keep_secret, masked
 
 PACE_S = 1.0  # between two requests of one service; plans allow more, none is known to allow less
 CACHE_S = 60.0  # the services' own answers live as long
 QUIET_S, LONGEST_QUIET_S = 60.0, float(S_PER_DAY)  # after a refusal that names no time, or too long a one
-MAX_BODY = 8 * 2**20  # bytes, unpacked
-SHORTEST_SECRET = 8  # characters; what is shorter may be a word of the answer
-_SECRETS_IN_TEXT = re.compile(r"((?:auth_token|x_cg_(?:demo|pro)_api_key)=)[^&\s'\"\\]+", re.IGNORECASE)
 
 
 def _hide(record: logging.LogRecord) -> bool:
-    record.msg = _SECRETS_IN_TEXT.sub(r"\1hidden", str(record.msg))
+    record.msg = masked(str(record.msg))
     return True
 
 
@@ -64,6 +62,7 @@ class Key:
         text = self.value.get_secret_value()
         if not (text.isascii() and text.isprintable()) or " " in text:
             raise ConfigError(f"{self.setting}: expected plain letters and digits, saw others; copy the key again")
+        keep_secret(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +91,12 @@ class _Signing(httpx.HTTPTransport):
     def __init__(self, key: Key | None, proxy: str | None) -> None:
         super().__init__(proxy=proxy)
         self._key = key
+        self.deadline = math.inf  # uptime, s
+        # httpx lends no other way to it
+        self._pool._network_backend = TotalBackend(self._pool._network_backend, self._left_s)  # noqa: SLF001
+
+    def _left_s(self) -> float:
+        return self.deadline - uptime()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request with its key."""
@@ -169,8 +174,12 @@ class Service:
             wait_max=settings.backoff_max_s,
             wait_jitter=settings.backoff_s,
         )
-        with httpx.Client(base_url=self._base, transport=self._transport(), timeout=settings.timeout_s) as client:
-            return retrying(self._wait_before_another, self._once, client, path, params)
+        transport = self._transport()
+        asked = {"Accept-Encoding": ACCEPTED}
+        with httpx.Client(
+            base_url=self._base, transport=transport, timeout=settings.timeout_s, headers=asked
+        ) as client:
+            return retrying(self._wait_before_another, self._once, client, transport, path, params)
 
     def _transport(self) -> _Signing:
         """Through the environment's proxy, if there is one: httpx leaves that to whoever brings a transport."""
@@ -193,17 +202,17 @@ class Service:
         event(logger, "service_trouble", str(error), severity=logging.WARNING)
         return error.wait_s or True
 
-    def _once(self, client: httpx.Client, path: str, params: Mapping[str, str]) -> Answer:
+    def _once(self, client: httpx.Client, transport: _Signing, path: str, params: Mapping[str, str]) -> Answer:
         time.sleep(max(0.0, self._next_at - uptime()))
         self._next_at = uptime() + self._pace_s
-        deadline = uptime() + self._settings.timeout_s
+        transport.deadline = uptime() + self._settings.timeout_s
         try:
             with client.stream("GET", path, params=dict(params)) as response:
-                body = self._read(response, deadline)
+                body = self._read(response, transport.deadline)
         except httpx.TimeoutException:
             raise self._late() from None
-        except httpx.HTTPError as error:
-            seen = str(error) or type(error).__name__
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            seen = said(error)
             raise _Again(
                 f"{self.name}: expected an answer from {urlsplit(self._base).netloc}, saw '{seen}'; check the line"
             ) from None
@@ -217,17 +226,19 @@ class Service:
 
     def _read(self, response: httpx.Response, deadline: float) -> bytes:
         """The body, unless it is too long or trickles: httpx's own time limit is for each piece alone."""
-        body = bytearray()
-        for piece in response.iter_bytes():
-            body += piece
-            if len(body) > MAX_BODY:
-                raise DataUnavailable(
-                    f"{self.name}: expected at most {MAX_BODY // 2**20} MiB, saw more; nothing of it was used"
-                )
-            if uptime() > deadline:
-                raise self._late()
+        try:
+            coming = Body(response.headers.get("Content-Encoding", ""), PAGE.size)
+            for piece in response.iter_raw(PIECE):
+                coming.add(piece)
+                if uptime() > deadline:
+                    raise self._late()
+            body = coming.whole()
+            check_parts(body, PAGE.parts)
+        except Unreadable as error:
+            again = DataUnavailable if isinstance(error, TooLong) else _Again
+            raise again(f"{self.name}: {error}; try again later") from None
         secret = self._key.value.get_secret_value().encode() if self._key else b""
-        return bytes(body).replace(secret, b"hidden") if len(secret) >= SHORTEST_SECRET else bytes(body)
+        return body.replace(secret, HIDDEN.encode()) if len(secret) >= SHORTEST_SECRET else body
 
     def _judge(self, path: str, response: httpx.Response, body: bytes) -> Answer:
         """The answer in a response, or the error it means."""

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from ingest.rest.retry import retry_after_s
+from ingest.rest.body import ACCEPTED, BOOK, PIECE, Body, Unreadable
+from ingest.rest.retry import local, retry_after_s, said
 from ingest.venues.known import Place
 from utils.errors import ConfigError, DataUnavailable
 from utils.settings.tree import IngestSettings
@@ -70,6 +71,14 @@ class Backoff:
         self.failures = 0
 
 
+class _Direct(connect):
+    """A handshake that is answered where it was asked for: a redirect could lead anywhere, a proxy's login page too."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """A redirect is a refusal like others."""
+        return exc
+
+
 class Dialler:
     """Opens sockets and fetches REST answers of one exchange, for one feed."""
 
@@ -81,6 +90,7 @@ class Dialler:
         self.rest_from = 0.0  # monotonic seconds before which nothing is asked by REST
         self.free = asyncio.Semaphore(AT_ONCE)
         self.client: httpx.AsyncClient | None = None
+        self.making = asyncio.Lock()
 
     async def open(self, url: str) -> ClientConnection | Refused:
         """A socket, its handshake done.
@@ -97,7 +107,7 @@ class Dialler:
         self.opened.append(time.monotonic())
         where = urlsplit(url)
         try:
-            return await connect(
+            return await _Direct(
                 url,
                 open_timeout=self.settings.timeout_s,
                 ping_interval=self.settings.heartbeat_s,
@@ -110,6 +120,8 @@ class Dialler:
             )
         except InvalidStatus as error:
             return self.judged(error.response.status_code, error.response.headers, "its stream")
+        except ValueError as error:  # a proxy's address, a header of the answer's
+            return Refused(said(error))
         except (OSError, WebSocketException) as error:
             return Refused(said(error))
         except ImportError as error:
@@ -122,46 +134,54 @@ class Dialler:
             DataUnavailable: the exchange has banned us, does not serve us, or does not know the symbol.
             ConfigError: the proxy of the environment needs a package that is not installed.
         """
-        import httpx
-
         async with self.free:
             # no event could be waited for: time itself must pass, and it may be put off once more meanwhile
             while self.rest_from > time.monotonic():  # noqa: ASYNC110
                 await asyncio.sleep(self.rest_from - time.monotonic())
-            client = self.rest_client(url)
-            body = bytearray()
+            client = await self.rest_client(url)
+            import httpx
+
             try:
                 async with asyncio.timeout(self.settings.timeout_s), client.stream("GET", url) as answer:
-                    async for part in answer.aiter_bytes():
-                        body += part
-                        if len(body) > self.longest:
-                            return Refused(f"an answer of more than {self.longest} bytes")
-            except (httpx.HTTPError, TimeoutError) as error:
+                    coming = Body(answer.headers.get("Content-Encoding", ""), min(self.longest, BOOK.size))
+                    async for part in answer.aiter_raw(PIECE):
+                        coming.add(part)
+                    body = coming.whole()
+            except (httpx.HTTPError, httpx.InvalidURL, Unreadable, TimeoutError) as error:
                 return Refused(said(error))
             if answer.status_code != HTTPStatus.OK:
-                refused = self.judged(answer.status_code, answer.headers, urlsplit(url).path, bytes(body))
+                refused = self.judged(answer.status_code, answer.headers, urlsplit(url).path, body)
                 self.rest_from = max(self.rest_from, time.monotonic() + refused.wait_s)
                 return refused
             weight = answer.headers.get(self.rest.used, "") if self.rest else ""
             if self.rest and weight.isascii() and weight.isdigit() and float(weight) > WEIGHT_SHARE * self.rest.weight:
                 self.rest_from = time.monotonic() + 60.0 - time.time() % 60.0  # the count begins anew with the minute
-            return bytes(body)
+            return body
 
-    def rest_client(self, url: str) -> httpx.AsyncClient:
+    async def rest_client(self, url: str) -> httpx.AsyncClient:
         """The one that keeps connections open between requests."""
+        async with self.making:
+            if self.client is None:
+                self.client = await asyncio.to_thread(self._make_client, url)  # a second's work, the first time
+            return self.client
+
+    def _make_client(self, url: str) -> httpx.AsyncClient:
         import httpx
 
-        if self.client is None:
-            where = urlsplit(url)
-            try:
-                self.client = httpx.AsyncClient(
-                    timeout=self.settings.timeout_s,
-                    verify=self.ssl or where.scheme == "https",  # plain http is this machine's own
-                    trust_env=not local(where.hostname),
-                )
-            except ImportError as error:
-                raise no_proxy(error) from None
-        return self.client
+        where = urlsplit(url)
+        try:
+            return httpx.AsyncClient(
+                headers={"Accept-Encoding": ACCEPTED},
+                timeout=self.settings.timeout_s,
+                verify=self.ssl or where.scheme == "https",  # plain http is this machine's own
+                trust_env=not local(where.hostname),
+            )
+        except ImportError as error:
+            raise no_proxy(error) from None
+        except ValueError as error:
+            raise ConfigError(
+                f"proxy: expected the environment to name an address, saw '{said(error)}'; correct it"
+            ) from None
 
     def judged(self, status: int, headers: Mapping[str, str], what: str, body: bytes = b"") -> Refused:
         """What a refusal means.
@@ -183,6 +203,8 @@ class Dialler:
             )
         if status == HTTPStatus.FORBIDDEN and not wait:
             wait = self.settings.backoff_max_s  # an address limit: each early try may lengthen it
+        if 300 <= status < 400 and "Location" in headers:
+            return Refused(f"HTTP {status}: it sends us on to another address, which no exchange does", wait)
         return Refused(f"HTTP {status}", wait)
 
     async def aclose(self) -> None:
@@ -191,19 +213,9 @@ class Dialler:
             await self.client.aclose()
 
 
-def local(host: str | None) -> bool:
-    """Is this host the machine itself? Then no proxy stands between."""
-    return host in {"127.0.0.1", "::1", "localhost"}
-
-
 def no_proxy(error: ImportError) -> ConfigError:
     """The proxy that the environment names cannot be used."""
     return ConfigError(f"proxy: expected one that can be used, saw '{said(error)}'; install it, or unset ALL_PROXY")
-
-
-def said(error: BaseException) -> str:
-    """An error in one line: many of the network's have no text of their own."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def code_of(body: bytes) -> str | None:

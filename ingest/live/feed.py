@@ -23,8 +23,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from ingest.live.backlog import Backlog
-from ingest.live.dial import Backoff, Dialler, Refused, said
+from ingest.live.dial import Backoff, Dialler, Refused
 from ingest.live.links import Link
+from ingest.rest.retry import said
 from ingest.venues.known import VENUES, address, streamed
 from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream

@@ -10,7 +10,7 @@ import numpy as np
 
 from ingest.files.candles import Candles
 from ingest.mock.market import START_NS, nothing, open_market
-from ingest.mock.settings import PRESETS, require_positive
+from ingest.mock.settings import PRESETS, Preset, priced, require_positive
 from utils.errors import ConfigError
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import BAR, Rows
@@ -20,7 +20,7 @@ def synthetic_bars(
     n: int,
     tf_ns: int,
     seed: int,
-    preset: str = "large-tick",
+    preset: str | Preset = "large-tick",
     start_ns: int = START_NS,
     progress: Callable[[int], None] | None = None,
 ) -> Rows:
@@ -65,7 +65,8 @@ class SyntheticFeed:
             known = ", ".join(PRESETS)
             raise ConfigError(f"simulation.preset: expected one of {known}, saw {self.preset!r}; change the setting")
         tf_ns = TIMEFRAMES[self.tf]
-        rows = synthetic_bars(bars, tf_ns, self.seed, self.preset, progress=progress)
+        preset = priced(PRESETS[self.preset], self.symbol)
+        rows = synthetic_bars(bars, tf_ns, self.seed, preset, progress=progress)
         digest = hashlib.sha256(rows.tobytes()).hexdigest()
         empty = int((rows["volume"] <= 0.0).sum())
         return Candles(self.symbol, self.tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, empty)

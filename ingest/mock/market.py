@@ -9,6 +9,7 @@ import numpy as np
 
 from ingest.mock.dice import spread_seed
 from ingest.mock.loop import DONE, FLOOR, FLOOR_TICKS, NOT_STARTED, run
+from ingest.mock.outputs import tick_of
 from ingest.mock.rows import EVENT, GRID, LEVELS, MARKET, MASK, SIDE, STEP_S, WINDOW
 from ingest.mock.settings import PRESETS, MarketParams, Preset, params_record
 from utils.errors import ConfigError
@@ -49,8 +50,13 @@ class SyntheticMarket:
         """Run to `until` (ns, excluded); False when `events` is full: flush it, reset `n_events`, call again.
 
         Raises:
-            ConfigError: the price came near zero.
+            ConfigError: the price came near zero, or `until` lies beyond what 64 bits hold.
         """
+        if until > NEVER:
+            years = (until - START_NS) / (24 * 365 * NS_PER_HOUR)
+            raise ConfigError(
+                f"synthetic market: expected a time up to the year 2116, saw {years:.3g} years; ask for less"
+            )
         with np.errstate(over="ignore"):  # the dice wrap on purpose; only the uncompiled run would warn
             why = run(self.state, self.sides, self.params, until, events, grid, bars)
         if why == FLOOR:
@@ -64,32 +70,33 @@ class SyntheticMarket:
 
     def levels(self) -> Iterator[tuple[int, int, int]]:
         """The whole book, (side, tick, lots): bids, then asks, best first."""
+        steps = self.preset.steps
         for side in self.sides:
             sign, best = int(side.sign), int(side.best)
             for level in range(best, best - LEVELS, -1):
                 lots = int(side.lots[level & MASK])
                 if lots > 0:
-                    yield sign, sign * level, lots
+                    yield sign, int(tick_of(sign * level, steps)), lots
 
 
 def open_market(
-    seed: int, preset: str = "large-tick", start_ns: int = START_NS, params: MarketParams | None = None
+    seed: int, preset: str | Preset = "large-tick", start_ns: int = START_NS, params: MarketParams | None = None
 ) -> SyntheticMarket:
-    """A market that has traded for a while, unseen, and stands at `start_ns`.
+    """A market that has traded for a while, unseen, and stands at `start_ns`; a preset by name, or priced.
 
     Raises:
         ConfigError: an unknown preset, a seed outside [0, 2^64), or parameters that make no market.
     """
-    if preset not in PRESETS:
+    if isinstance(preset, str) and preset not in PRESETS:
         raise ConfigError(f"the synthetic market knows the presets {', '.join(PRESETS)}, and not {preset!r}")
     if not 0 <= seed < 2**64:
         raise ConfigError(f"a seed is a whole number from 0 to 2^64 - 1, and not {seed}")
-    chosen = PRESETS[preset]
+    chosen = PRESETS[preset] if isinstance(preset, str) else preset
     rows = params_record(params or MarketParams(), chosen)
     state, sides = np.zeros(1, MARKET), np.zeros(2, SIDE)
     m, p = state[0], rows[0]
     spread_seed(m, seed)
-    m.last_tick = round(chosen.start_price / chosen.tick)
+    m.last_tick = round(chosen.start_price / (chosen.tick * chosen.steps))
     _fill_sides(sides, m.last_tick, chosen.lots_per_unit)
     warm_up = round(WARM_UP_S / STEP_S) * p.step_ns
     m.step_ts = start_ns - warm_up

@@ -14,16 +14,33 @@ def decimal(count: int, step: float, per: float) -> float:
 
 
 @compiled
+def tick_of(level: int, steps: int) -> int:
+    """The tick at which the orders of a level rest, the same one always: higher levels, higher ticks.
+
+    With several ticks to a level, its place among them follows from its number, so that prices are no lattice.
+    """
+    if steps == 1:
+        return level
+    return level * steps + (level * level % 65_536 * 40_503) % 65_536 * steps // 65_536
+
+
+@compiled
+def price_of(level: int, p: ParamsRow) -> float:
+    """The price of a level, quote."""
+    return decimal(tick_of(level, p.steps), p.tick, p.per_tick)
+
+
+@compiled
 def close_bar(m: MarketRow, p: ParamsRow, bar: BarRow) -> None:
     """Write the open bar and begin the next; without a trade it is flat at the last trade price."""
     if m.bar_lots == 0:
         m.bar_open = m.bar_high = m.bar_low = m.last_tick
     bar.ts = m.bar_ts
     bar.sym = bar.gap = bar.last = 0
-    bar.open = decimal(m.bar_open, p.tick, p.per_tick)
-    bar.high = decimal(m.bar_high, p.tick, p.per_tick)
-    bar.low = decimal(m.bar_low, p.tick, p.per_tick)
-    bar.close = decimal(m.last_tick, p.tick, p.per_tick)
+    bar.open = price_of(m.bar_open, p)
+    bar.high = price_of(m.bar_high, p)
+    bar.low = price_of(m.bar_low, p)
+    bar.close = price_of(m.last_tick, p)
     bar.volume = decimal(m.bar_lots, p.lot, p.per_lot)
     bar.taker_buy = decimal(m.bar_bought, p.lot, p.per_lot)
     m.bar_lots = m.bar_bought = 0
@@ -73,5 +90,5 @@ def write_event(m: MarketRow, p: ParamsRow, i: int, row: EventRow) -> None:
     row.ts = m.ts
     row.kind = m.tape_kind[i]
     row.side = m.tape_side[i]
-    row.price = decimal(m.tape_tick[i], p.tick, p.per_tick)
+    row.price = price_of(m.tape_tick[i], p)
     row.qty = decimal(m.tape_lots[i], p.lot, p.per_lot)

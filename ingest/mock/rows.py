@@ -80,6 +80,7 @@ class ParamsRow(Protocol):
     thin_cancel: float
     unit: int  # lots
     step_ns: int  # STEP_S in exchange time
+    steps: int  # ticks from a level to the next, in the mean
     tick: float
     per_tick: float  # 1 / tick where whole, else 0
     lot: float

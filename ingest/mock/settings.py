@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 
 from ingest.mock.rows import METAORDERS, PARAMS, STEP_S, STEPS_PER_OU, TABLE, WINDOW, Ints
 from utils.errors import ConfigError
+from utils.market.symbols import DOLLARS
 from utils.rows import NS_PER_S, Rows
 from utils.types import per_step
 
@@ -55,6 +56,7 @@ class Preset:
     event_rate_scale: float  # model seconds per second
     lot: float  # base
     lots_per_unit: int  # a typical limit order is 1.35 units, a typical best queue some 5
+    steps: int = 1  # ticks from a level of the book to the next, in the mean: orders rest at one of them
 
 
 PRESETS: dict[str, Preset] = {
@@ -66,6 +68,47 @@ PRESETS: dict[str, Preset] = {
         Preset("btc-like", tick=1.0, start_price=20_000.0, event_rate_scale=20.0, lot=0.001, lots_per_unit=50),
     )
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """What a coin costs on the mock market: about what it costs, in the steps in which exchanges trade it."""
+
+    price: float  # dollars
+    tick: float  # dollars
+    lot: float  # base; of such a size that entries of a small account stay far from the cap on volume
+
+
+#: Coins that look like their names; every other name begins at the price of its preset.
+QUOTED: dict[str, Quoted] = {
+    "BTC": Quoted(60_000.0, 0.1, 0.001),
+    "ETH": Quoted(3_000.0, 0.01, 0.01),
+    "BNB": Quoted(600.0, 0.01, 0.01),
+    "SOL": Quoted(150.0, 0.01, 0.1),
+    "LTC": Quoted(75.0, 0.01, 0.1),
+    "XRP": Quoted(0.5, 0.0001, 10.0),
+    "DOGE": Quoted(0.1, 0.00001, 100.0),
+}
+
+
+def quoted(symbol: str) -> Quoted | None:
+    """The coin that an exchange id trades against a dollar; None where the mock market knows no price of it."""
+    base = next((symbol.removesuffix(dollar) for dollar in DOLLARS if symbol.endswith(dollar)), "")
+    return QUOTED.get(base)
+
+
+def priced(preset: Preset, symbol: str) -> Preset:
+    """The preset at the price of what a symbol is named after: the same flow in levels and lots, in its tick and lot.
+
+    The levels stay as far apart as in the preset, and begin and end at ticks of the symbol.
+    """
+    coin = quoted(symbol)
+    if coin is None:
+        return preset
+    width, tick = coin.price * preset.tick / preset.start_price, coin.tick
+    if width < tick:
+        tick = float(f"{tick / 10.0:.3g}")  # as exchanges do where a tick is too coarse
+    return replace(preset, tick=tick, start_price=coin.price, lot=coin.lot, steps=max(1, round(width / tick)))
 
 
 def require_positive(name: str, value: float) -> None:
@@ -102,6 +145,7 @@ def params_record(params: MarketParams, preset: Preset) -> Rows:
     p.inverse_alpha = 1.0 / params.alpha
     p.unit = preset.lots_per_unit
     p.step_ns = round(STEP_S * NS_PER_S / preset.event_rate_scale)
+    p.steps = preset.steps
     p.tick, p.per_tick = preset.tick, per_step(preset.tick)
     p.lot, p.per_lot = preset.lot, per_step(preset.lot)
     p.place_at = _place_at(params.place_power, params.place_scale)

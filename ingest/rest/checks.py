@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.rest.retry import BadVenueData, IncompleteCandles, one_line
+from ingest.wire.fields import Refused, signed
 from utils.market.timeframes import MONDAY
 from utils.rows import MS_PER_HOUR, MS_PER_MINUTE, MS_PER_WEEK, NS_PER_MS
 from utils.shell.moments import at_ms
@@ -66,9 +67,13 @@ def ceil_to_grid(ms: int, tf_ms: int) -> int:
 
 
 def number(value: object, what: str) -> float:
-    """A finite number, written as one or as text."""
+    """A finite number, written as one or as text by the rules of streams."""
     try:
+        if isinstance(value, str):
+            return signed(value, what)
         found = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except Refused as error:
+        raise BadVenueData(str(error)) from None
     except (TypeError, ValueError, OverflowError):
         raise BadVenueData(f"{what}: expected a number, saw {one_line(repr(value), 60)}") from None
     if not math.isfinite(found):
@@ -79,6 +84,22 @@ def number(value: object, what: str) -> float:
 def maybe(value: object, what: str) -> float | None:
     """A finite number, or None where the venue says nothing."""
     return None if value is None or value == "" else number(value, what)
+
+
+def maybe_positive(value: object, what: str) -> float | None:
+    """A number above 0, or None where the venue says nothing."""
+    found = maybe(value, what)
+    if found is not None and found <= 0.0:
+        raise BadVenueData(f"{what}: expected a number above 0, saw {value!r}")
+    return found
+
+
+def maybe_from_0(value: object, what: str) -> float | None:
+    """A number of at least 0, or None where the venue says nothing."""
+    found = maybe(value, what)
+    if found is not None and found < 0.0:
+        raise BadVenueData(f"{what}: expected a number of at least 0, saw {value!r}")
+    return found
 
 
 def time_ms(value: object, what: str = "time") -> int:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ingest.rest.deadline import TotalAdapter
+from ingest.rest.retry import local
 from ingest.venues.known import VENUES, address, name_of, own_addresses, place_of
 from utils.errors import ConfigError
 from utils.settings.tree import EndpointSettings
@@ -58,9 +60,11 @@ def make_client(exchange: str, market_type: str, base: str) -> Any:
     if ours:
         client.has["fetchCurrencies"] = False  # wants a key
         client.urls["api"] = moved(client.urls["api"], ours.host, base, own_addresses()[ours.at])
+    for scheme in ("http://", "https://"):
+        client.session.mount(scheme, TotalAdapter())
     client.session.max_redirects = 0  # an exchange never does; a hotel's login page does
     # behind a company's proxy; ccxt would not look
-    client.session.trust_env = urlsplit(base).hostname not in {"127.0.0.1", "::1", "localhost"}
+    client.session.trust_env = not local(urlsplit(base).hostname)
     return client
 
 

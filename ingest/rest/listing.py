@@ -51,32 +51,38 @@ def listing_of(market: Market, folder: str, precision_mode: int, *, by_id: bool)
         BadVenueData: a number that cannot be one.
     """
     limits, info = market["limits"], market["info"]
+    size = check.maybe_positive(market["contractSize"], "contract size") or 1.0
     active = market["active"] is not False
     return Listing(
         symbol=plain(market["id"] if by_id else market["base"] + market["quote"]),
         id=market["id"],
         unified=market["symbol"],
         market=folder,
-        tick_size=_step(market["precision"]["price"], precision_mode),
-        lot_size=_step(market["precision"]["amount"], precision_mode),
-        min_qty=check.maybe(limits["amount"]["min"], "least quantity"),
-        min_notional=check.maybe(limits["cost"]["min"], "least notional"),
-        max_leverage=check.maybe(limits["leverage"]["max"], "most leverage"),
-        contract_size=check.maybe(market["contractSize"], "contract size") or 1.0,
+        tick_size=_step(market["precision"]["price"], precision_mode, "tick"),
+        lot_size=_in_base(_step(market["precision"]["amount"], precision_mode, "lot"), size),
+        min_qty=_in_base(check.maybe_from_0(limits["amount"]["min"], "least quantity"), size),
+        min_notional=check.maybe_from_0(limits["cost"]["min"], "least notional"),
+        max_leverage=check.maybe_from_0(limits["leverage"]["max"], "most leverage"),
+        contract_size=size,
         status=str(info.get("status") or info.get("state") or ("trading" if active else "not trading")),
         active=active,
         listed_ms=check.time_ms(market["created"], "time of listing") if market["created"] else None,
     )
 
 
-def _step(precision: object, mode: int) -> float | None:
+def _in_base(contracts: float | None, size: float) -> float | None:
+    """A quantity of contracts in base currency, without the noise of the product: 3 x 0.1 is 0.3."""
+    return contracts if contracts is None or size == 1.0 else float(f"{contracts * size:.15g}")
+
+
+def _step(precision: object, mode: int, what: str) -> float | None:
     """A precision of ccxt as a step: it is one already, or a number of decimals."""
     import ccxt
 
-    step = check.maybe(precision, "precision")
+    step = check.maybe(precision, what)
     if step is None or mode == ccxt.SIGNIFICANT_DIGITS:
         return None
-    return float(f"1e{-int(step)}") if mode == ccxt.DECIMAL_PLACES else step
+    return check.maybe_positive(float(f"1e{-int(step)}") if mode == ccxt.DECIMAL_PLACES else step, what)
 
 
 def plain(name: str) -> str:

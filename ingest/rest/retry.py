@@ -33,6 +33,7 @@ from utils.rows import S_PER_DAY
 from utils.settings.tree import IngestSettings
 from utils.shell.log import event
 from utils.shell.moments import at_ms
+from utils.shell.rim import masked
 
 logger = logging.getLogger("ingest")
 # it would say "stamina.retry_scheduled" beside our own sentence
@@ -106,9 +107,19 @@ class Answer:
 
 
 def one_line(text: str, most: int = 160) -> str:
-    """Text without line breaks and not longer than a line."""
-    plain = " ".join(text.split())
+    """Text without line breaks and secrets, and not longer than a line."""
+    plain = masked(" ".join(text.split()))
     return plain if len(plain) <= most else plain[: most - 3] + "..."
+
+
+def said(error: BaseException) -> str:
+    """An error in one line: many of the network's have no text of their own."""
+    return masked(" ".join(str(error).split())) or type(error).__name__
+
+
+def local(host: str | None) -> bool:
+    """Is this host the machine itself? Then no proxy stands between."""
+    return host in {"127.0.0.1", "::1", "localhost"}
 
 
 def judge(error: Exception, answer: Answer | None, now_ms: float, timeout_s: float, refusals: Refusals) -> Trouble:

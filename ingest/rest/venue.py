@@ -10,16 +10,19 @@ Threads may share everything; one exchange's requests go out one after the other
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import threading
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import stamina
 import urllib3.exceptions
 
 from ingest.rest import checks as check
+from ingest.rest.body import LIST, PAGE, PIECE, TIME, Body, Limit, Unreadable, check_parts
 from ingest.rest.cache import uptime
 from ingest.rest.client import base_of, exchange_name, make_client
 from ingest.rest.clock import ClockReading, ExchangeClock
@@ -27,6 +30,7 @@ from ingest.rest.listing import Market, by_name, listing_of, unknown_symbol
 from ingest.rest.retry import Answer, BadVenueData, Door, Trouble, judge, patience
 from ingest.venues.facts import Listing, Refusals, Rest
 from ingest.venues.known import MARKET_TYPES, folder_of, place_of
+from ingest.wire.fields import Refused, strict_json
 from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.market.symbols import normalise_symbol
@@ -37,8 +41,6 @@ T = TypeVar("T")
 
 #: Ticks, lots and listings change: markets are asked for again after a day.
 MARKETS_LIFE_S = S_PER_DAY
-#: Bytes of an answer that are read at once, and the most that is read at all.
-PIECE, LONGEST = 2**16, 64 * 2**20
 #: Of the weight that an exchange allows one address so much is ours: other programs share it.
 SHARE = 0.7
 #: What an exchange that we do not know may be like.
@@ -79,6 +81,7 @@ class Venue:
         self._clock = ExchangeClock(wall_ns, clock)
         self._setup = threading.RLock()  # one thread loads markets or reads the clock, the others wait for it
         self._deadline_s = 0.0  # of one answer
+        self._limit = PAGE  # likewise
         self._answer: Answer | None = None
         self._markets: tuple[float, dict[str, Market]] | None = None
 
@@ -93,13 +96,14 @@ class Venue:
             raise BadVenueData("expected an answer, saw none")
         return self._answer
 
-    def call(self, what: str, ask: Callable[[Any], T], settings: IngestSettings) -> T:
+    def call(self, what: str, ask: Callable[[Any], T], settings: IngestSettings, limit: Limit = PAGE) -> T:
         """What `ask` returns, tried as often as the settings allow.
 
         Args:
             what: the call and its subject, for messages.
             ask: uses the ccxt client it is given, checks what came, and raises BadVenueData if it cannot be believed.
             settings: timeout, attempts and waits.
+            limit: how much an answer may hold.
 
         Raises:
             DataUnavailable: it did not answer, answered garbage, or has banned us; its cause is the last error.
@@ -112,16 +116,16 @@ class Venue:
             wait_jitter=settings.backoff_s,
         )
         try:
-            return retrying(patience(f"{self.name} {what}", settings), self._once, ask, settings)
+            return retrying(patience(f"{self.name} {what}", settings), self._once, ask, settings, limit)
         except Trouble as trouble:
             raise self._unavailable(what, trouble, settings) from trouble.__cause__
 
-    def _once(self, ask: Callable[[Any], T], settings: IngestSettings) -> T:
+    def _once(self, ask: Callable[[Any], T], settings: IngestSettings, limit: Limit) -> T:
         import ccxt
 
         with self._door.passing():
             self._answer = None
-            self._deadline_s = settings.timeout_s
+            self._deadline_s, self._limit = settings.timeout_s, limit
             self.client.timeout = int(1000.0 * settings.timeout_s)
             try:
                 return ask(self.client)
@@ -155,26 +159,48 @@ class Venue:
         """
         elapsed_s = response.elapsed.total_seconds()
         wall_ns, deadline = self._wall_ns(), self._uptime_s() - elapsed_s + self._deadline_s
-        body = bytearray()
-        whole = False
+        body, trouble = b"", ""
         try:
-            while piece := response.raw.read1(PIECE, decode_content=True):
-                body += piece
-                if len(body) > LONGEST or self._uptime_s() > deadline:
-                    response.close()
-                    raise BadVenueData(
-                        f"expected a whole answer within {self._deadline_s:g} s, saw {len(body)} bytes and no end"
-                    )
-            whole = True
-        except urllib3.exceptions.DecodeError:
-            raise BadVenueData("expected an answer that can be unpacked, saw another") from None
+            body = self._body(response, deadline)
+        except (Unreadable, Refused) as error:
+            response.close()
+            trouble = str(error)
         except urllib3.exceptions.HTTPError:
-            raise BadVenueData(f"the answer broke off after {len(body)} bytes") from None
-        finally:
-            status, reason = response.status_code, str(response.reason or "")
-            self._answer = Answer(status, reason, response.headers, bytes(body), whole, wall_ns, elapsed_s)
+            trouble = "the answer broke off"
+        status, reason = response.status_code, str(response.reason or "")
+        self._answer = Answer(status, reason, response.headers, body, not trouble, wall_ns, elapsed_s)
+        if trouble and status == HTTPStatus.OK:  # of a refusal the status says enough
+            raise BadVenueData(trouble)
         response.raw = io.BytesIO(body)  # where requests goes on reading
         self._note(self._answer)
+
+    def _body(self, response: Any, deadline: float) -> bytes:
+        """The body of an answer, once it is known to be no more than a reader can take.
+
+        Raises:
+            Unreadable: it is too long, too late, or cannot be unpacked.
+            Refused: it is JSON against the rules.
+        """
+        coming = Body(response.headers.get("Content-Encoding", ""), self._limit.size)
+        in_time = True
+        try:
+            while piece := response.raw.read1(PIECE, decode_content=False):
+                coming.add(piece)
+                in_time = self._uptime_s() <= deadline
+                if not in_time:
+                    break
+        except urllib3.exceptions.ReadTimeoutError:
+            in_time = False
+        if not in_time:
+            raise Unreadable(
+                f"expected a whole answer within {self._deadline_s:g} s, saw {len(coming.data)} bytes and no end"
+            )
+        body = coming.whole()
+        check_parts(body, self._limit.parts)
+        if self.ours:
+            with contextlib.suppress(ValueError, RecursionError):  # no JSON is said by whoever reads it
+                strict_json(body)
+        return body
 
     def _note(self, answer: Answer) -> None:
         """What every answer says beside its body: the weight we have used, and the time to the second."""
@@ -214,7 +240,7 @@ class Venue:
         Raises:
             DataUnavailable: the exchange did not say.
         """
-        return self.call("fetch_time", self._measure, settings)
+        return self.call("fetch_time", self._measure, settings, TIME)
 
     def _measure(self, client: Any) -> ClockReading:
         return self._clock.told(check.time_ms(client.fetch_time(), "exchange time"), self.answer)
@@ -251,7 +277,7 @@ class Venue:
         """
         with self._setup:
             if self._markets is None or self._uptime_s() - self._markets[0] > MARKETS_LIFE_S:
-                found = self.call("load_markets", self._load, settings)
+                found = self.call("load_markets", self._load, settings, LIST)
                 if not found:
                     kind = "linear perpetual futures" if self.market_type == "futures" else "spot pairs"
                     raise ConfigError(f"{self.exchange} has no {kind}; choose another exchange or market type")

@@ -90,10 +90,15 @@ class _Tally:
         self.bars.setdefault(self.open_of(trade.ts), _Bar(trade.price)).add(trade)
         self.last_ts, self.last_price, self.last_id = max(trade.ts, self.last_ts), trade.price, number
 
-    def pass_over(self, number: int) -> None:
-        """A print that is no market trade has a number too; a repeated one changes nothing."""
+    def pass_over(self, number: int, *, lost: bool) -> None:
+        """A print that made no trade has a number too; a repeated one changes nothing.
+
+        Args:
+            number: its id.
+            lost: it was one of the market, dropped as it came late.
+        """
         if number > self.last_id > 0:
-            if number != self.last_id + 1:
+            if lost or number != self.last_id + 1:
                 self.lost = self.lost or self.last_ts
             self.last_id = number
 
@@ -131,7 +136,7 @@ def bars_of(
 
     Raises:
         ConfigError: `tf` is not a timeframe of at most a day.
-        DataError: a file is no tape or damaged, its market counts contracts, or it holds no whole bar.
+        DataError: a file is no tape or damaged, its market is coin-margined, or it holds no whole bar.
     """
     length = parse_timeframe(tf)
     if length > TIMEFRAMES["1d"]:
@@ -144,9 +149,9 @@ def bars_of(
     for together in recordings([Path(path) for path in paths]):
         player = Player(recognise(TapeReader(together[0])))
         markets |= {*player.markets.values()}
-        if len(markets) > 1 or any(recorded(name).market.counts_contracts for name in markets):
+        if len(markets) > 1 or any(recorded(name).market.in_coin for name in markets):
             raise DataError(
-                f"tape: expected one market whose trades are in base currency, saw {', '.join(sorted(markets))};"
+                f"tape: expected one market whose profits are in quote currency, saw {', '.join(sorted(markets))};"
                 " name recordings of one linear or spot market"
             )
         for tally in tallies.values():
@@ -192,7 +197,7 @@ def _take(
             tallies.setdefault(trade.symbol, _Tally(length)).take(trade, number)
         named = _SYMBOL.search(message) if number and not trades else None
         if named and (symbol := named[1].decode()) in tallies:
-            tallies[symbol].pass_over(number)
+            tallies[symbol].pass_over(number, lost=b'"X"' not in message or b'"MARKET"' in message)
     return now
 
 

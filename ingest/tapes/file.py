@@ -42,11 +42,14 @@ from utils.rows import NS_PER_S
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 SUFFIX = ".jsonl.zst"
-#: Compressed bytes read at once; what they unpack to is the memory a reader takes.
-CHUNK = 1 << 16
-#: A file compressed in one go asks for a window as long as itself.
-MOST_WINDOW = 1 << 30
-LONGEST_LINE = 64 << 20
+#: Bytes read at once, and of them unpacked at once: a block of 4 bytes may unpack to 128 KiB.
+CHUNK, BITE = 1 << 16, 1 << 10
+#: Unpacked bytes that are looked at together.
+PIECE = 1 << 20
+#: A file compressed in one go may ask for a window as long as itself: that is memory.
+MOST_WINDOW = 1 << 27
+#: Longest line, bytes, and most empty ones in a row.
+LONGEST_LINE, MOST_EMPTY = 64 << 20, 1_000
 #: A file is flushed and synced this often, so that a crash loses less than a second; the writer looks in between.
 FLUSH_S, LOOK_S = 0.5, 0.1
 #: Flushes a zstd frame holds: each frame carries a checksum, and damage inside it is found at its end.
@@ -76,7 +79,7 @@ class Line(msgspec.Struct, frozen=True):
     missing: int = 0
     market: str = ""
     streams: tuple[tuple[str, str, str, int], ...] = ()  # of all connections: kind, symbol, tf, depth
-    stale_s: float = 0.0
+    stale_s: Annotated[float, msgspec.Meta(ge=0.0, le=3600.0)] = 0.0
 
     @property
     def wire(self) -> bytes:
@@ -164,20 +167,26 @@ class TapeReader:
     def __iter__(self) -> Iterator[Line]:
         self.position = self.number = 0
         self.cut = ""
-        rest = b""
+        rest, empty = bytearray(), 0
         with self.path.open("rb") as handle:
             for piece in self._pieces(handle):
-                *whole, rest = (rest + piece).split(b"\n")
-                for line in whole:
+                first, *others = piece.split(b"\n")
+                rest += first
+                for following in others:
                     self.number += 1
-                    if line.strip():
-                        yield self._line(line)
+                    empty = 0 if rest.strip() else empty + 1
+                    if not empty:
+                        yield self._line(bytes(rest))
+                    elif empty > MOST_EMPTY:
+                        raise self._wrong("a line with a message", f"{empty:,} empty ones in a row")
+                    rest = bytearray(following)
                 if len(rest) > LONGEST_LINE:
+                    self.number += 1
                     raise self._wrong("a line", f"more than {LONGEST_LINE >> 20} MiB without an end")
         if rest.strip():
             self.number += 1
             try:
-                last = self._line(rest)
+                last = self._line(bytes(rest))
             except DataError:
                 self.number -= 1
                 self.cut = f"the last line is cut short after {len(rest)} bytes: its message is lost"
@@ -186,6 +195,11 @@ class TapeReader:
 
     def _pieces(self, handle: BinaryIO) -> Iterator[bytes]:
         """The file unpacked, bit by bit."""
+        for piece in self._unpacked(handle):
+            for at in range(0, len(piece), PIECE):
+                yield piece[at : at + PIECE]
+
+    def _unpacked(self, handle: BinaryIO) -> Iterator[bytes]:
         packed = self._read(handle)
         if packed[:1] in {b"{", b" ", b"\n"}:
             while packed:
@@ -199,13 +213,13 @@ class TapeReader:
         while packed:
             frame = frame or unpacker.decompressobj()
             try:
-                yield frame.decompress(packed)
+                yield frame.decompress(packed[:BITE])
             except zstandard.ZstdError as error:
                 self.number += 1
                 raise self._wrong("a whole recording", f"a damaged one ({error})") from None
-            packed = b""
+            packed = packed[BITE:]
             if frame.eof:
-                packed, frame = frame.unused_data, None
+                packed, frame = frame.unused_data + packed, None
             packed = packed or self._read(handle)
         if frame or not self.position:
             self.cut = (

@@ -84,10 +84,14 @@ def recognise(lines: Iterable[Line]) -> dict[str, str]:
     return {exchange: found.get(exchange, VENUES[exchange].usual) for exchange in {*found, *seen} - {""}}
 
 
+def coin_margined(lines: Iterable[Line]) -> str:
+    """The market of a tape whose contracts are in coin; "" = it has none."""
+    return next((name for name in recognise(lines).values() if recorded(name).market.in_coin), "")
+
+
 def protocol_of(market: str, clock: ReceiveClock) -> WireProtocol:
     """A protocol core for whatever a tape of `market` holds."""
-    venue, spoken = recorded(market)
-    return venue.language().protocol((), market=spoken.speaks or market, clock=clock, anything=True)
+    return recorded(market).venue.language().protocol((), market=market, clock=clock, anything=True)
 
 
 class _Core:

@@ -70,10 +70,9 @@ class Market(NamedTuple):
     kind: str = ""  # futures or spot, as the settings call it; "" = known on tapes only
     ws: str = ""  # the name of its streams' address among the settings' endpoints
     rest: Rest | None = None  # None = it is not asked by REST
-    speaks: str = ""  # the market whose language it has; "" = its own
     address: str = "(?!)"  # pattern of an address that no other market has
     message: str = "(?!)"  # pattern of a message that no other market of the exchange has
-    counts_contracts: bool = False  # quantities are contracts of the quote currency, not the base currency
+    in_coin: bool = False  # its messages count contracts of quote currency: its cores make base currency of them
     stamps_quotes: bool = True  # best bid and ask come with their time
 
 
@@ -126,7 +125,7 @@ class Listing:
     unified: str  # ccxt's name: BTC/USDT:USDT
     market: str  # the data folder's name: binance_usdm
     tick_size: float | None  # quote; None = the venue counts significant digits
-    lot_size: float | None  # base (contracts where contract_size is not 1)
+    lot_size: float | None  # base, also where the venue counts contracts
     min_qty: float | None  # likewise
     min_notional: float | None  # quote
     max_leverage: float | None  # ratio

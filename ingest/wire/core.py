@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ingest.wire.fields import AHEAD_NS, Refused
+from ingest.wire.fields import AHEAD_NS, Pair, Refused, changes
+from ingest.wire.order import Order
 from ingest.wire.records import EMPTY, FIELDS, INVALID, LIVE, ODD, STATES, FastDoor, name_feed, new_feeds
 from ingest.wire.streams import BookView, Counts, ReceiveClock, Stream
 from utils.errors import ConfigError, ProtocolError
@@ -106,11 +107,30 @@ class ProtocolCore(ABC):
         self._order: list[BookFeed] = []  # by index
         self._books: dict[str, BookFeed] = {}  # by symbol: of several depths on a tape, the first makes the events
         self._counts: dict[tuple[str, str], Counts] = {UNKNOWN: Counts()}
+        self._orders: dict[tuple[str, str], Order] = {}  # by symbol and kind; they outlive a connection
         self._outgoing: list[str] = []
         self._failure = ""
         self._heard = 0  # when the last message came, ns
         self._ahead: tuple[int, int] | None = None  # receive and exchange time of the first stamp that was ahead
         self._change(0, (), (), anew=True)  # compiled here if it must be, not while a socket waits
+
+    def _contract(self, symbol: str) -> float:  # noqa: ARG002 - by which coin-margined markets tell
+        """What a contract of a symbol is worth, quote; 0 = quantities are base currency."""
+        return 0.0
+
+    def _base(self, symbol: str, qty: float, price: float) -> float:
+        """A quantity in base currency: contracts x worth of one / price, where contracts are counted."""
+        worth = self._contract(symbol)
+        return qty * worth / price if worth else qty
+
+    def _levels(self, symbol: str, pairs: Sequence[Pair], side: str) -> tuple[Level, ...]:
+        """Changed levels, quantities in base currency.
+
+        Raises:
+            Refused: one of them is no such number.
+        """
+        levels, worth = changes(pairs, side), self._contract(symbol)
+        return tuple((price, qty * worth / price) for price, qty in levels) if worth else levels
 
     @abstractmethod
     def _ask(self, feed: BookFeed, now_ns: int) -> None:
@@ -142,6 +162,9 @@ class ProtocolCore(ABC):
         """Note that a message was applied."""
         if ts > feed.ts or feed.state != LIVE:
             feed.moved = recv_ns
+        # the chain says that it is the next one, and time does not run backwards; a clock that was set takes a new book
+        if feed.state == LIVE or feed.ts - ts <= AHEAD_NS:
+            ts = max(ts, feed.ts)
         feed.update_id, feed.ts, feed.ts_recv = update, ts, max(ts_recv, ts)
 
     def _begin(self, feed: BookFeed, recv_ns: int) -> list[MarketEvent]:
@@ -228,6 +251,15 @@ class ProtocolCore(ABC):
             return self._clock.stamp(ts, recv_ns)
         self._ahead = (recv_first, ts_first) if abs(drift) <= AHEAD_NS else (recv_ns, ts)
         raise Refused(f"exchange time: expected at most 5 s ahead of ours, saw {ahead / NS_PER_S:.1f} s")
+
+    def _late(self, symbol: str, kind: str, ts: int, recv_ns: int, counts: Counts) -> bool:
+        """Is this older than what came before it in its stream? Then it is counted, and to be dropped."""
+        order = self._orders.get((symbol, kind))
+        if order is None:
+            order = self._orders[symbol, kind] = Order()
+        late = order.late(ts, recv_ns)
+        counts.duplicates += late
+        return late
 
     def _count(self, symbol: str, kind: str) -> Counts:
         return self._counts.setdefault((symbol, kind), Counts())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Any, TypeAlias
@@ -22,6 +24,12 @@ ERA_START_MS, ERA_END_MS = 1_420_070_400_000, 4_102_444_800_000
 AHEAD_NS = 5 * NS_PER_S
 
 _NUMBER = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
+#: What Python would read as a number, and what of it an exchange writes; ids have any number of digits.
+_LIKE_NUMBER = re.compile(r"[-+\s_.eE\d]*\d[-+\s_.eE\d]*")
+_WRITTEN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+#: A message longer than the first of these (bytes) may hold so many lists and objects: parsing more takes longer than
+#: others can wait, and twice 5000 levels is the deepest book there is.
+LONG, MOST_PARTS = 2**16, 10_500
 #: How much of what was seen a sentence repeats.
 _SHOWN = 80
 
@@ -37,9 +45,64 @@ def decode(text: str | bytes | msgspec.Raw, decoder: msgspec.json.Decoder[Any]) 
         Refused: it is no JSON, or of another shape.
     """
     try:
-        return decoder.decode(text.encode() if isinstance(text, str) else text)
+        plain = text.encode() if isinstance(text, str) else text
+        if len(plain) > LONG:
+            _check_parts(bytes(plain))
+        return decoder.decode(plain)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors, and so is bad UTF-8
         raise Refused(f"expected what the exchange documents, saw {shown(text)} ({error})") from error
+
+
+def _check_parts(text: bytes) -> None:
+    parts = text.count(b"[") + text.count(b"{")
+    if parts > MOST_PARTS:
+        raise Refused(f"expected at most {MOST_PARTS} levels or rows, saw {parts}")
+
+
+def strict_json(text: str | bytes) -> Any:
+    """JSON as exchanges write it: each key once, and every number, also one in quotes, in plain ASCII digits.
+
+    Raises:
+        Refused: it is JSON and holds a key twice, NaN, infinity, or text that Python would read as a number and no
+            exchange means as one: " 1", "1_000", "1e5", digits of other scripts.
+        ValueError: it is no JSON.
+    """
+    return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_number, parse_float=_finite)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(f"expected each key once, saw {shown(twice)} twice")
+    for value in found.values():
+        _written(value)
+    return found
+
+
+def _written(value: Any) -> None:
+    """Refuse odd numbers in a value and in the lists it holds; objects have been looked at."""
+    if isinstance(value, list):
+        for each in value:
+            _written(each)
+    elif isinstance(value, str) and _LIKE_NUMBER.fullmatch(value) and not _WRITTEN.fullmatch(value):
+        try:
+            float(value)
+        except ValueError:
+            return  # a date, an address
+        raise Refused(f"expected a number in plain digits, saw {shown(value)}")
+
+
+def _no_number(name: str) -> Any:
+    raise Refused(f"expected a number, saw {name}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise Refused(f"expected a finite number, saw {shown(text)}")
+    return value
 
 
 def shown(value: object) -> str:

@@ -147,8 +147,8 @@ def take(
     if at > feed.ts:
         feed.moved = recv_ns
     feed.update_id = update
-    feed.ts = at
-    feed.ts_recv = recv_ns - min(lag, behind, 0)
+    feed.ts = max(feed.ts, at)
+    feed.ts_recv = max(recv_ns - min(lag, behind, 0), feed.ts)
     feed.latest = max(feed.latest, at)
     feed.applied += 1
     return behind

@@ -18,11 +18,11 @@ import numpy as np
 from ml.barriers.outcomes import OUTCOME, trade_from
 from ml.market.columns import one_column
 from ml.market.inputs import ScalpMarket
-from ml.resampling import mean_interval
 from utils.codes import END_OF_DATA
 from utils.compiled import compiled
 from utils.errors import ConfigError, DataError
 from utils.figures.arithmetic import Floats, deflated_sharpe, moments, probabilistic_sharpe, ratio_or_nan
+from utils.figures.bootstrap import mean_interval
 from utils.market.costs import break_even_win_rate
 from utils.rows import BAR, INSTRUMENT, PARAMS, Rows
 from utils.shell.machines import run_all

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from ml.market.inputs import ScalpMarket
 from ml.market.regime import EXTREME, NAMES, Regimes, volatility_regime
-from ml.resampling import block_sums, correlation, finite, interval, products, spearman
+from ml.resampling import correlation, finite, products, spearman
 from utils.codes import MARKET
 from utils.errors import ConfigError, DataError
 from utils.figures.arithmetic import Floats
+from utils.figures.bootstrap import block_sums, interval
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,10 @@ import numpy as np
 
 from ml.market.columns import one_column, variance_of_sum
 from ml.market.momentum import fit_decay
-from ml.resampling import finite, mean_interval
+from ml.resampling import finite
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats, mean_or_nan
+from utils.figures.bootstrap import mean_interval
 
 #: What is scarce: `rate` = slots and capital (the signal comes again), `sharpe` = it is a single shot.
 Scarce = Literal["rate", "sharpe"]

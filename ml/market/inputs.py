@@ -14,7 +14,7 @@ from features.registry import FEATURES
 from utils.codes import MARKET
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
-from utils.market.costs import round_trip_costs
+from utils.market.costs import crossing_bps, round_trip_costs
 from utils.params import ENTRY_KINDS, params_of
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
 from utils.settings.tree import Settings
@@ -59,9 +59,13 @@ class ScalpMarket:
         return next(name for name, kind in ENTRY_KINDS.items() if kind == self.params[0].entry_kind)
 
     def costs(self) -> tuple[float, float]:
-        """Round trip of a trade that ends at its take, and of one that ends at the market, bps."""
+        """Round trip of a trade that ends at its take, and of one that ends at the market, bps.
+
+        A tick counts at the price of the first bar, which every fold of a search knows.
+        """
         par, fees = self.params[0], self.instrument[0]
-        crossing = float(par.half_spread_bps + par.slippage_bps)
+        first = float(self.bars["close"][0])
+        crossing = crossing_bps(float(par.half_spread_bps), float(par.slippage_bps), float(fees.tick), first)
         return round_trip_costs(par.entry_kind != MARKET, float(fees.maker_bps), float(fees.taker_bps), crossing)
 
     def features(self, *names: str) -> dict[str, Floats]:

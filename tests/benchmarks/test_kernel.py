@@ -58,13 +58,10 @@ def sides(close, volume):
 def opened(grid, side, bar, price, qty):
     """A position with its barriers, measured from the fill."""
     fill = grid.buy(price) if side == 1 else grid.sell(price)
-    at = round(fill / grid.tick)
     if side == 1:
-        take = grid.up(fill * 1.0025)
-        stop = min(grid.up(fill * 0.9982), grid.price(at - 1))
+        take, stop = grid.up(fill * 1.0025), grid.down(fill * 0.9982)
     else:
-        take = grid.down(fill * 0.9975)
-        stop = max(grid.down(fill * 1.0018), grid.price(at + 1))
+        take, stop = grid.down(fill * 0.9975), grid.up(fill * 1.0018)
     return {"side": side, "bar": bar, "price": fill, "qty": qty, "take": take, "stop": stop}
 
 
@@ -75,7 +72,7 @@ def barrier(grid, position, i, o, h, low, c):
     later = i > position["bar"]
     if position["side"] == 1:
         if later and o - take >= one:
-            return TAKE_PROFIT, o
+            return TAKE_PROFIT, take
         if low <= stop:
             return STOP_LOSS, grid.sell(min(stop, o))
         if h - take >= one:
@@ -84,7 +81,7 @@ def barrier(grid, position, i, o, h, low, c):
             return TIME_LIMIT, grid.sell(c)
     else:
         if later and take - o >= one:
-            return TAKE_PROFIT, o
+            return TAKE_PROFIT, take
         if h >= stop:
             return STOP_LOSS, grid.buy(max(stop, o))
         if take - low >= one:
@@ -163,8 +160,8 @@ def test_the_inputs_reach_every_exit():
 def test_the_inputs_open_beyond_take_and_stop():
     bars = inputs.bars(50_000, 2, gaps=0.02)
     trades = run(bars, inputs.TICK)
-    at_open = trades["exit_price"] == bars["open"][trades["exit"]]
-    assert (at_open & (trades["reason"] == TAKE_PROFIT)).sum() > 20
+    beyond = trades["side"] * (bars["open"][trades["exit"]] - trades["exit_price"]) > 0.5 * inputs.TICK
+    assert (beyond & (trades["exit"] > trades["entry"]) & (trades["reason"] == TAKE_PROFIT)).sum() > 20
     loss_bps = 1e4 * (1.0 - trades["exit_price"] / trades["entry_price"]) * trades["side"]
     assert (loss_bps[trades["reason"] == STOP_LOSS] > 25.0).sum() > 20
 

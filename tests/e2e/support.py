@@ -51,7 +51,7 @@ def names(endpoints: EndpointSettings) -> dict[str, str]:
 
 def frame_of(bars: int, tf: str = "1m", seed: int = 3) -> pd.DataFrame:
     """Candles of the mock market in the columns of a recorded file."""
-    candles = SyntheticFeed("BTCUSDT", tf, seed, "large-tick").candles(bars)
+    candles = SyntheticFeed("MOCKUSDT", tf, seed, "large-tick").candles(bars)
     opens = pd.to_datetime(candles.rows["ts"] - candles.tf_ns)
     frame = pd.DataFrame({name: candles.rows[name] for name in ("open", "high", "low", "close", "volume")})
     frame.insert(0, "timestamp", opens.as_unit("ms"))

@@ -46,9 +46,9 @@ def test_the_first_line_names_the_recorded_file(cli, mock_file):
     assert f"Recorded candles: {mock_file.name}" == cli("--data", mock_file).out.splitlines()[0]
 
 
-def test_the_summary_names_every_metric_and_table(cli, place):
-    ran = cli("--logs-dir", "here")
-    titles = ("ASSUMPTIONS", "SUMMARY METRICS", "EXIT REASONS", "FUNNEL", "BREAK-EVEN take 25 / stop 18 bps")
+def test_in_full_the_summary_names_every_metric_and_table(cli, place):
+    ran = cli("--logs-dir", "here", "--full")
+    titles = ("ASSUMPTIONS", "SUMMARY METRICS", "EXIT REASONS", "FUNNEL", "BREAK-EVEN take")
     missing = [name for name in (*SUMMARY_ROWS, *titles) if name not in ran.out]
     assert [] == missing
     sha = json.loads((place / "here" / "run.json").read_text())["decision_sha256"]
@@ -76,6 +76,35 @@ def test_json_is_one_object_and_nothing_else(cli):
 def test_json_without_a_trade_holds_null_and_never_nan(cli):
     report = cli("--json", "--steps", 1).report
     assert (0, None, None) == (report["trades"], report["win_rate"], report["profit_factor"])
+
+
+def test_a_run_knows_its_seed_and_the_line_that_was_typed(cli, place, mock_file):
+    cli("--quiet", "--steps", 40, "--seed", 11, "--logs-dir", "a b")
+    run = json.loads((place / "a b" / "run.json").read_text())
+    assert (11, "python run_simulation.py --quiet --steps 40 --seed 11 --logs-dir 'a b'") == (
+        run["seed"],
+        run["command"],
+    )
+    cli("--quiet", "--data", mock_file, "--steps", 40, "--logs-dir", "c")
+    run = json.loads((place / "c" / "run.json").read_text())
+    assert (None, True) == (run["seed"], run["command"].startswith("python run_simulation.py --quiet --data "))
+
+
+def test_a_run_by_code_has_no_line(place, mock_file):
+    run_simulation(data=mock_file, steps=40, logs_dir="d", settings=settings_of())
+    assert json.loads((place / "d" / "run.json").read_text())["command"] is None
+
+
+@pytest.mark.parametrize("flags", [(), ("--full",), ("--show-config",), ("--quiet",)], ids=" ".join)
+def test_a_percentage_is_written_one_way(cli, flags):
+    ran = cli(*flags)
+    assert [] == re.findall(r"\S*\d%\S*", ran.out + ran.err)
+
+
+def test_the_default_market_looks_like_bitcoin(cli, place):
+    cli("--quiet", "--logs-dir", "out")
+    prices = pd.read_csv(place / "out" / "trades.csv")["entry_price"]
+    assert prices.between(50_000, 70_000).all()
 
 
 def test_quiet_is_one_line(cli):
@@ -197,7 +226,7 @@ def test_steps_of_a_file_are_its_last_bars(cli, mock_file, place):
 def test_more_steps_than_bars_use_them_all_and_say_so(cli, mock_file):
     ran = cli("--data", mock_file, "--steps", 1_000_000)
     assert 0 == ran.code
-    assert f"- {mock_file.name}: 1000000 steps were asked for, and 1940 bars come after the 60" in ran.out
+    assert f"! {mock_file.name}: 1000000 steps were asked for, and 1940 bars come after the 60" in ran.out
 
 
 def test_a_log_file_holds_json_lines_of_what_happened(cli, place):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     candles(1).to_parquet(folder / "BTCUSDT-5m.parquet")
     candles(1).to_csv(folder / "BTCUSDT-5m.csv", index=False)
     candles(2).to_csv(folder / "ETHUSDT-5m.csv", index=False)
+    (folder / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "breakout.py", folder / "examples")
     return folder
 
 
@@ -101,6 +104,34 @@ def test_the_strategy_of_the_readme_trades(folder: Path) -> None:
     exec(code, scope)  # noqa: S102 - our own README
     result = run_simulation(data=folder / "BTCUSDT-5m.parquet", strategy=scope["breakout"], logs_dir=folder / "logs")
     assert len(result.trades) > 0
+
+
+def test_the_strategy_of_the_readme_is_asked_for_each_of_two_files_by_itself(folder: Path, tmp_path: Path) -> None:
+    scope: dict[str, Any] = {}
+    exec(next(code for code in CODE if "def breakout" in code), scope)  # noqa: S102 - our own README
+    found: dict[str, pd.DataFrame] = {}
+    for names in (("BTCUSDT",), ("ETHUSDT",), ("BTCUSDT", "ETHUSDT")):
+        result = run_simulation(
+            data=[folder / f"{name}-5m.csv" for name in names], strategy=scope["breakout"], logs_dir=tmp_path
+        )
+        assert result.answers["note"] is None
+        found |= {",".join(names): result.signals}
+    both = found.pop("BTCUSDT,ETHUSDT")
+    for name, alone in found.items():
+        assert len(alone) > 0
+        assert list(alone["time"]) == list(both.loc[both["symbol"] == name, "time"])
+
+
+def test_settings_by_code_are_as_the_strategy_page_shows_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "strategy.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(folder / "BTCUSDT-5m.parquet", tmp_path)
+    exec(code, {})  # noqa: S102 - our own page
+    dear, cheap = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert dear[1] == cheap[1] != "0"
+    assert float(cheap[2]) == pytest.approx(float(dear[2]) * 2 / 5, rel=0.2)
 
 
 def test_the_microstructure_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def recording(name: str) -> Path:
 def check(tool, capsys, path: Path, logs: Path) -> None:
     """The independent re-check finds no fault."""
     capsys.readouterr()
-    code = tool.main(str(path), str(logs / "trades.csv"), minutes_of(path), "10000")
+    code = tool.main(str(path), str(logs / "trades.csv"), minutes_of(path), "10000", strict=True)
     assert 0 == code, capsys.readouterr().out
 
 
@@ -52,6 +52,34 @@ def test_trades_on_every_recording_withstand_the_independent_check(path, tmp_pat
     check(check_trades, capsys, path, tmp_path)
     assert pq.read_metadata(path).num_rows == result.report["bars"] + result.report["warmup_bars"]
     assert result.report["bars"] < 5_000 or result.report["trades"] >= 30
+
+
+@pytest.mark.slow
+@absent
+@pytest.mark.parametrize("path", FILES or [None])
+@pytest.mark.parametrize("entry", ["market", "limit", "post_only"])
+@pytest.mark.parametrize(
+    "stops",
+    [{}, {"risk__stop": "atr", "risk__trail": "bps"}, {"risk__trail": "atr"}],
+    ids=["plain", "stop in true ranges, trail", "trail in true ranges"],
+)
+def test_every_kind_of_entry_and_stop_withstands_the_check_on_every_recording(
+    path, entry, stops, tmp_path, check_trades, capsys
+):
+    run_simulation(data=path, settings=settings_of(execution__entry=entry, **stops), logs_dir=tmp_path)
+    check(check_trades, capsys, path, tmp_path)
+
+
+@absent
+@pytest.mark.parametrize("path", FILES or [None])
+def test_the_risked_share_of_equity_is_what_a_stop_costs(path, tmp_path):
+    if "/binance_usdm/5m/" not in str(path):
+        pytest.skip("one view of the market is enough")
+    settings = settings_of(risk__max_leverage=20.0, simulation__volume_cap=1.0, simulation__impact=0.0)
+    trades = run_simulation(data=path, settings=settings, logs_dir=tmp_path).trades
+    stopped = trades[trades["exit_reason"] == "STOP_LOSS"]
+    share = -stopped["net_pnl"] / (stopped["equity_after"] - stopped["net_pnl"])
+    assert pytest.approx(settings.risk.risk_per_trade, rel=0.02) == np.median(share)
 
 
 @pytest.mark.parametrize("name", ["binance_usdm/1m/BTCUSDT_20250706_20250717", "binance_usdm_flow/1m/AVAXUSDT_202309"])

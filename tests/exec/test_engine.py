@@ -133,10 +133,10 @@ def test_an_arriving_post_only_that_would_cross_is_rejected():
 
 
 @pytest.mark.parametrize("kind", [LIMIT, POST_ONLY])
-def test_a_limit_that_rested_fills_at_an_open_beyond_it_as_a_maker(kind):
+def test_a_limit_that_rested_fills_at_its_own_price_in_a_bar_that_opens_beyond_it(kind):
     candles = (FLAT, (100.2, 100.3, 100.1, 100.2), (99.8, 100.0, 99.7, 99.9))
     rows = play(candles, {0: LONG}, par=resting(kind, horizon=1.0))
-    assert (99.8, 2.0, "maker") == entered(only(rows.trades))
+    assert (100.0, 2.0, "maker") == entered(only(rows.trades))
 
 
 def test_a_resting_entry_expires():
@@ -153,9 +153,11 @@ def test_an_entry_that_filled_inside_a_bar_can_be_stopped_in_it():
     assert ("STOP_LOSS", 99.5, 2.0) == ended(only(rows.trades))
 
 
-def test_an_entry_that_filled_inside_a_bar_cannot_take_profit_in_it():
-    rows = play((FLAT, (100.2, 102.0, 99.8, 101.5), (101.5, 101.5, 101.4, 101.5)), {0: LONG}, par=resting())
-    assert ("TAKE_PROFIT", 101.5, 3.0) == ended(only(rows.trades))
+def test_an_entry_that_filled_inside_a_bar_takes_profit_in_it_by_its_close_alone():
+    rows = play((FLAT, (100.2, 102.0, 99.8, 101.1), FLAT), {0: LONG}, par=resting())
+    assert ("TAKE_PROFIT", 101.0, 2.0) == ended(only(rows.trades))
+    rows = play((FLAT, (100.2, 102.0, 99.8, 101.0), (101.0, 101.1, 100.9, 101.0)), {0: LONG}, par=resting())
+    assert ("TAKE_PROFIT", 101.0, 3.0) == ended(only(rows.trades))
 
 
 def test_a_market_entry_can_take_profit_in_its_own_bar():
@@ -168,9 +170,9 @@ def test_a_market_entry_can_take_profit_in_its_own_bar():
 def test_a_stop_fills_at_its_level_less_slippage():
     rows = play((FLAT, FLAT, DROP), {0: LONG}, par=params(slippage_bps=10.0))
     trade = only(rows.trades)
-    # filled at 100.1, half a percent below is 99.5995, towards the entry 99.6, ten bps below 99.5004
-    assert (100.1, 99.6) == (trade["entry_price"], trade["stop_price"])
-    assert ("STOP_LOSS", 99.5, 3.0) == ended(trade)
+    # filled at 100.1, half a percent below is 99.5995, away from the entry 99.5, ten bps below 99.4005
+    assert (100.1, 99.5) == (trade["entry_price"], trade["stop_price"])
+    assert ("STOP_LOSS", 99.4, 3.0) == ended(trade)
 
 
 def test_a_stop_that_is_jumped_over_fills_at_the_open():
@@ -219,16 +221,16 @@ def test_the_stop_comes_first_in_the_entry_bar_too():
     assert ("STOP_LOSS", 99.5, 2.0) == ended(only(play((FLAT, (100.0, 101.5, 99.4, 101.0)), {0: LONG}).trades))
 
 
-def test_a_bar_after_the_entry_bar_that_opens_beyond_the_take_fills_it_at_that_open():
+def test_a_bar_after_the_entry_bar_that_opens_beyond_the_take_fills_it_first_at_its_own_price():
     trade = only(play((FLAT, FLAT, (101.4, 101.5, 99.0, 99.0)), {0: LONG}).trades)
-    assert ("TAKE_PROFIT", 101.4, 3.0) == ended(trade)
+    assert ("TAKE_PROFIT", 101.0, 3.0) == ended(trade)
     assert "maker" == LIQUIDITY_NAMES[trade["exit_liquidity"]]
 
 
 def test_take_and_stop_are_measured_from_the_fill_slippage_included():
     trade = only(play((FLAT, FLAT, FLAT), {0: LONG}, par=params(slippage_bps=30.0, horizon=1.0)).trades)
-    # filled at 100.3: 101.303 rounds away from the entry, 99.7985 towards it
-    assert (100.3, 101.4, 99.8) == (trade["entry_price"], trade["take_price"], trade["stop_price"])
+    # filled at 100.3: 101.303 and 99.7985 round away from it
+    assert (100.3, 101.4, 99.7) == (trade["entry_price"], trade["take_price"], trade["stop_price"])
 
 
 def test_a_stop_is_at_least_a_tick_off():
@@ -389,12 +391,12 @@ def test_the_time_limit_of_the_bar_comes_before_the_flip_of_its_close():
 
 
 def test_a_flip_whose_new_side_is_refused_still_closes():
-    # 100 bps against 50 need one win in three
+    # 100 bps against 50, a tick of 10 bps each time it crosses, need 7 wins in 16
     said = {0: LONG, 1: {"side": SHORT, "p_win": 0.3}}
     rows = play((FLAT, FLAT, (98.0, 98.0, 98.0, 98.0)), said, par=params(veto_break_even=1))
     assert ("FLIP", 98.0, 2.0) == ended(only(rows.trades))
     assert ["OPENED", "CLOSED"] == actions(rows)
-    assert "break_even=0.3<0.333333" == reasons_of(rows.decisions)[1]
+    assert "break_even=0.3<0.4375" == reasons_of(rows.decisions)[1]
 
 
 @pytest.mark.parametrize("settings", [{"stop_in_atr": 1, "stop_atr": 1.0}, {"trail_atr": 1.0}])

@@ -191,7 +191,8 @@ def test_an_order_fills_at_the_next_open_never_in_the_bar_that_caused_it():
 def test_no_quantity_means_sized_by_the_risk_at_the_stop():
     broker, _ = calm(risk_fraction=0.0025, leverage=100.0)
     (order,) = broker.open("BTC", "short", stop_bps=50.0).orders
-    assert (-1, 50.0) == (order.side, order.qty)  # 25 quote over 0.5 % of 100
+    # 25 quote to lose: sold a tick lower at 99.9, the stop 100.3995 is 100.4, bought a tick higher, 5 bps of each fee
+    assert (-1, round(25.0 / (100.5 - 99.9 + 5e-4 * (99.9 + 100.5)) - 0.0005, 3)) == (order.side, order.qty)
 
 
 def test_an_explicit_quantity_stays_under_the_leverage_cap():
@@ -403,7 +404,8 @@ def test_an_event_that_nothing_is_matched_with_is_an_error():
     ("wish", "says"),
     [
         (("DOGE", "long"), "expected one of BTC"),
-        (("BTC", "buy"), "expected long or short"),
+        (("BTC", "up"), "expected long or short"),
+        (("BTC", True), "expected long or short"),
         (("BTC", "long", math.nan), "qty: expected a finite number above 0"),
         (("BTC", "long", -1.0), "qty: expected a finite number above 0"),
     ],

@@ -1,5 +1,6 @@
 """A user's strategy: any function from market rows to signal rows."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from backtest.sim_loop import run_simulation
 from exec.strategy import ask, market_frame
 from features.registry import feature_set
 from tests.e2e.support import settings_of
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,22 @@ def test_side_zero_closes(tmp_path, market):
             lambda f: pd.DataFrame({"ts": f["ts"], "side": 1, "strength": 101}),
             "strength in row 1 must lie from 0 to 100",
         ),
-        (lambda f: pd.DataFrame({"ts": f["ts"], "side": "buy"}), "expected numbers in side, saw 'buy'"),
+        (
+            lambda f: pd.DataFrame({"ts": f["ts"], "side": "up"}),
+            "side in row 1: expected long, short, close or nothing, saw 'up'; correct that row",
+        ),
+        (lambda f: f[["ts"]].assign(side=f["close"] > f["open"]), "side in row 1: expected long, .*, saw (True|False)"),
+        (lambda f: f[["ts"]].assign(side=1, strength="much"), "expected numbers in strength, saw 'much'"),
+        (
+            lambda f: f[["ts"]].assign(side=1, take=200.0, stop_loss_bps=100.0),
+            r"unknown column 'take', 'stop_loss_bps'; did you mean take_bps, stop_bps\?",
+        ),
+        (lambda f: f[["ts"]].assign(side=1, horizn=3), r"unknown column 'horizn'; did you mean horizon\?"),
+        (lambda f: {"ts": f["ts"], "side": 1, "Strength": 3}, r"unknown column 'Strength'; did you mean strength\?"),
+        (
+            lambda f: f[["ts"]].assign(side=1, fast=f["close"]),
+            "unknown column 'fast'; signal rows have ts, symbol, side",
+        ),
         (lambda f: pd.DataFrame({"ts": f["ts"] + pd.Timedelta("1s"), "side": 1}), "each ts to be the close of a bar"),
         (lambda f: pd.DataFrame({"ts": f["ts"].iloc[[5, 5]], "side": 1}), "one signal row per bar and symbol"),
         (lambda f: pd.DataFrame({"ts": f["ts"], "side": 1, "symbol": "DOGE"}), "expected symbols BTCUSDT, saw DOGE"),
@@ -140,9 +156,92 @@ def test_an_answer_that_is_no_signal_rows_is_refused(market, strategy, words):
         ask(strategy, market)
 
 
-def test_several_symbols_need_a_symbol_column(two):
+@pytest.mark.parametrize("words", [("long", "short"), ("LONG", "Sell"), ("Buy", -1), ("1", "-1"), (1.0, -1.0)])
+def test_the_side_of_a_signal_is_a_word_or_a_number(market, words):
+    def strategy(frame):
+        side = np.full(len(frame), None, dtype=object)
+        side[100], side[101], side[102] = *words, "close"
+        return frame[["ts"]].assign(side=side)
+
+    sides = ask(strategy, market)["side"]
+    assert [1.0, -1.0, 0.0] == list(sides[100:103])
+    assert len(market.bars) - 3 == np.isnan(sides).sum()
+
+
+def test_the_whole_market_frame_may_be_handed_back_with_signals_beside_it(market):
+    whole = ask(lambda f: f.assign(side=np.sign(f["close"] - f["open"])), market)
+    bare = ask(lambda f: f[["ts"]].assign(side=np.sign(f["close"] - f["open"])), market)
+    assert bare.tobytes() == whole.tobytes()
+
+
+def crossing(frame):
+    """The README's kind: written for one symbol, by position."""
+    high = frame["high"].rolling(10).max().shift(1)
+    return frame[["ts"]].assign(side=(frame["close"] > high).astype(int).replace(0, np.nan))
+
+
+def together(strategy):
+    def asked(frame):
+        return strategy(frame)
+
+    asked.together = True
+    return asked
+
+
+def test_of_several_symbols_each_is_asked_for_by_itself(two):
+    alone = []
+    for number, symbol in enumerate(two.symbols):
+        own = two.bars["sym"] == number
+        bars = two.bars[own].copy()
+        bars["sym"] = 0
+        parts = {"symbols": (symbol,), "bars": bars, "starts": (two.starts[number],)}
+        alone.append(ask(crossing, dataclasses.replace(two, **parts)))
+    both = ask(crossing, two)
+    for number, rows in enumerate(alone):
+        assert rows.tobytes() == both[two.bars["sym"] == number].tobytes()
+    assert np.isfinite(both["side"]).sum() > 2
+
+
+def test_a_strategy_that_wants_symbols_together_is_shown_all_and_names_them(two):
+    seen = []
+
+    def look(frame):
+        seen.append(sorted(set(frame["symbol"])))
+        return frame[["ts", "symbol"]].iloc[:0].assign(side=0.0)
+
+    ask(look, two)
+    ask(together(look), two)
+    assert [["BTCUSDT"], ["ETHUSDT"], ["BTCUSDT", "ETHUSDT"]] == seen
     with pytest.raises(DataError, match="expected a symbol column"):
-        ask(every(1, 1), two)
+        ask(together(every(1, 1)), two)
+    with pytest.raises(DataError, match="expected symbols ETHUSDT, saw BTCUSDT; answer for the symbols of the frame"):
+        ask(lambda f: f[["ts"]].assign(side=1, symbol="BTCUSDT"), two)
+
+
+def test_what_a_strategy_says_of_itself_is_understood_or_refused(two):
+    strategy = together(crossing)
+    strategy.together = "yes"
+    with pytest.raises(ConfigError, match="expected together to be True or False, saw 'yes'"):
+        ask(strategy, two)
+    del strategy.together
+    strategy.togehter = True
+    with pytest.raises(ConfigError, match=r"unknown attribute togehter; did you mean together\?"):
+        ask(strategy, two)
+
+
+def test_a_strategy_that_breaks_is_told_with_the_last_lines_of_its_own_file(market):
+    def helper(frame):
+        return frame["colse"]
+
+    with pytest.raises(DataError, match=r"expected signal rows, saw KeyError.*; mend the function\n") as caught:
+        ask(helper, market)
+    assert f"{__file__}, line" in str(caught.value)
+    assert 'in helper: return frame["colse"]' in str(caught.value)
+    assert "pandas" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_symbol_is_named_by_its_rows(two):
     rows = ask(lambda f: f.loc[f["symbol"] == "ETHUSDT", ["ts", "symbol"]].assign(side=1), two)
     assert {1} == set(two.bars["sym"][~np.isnan(rows["side"])])
 

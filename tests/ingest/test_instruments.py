@@ -8,7 +8,7 @@ from ingest.synthetic import PRESETS, SyntheticFeed
 from ingest.venues.facts import Listing
 from tests.e2e.support import settings_of
 
-CANDLES = SyntheticFeed("BTCUSDT", "1m", 1, "large-tick").candles(60)
+CANDLES = replace(SyntheticFeed("MOCKUSDT", "1m", 1, "large-tick").candles(60), symbol="BTCUSDT")
 
 
 def listed(**values):
@@ -56,10 +56,28 @@ def test_no_bar_after_the_first_ones_shows_the_tick():
     assert 1e-4 == instrument_of(later, settings_of(), 50)[0].tick_size
 
 
+@pytest.mark.parametrize(
+    ("symbol", "name", "tick", "lot"),
+    [
+        ("BTCUSDT", "large-tick", 0.1, 0.001),
+        ("BTCUSDT", "btc-like", 0.1, 0.001),
+        ("SOLUSDC", "large-tick", 0.01, 0.1),
+        ("SOLUSDC", "btc-like", 0.001, 0.1),  # a tick of 0.01 would be wider than its levels
+    ],
+)
+def test_a_known_coin_has_its_own_tick_and_lot_on_the_mock_market(symbol, name, tick, lot):
+    candles = SyntheticFeed(symbol, "1m", 1, name).candles(60)
+    found, notes = instrument_of(candles, settings_of(simulation__preset=name), 50)
+    assert (tick, lot, []) == (found.tick_size, found.lot_size, [note for note in notes if "mock" in note])
+
+
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_mock_market_has_tick_and_lot_of_its_preset(name):
-    found, _ = instrument_of(CANDLES, settings_of(simulation__preset=name), 50)
-    assert (PRESETS[name].tick, PRESETS[name].lot) == (found.tick_size, found.lot_size)
+def test_a_name_the_mock_market_does_not_know_has_the_price_of_the_preset_and_that_is_said(name):
+    candles = SyntheticFeed("WIFUSDT", "1m", 1, name).candles(60)
+    found, notes = instrument_of(candles, settings_of(simulation__preset=name), 50)
+    preset = PRESETS[name]
+    assert (preset.tick, preset.lot) == (found.tick_size, found.lot_size)
+    assert f"WIFUSDT: the mock market knows no price of it, {preset.start_price:g} assumed" in notes
 
 
 def test_spot_candles_are_said_to_be_traded_as_a_perpetual():

@@ -18,7 +18,7 @@ def asked(rules=guard, *, count=0, gross=0.0, equity=10_000.0, ins=None, said=No
     ins = instrument() if ins is None else ins
     par = params(**{"leverage": 3.0, "max_positions": 2, **settings})
     stop = stop_distance(sig[0], 100.0, par[0])
-    scale, rule, value, limit = rules(row(ACCOUNT, equity=equity)[0], ins[0], par[0], sig[0], stop, count, gross)
+    scale, rule, value, limit = rules(row(ACCOUNT, equity=equity)[0], ins[0], par[0], sig[0], 100.0, stop, count, gross)
     return scale, RULE_NAMES[rule], value, limit
 
 
@@ -44,11 +44,12 @@ def test_gross_notional_stays_under_the_leverage_limit():
     assert (0.0, "max_leverage", 3.0, 3.0) == asked(gross=30_000.0)
 
 
-def by_itself(rule, *, count=0, gross=0.0, equity=10_000.0, p_win=math.nan, **settings):
+def by_itself(rule, *, count=0, gross=0.0, equity=10_000.0, p_win=math.nan, ins=None, **settings):
     """What one rule answers: scale, value, limit."""
     par = params(**{"leverage": 3.0, "max_positions": 2, "veto_break_even": 1, **settings})
     sig = signals(1, {0: {"side": 1.0, "p_win": p_win}})
-    return rule(row(ACCOUNT, equity=equity)[0], instrument()[0], par[0], sig[0], 0.005, count, gross)
+    ins = instrument(tick=1e-12) if ins is None else ins
+    return rule(row(ACCOUNT, equity=equity)[0], ins[0], par[0], sig[0], 100.0, 0.005, count, gross)
 
 
 def test_a_rule_lets_pass_whole_or_refuses_and_says_what_it_saw_and_allows():
@@ -61,9 +62,9 @@ def test_a_rule_lets_pass_whole_or_refuses_and_says_what_it_saw_and_allows():
 
 
 def test_the_win_rate_that_pays_the_costs_is_enough():
-    # 100 bps against 50 without costs: one win in three
+    # 100 bps against 50, and a tick of nothing: one win in three
     needed = by_itself(rule_break_even)[2]
-    assert pytest.approx(1.0 / 3.0) == needed
+    assert pytest.approx(1.0 / 3.0, abs=1e-9) == needed
     assert (1.0, needed, needed) == by_itself(rule_break_even, p_win=needed)
     assert (0.0, 0.3, needed) == by_itself(rule_break_even, p_win=0.3)
     scale, saw, limit = by_itself(rule_break_even, nan_refuses=1)
@@ -78,7 +79,7 @@ def test_the_first_rule_that_refuses_is_named():
 
 
 def veto(p_win, ins=None, said=None, **settings):
-    fees = instrument(maker_bps=2.0, taker_bps=5.0) if ins is None else ins
+    fees = instrument(tick=0.01, per_tick=100.0, maker_bps=2.0, taker_bps=5.0) if ins is None else ins
     known = {"veto_break_even": 1, "take_bps": 25.0, "stop_bps": 18.0, "half_spread_bps": 0.5, "slippage_bps": 0.5}
     return asked(ins=fees, said={"p_win": p_win, **(said or {})}, **{**known, **settings})
 
@@ -94,6 +95,13 @@ def test_a_resting_entry_needs_fewer_wins():
     needed = (18.0 + 8.0) / (25.0 - 4.0 + 18.0 + 8.0)
     assert (0.0, "break_even", 0.55, pytest.approx(needed)) == veto(0.55, entry_kind=LIMIT)
     assert "" == veto(0.56, entry_kind=LIMIT)[1]
+
+
+def test_the_veto_counts_a_tick_for_crossing_where_that_is_more():
+    # a tick of 0.1 at 100 is 10 bps: 2 + 2 at the take, 2 + 5 + 10 at the stop
+    needed = (18.0 + 17.0) / (25.0 - 4.0 + 18.0 + 17.0)
+    coarse = instrument(maker_bps=2.0, taker_bps=5.0)
+    assert (0.0, "break_even", 0.6, pytest.approx(needed)) == veto(0.6, coarse, entry_kind=LIMIT)
 
 
 def test_the_veto_reads_the_barriers_of_the_signal():
@@ -123,7 +131,7 @@ def test_the_veto_can_be_off():
 
 
 @compiled
-def rule_half(acc, ins, par, sig, stop, count, gross):
+def rule_half(acc, ins, par, sig, price, stop, count, gross):
     return 0.5, 1.0, 2.0
 
 
@@ -134,7 +142,7 @@ def test_rules_that_shrink_an_entry_multiply():
 def test_a_rule_is_numbered_by_its_place():
     sig, par = signals(1, {0: 1.0}), params(veto_break_even=1, nan_refuses=1)
     one = unrolled((rule_half, rule_break_even))
-    assert (0.0, 2) == one(row(ACCOUNT, equity=1.0)[0], instrument()[0], par[0], sig[0], 0.005, 0, 0.0)[:2]
+    assert (0.0, 2) == one(row(ACCOUNT, equity=1.0)[0], instrument()[0], par[0], sig[0], 100.0, 0.005, 0, 0.0)[:2]
 
 
 def test_rules_bear_the_names_of_their_codes_and_sizing_has_the_rest():

@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from risk.sizing import entry_qty
+from risk.sizing import entry_qty, loss_at_stop
 from tests.market import instrument, params, row
+from utils.codes import MARKET, POST_ONLY
 from utils.rows import ACCOUNT
 
 
-def qty(price, stop, *, equity=10_000.0, gross=0.0, scale=1.0, ins=None, **settings):
+def qty(price, loss, *, equity=10_000.0, gross=0.0, scale=1.0, ins=None, **settings):
     par = params(**{"fixed_notional": 0.0, "risk_fraction": 0.0025, "leverage": 3.0, **settings})[0]
     acc, ins = row(ACCOUNT, equity=equity)[0], (instrument() if ins is None else ins)[0]
-    return entry_qty(acc, ins, par, price, stop, gross, scale)
+    return entry_qty(acc, ins, par, price, loss, gross, scale)
 
 
 def test_the_stop_costs_the_risked_share_of_equity():
@@ -72,3 +73,36 @@ def test_an_entry_never_exceeds_risk_room_or_venue(price, stop, gross, scale):
         assert notional <= cap + 1e-6 * 0.001 * price + 1e-9
     assert 0.0 <= notional
     assert notional == pytest.approx(min(25.0 / stop * scale, max(0.0, 30_000.0 - gross), 20_000.0), abs=0.0011 * price)
+
+
+def lost(side, stop_bps, price=100.0, tick=0.01, **settings):
+    """What the stop costs in quote, for one base at `price`."""
+    ins = instrument(tick=tick, per_tick=1.0 / tick, maker_bps=2.0, taker_bps=5.0)[0]
+    return price * loss_at_stop(side, price, stop_bps * 1e-4, ins, params(**settings)[0])
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_loss_at_the_stop_is_the_move_the_crossing_and_both_fees(side):
+    costs = {"half_spread_bps": 5.0, "slippage_bps": 5.0}
+    # in at 100 +- 10 bps, out 50 bps on, to the tick away, and 10 bps more
+    entry = 100.0 + side * 0.1
+    out = {1: 99.49, -1: 100.51}[side]  # 99.5995 -> 99.59 -> 99.4904; 100.3995 -> 100.40 -> 100.5004
+    expected = side * (entry - out) + 5e-4 * (entry + out)
+    assert pytest.approx(expected, abs=1e-9) == lost(side, 50.0, entry_kind=MARKET, **costs)
+    # resting ten bps away, as a maker
+    entry = 100.0 - side * 0.1
+    out = {1: 99.3, -1: 100.72}[side]  # 99.4005 -> 99.40 -> 99.3006; 100.6005 -> 100.61 -> 100.7106
+    expected = side * (entry - out) + 2e-4 * entry + 5e-4 * out
+    found = lost(side, 50.0, entry_kind=POST_ONLY, limit_offset_bps=10.0, **costs)
+    assert pytest.approx(expected, abs=1e-9) == found
+
+
+def test_crossing_costs_a_tick_even_where_the_settings_say_nothing():
+    # in at 100.1; one percent below is 99.099, on the tick 99.0; out at 98.9
+    assert pytest.approx(1.2 + 5e-4 * (100.1 + 98.9), abs=1e-9) == lost(1, 100.0, tick=0.1)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("tick", [0.01, 0.1, 1.0])
+def test_a_stop_rounded_away_is_counted_as_far_as_it_lies(side, tick):
+    assert lost(side, 18.0, tick=tick) >= tick + 0.18

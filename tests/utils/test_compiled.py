@@ -11,12 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.places import ROOT
+from utils.compiled import is_ours, temporary_place
 
 PACKAGES = ("utils", "risk", "exec", "ingest")
 
@@ -130,3 +132,70 @@ def test_debug_switches_that_change_machine_code_retire_it_too() -> None:
         for switch in ("0", "1")
     }
     assert 2 == len(stamps)
+
+
+def homeless(tree: Path, temporary: Path, **values: str) -> subprocess.CompletedProcess[str]:
+    """The script in a tree that takes no cache, without a home, with these temporary files."""
+    for package in PACKAGES:
+        for folder in [tree / package, *(path for path in (tree / package).rglob("*") if path.is_dir())]:
+            (folder / "__pycache__").touch()  # a file: nobody can make a folder of that name, not even root
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
+    ours |= {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/dev/null", "TMPDIR": str(temporary), **values}
+    return subprocess.run(
+        [sys.executable, "distance.py"], cwd=tree, env=ours, capture_output=True, text=True, check=True
+    )
+
+
+def test_a_read_only_install_without_a_home_keeps_machine_code_among_temporary_files(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    temporary = tmp_path_factory.mktemp("t")
+    cold, warm = homeless(tree, temporary), homeless(tree, temporary)
+    assert ([0, 1], ["", ""]) == ([json.loads(one.stdout)["hits"] for one in (cold, warm)], [cold.stderr, warm.stderr])
+    (place,) = temporary.glob("hybrid-scalper-*")
+    assert 0o700 == place.stat().st_mode & 0o777
+
+
+def planted(temporary: Path, plant: str) -> Path:
+    """Something that stands where our folder would be."""
+    place = temporary / f"hybrid-scalper-{os.getuid()}"
+    if plant == "link":
+        (temporary / "elsewhere").mkdir(mode=0o700)
+        place.symlink_to(temporary / "elsewhere")
+    elif plant == "file":
+        place.touch()
+    else:
+        place.mkdir()
+        place.chmod(int(plant, 8))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("plant", "taken"),
+    [("700", True), ("777", False), ("750", False), ("1777", False), ("file", False), ("link", False)],
+)
+def test_a_temporary_folder_that_others_could_have_filled_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: str, taken: bool
+) -> None:
+    place = planted(tmp_path, plant)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert ([place] if taken else []) == temporary_place()
+
+
+@pytest.mark.parametrize(("mode", "ours"), [(0o755, True), (0o775, True), (0o777, False), (0o1777, True)])
+def test_a_folder_below_one_that_all_may_change_is_not_ours(tmp_path: Path, mode: int, ours: bool) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home").chmod(mode)
+    assert ours == is_ours(tmp_path / "home" / ".cache" / "numba")
+
+
+def test_without_a_place_code_is_compiled_anew_and_that_is_said_once(
+    tree: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    temporary = tmp_path_factory.mktemp("t")
+    planted(temporary, "777")
+    done = homeless(tree, temporary)
+    seen = json.loads(done.stdout)
+    assert (pytest.approx(0.01), 0) == (seen["stop"], seen["hits"])
+    assert 1 == done.stderr.count("There is no place to keep machine code in")
+    assert [] == list(temporary.rglob("*.nb?"))

@@ -13,10 +13,12 @@ import pytest
 
 from tests.places import ROOT
 from tests.runs import (
+    DAY,
     EQUITY,
     ORDERS,
     PNL,
     RETURNS,
+    START,
     equity_log,
     same,
     trade_arrays,
@@ -24,7 +26,7 @@ from tests.runs import (
     write_trades,
 )
 from utils import kpis
-from utils.errors import DataError
+from utils.errors import ConfigError, DataError
 from utils.figures import arithmetic
 from utils.records.reader import Log, RealisedEquityWarning
 
@@ -82,6 +84,40 @@ class TestEdges:
         assert kpis.avg_trade_duration_minutes(log) == 10
         assert kpis.median_trade_duration_minutes(log) == 10
         assert kpis.exposure_time(log) == pytest.approx(60 / (5 * 480 + 10))
+
+
+class TestIntervals:
+    DAILY = np.random.default_rng(5).normal(0.001, 0.01, 400)
+
+    def log_of(self, returns: np.ndarray) -> Log:
+        equity = {"time": START + DAY * np.arange(1, len(returns) + 1), "equity": 10_000 * np.cumprod(1 + returns)}
+        return Log(trade_arrays(np.empty(0)), equity, None, 10_000.0)
+
+    def test_that_of_the_sharpe_ratio_holds_it_and_is_as_wide_as_its_error(self) -> None:
+        ratio, (low, high) = kpis.sharpe_ratio(self.log_of(self.DAILY)), kpis.sharpe_interval(self.log_of(self.DAILY))
+        daily = ratio / math.sqrt(365)
+        error = math.sqrt((1 + daily * daily / 2) / 400 * 365)
+        assert low < ratio < high
+        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+        assert (low, high) == kpis.sharpe_interval(self.log_of(self.DAILY))
+
+    @pytest.mark.parametrize("days", [0, 1, 19])
+    def test_few_days_have_none(self, days: int) -> None:
+        assert all(map(math.isnan, kpis.sharpe_interval(self.log_of(self.DAILY[:days]))))
+
+    def test_an_account_that_never_moves_has_none(self) -> None:
+        assert all(map(math.isnan, kpis.sharpe_interval(self.log_of(np.zeros(60)))))
+
+    def test_that_of_the_mean_trade_holds_it_and_is_as_wide_as_its_error(self) -> None:
+        pnl = np.random.default_rng(6).normal(-2.0, 20.0, 2_000)
+        log = Log(trade_arrays(pnl), None, None, 10_000.0)
+        low, high = kpis.expectancy_bps_interval(log)
+        bps = pnl / 2_000.0 * 1e4  # two coins at a thousand each
+        assert low < kpis.expectancy_bps(log) < high
+        assert high - low == pytest.approx(2 * 1.96 * np.std(bps) / math.sqrt(2_000), rel=0.15)
+
+    def test_fewer_than_ten_trades_have_none(self) -> None:
+        assert all(map(math.isnan, kpis.expectancy_bps_interval(Log(trade_arrays(PNL), None, None, 10_000.0))))
 
 
 class TestOrders:
@@ -165,3 +201,23 @@ def test_the_mid_at_arrival_parts_delay_from_trading_and_leaves_the_total(tmp_pa
     assert after.delay_bps == pytest.approx(before.delay_bps - moved)
     assert after.trading_bps == pytest.approx(before.trading_bps + moved)
     assert after.total_bps == pytest.approx(before.total_bps)
+
+
+def test_a_kind_of_order_that_is_none_is_refused() -> None:
+    log = Log(trade_arrays(PNL), None, ORDERS, 1.0)
+    assert kpis.fill_rate(log, kind="market") == kpis.fill_rate(log, kind="MARKET")
+    with pytest.raises(ConfigError, match="kind: expected MARKET, LIMIT, POST_ONLY or STOP_MARKET, saw 'marekt'"):
+        kpis.fill_rate(log, kind="marekt")
+
+
+def test_a_leg_that_says_neither_maker_nor_taker_leaves_their_share_unknown() -> None:
+    trades = trade_arrays(PNL)
+    assert kpis.maker_share(Log(trades, None, None, 1.0)) > 0
+    assert math.isnan(kpis.maker_share(Log(trades | {"entry_liquidity": np.full(len(PNL), "")}, None, None, 1.0)))
+
+
+def test_a_stop_at_the_entry_is_no_risk_to_measure_by() -> None:
+    trades = trade_arrays(PNL)
+    assert math.isfinite(kpis.expectancy_r(Log(trades, None, None, 1.0)))
+    stops = trades["entry_price"] * (1 + 2**-52)
+    assert math.isnan(kpis.expectancy_r(Log(trades | {"stop_price": stops}, None, None, 1.0)))

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.runs import (
@@ -19,7 +20,8 @@ from tests.runs import (
     write_trades,
 )
 from utils import kpis
-from utils.records.reader import Log
+from utils.errors import DataError
+from utils.records.reader import Log, RealisedEquityWarning
 from utils.summary import GIVEN_ROWS, SUMMARY_ROWS, ExitReason, exit_reasons, summarise
 
 
@@ -83,10 +85,10 @@ class TestSummary:
             "Long / Short": "3 / 3",
             "Absolute profit Long": 37.0,
             "Absolute profit Short": -11.0,
-            "Best Pair": "BTCUSDT 0.19%",
-            "Worst Pair": "ETHUSDT 0.07%",
-            "Best Trade": "BTCUSDT 1.50%",
-            "Worst Trade": "BTCUSDT -0.90%",
+            "Best Pair": "BTCUSDT 0.19 %",
+            "Worst Pair": "ETHUSDT 0.07 %",
+            "Best Trade": "BTCUSDT 1.50 %",
+            "Worst Trade": "BTCUSDT -0.90 %",
             "Best day": 37.0,
             "Worst day": -11.0,
             "Days win/draw/lose": "1 / 1 / 1",
@@ -143,3 +145,36 @@ class TestSummary:
             ExitReason("TAKE_PROFIT", 3, 3, 0, 0, 80.0, pytest.approx(80 / 3 / 2000 * 1e4), 10.0),
             ExitReason("TIME_LIMIT", 1, 0, 1, 0, 0.0, 0.0, 10.0),
         )
+
+
+def test_a_frame_without_its_capital_is_summarised_with_the_one_that_is_passed(tmp_path: Path) -> None:
+    frame = pd.read_csv(write_trades(tmp_path))
+    bare = frame.drop(columns=["equity_after"])
+    with pytest.raises(DataError, match="pass initial_capital"):
+        summarise(bare)
+    with pytest.warns(RealisedEquityWarning):
+        assert summarise(frame) == pytest.approx(summarise(bare, initial_capital=10_000), nan_ok=True)
+
+
+def test_every_function_whose_message_asks_for_the_capital_takes_it() -> None:
+    homeless = Log(trade_arrays(PNL), None, None, math.nan)
+    asked = []
+    for name in (*kpis.__all__, "summarise"):
+        function = summarise if name == "summarise" else getattr(kpis, name)
+        if not callable(function) or isinstance(function, type) or name in {"break_even_win_rate", "read_log"}:
+            continue
+        try:
+            function(homeless)
+        except (DataError, TypeError) as error:
+            if "pass initial_capital" in str(error):
+                asked.append(name)
+                with warnings.catch_warnings(action="ignore"):
+                    function(homeless, initial_capital=10_000.0)
+    assert {"summarise", "evaluate", "sharpe_ratio", "drawdown"} <= set(asked)
+
+
+def test_a_log_whose_sides_are_no_words_is_refused() -> None:
+    trades = trade_arrays(PNL)
+    log = Log(trades | {"side": np.full(len(PNL), "up")}, EQUITY, None, 10_000.0)
+    with pytest.raises(DataError, match="trade 1, column side: expected long or short, saw 'up'"):
+        summarise(log)

@@ -23,6 +23,9 @@ DAYS_PER_YEAR = 365
 ENOUGH_DAYS = 20
 #: What is left of an order after float sums of its fills, as a fraction of it, counts as nothing.
 QTY_NOISE = 1e-9
+#: A spread or a fall of returns below this share of 1 + their size is what float arithmetic leaves of none: a return is
+#: a quotient of two rounded amounts less 1, so its error is some units of the last place of 1, however small it is.
+RETURN_NOISE = 64.0 * float(np.finfo(np.float64).eps)
 EULER_GAMMA = 0.5772156649015329
 NORMAL = NormalDist()
 
@@ -65,14 +68,20 @@ def daily_returns(times_ns: Times, equity: Floats, initial: float, start_ns: int
         return np.where(before > 0, close / before - 1, np.nan)
 
 
+def is_noise(spread: float, size: float) -> bool:
+    """Whether a spread of returns of this size is no more than rounding leaves of equal ones."""
+    return abs(spread) <= RETURN_NOISE * (1.0 + abs(size))
+
+
 def sharpe(returns: Floats, periods: float = DAYS_PER_YEAR) -> float:
     """Sharpe ratio: mean(r) / std(r, ddof=1) * sqrt(periods), without a riskless rate.
 
     Dimensionless, annual. NaN with fewer than two returns or no spread. Source: Sharpe 1994; crypto has 365 days.
     """
-    if len(returns) < 2 or np.ptp(returns) == 0:
+    if len(returns) < 2:
         return math.nan
-    return float(np.mean(returns) / np.std(returns, ddof=1) * math.sqrt(periods))
+    mean, spread = float(np.mean(returns)), float(np.std(returns, ddof=1))
+    return math.nan if is_noise(spread, mean) else mean / spread * math.sqrt(periods)
 
 
 def sharpe_is_insufficient(days: int) -> bool:
@@ -90,7 +99,8 @@ def sortino(returns: Floats, periods: float = DAYS_PER_YEAR, target: float = 0.0
         return math.nan
     excess = returns - target
     downside = math.sqrt(float(np.mean(np.square(np.minimum(excess, 0.0)))))
-    return float(np.mean(excess)) / downside * math.sqrt(periods) if downside > 0 else math.nan
+    mean = float(np.mean(excess))
+    return math.nan if is_noise(downside, 0.0) else mean / downside * math.sqrt(periods)
 
 
 def annual_growth(returns: Floats, periods: float = DAYS_PER_YEAR) -> float:
@@ -107,7 +117,7 @@ def annual_growth(returns: Floats, periods: float = DAYS_PER_YEAR) -> float:
 
 def calmar(growth: float, drawdown: float) -> float:
     """Calmar ratio: annual growth / |maximum drawdown|. NaN without a drawdown. Source: Young 1991."""
-    return growth / abs(drawdown) if drawdown < 0 else math.nan
+    return growth / abs(drawdown) if drawdown < 0 and not is_noise(drawdown, 0.0) else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,7 @@ def drawdown(times_ns: Times, equity: Floats, initial: float) -> Drawdown:
     peak = np.maximum.accumulate(level)
     fall = peak - level
     low = int(np.argmax(fall))
-    if fall[low] == 0:
+    if fall[low] <= RETURN_NOISE * peak[low]:
         return Drawdown(0.0, 0.0, 0.0, 0.0, 0.0, None, None)
     high = int(np.argmax(level[: low + 1]))
     return Drawdown(
@@ -246,7 +256,7 @@ def wilson_interval(wins: int, n: int, confidence: float = 0.95) -> tuple[float,
 def profit_over_loss(pnl: Floats) -> float:
     """Profit factor: sum of wins / |sum of losses|. inf without a loss, NaN without either."""
     won, lost = float(np.sum(pnl[pnl > 0])), float(-np.sum(pnl[pnl < 0]))
-    if lost == 0:
+    if lost <= RETURN_NOISE * won:
         return math.inf if won > 0 else math.nan
     return won / lost
 

@@ -1,9 +1,9 @@
 """What does a bar do to a waiting entry, and to an open position: which barrier first, and at what price.
 
 Labels, parameter search and matching call these compiled functions; none of them holds a second copy. The rules are
-those of a venue read pessimistically (a stop fires when touched, a limit needs a trade one tick through it, both in one
-bar is the stop), because inside a candle the order of prices is unknown. Prices here are those that were aimed at: what
-a market order pays beyond, its caller adds.
+those of a venue read pessimistically (a stop fires when touched, a limit needs a trade one tick through it and pays its
+own price, both in one bar is the stop), because inside a candle the order of prices is unknown. Prices here are those
+that were aimed at: what a market order pays beyond, its caller adds. Why: ``docs/adr/0016-own-price.md``.
 """
 
 from __future__ import annotations
@@ -69,26 +69,8 @@ def resting_price(close: float, direction: int, offset: float, tick: float, per:
 
 
 @compiled
-def limit_fill(
-    limit: float, direction: int, bar_open: float, high: float, low: float, tick: float
-) -> tuple[float, bool]:
-    """Where a bar fills our limit: at the open when it opens beyond it, else at the limit when it trades through it.
-
-    On the bar in which the order arrives, an open beyond it makes it a marketable order; the caller knows that.
-
-    Returns:
-        (fill price, quote, NaN = it waits; whether the fill came inside the bar).
-    """
-    if trades_through(limit, direction, bar_open, bar_open, tick):
-        return bar_open, False
-    if trades_through(limit, direction, low, high, tick):
-        return limit, True
-    return math.nan, False
-
-
-@compiled
 def levels(side: int, entry: float, take: float, stop: float, tick: float, per: float) -> tuple[float, float]:
-    """Take and stop prices of a position: take rounds away from the entry, stop towards it but one tick off at least.
+    """Take and stop prices of a position: both on the tick away from the entry, so at least as far as asked.
 
     Formula: entry (1 + d take), entry (1 - d stop), d = `side`.
 
@@ -104,12 +86,8 @@ def levels(side: int, entry: float, take: float, stop: float, tick: float, per: 
         (take price, stop price), quote.
     """
     if side > 0:
-        take_price = ceil_to(entry * (1.0 + take), tick, per)
-        stop_price = min(ceil_to(entry * (1.0 - stop), tick, per), floor_to(entry - tick, tick, per))
-    else:
-        take_price = floor_to(entry * (1.0 - take), tick, per)
-        stop_price = max(floor_to(entry * (1.0 + stop), tick, per), ceil_to(entry + tick, tick, per))
-    return take_price, stop_price
+        return ceil_to(entry * (1.0 + take), tick, per), floor_to(entry * (1.0 - stop), tick, per)
+    return floor_to(entry * (1.0 - take), tick, per), ceil_to(entry * (1.0 + stop), tick, per)
 
 
 @compiled
@@ -120,14 +98,16 @@ def first_touch(
     bar_open: float,
     high: float,
     low: float,
+    close: float,
     tick: float,
     entry_bar: bool,
     inside: bool,
 ) -> tuple[float, int, bool]:
     """The barrier a bar touches first, before slippage.
 
-    Rules: an open beyond the take fills it there, but not in the entry bar; else the stop when touched, at the worse of
-    stop and open; else the take when traded through by a tick. A position entered inside this bar cannot take in it.
+    Rules: a bar after the entry bar that opens beyond the take fills it first; else the stop when touched, at the worse
+    of stop and open; else the take when traded through by a tick. The take pays its own price. Of a bar in which the
+    position was entered inside only the close is known to have come after: it alone can fill the take.
 
     Args:
         side: +1 long, -1 short.
@@ -136,6 +116,7 @@ def first_touch(
         bar_open: open of the bar (quote).
         high: high of the bar (quote).
         low: low of the bar (quote).
+        close: close of the bar (quote).
         tick: price grid (quote).
         entry_bar: the position was opened at this bar's open, or inside it.
         inside: it was opened inside the bar, by a resting limit.
@@ -143,9 +124,9 @@ def first_touch(
     Returns:
         (reference price, STOP_LOSS or TAKE_PROFIT or 0, whether the bar touched both).
     """
-    takes = not inside and trades_through(take, -side, low, high, tick)
+    takes = trades_through(take, -side, close, close, tick) if inside else trades_through(take, -side, low, high, tick)
     if takes and not entry_bar and trades_through(take, -side, bar_open, bar_open, tick):
-        return bar_open, TAKE_PROFIT, False
+        return take, TAKE_PROFIT, False
     if side > 0:
         if low <= stop:
             return min(stop, bar_open), STOP_LOSS, takes
@@ -162,9 +143,9 @@ def enter_in_bar(
 ) -> tuple[int, float, int, bool]:
     """Does a waiting entry fill in a bar that trades?
 
-    A market order fills at the open as a taker. A limit fills at its price when the bar trades one tick through it, or
-    at the open when the bar opens beyond it; on its arrival that makes it a marketable order (a taker), which a
-    post-only order answers by being rejected.
+    A market order fills at the open as a taker. A limit fills at its own price, as a maker, when the bar trades one
+    tick through it: before anything else in the bar where it opens beyond it, else inside. An order that only arrives
+    at such an open is marketable: it fills there as a taker, which a post-only order answers by being rejected.
 
     Args:
         kind: MARKET, LIMIT or POST_ONLY.
@@ -179,14 +160,12 @@ def enter_in_bar(
     """
     if kind == MARKET:
         return FILLS, bar.open, TAKER, False
-    price, inside = limit_fill(limit, side, bar.open, bar.high, bar.low, tick)
-    if math.isnan(price):
-        return WAITS, price, 0, False
-    if inside or rested:
-        return FILLS, price, MAKER, inside
-    if kind == LIMIT:
-        return FILLS, price, TAKER, False
-    return CROSSES, price, 0, False
+    beyond = trades_through(limit, side, bar.open, bar.open, tick)
+    if beyond and not rested:
+        return (FILLS, bar.open, TAKER, False) if kind == LIMIT else (CROSSES, bar.open, 0, False)
+    if beyond or trades_through(limit, side, bar.low, bar.high, tick):
+        return FILLS, limit, MAKER, not beyond
+    return WAITS, math.nan, 0, False
 
 
 @inlined
@@ -243,7 +222,9 @@ def leave_in_bar(
     trades = bar.volume > 0.0
     both = False
     if trades:
-        price, touched, both = first_touch(side, stop, take, bar.open, bar.high, bar.low, tick, held == 0, inside)
+        price, touched, both = first_touch(
+            side, stop, take, bar.open, bar.high, bar.low, bar.close, tick, held == 0, inside
+        )
         if touched != 0:
             return touched, price, MAKER if touched == TAKE_PROFIT else TAKER, both, False
     due = held + 1 >= horizon

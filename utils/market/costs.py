@@ -26,6 +26,23 @@ def break_even_win_rate(
     return loss / denominator
 
 
+def crossing_bps(half_spread_bps: float, slippage_bps: float, tick: float, price: float) -> float:
+    """What a market order pays for crossing, as tables, vetoes and sizes count it.
+
+    Formula: max(half spread + slippage, tick / price): its price is on the grid, so a tick is the least it can lose.
+
+    Args:
+        half_spread_bps: half the quoted spread, bps.
+        slippage_bps: extra adverse price, bps.
+        tick: price grid, quote.
+        price: where the market is, quote.
+
+    Returns:
+        bps of the price.
+    """
+    return max(half_spread_bps + slippage_bps, 1e4 * tick / price)
+
+
 def round_trip_costs(maker_entry: bool, maker_bps: float, taker_bps: float, crossing_bps: float) -> tuple[float, float]:
     """Cost of a round trip that ends at the take (a resting limit) and of one that ends at the stop (a market order).
 
@@ -35,7 +52,7 @@ def round_trip_costs(maker_entry: bool, maker_bps: float, taker_bps: float, cros
         maker_entry: the entry rests in the book.
         maker_bps: maker fee, bps of notional a side.
         taker_bps: taker fee, bps of notional a side.
-        crossing_bps: half the spread plus slippage, paid by each market order, bps.
+        crossing_bps: what each market order pays for crossing, as `crossing_bps` counts it, bps.
 
     Returns:
         (c_t, c_s) in bps of notional.

@@ -93,6 +93,16 @@ def is_coin_margined(text: str) -> bool:
     return len(words) > 1 and words[-1] in {"PERP", "PERPETUAL", "SWAP"} and "".join(words[:-1]).endswith("USD")
 
 
+def quote_of(symbol: str) -> str:
+    """The currency that a symbol is quoted in (`BTCFDUSD`: `FDUSD`), "" if its end is none that is known.
+
+    Bybit's `BTCPERP` is quoted in USDC.
+    """
+    if symbol.endswith("PERP"):
+        return "USDC"
+    return parts_of(symbol)[1]
+
+
 def symbol_of_file(name: str) -> str:
     """The exchange id a file's name begins with, "" if it does not look like one.
 
@@ -171,7 +181,7 @@ def _quoted(symbol: str, quotes: tuple[str, ...]) -> bool:
 
 def parts_of(symbol: str) -> tuple[str, str]:
     """Base and quote currency of an exchange id; both "" where its quote is none we know."""
-    quote = next((quote for quote in QUOTES if symbol.endswith(quote) and len(symbol) > len(quote)), "")
+    quote = max((quote for quote in QUOTES if symbol.endswith(quote) and len(symbol) > len(quote)), key=len, default="")
     return (symbol.removesuffix(quote), quote) if quote else ("", "")
 
 

@@ -1,7 +1,7 @@
 """The record of a run: log files that are whole or not there, and never destroy an older run.
 
 A run is staged in hidden directories beside its places. When it is whole, one of them is renamed to
-`runs/<UTC start>-<hash>/` and the files in the logs directory are replaced by the other's, each by an atomic rename. A
+`runs/<UTC start>-<hash>/` and the files in the logs directory are replaced by the other's, as a set (`swap.py`). A
 crash, a full disk or Ctrl-C leaves the older files as they were.
 """
 
@@ -13,11 +13,8 @@ import hashlib
 import json
 import math
 import os
-import shutil
-import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -30,25 +27,22 @@ from utils.errors import StorageError
 from utils.records.moment import Moment
 from utils.records.names import KINDS, Words, log_tables
 from utils.records.schema import (
-    HASHED_ORDER_COLUMNS,
     ID_COLUMNS,
     NO_TIME,
-    ORDER_COLUMNS,
     TEXT_COLUMNS,
     TIME_COLUMNS,
     TRADE_COLUMNS,
     Columns,
 )
-from utils.rows import S_PER_DAY, Rows
+from utils.records.swap import Hidden, replace_set, whole_set
+from utils.rows import Rows
+from utils.shell.rim import masked
 
 TABLES = ("trades", "signals", "orders", "fills", "equity")
 #: The log files of a run, all of one run at any moment.
 FILES = (*(f"{table}.csv" for table in TABLES), "run.json")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
 DECISION_TABLES = ("signals", "orders", "trades")
-#: Age from which a staged run is taken for dead, and how patiently the lock is tried for, seconds.
-LEFTOVER_S = S_PER_DAY
-LOCK_TRIES, LOCK_PAUSE_S = 500, 0.01
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -83,22 +77,22 @@ def csv_text(columns: Columns) -> str:
 def decision_hash(texts: Mapping[str, str]) -> str:
     """SHA-256 of the decision log: the SHA-256 of signals.csv, orders.csv and trades.csv, joined in this order.
 
-    Of orders.csv the columns up to `source` count: those after it say when and where, not what was decided and done.
+    Of each the columns before `source` count: how a file is called, and what says when and where, decides nothing.
     """
-    hashed = {**texts, "orders": hashed_orders(texts["orders"])}
-    digests = (hashlib.sha256(hashed[table].encode()).digest() for table in DECISION_TABLES)
+    digests = (hashlib.sha256(decided(texts[table]).encode()).digest() for table in DECISION_TABLES)
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def hashed_orders(text: str) -> str:
-    """orders.csv without the columns that came after the decision hash was defined."""
-    if text.partition("\n")[0] != ",".join(ORDER_COLUMNS):
+def decided(text: str) -> str:
+    """A table as CSV without the column `source` and those after it."""
+    names = text.partition("\n")[0].split(",")
+    if "source" not in names:
         return text
+    kept = names.index("source")
     if '"' in text:
-        lines = [",".join(map(quoted, row[: len(HASHED_ORDER_COLUMNS)])) for row in csv.reader(StringIO(text, ""))]
+        lines = [",".join(map(quoted, row[:kept])) for row in csv.reader(StringIO(text, ""))]
     else:
-        later = len(ORDER_COLUMNS) - len(HASHED_ORDER_COLUMNS)
-        lines = [line.rsplit(",", later)[0] for line in text[:-1].split("\n")]
+        lines = [line.rsplit(",", len(names) - kept)[0] for line in text[:-1].split("\n")]
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +102,8 @@ def decision_hash_of(logs: str | os.PathLike[str]) -> str:
     Raises:
         OSError: one is not there.
     """
-    return decision_hash({table: (Path(logs) / f"{table}.csv").read_bytes().decode() for table in DECISION_TABLES})
+    place = whole_set(Path(logs))
+    return decision_hash({table: (place / f"{table}.csv").read_bytes().decode() for table in DECISION_TABLES})
 
 
 def plain(value: Any) -> Any:
@@ -144,66 +139,20 @@ def storing(where: Path) -> Iterator[None]:
         ) from error
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what runs that were killed more than a day ago had staged."""
-    for leftover in folder.glob(".partial-*"):
-        with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > LEFTOVER_S:
-                shutil.rmtree(leftover, ignore_errors=True)
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock file while the log files are replaced, so that two runs do not leave a mixed set."""
-    for _ in range(LOCK_TRIES):
-        try:
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        except FileExistsError:
-            with suppress(OSError):
-                if time.time() - lock.stat().st_mtime > LOCK_TRIES * LOCK_PAUSE_S:
-                    lock.unlink()  # its owner was killed: renaming takes no such time
-            time.sleep(LOCK_PAUSE_S)
-    else:
-        raise StorageError(
-            f"{lock}: other runs have held the log files for {LOCK_TRIES * LOCK_PAUSE_S:g} seconds; "
-            "the run is kept under runs/ if it has a place there, else run again with another --logs-dir"
-        )
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def replace_set(staged: Path, folder: Path) -> None:
-    """Put the staged `FILES` in the place of those of another run, so that no two runs ever stand side by side.
-
-    The older ones are moved aside first, then the new ones in. What cannot be moved brings all of them back; a kill
-    between two moves leaves a part of one run.
+def check_writable(logs: Path) -> None:
+    """Refuse a logs directory that cannot be made or written, while nothing has been worked out yet; nothing is made.
 
     Raises:
-        OSError: one could not be moved.
-        StorageError: others have held the files for too long.
+        StorageError: it cannot.
     """
-    older = staged / "older"
-    older.mkdir()
-    with alone(folder / ".lock"):
-        placed: list[str] = []
-        if taken := [name for name in FILES if (folder / name).is_dir()]:
-            raise IsADirectoryError(errno.EISDIR, f"a directory named {taken[0]}")
-        try:
-            for name in FILES:
-                with suppress(FileNotFoundError):
-                    (folder / name).replace(older / name)
-            for name in FILES:
-                (staged / name).replace(folder / name)
-                placed.append(name)
-        except BaseException:
-            for name in placed:
-                (folder / name).replace(staged / name)
-            for path in older.iterdir():
-                path.replace(folder / path.name)
-            raise
+    place = logs
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    with storing(logs):
+        if not place.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file in its place")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def stage(folder: Path, file: str, data: bytes) -> None:
@@ -215,16 +164,8 @@ def stage(folder: Path, file: str, data: bytes) -> None:
 
 
 def run_text(run: Mapping[str, Any]) -> bytes:
-    """run.json."""
-    return (json.dumps(plain(run), indent=1, sort_keys=True) + "\n").encode()
-
-
-def hidden(folder: Path) -> Path:
-    """A new directory that nobody looks into, below `folder`; what killed runs left there long ago is removed."""
-    place = folder / f".partial-{uuid.uuid4().hex[:12]}"
-    place.mkdir(parents=True)
-    remove_leftovers(folder)
-    return place
+    """run.json, without what is secret."""
+    return (masked(json.dumps(plain(run), indent=1, sort_keys=True)) + "\n").encode()
 
 
 def kept_places(logs: Path, name: str) -> Iterator[Path]:
@@ -264,9 +205,13 @@ class FileJournal:
         self._words = Words() if words is None else words
         self._moments: list[Moment] = []
         self._written: set[str] = set()
-        with storing(logs):
-            # what will replace the files in `logs`, and what will become the kept run
-            self._staged = [hidden(folder) for folder in ([logs] if name is None else [logs, logs / "runs"])]
+        # what will replace the files in `logs`, and what will become the kept run
+        self._places: list[Hidden] = []
+        with storing(logs), ExitStack() as undone:
+            undone.callback(self._clear)
+            for folder in [logs] if name is None else [logs, logs / "runs"]:
+                self._places.append(Hidden(folder, FILES))
+            undone.pop_all()
 
     def __enter__(self) -> FileJournal:
         return self
@@ -274,8 +219,11 @@ class FileJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for folder in self._staged:
-            shutil.rmtree(folder, ignore_errors=True)
+        self._clear()
+
+    def _clear(self) -> None:
+        for place in self._places:
+            place.close()
 
     def commit(self, moment: Moment) -> int:
         """Keep one moment, in memory; its number, from 1 on."""
@@ -289,8 +237,8 @@ class FileJournal:
 
     def _put(self, file: str, data: bytes) -> None:
         with storing(self.logs):
-            for folder in self._staged:
-                stage(folder, file, data)
+            for place in self._places:
+                stage(place.path, file, data)
 
     def finish(self, run: Mapping[str, Any]) -> dict[str, str]:
         """Write run.json and put everything in its place; tables that were not written are those of the moments.
@@ -307,7 +255,7 @@ class FileJournal:
         with storing(self.logs):
             # everything that can fill the disk is behind us: what follows only renames
             kept = self._keep()
-            replace_set(self._staged[0], self.logs)
+            replace_set(self._places[0].path, self.logs, FILES)
         if kept is not None:
             paths["kept"] = kept
         return {name: str(path) for name, path in paths.items()}
@@ -320,7 +268,7 @@ class FileJournal:
             if place.exists():
                 continue
             try:
-                return self._staged[1].rename(place)
+                return self._places[1].path.rename(place)
             except OSError:
                 if not place.exists():  # else another process was quicker, and the next number is free
                     raise

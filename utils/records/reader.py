@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import DataError
-from utils.figures.arithmetic import Floats, Times
+from utils.figures.arithmetic import Floats, Times, groups
 from utils.market.times import NoTime, is_number, nanoseconds
 from utils.records.schema import (
     EQUITY_COLUMNS,
@@ -38,6 +38,8 @@ from utils.records.schema import (
     TRADE_COLUMNS,
     Columns,
 )
+from utils.records.swap import whole_set
+from utils.words import EXITS, KINDS, LIQUIDITIES, ORDER_SIDES, STATUSES, TRADE_SIDES, ours, ours_or_none
 
 #: Path of trades.csv, of a folder of log files or of a journal; a pandas frame of trades; or a `Log`.
 Source: TypeAlias = Any
@@ -50,8 +52,11 @@ TABLE_COLUMNS = {
     "fills": FILL_COLUMNS,
     "equity": EQUITY_COLUMNS,
 }
-#: How long it may take that the files of a run take the place of another's, and how often a reader looks again, s.
-SWAP_S, SWAP_PAUSE_S = 1.0, 0.002
+#: The words of the columns by which figures tell rows apart, by what a row is called.
+WORDS = {
+    "trade": {"side": TRADE_SIDES, "entry_liquidity": LIQUIDITIES, "exit_liquidity": LIQUIDITIES},
+    "order": {"side": ORDER_SIDES, "kind": KINDS, "status": STATUSES},
+}
 #: How long a reader begins anew when the files change under its hands, s.
 READ_PATIENCE_S = 10.0
 
@@ -174,11 +179,13 @@ def _place(path: Path) -> _Place:
     trades = path / "trades.csv" if path.is_dir() else path
     if trades.name != "trades.csv":
         return _Place(trades, run=_stamp(trades))
+    folder = trades.parent
+    trades = whole_set(folder) / trades.name
     recorded = _recorded(trades.with_name("run.json"))
     if recorded.get("finished", True) is not False:
         run = recorded.get("run") or f"{recorded.get('started', '')} {recorded.get('decision_sha256', _stamp(trades))}"
         return _Place(trades, None, recorded, str(run), int(recorded.get("moments", 0)) + 1)
-    journal = trades.parent / str(recorded.get("journal"))
+    journal = folder / str(recorded.get("journal"))
     if journal.is_file():
         return _Place(trades, journal, recorded)
     return _Place(trades, None, recorded, " ".join(_stamp(trades.with_name(f"{table}.csv")) for table in TABLE_COLUMNS))
@@ -196,33 +203,29 @@ def _steadily(source: str | os.PathLike[str], read: Callable[[_Place], _Read]) -
     folder = path if path.is_dir() else path.parent
     until = time.monotonic() + READ_PATIENCE_S
     while time.monotonic() < until:
-        seen = _settled(folder)
+        seen = _state(folder)
         try:
             place = _place(path)
             found = read(place)
         except (DataError, OSError):
-            if seen == _settled(folder):
+            if seen == _state(folder):
                 raise
             continue
-        now = _settled(folder)
+        now = _state(folder)
         # files of a run that goes on may grow meanwhile
-        if seen == now or (not place.finished and seen["run.json"] == now["run.json"]):
+        same = all(seen[name] == now[name] for name in ("place", "run.json"))
+        if seen == now or (not place.finished and same):
             return found
     raise DataError(
         f"{path}: expected log files that stand still, but other runs take their place all the time: read again"
     )
 
 
-def _settled(folder: Path) -> dict[str, str]:
-    """The state of the log files, as soon as nobody is replacing them."""
-    for _ in range(round(SWAP_S / SWAP_PAUSE_S)):
-        try:
-            if time.time() - (folder / ".lock").stat().st_mtime > SWAP_S:
-                break  # whoever held it is dead
-        except OSError:
-            break
-        time.sleep(SWAP_PAUSE_S)
-    return {name: _stamp(folder / name) for name in (*(f"{table}.csv" for table in TABLE_COLUMNS), "run.json")}
+def _state(folder: Path) -> dict[str, str]:
+    """The state of the log files that count."""
+    place = whole_set(folder)
+    names = (*(f"{table}.csv" for table in TABLE_COLUMNS), "run.json")
+    return {"place": place.name, **{name: _stamp(place / name) for name in names}}
 
 
 def _stamp(path: Path) -> str:
@@ -263,7 +266,7 @@ def read_log(source: Source, initial_capital: float | None = None) -> Log:
             f"expected the path of trades.csv, a frame of trades or a Log, got {type(source).__name__}: name the file"
         )
     where = "the frame of trades"
-    trades = _closed(_from_frame(source, where), where)
+    trades = _closed(_in_our_words(_from_frame(source, where), "trade", where), where)
     return Log(trades, None, None, _first_capital(trades) if initial_capital is None else float(initial_capital), where)
 
 
@@ -281,7 +284,8 @@ def _filed(place: _Place, initial_capital: float | None) -> Log:
     """What log files hold."""
     cut, where = not place.finished, str(place.trades)
     needed = ("entry_time", "exit_time", "net_pnl")
-    trades = _closed(_read_csv(place.trades, TRADE_COLUMNS, needed, cut=cut), where)
+    trades = _in_our_words(_read_csv(place.trades, TRADE_COLUMNS, needed, cut=cut), "trade", where)
+    trades = _closed(trades, where)
     equity = orders = fills = None
     known = _capital(place.recorded)
     if place.named:
@@ -290,7 +294,7 @@ def _filed(place: _Place, initial_capital: float | None) -> Log:
             if known is None and len(equity["time"]) and {"realised", "open_pnl"} <= equity.keys():
                 known = float(equity["equity"][0] - equity["realised"][0] - equity["open_pnl"][0])
         if (beside := place.trades.with_name("orders.csv")).exists():
-            orders = _read_csv(beside, ORDER_COLUMNS, (), cut=cut)
+            orders = _in_our_words(_read_csv(beside, ORDER_COLUMNS, (), cut=cut), "order", str(beside))
         if (beside := place.trades.with_name("fills.csv")).exists():
             fills = _read_csv(beside, FILL_COLUMNS, (), cut=cut)
     known = initial_capital if known is None else known
@@ -466,6 +470,19 @@ def _from_frame(frame: Any, where: str) -> dict[str, NDArray[Any]]:
         except (ValueError, TypeError) as error:
             raise DataError(f"{where}, column {name}: {error}: correct that column") from None
     return columns
+
+
+def _in_our_words(columns: dict[str, NDArray[Any]], row: str, where: str) -> dict[str, NDArray[Any]]:
+    """The columns with our names of sides, liquidity, kinds and states, however they were spelled."""
+
+    def at(name: str) -> Callable[[int], str]:
+        return lambda number: f"{where}, {row} {number + 1}, column {name}"
+
+    said = {name: ours(columns[name], words, at(name)) for name, words in WORDS[row].items() if name in columns}
+    if "exit_reason" in columns:
+        names, code = groups(columns["exit_reason"])
+        said["exit_reason"] = np.array([ours_or_none(name, EXITS) or name for name in names], dtype=str)[code]
+    return columns | said
 
 
 def _closed(columns: dict[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:

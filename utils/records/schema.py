@@ -59,8 +59,9 @@ SIGNAL_COLUMNS = (
     "source",
 )
 
-#: The columns of orders.csv that the decision hash is made of.
-HASHED_ORDER_COLUMNS = (
+#: orders.csv: one row per order, written when it ends; `side` is the order's own: buy | sell. Arrival is the moment at
+#: which it reached the market, `arrival_mid` the mid then, or the open of a bar.
+ORDER_COLUMNS = (
     "order_id",
     "trade_id",
     "symbol",
@@ -78,11 +79,11 @@ HASHED_ORDER_COLUMNS = (
     "reason",
     "latency_ms",
     "source",
+    "role",
+    "arrival_time",
+    "end_time",
+    "arrival_mid",
 )
-
-#: orders.csv: one row per order, written when it ends; `side` is the order's own: buy | sell. Arrival is the moment at
-#: which it reached the market, `arrival_mid` the mid then, or the open of a bar.
-ORDER_COLUMNS = (*HASHED_ORDER_COLUMNS, "role", "arrival_time", "end_time", "arrival_mid")
 
 #: fills.csv: one row per fill, by time, then fill; `reference` is the price aimed at, `seen_time` when we could know.
 FILL_COLUMNS = (

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping
@@ -45,9 +44,7 @@ from utils.records.files import (
     FILES,
     TABLES,
     csv_text,
-    hidden,
     kept_places,
-    replace_set,
     run_text,
     stage,
     storing,
@@ -55,6 +52,7 @@ from utils.records.files import (
 from utils.records.moment import Meta, Moment
 from utils.records.names import log_order, log_tables, tables_in_words
 from utils.records.schema import SCHEMA_VERSION, Columns
+from utils.records.swap import Hidden, replace_set
 from utils.rows import Rows
 
 #: Held by the process that writes; a database of its own, empty, so that the system frees it however the process ends.
@@ -185,21 +183,21 @@ class SqliteJournal:
         _, rows, _ = read_rows(self.home / JOURNAL)
         tables = tables_in_words(rows, self.meta.words)
         self._realised = _after(0.0, rows["trades"])
-        with following(self.home), _staged(self.home) as staged:
+        with following(self.home), Hidden(self.home, FILES) as staged:
             for table in TABLES:
                 (staged / f"{table}.csv").write_bytes(csv_text(tables[table]).encode())
             stage(staged, "run.json", self._unfinished(JOURNAL))
-            replace_set(staged, self.home)
+            replace_set(staged, self.home, FILES)
             self._growing = {table: Growing(self.home / f"{table}.csv") for table in TABLES}
         if self.home != self.logs:
-            with following(self.logs), _staged(self.logs) as staged:
+            with following(self.logs), Hidden(self.logs, FILES) as staged:
                 try:
                     for table in TABLES:
                         os.link(self.home / f"{table}.csv", staged / f"{table}.csv")
                 except OSError:  # no links on this disk: the logs directory waits until the run is over
                     return
                 stage(staged, "run.json", self._unfinished(str(self._journal_from_logs())))
-                replace_set(staged, self.logs)
+                replace_set(staged, self.logs, FILES)
 
     def _journal_from_logs(self) -> Path:
         return (self.home / JOURNAL).relative_to(self.logs)
@@ -239,12 +237,12 @@ class SqliteJournal:
         texts |= self._written
         self._stop_growing()
         for place, journal in {self.home: Path(JOURNAL), self.logs: self._journal_from_logs()}.items():
-            with following(place), _staged(place) as staged:
+            with following(place), Hidden(place, FILES) as staged:
                 for table in TABLES:
                     stage(staged, f"{table}.csv", texts[table].encode())
                 whole = {**run, "finished": True, "run": self._token, "moments": self._seq, "journal": str(journal)}
                 stage(staged, "run.json", run_text(whole))
-                replace_set(staged, place)
+                replace_set(staged, place, FILES)
         with speaking(self.home / JOURNAL):
             mark_finished(self._db)
         self._over = True
@@ -300,15 +298,6 @@ def following(home: Path) -> Iterator[None]:
             f"{home}: the log files cannot be written ({error.strerror}); every moment is kept in {JOURNAL}: free some "
             "space, or make the place writable, and go on from there"
         ) from error
-
-
-@contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
-    place = hidden(folder)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _folder(logs: Path, name: str) -> Path:

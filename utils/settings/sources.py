@@ -88,6 +88,8 @@ def from_yaml(path: Path) -> dict[str, Given]:
         raise ConfigError(f"{path.name}{where}: not valid YAML ({error.problem or error.context})") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from error
+    except RecursionError:
+        raise ConfigError(f"{path.name}: expected `section:` and `key: value` below it, saw far more levels") from None
 
 
 def walk(loader: _Yaml, node: yaml.Node, prefix: str, name: str) -> Iterator[tuple[str, Given]]:

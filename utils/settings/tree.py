@@ -233,6 +233,13 @@ class SimulationSettings(Section):
     impact: float = setting(
         0.5, "Market impact Y in Y x volatility x sqrt(quantity / bar volume).", "ratio", ge=0, le=10
     )
+    max_impact_bps: float = setting(
+        200.0,
+        "Most that half the spread, slippage and impact take together of a market order's price.",
+        "bps",
+        gt=0,
+        le=5000,
+    )
     volume_cap: float = setting(0.02, "Share of a bar's volume one entry may take.", "fraction", gt=0, le=1)
     bar_delay_ms: float = setting(500.0, "Delay from a bar's close to its arrival.", "ms", ge=0, le=60_000)
     steps: int = setting(500, "Bars on which decisions are made, warm-up not counted.", "bars", ge=1, le=100_000_000)
@@ -243,6 +250,16 @@ class SimulationSettings(Section):
     preset: str = setting(
         "large-tick", "Kind of synthetic market.", "name", "small letters, digits and hyphens", pattern="^[a-z0-9-]+$"
     )
+
+    @model_validator(mode="after")
+    def _capped(self) -> SimulationSettings:
+        fixed = self.spread_bps / 2.0 + self.slippage_bps
+        if fixed > self.max_impact_bps:
+            raise ValueError(
+                f"expected half of spread_bps plus slippage_bps within max_impact_bps ({self.max_impact_bps:g}), "
+                f"saw {fixed:g}"
+            )
+        return self
 
 
 def checked_address(address: str, scheme: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import io
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -14,15 +16,73 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
+from utils.settings.text import is_text
+from utils.shell.rim import guard_output
 
 INTERRUPTED = 130
+#: More than a path may have anywhere.
+MOST_LETTERS = 4_096
+#: What a machine says of a name that can be no file's.
+NO_PLACE = {errno.ENAMETOOLONG, errno.ELOOP}
+
+
+#: How every command line ends, unless it says otherwise.
+EXITS = (
+    "0 done",
+    "1 our fault or the machine's",
+    "2 a flag, setting or file of yours",
+    "3 an exchange did not answer, or answered garbage",
+    f"{INTERRUPTED} Ctrl-C or SIGTERM",
+)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with one sentence for a wrong flag and the nearest known one."""
+    """argparse, with flags in groups, examples and exit codes, and one sentence for a wrong flag and the nearest known.
+
+    Args:
+        prog: as it is typed.
+        description: what it does, in a sentence.
+        usage: what may follow; the flags are listed below it.
+        examples: lines to type, each with what it does.
+        exits: exit codes, each with what it means.
+        **more: of argparse.
+    """
+
+    def __init__(
+        self,
+        prog: str,
+        description: str = "",
+        *,
+        usage: str = "[flags]",
+        examples: Sequence[tuple[str, str]] = (),
+        exits: Sequence[str] = EXITS,
+        **more: Any,
+    ) -> None:
+        super().__init__(prog=prog, description=description, usage=f"{prog} {usage}", **{"allow_abbrev": False, **more})
+        self._examples, self._exits = tuple(examples), tuple(exits)
+        self._positionals.title, self._optionals.title = "arguments", "help"
+
+    def group(self, title: str, about: str | None = None) -> Callable[..., argparse.Action]:
+        """`add_argument` of a group of flags, which stands under its title, and what is said about it, in `--help`."""
+        return self.add_argument_group(title, about).add_argument
+
+    def format_help(self) -> str:
+        """Usage, the groups, what belongs to none of them, examples, exit codes."""
+        self._action_groups.sort(key=lambda group: group is self._optionals)
+        told = [f"  {line}\n      {what}" for line, what in self._examples]
+        blocks = (("examples", told), ("exit codes", [f"  {end}" for end in self._exits]))
+        return "\n".join(
+            [super().format_help(), *("\n".join([f"{name}:", *rows, ""]) for name, rows in blocks if rows)]
+        )
+
+    def parse_told(self, words: Sequence[str]) -> argparse.Namespace:
+        """The flags, either spelling; `told` among them is the whole line, as it can be typed again."""
+        flags = self.parse_args(with_hyphens(words))
+        flags.told = " ".join([self.prog, *map(shlex.quote, words)])
+        return flags
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of exiting, so that every mistake takes one way out."""
@@ -40,7 +100,7 @@ def whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, saw {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected a whole number, saw {text[:80]!r}") from None
 
 
 def amount(text: str) -> float:
@@ -48,17 +108,25 @@ def amount(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, saw {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected a number, saw {text[:80]!r}") from None
 
 
 def with_hyphens(arguments: Sequence[str]) -> list[str]:
-    """`--logs_dir=x` is `--logs-dir=x`: both spellings of a flag are right."""
+    """`--logs_dir=x` is `--logs-dir=x`: both spellings of a flag are right.
+
+    Raises:
+        ConfigError: a value is empty, or no text that a file or a setting could have.
+    """
     spelled = []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         spelled.append(flag.replace("_", "-") + equals + value if flag.startswith("--") else argument)
         if argument == "" or (argument.endswith("=") and argument.startswith("--")):
             raise ConfigError("a flag was given an empty value; give it one or leave the flag out")
+        if len(argument) > MOST_LETTERS:
+            raise ConfigError(f"a flag was given {len(argument):,} characters ({argument[:40]!r} ...); shorten it")
+        if not is_text(argument):
+            raise ConfigError(f"a flag was given {argument[:80]!r}, with characters that no name has; correct it")
     return spelled
 
 
@@ -80,7 +148,7 @@ def command(build_parser: Callable[[], Parser], run: Callable[[argparse.Namespac
 
     def main(arguments: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if arguments is None else arguments
-        return guarded(lambda: run(build_parser().parse_args(with_hyphens(words))), words)
+        return guarded(lambda: run(build_parser().parse_told(words)), words)
 
     return main
 
@@ -111,6 +179,13 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
         drop_output()  # the reader has gone (`| head`), and has what it wanted
         return 0
     except OSError as error:
+        if error.errno in NO_PLACE:
+            name = str(error.filename or "")[:80]
+            return fail(
+                f"expected the name of a file or folder, saw {name!r} ({error.strerror}); name another",
+                2,
+                verbose=verbose,
+            )
         drop_output()
         return fail(
             f"expected to be able to write what was asked for, saw '{error}'; free some space or name another place",
@@ -118,7 +193,11 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
             verbose=verbose,
         )
     except MemoryError:
-        return fail("the machine ran out of memory; use fewer bars with --steps", 1, verbose=verbose)
+        return fail(
+            "the machine ran out of memory; ask for less at once: fewer bars, fewer symbols or a shorter time",
+            1,
+            verbose=verbose,
+        )
     except Exception as error:  # noqa: BLE001 - the entry point's last word: a bug is one sentence, -v shows the rest
         return fail(
             f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it", 1, verbose=verbose
@@ -151,13 +230,14 @@ def _ended_by_sigterm(came: list[int]) -> Iterator[None]:
 
 
 def prepare_output() -> None:
-    """Make sure that there is somewhere to print to, and that no character can fail there."""
+    """Make sure that there is somewhere to print to, that no character can fail there, and that none is obeyed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller, or a program without a console; stays open to the end
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    guard_output()
 
 
 def drop_output() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import StorageError
+from utils.shell.rim import safe
 
 #: Loggers of ours; other libraries' chatter begins at WARNING unless asked for with -vv.
 OURS = (
@@ -67,10 +68,14 @@ def plain(value: Any) -> Any:
 class HumanLine(logging.Formatter):
     """`2026-01-24T05:51:42.809Z INFO  backtest: message`."""
 
+    def format(self, record: logging.LogRecord) -> str:
+        """What is printed of a record, traceback and all."""
+        return safe(super().format(record))
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """The line of a record, without its traceback."""
         level = SHORT.get(record.levelname, record.levelname)
-        text = record.message
+        text = record.message.replace("\n", "\\n")  # one record is one line, whoever wrote its text
         if hasattr(record, "event"):
             text = event_text(str(record.event), text, getattr(record, "fields", {}))
         return f"{stamp(record)} {level:<5} {record.name}: {text}"
@@ -92,7 +97,7 @@ class JsonLine(logging.Formatter):
             row["exception"] = self.formatException(record.exc_info)
         for key, value in getattr(record, "fields", {}).items():
             row[f"{key}_" if key in row else key] = plain(value)
-        return json.dumps(row, ensure_ascii=False, allow_nan=False)
+        return safe(json.dumps(row, ensure_ascii=False, allow_nan=False))
 
 
 class Console(logging.StreamHandler[Any]):

@@ -11,6 +11,8 @@ from rich.text import Text
 
 #: Least time between two lines where there is no terminal, s; short work prints none.
 PAUSE_S = 5.0
+#: Columns of a terminal that has room for bar, rate and time left.
+WHOLE_WIDTH = 76
 
 
 class Rate(ProgressColumn):
@@ -56,8 +58,16 @@ class Meter:
         self._first: float | None = None
         self._bar: Progress | None = None
         if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(unit))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            columns = [
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                Rate(unit),
+                TimeRemainingColumn(),
+            ]
+            # what is cut tells nothing: a narrow terminal is shown how much is done
+            shown = columns if console.width >= WHOLE_WIDTH else [columns[0], columns[2]]
+            self._bar = Progress(*shown, console=console, transient=True)
             self._task = self._bar.add_task(what, total=int(total / size) or None)
             self._bar.start()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import random
+import reprlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 import yaml
 
 from utils.errors import ConfigError, DataError
-from utils.rows import NS_PER_S
+from utils.rows import NS_PER_S, S_PER_DAY
 
 #: What can go wrong on a stream.
 WS_FAULTS: Mapping[str, str] = {
@@ -127,6 +128,8 @@ _SECONDS: Mapping[str, float] = {
     "trickle": 1.0,
 }
 _RETRY_AFTER: Mapping[str, float] = {"rate_limited": 2.0, "banned": 120.0}
+#: No time is longer, s: a century. No script is longer, bytes.
+LONGEST_S, MOST_SCRIPT = 100 * 365 * S_PER_DAY, 256 << 10
 _WHERE = ("price", "size")
 _BODIES = ("html", "json", "text")
 _TIMES = ("0", "s", "us")
@@ -152,10 +155,10 @@ class Fault:
     body: str = "html"
 
     def __post_init__(self) -> None:
-        if self.kind not in FAULT_KINDS:
+        if not isinstance(self.kind, str) or self.kind not in FAULT_KINDS:
             near = difflib.get_close_matches(str(self.kind), FAULT_KINDS, 1)
             hint = f"did you mean {near[0]}?" if near else "--list-faults lists them"
-            raise ConfigError(f"fault: expected a known kind, saw {self.kind!r}; {hint}")
+            raise ConfigError(f"fault: expected a known kind, saw {reprlib.repr(self.kind)}; {hint}")
         timed = self.kind in {"bad_time", "reply_bad_time"}
         rules: tuple[tuple[str, bool, str], ...] = (
             ("match", isinstance(self.match, str), "text"),
@@ -170,12 +173,13 @@ class Fault:
             ("retry_after", self.retry_after is None or _number(self.retry_after), "a number of seconds"),
             ("code", _whole(self.code) and 1000 <= self.code <= 4999, "a close code from 1000 to 4999"),
             ("body", self.body in _BODIES, " or ".join(_BODIES)),
-            ("value", not timed or self.value in {*_TIMES, "NaN"}, " or ".join(_TIMES)),
+            ("value", not timed or self.value in (*_TIMES, "NaN"), " or ".join(_TIMES)),
         )
         for name, right, expected in rules:
             if not right:
                 seen = getattr(self, name)
-                raise ConfigError(f"fault {self.kind}: expected {name} to be {expected}, saw {seen!r}; correct it")
+                told = reprlib.repr(seen)
+                raise ConfigError(f"fault {self.kind}: expected {name} to be {expected}, saw {told}; correct it")
 
     @property
     def length(self) -> float:
@@ -195,11 +199,11 @@ class Fault:
 
 
 def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LONGEST_S
 
 
 @dataclass(slots=True)
@@ -288,8 +292,14 @@ def read_script(path: Path) -> list[Fault]:
         ConfigError: a fault is not right; the message names it.
     """
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > MOST_SCRIPT):
+            raise DataError(
+                f"{path}: expected a fault script of at most {MOST_SCRIPT >> 10} KiB, saw more; name another"
+            )
         text = path.read_text(encoding="utf-8")
         found = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except RecursionError:
+        raise DataError(f"{path.name}: expected a list of faults, saw lists in lists without end; correct it") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected a readable fault script ({error}); check the path") from None
     except (ValueError, yaml.YAMLError) as error:

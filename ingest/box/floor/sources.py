@@ -13,6 +13,7 @@ from ingest.box.floor.market import KEPT_TRADES, Arrival, Candle, Change, Fill, 
 from ingest.mock.events import BLOCK
 from ingest.mock.market import SyntheticMarket, nothing, open_market
 from ingest.mock.rows import BOOK, EVENT, TRADE, Ints
+from ingest.mock.settings import PRESETS, priced
 from utils.rows import MS_PER_MINUTE, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_MS, NS_PER_S, Rows
 
 #: How far ahead of the clock the mock market is made, ns.
@@ -28,7 +29,7 @@ class SyntheticFlow:
         own_seed = (seed * 1_000_003 + zlib.crc32(symbol.encode())) % 2**63
         begin_ns = int(start_ns - history_hours * NS_PER_HOUR) // NS_PER_MINUTE * NS_PER_MINUTE
         self._made_ns = begin_ns
-        self._market = open_market(own_seed, preset, begin_ns)
+        self._market = open_market(own_seed, priced(PRESETS[preset], symbol), begin_ns)
         self._market.want(begin_ns, events=True)
         self._block = np.zeros(BLOCK, EVENT)
         self._waiting: deque[Arrival] = deque()

@@ -27,6 +27,7 @@ NAMES = {
     "liquidations": "forceOrder",
 }
 PUBLIC = {"book", "trades", "quote"}
+_IN_COIN = re.compile(r"USD_(?:PERP|\d{6})$")
 SYMBOL = re.compile(r"[A-Z0-9_-]{2,40}")
 _KIND_OF_STREAM = {
     "depth": "book",
@@ -109,7 +110,7 @@ class Trade(msgspec.Struct):
 
 
 class Candle(msgspec.Struct):
-    """`k` of a `kline`."""
+    """`k` of a `kline`; COIN-M has contracts in `v` and `V`, and base currency in `q` and `Q`."""
 
     t: int
     i: str
@@ -120,6 +121,8 @@ class Candle(msgspec.Struct):
     v: str
     V: str
     x: bool
+    q: str = ""
+    Q: str = ""
 
 
 class Kline(msgspec.Struct):
@@ -190,6 +193,19 @@ ABOUT = msgspec.json.Decoder(Symbol)
 def wire_symbol(symbol: str, market: str) -> str:
     """Binance's id of a symbol: perpetual COIN-M contracts have a suffix."""
     return f"{symbol}_PERP" if market == "binance_coinm" and "_" not in symbol else symbol
+
+
+@lru_cache(4096)
+def contract_of(symbol: str, market: str) -> float:
+    """What a contract is worth in USD; 0 = quantities are base currency. Source: Binance, COIN-M specifications.
+
+    Args:
+        symbol: ours, or Binance's where a tape of another market holds it.
+        market: as everywhere.
+    """
+    if market != "binance_coinm" and not _IN_COIN.search(symbol):
+        return 0.0
+    return 100.0 if symbol.partition("_")[0] == "BTCUSD" else 10.0
 
 
 def own_symbol(symbol: str, market: str) -> str:

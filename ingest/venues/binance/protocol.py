@@ -22,7 +22,6 @@ from ingest.wire.core import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.wire.fields import (
     Refused,
     above_zero,
-    changes,
     close_of,
     decimals,
     decode,
@@ -69,7 +68,7 @@ class _Numbered:
         if last >= 0 and trade != last + 1 and name not in self.anew:
             counts.sequence_breaks += 1
         self.anew.discard(name)
-        self.last[name] = (trade, ts)
+        self.last[name] = (trade, max(ts, last_ts))
         return True
 
 
@@ -155,6 +154,9 @@ class BinanceProtocol(ProtocolCore):
             "liquidations": self._on_liquidation,
         }
 
+    def _contract(self, symbol: str) -> float:
+        return messages.contract_of(symbol, self.market)
+
     def _add(self, symbol: str, kind: str) -> None:
         self._count(symbol, kind)
         if kind == "book" and symbol not in self._books:
@@ -211,7 +213,7 @@ class BinanceProtocol(ProtocolCore):
         data: messages.Depth = decode(body, messages.DEPTH)
         self._same_symbol(data.s, symbol)
         pushed = milliseconds(data.E, "E")
-        diff = self._diff(data, pushed)
+        diff = self._diff(symbol, data, pushed)
         ts_recv = self._stamp(pushed, recv_ns)
         before, last = counts.last_ts, feed.update_id
         self._seen(counts, diff.ts)
@@ -239,7 +241,7 @@ class BinanceProtocol(ProtocolCore):
             self._want(feed, recv_ns)
         return events + self._meet(feed, recv_ns)
 
-    def _diff(self, data: messages.Depth, pushed: int) -> Diff:
+    def _diff(self, symbol: str, data: messages.Depth, pushed: int) -> Diff:
         """Checked changes.
 
         Raises:
@@ -252,7 +254,8 @@ class BinanceProtocol(ProtocolCore):
             raise Refused("pu: expected the update before, saw none")
         previous = None if data.pu is None else identity(data.pu, "pu")
         ts = pushed if data.T is None else within(data.T, "T", pushed)
-        return Diff(first, last, previous, changes(data.b, "bid"), changes(data.a, "ask"), ts)
+        bids, asks = self._levels(symbol, data.b, "bid"), self._levels(symbol, data.a, "ask")
+        return Diff(first, last, previous, bids, asks, ts)
 
     def _meet(self, feed: BookFeed, recv_ns: int) -> list[MarketEvent]:
         """Bring snapshot and changes together, if both are there."""
@@ -357,16 +360,16 @@ class BinanceProtocol(ProtocolCore):
         feed = self._books[name]
         feed.counts.messages += 1
         try:
-            return feed, self._checked_snapshot(feed.counts, body, recv_ns)
+            return feed, self._checked_snapshot(name, feed.counts, body, recv_ns)
         except ProtocolError:
             feed.counts.bad_messages += 1
             self._ask_again(feed, recv_ns)
             return feed, None
 
-    def _checked_snapshot(self, counts: Counts, body: str | bytes, recv_ns: int) -> Base:
+    def _checked_snapshot(self, symbol: str, counts: Counts, body: str | bytes, recv_ns: int) -> Base:
         data: messages.Snapshot = decode(body, messages.SNAPSHOT)
         last = identity(data.lastUpdateId, "lastUpdateId")
-        bids, asks = changes(data.bids, "bid"), changes(data.asks, "ask")
+        bids, asks = self._levels(symbol, data.bids, "bid"), self._levels(symbol, data.asks, "ask")
         if not bids and not asks:
             raise Refused("snapshot: expected levels, saw none")
         if bids and asks and max(bids)[0] >= min(asks)[0]:
@@ -402,8 +405,10 @@ class BinanceProtocol(ProtocolCore):
         numbered = self._numbered[symbol]
         if not numbered.is_new(name, trade, ts, counts) or not market or numbered.name != name:
             return []
+        if self._late(symbol, "trades", ts, recv_ns, counts):
+            return []
         counts.events += 1
-        return [Trade(symbol, ts, max(ts_recv, ts), price, qty, -1 if data.m else 1)]
+        return [Trade(symbol, ts, max(ts_recv, ts), price, self._base(symbol, qty, price), -1 if data.m else 1)]
 
     def _on_bar(self, symbol: str, counts: Counts, body: Body, recv_ns: int) -> list[MarketEvent]:
         data: messages.Kline = decode(body, messages.KLINE)
@@ -416,7 +421,8 @@ class BinanceProtocol(ProtocolCore):
             above_zero(k.l, "l"),
             above_zero(k.c, "c"),
         )
-        volume, bought = number(k.v, "v"), number(k.V, "V")
+        in_coin = self._contract(symbol) > 0.0
+        volume, bought = (number(k.q, "q"), number(k.Q, "Q")) if in_coin else (number(k.v, "v"), number(k.V, "V"))
         ts_recv = self._stamp(pushed, recv_ns)
         self._seen(counts, pushed)
         asked_for = k.i in TIMEFRAMES and (self._anything or k.i in self._tfs[symbol])
@@ -435,7 +441,9 @@ class BinanceProtocol(ProtocolCore):
         data: messages.BookTicker = decode(body, messages.BOOK_TICKER)
         self._same_symbol(data.s, symbol)
         update = identity(data.u, "u")
-        quote = (above_zero(data.b, "b"), number(data.B, "B"), above_zero(data.a, "a"), number(data.A, "A"))
+        bid, ask = above_zero(data.b, "b"), above_zero(data.a, "a")
+        sizes = (self._base(symbol, number(data.B, "B"), bid), self._base(symbol, number(data.A, "A"), ask))
+        quote = (bid, sizes[0], ask, sizes[1])
         pushed = None if data.E is None else milliseconds(data.E, "E")
         ts_recv = self._clock.now(recv_ns) if pushed is None else self._stamp(pushed, recv_ns)
         ts = ts_recv if pushed is None or data.T is None else within(data.T, "T", pushed)
@@ -443,6 +451,9 @@ class BinanceProtocol(ProtocolCore):
         last, last_ts, before = self._quotes.get(symbol, (-1, 0, ()))
         if update <= last and ts <= last_ts:
             counts.duplicates += 1
+            return []
+        # what tells no time is in the order of its ids, which a new connection goes on with
+        if self._late(symbol, "quote", update if pushed is None else ts, recv_ns, counts):
             return []
         self._quotes[symbol] = (update, ts, quote)
         if quote == before or not (quote[1] and quote[3]):
@@ -460,6 +471,8 @@ class BinanceProtocol(ProtocolCore):
         following = (milliseconds(data.T, "T"), signed(data.r, "r")) if data.T and data.r else None
         self._stamp(ts, recv_ns)
         self._seen(counts, ts)
+        if self._late(symbol, "mark", ts, recv_ns, counts):
+            return []
         events: list[MarketEvent] = []
         if following:
             due, rate = self._funding.get(symbol, following)
@@ -479,8 +492,11 @@ class BinanceProtocol(ProtocolCore):
         ts, price, qty = within(order.T, "T", pushed), above_zero(order.p, "p"), above_zero(order.q, "q")
         ts_recv = self._stamp(pushed, recv_ns)
         self._seen(counts, ts)
+        if self._late(symbol, "liquidations", ts, recv_ns, counts):
+            return []
         counts.events += 1
         # S is the side of the forced order itself
+        qty = self._base(symbol, qty, price)
         return [Liquidation(symbol, ts, max(ts_recv, ts), price, qty, 1 if order.S == "BUY" else -1)]
 
 

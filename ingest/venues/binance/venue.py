@@ -19,7 +19,7 @@ _COINM = Market(
     name="binance_coinm",
     address=r"//dstream\d?\.|/dapi/",
     message=r'"s":"[A-Z0-9]+USD_(?:PERP|\d{6})"',
-    counts_contracts=True,
+    in_coin=True,
 )
 _USDM = Market(
     name="binance_usdm",

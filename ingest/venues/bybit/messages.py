@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ HEADS = {"trades": "publicTrade", "quote": "tickers", "mark": "tickers", "liquid
 _KINDS = {"publicTrade": "trades", "tickers": "quote", "allLiquidation": "liquidations"}
 #: Trade ids remembered for each symbol; one message has at most 1024 trades.
 MEMORY = 4096
+_IN_COIN = re.compile(r"[A-Z0-9]+USD(?:[HMUZ]\d\d)?")
 _SYMBOL = re.compile(r"[A-Z0-9_-]{2,40}")
 
 
@@ -61,7 +63,7 @@ class Trade(msgspec.Struct):
 
 
 class Kline(msgspec.Struct):
-    """One of `kline`."""
+    """One of `kline`; inverse has USD in `volume`, and base currency in `turnover`."""
 
     start: int
     interval: str
@@ -71,6 +73,7 @@ class Kline(msgspec.Struct):
     close: str
     volume: str
     confirm: bool
+    turnover: str = ""
 
 
 class Ticker(msgspec.Struct):
@@ -132,6 +135,17 @@ class Topic:
         self._ids.append(trade)
         self._known.add(trade)
         return False
+
+
+@lru_cache(4096)
+def contract_of(symbol: str, market: str) -> float:
+    """What a contract is worth in USD; 0 = quantities are base currency. Source: Bybit v5, inverse contracts.
+
+    Args:
+        symbol: Bybit's; on a tape its name tells, too.
+        market: as everywhere.
+    """
+    return float(market == "bybit_inverse" or (market != "bybit_spot" and _IN_COIN.fullmatch(symbol) is not None))
 
 
 def topic_of(stream: Stream) -> Topic:

@@ -19,7 +19,6 @@ from ingest.wire.core import UNKNOWN, BookFeed, ProtocolCore, known_market
 from ingest.wire.fields import (
     Refused,
     above_zero,
-    changes,
     close_of,
     decimals,
     decode,
@@ -110,7 +109,9 @@ class BybitProtocol(ProtocolCore):
         anything: bool = False,
     ) -> None:
         known_market(market, MARKETS)
-        super().__init__(streams, market, clock, heartbeat_s, stale_s, anything, fast=advance)
+        in_coin = any(messages.contract_of(name, market) for name in ("", *(stream.symbol for stream in streams)))
+        fast = None if in_coin else advance  # the fast door takes quantities as they are
+        super().__init__(streams, market, clock, heartbeat_s, stale_s, anything, fast=fast)
         self.refused: dict[str, str] = {}
         self._topics: dict[str, Topic] = {}
         for stream in streams:
@@ -130,6 +131,9 @@ class BybitProtocol(ProtocolCore):
             "quote": self._on_ticker,
             "liquidations": self._on_liquidations,
         }
+
+    def _contract(self, symbol: str) -> float:
+        return messages.contract_of(symbol, self.market)
 
     def _add_topic(self, topic: Topic, *kinds: str) -> None:
         topic.wants.update(kinds)
@@ -274,11 +278,15 @@ class BybitProtocol(ProtocolCore):
             raise Refused(f"type: expected snapshot or delta, saw {shown(message.type)}")
         same_symbol(data.s, topic.symbol)
         update = identity(data.u, "u", 1)  # 0 is our word for an id that is not known
-        bids, asks = changes(data.b, "bid"), changes(data.a, "ask")
+        bids, asks = self._levels(topic.symbol, data.b, "bid"), self._levels(topic.symbol, data.a, "ask")
         ts, ts_recv = self._times(message, recv_ns)
         self._seen(feed.counts, ts)
         last = feed.update_id
         if message.type == "snapshot" or update == 1:
+            # a book that begins anew has no older time; and of depth 1, whose every message is a snapshot, no lower id
+            if feed.state == LIVE and (ts < feed.ts or (topic.depth == 1 and 1 < update < last)):
+                feed.counts.duplicates += 1
+                return []
             # the stream of depth 1 repeats itself by design
             feed.counts.duplicates += feed.state == LIVE and update == last and topic.depth > 1
             crossed = self._change(feed.index, bids, asks, anew=True)
@@ -310,11 +318,16 @@ class BybitProtocol(ProtocolCore):
             same_symbol(row.s, topic.symbol)
             ts, price, qty = within(row.T, "T", pushed), above_zero(row.p, "p"), above_zero(row.v, "v")
             side = 1 if row.S == "Buy" else -1
+            qty = self._base(topic.symbol, qty, price)
             trades.append(Trade(topic.symbol, ts, max(ts_recv, ts), price, qty, side))
         # only a whole message is remembered
         fresh = [not topic.repeated(row.i) for row in rows]
         counts.duplicates += len(rows) - sum(fresh)
-        events = [trade for trade, row, new in zip(trades, rows, fresh, strict=True) if new and not row.BT]
+        events = [
+            trade
+            for trade, row, new in zip(trades, rows, fresh, strict=True)
+            if new and not row.BT and not self._late(topic.symbol, "trades", trade.ts, recv_ns, counts)
+        ]
         counts.events += len(events)
         return [*events]
 
@@ -329,7 +342,9 @@ class BybitProtocol(ProtocolCore):
                 raise Refused(f"interval: expected that of {topic.name}, saw {shown(row.interval)}")
             start = milliseconds(row.start, "start")
             opened, high, low = above_zero(row.open, "open"), above_zero(row.high, "high"), above_zero(row.low, "low")
-            closed, volume = above_zero(row.close, "close"), number(row.volume, "volume")
+            in_coin = self._contract(topic.symbol) > 0.0
+            volume = number(row.turnover, "turnover") if in_coin else number(row.volume, "volume")
+            closed = above_zero(row.close, "close")
             if row.confirm:
                 close = close_of(start, topic.tf, pushed)
                 bars.append(Bar(topic.symbol, topic.tf, close, max(ts_recv, close), opened, high, low, closed, volume))
@@ -346,13 +361,23 @@ class BybitProtocol(ProtocolCore):
         data: messages.Ticker = decode(message.data, messages.TICKER)
         same_symbol(data.symbol, topic.symbol)
         ts, ts_recv = self._times(message, recv_ns)
-        self._seen(self._count(topic.symbol, _main_kind(topic)), ts)
+        seen = self._count(topic.symbol, _main_kind(topic))
+        self._seen(seen, ts)
+        late = self._late(topic.symbol, "quote", ts, recv_ns, seen)
         before = topic.ticker
+        if late and before:
+            return []
         said = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not None}
         now = said if message.type == "snapshot" else before | said
-        quote, mark = _quote(now), above_zero(now["markPrice"], "markPrice") if now.get("markPrice") else 0.0
+        quote, mark = (
+            self._quote(topic.symbol, now),
+            above_zero(now["markPrice"], "markPrice") if now.get("markPrice") else 0.0,
+        )
         settled = _settled(topic.symbol, before, now, ts)
         topic.ticker = now
+        if late:  # a new connection begins with what the last one knew: it is what the next message changes
+            topic.quote, topic.mark = quote, mark
+            return []
         events: list[MarketEvent] = []
         if "quote" in topic.wants and quote and quote != topic.quote:
             counts = self._count(topic.symbol, "quote")
@@ -372,6 +397,15 @@ class BybitProtocol(ProtocolCore):
         topic.mark = mark
         return events
 
+    def _quote(self, symbol: str, ticker: dict[str, str]) -> tuple[float, ...]:
+        """Bid, its quantity, ask, its quantity; () when one of them is not known, or a side is empty."""
+        prices = [above_zero(ticker[name], name) for name in ("bid1Price", "ask1Price") if ticker.get(name)]
+        sizes = [number(ticker[name], name) for name in ("bid1Size", "ask1Size") if ticker.get(name)]
+        if len(prices) < 2 or len(sizes) < 2 or not all(sizes):
+            return ()
+        bid, ask = (self._base(symbol, qty, price) for qty, price in zip(sizes, prices, strict=True))
+        return prices[0], bid, prices[1], ask
+
     def _on_liquidations(self, topic: Topic, message: Message, recv_ns: int) -> list[MarketEvent]:
         counts = self._count(topic.symbol, "liquidations")
         rows: list[messages.Liquidation] = decode(message.data, messages.LIQUIDATIONS)
@@ -381,6 +415,9 @@ class BybitProtocol(ProtocolCore):
         for row in rows:
             same_symbol(row.s, topic.symbol)
             ts, price, qty = within(row.T, "T", pushed), above_zero(row.p, "p"), above_zero(row.v, "v")
+            if self._late(topic.symbol, "liquidations", ts, recv_ns, counts):
+                continue
+            qty = self._base(topic.symbol, qty, price)
             # S is the side of the position: a long that is closed by force is sold
             events.append(Liquidation(topic.symbol, ts, max(ts_recv, ts), price, qty, -1 if row.S == "Buy" else 1))
         counts.events += len(events)
@@ -406,13 +443,6 @@ class BybitProtocol(ProtocolCore):
 def _main_kind(topic: Topic) -> str:
     """The kind under which a topic's messages are counted."""
     return topic.kind if topic.kind in topic.wants else "mark"
-
-
-def _quote(ticker: dict[str, str]) -> tuple[float, ...]:
-    """Bid, its quantity, ask, its quantity; () when one of them is not known, or a side is empty."""
-    prices = [above_zero(ticker[name], name) for name in ("bid1Price", "ask1Price") if ticker.get(name)]
-    sizes = [number(ticker[name], name) for name in ("bid1Size", "ask1Size") if ticker.get(name)]
-    return (prices[0], sizes[0], prices[1], sizes[1]) if len(prices) == len(sizes) == 2 and all(sizes) else ()
 
 
 def _settled(symbol: str, before: dict[str, str], now: dict[str, str], ts: int) -> list[Funding]:

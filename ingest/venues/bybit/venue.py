@@ -33,10 +33,9 @@ def _rest(category: str, depths: tuple[int, ...]) -> Rest:
 
 _INVERSE = Market(
     name="bybit_inverse",
-    speaks="bybit_linear",
     address=r"/v5/public/inverse|category=inverse",
     message=r'"topic":"[^"]*\.[A-Z0-9]+USD(?:[HMUZ]\d\d)?"',
-    counts_contracts=True,
+    in_coin=True,
 )
 _LINEAR = Market(
     name="bybit_linear",

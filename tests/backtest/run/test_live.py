@@ -95,6 +95,7 @@ def test_a_users_strategy_sees_the_book_beside_live_bars_only(world):
         frames.append(frame)
         return frame[["ts", "symbol"]].assign(side=math.nan)
 
+    watcher.together = True
     run = live_run(world, strategy=watcher)
     run.play([*quoted(world), *list(bar_events(world))[:2]])
     seen = frames[-1]["spread_bps"]

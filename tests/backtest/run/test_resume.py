@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from backtest.run.resume import TODAY, agreed, check_agreement, run_to_resume
+from backtest.strategies.identity import Identity
 from tests.journal import META, moment
 from tests.live import before, begun_with, sources
 from utils.errors import ConfigError, DataError
@@ -157,19 +158,36 @@ def test_settings_of_another_version_are_refused(meta):
 )
 def test_what_contradicts_a_run_is_one_sentence(meta, said, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        check_agreement(meta, *said, strategy=False)
+        check_agreement(meta, *said, None)
 
 
 def test_what_agrees_in_any_spelling_passes(meta):
-    check_agreement(meta, None, None, None, strategy=False)
-    check_agreement(meta, "eth/usdt:usdt,BTCUSDT", "1m", "bybit", strategy=False)
+    check_agreement(meta, None, None, None, None)
+    check_agreement(meta, "eth/usdt:usdt,BTCUSDT", "1m", "bybit", None)
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_who_answers_must_be_as_it_was(meta, own):
     then = dataclasses.replace(meta, asked=meta.asked | {"strategy": own})
+    mine = Identity("mine:cross", "f00", {"n": 20})
     with pytest.raises(ConfigError, match=r"strategy: expected .* strategy.* as the run has it, saw"):
-        check_agreement(then, None, None, None, strategy=not own)
+        check_agreement(then, None, None, None, None if own else mine)
+
+
+def test_a_run_goes_on_with_the_strategy_it_was_begun_with(meta):
+    mine = Identity("mine:cross", "f00", {"n": 20, "take": (1.0, 2.0)})
+    kept = {"name": "mine:cross", "source_sha256": "f00", "parameters": {"n": 20, "take": [1.0, 2.0]}}
+    then = dataclasses.replace(meta, asked=meta.asked | {"strategy": True, "identity": kept})
+    check_agreement(then, None, None, None, mine)
+    for other, what in (
+        (dataclasses.replace(mine, name="mine:other"), "name to be mine:cross as the run has it, saw mine:other"),
+        (dataclasses.replace(mine, source_sha256="bad"), "source_sha256 to be f00 as the run has it, saw bad"),
+        (dataclasses.replace(mine, parameters={"n": 21}), "parameters to be .*20.* as the run has it, saw .*21"),
+    ):
+        with pytest.raises(ConfigError, match=f"strategy: expected its {what}"):
+            check_agreement(then, None, None, None, other)
+    with pytest.raises(ConfigError, match="strategy: expected mine:cross as the run has it, saw the default strategy"):
+        check_agreement(then, None, None, None, None)
 
 
 def test_what_a_run_says_of_itself_comes_back(tmp_path, meta):

@@ -1,5 +1,6 @@
 """Lines that a run prints while it goes, as a person reads them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from backtest.data.market import synthetic_market
 from backtest.run.resume import Going
-from backtest.run.screen import MOST_LINES, Screen, first_line, minute, signal_line, trade_line
+from backtest.run.screen import MOST_LINES, Screen, first_line, minute, price, signal_line, trade_line
 from backtest.sim_loop import run_simulation
 from tests.e2e.support import settings_of
 from tests.journal import META
@@ -42,8 +43,20 @@ def test_a_signal_that_was_acted_upon_is_one_line(market, side, action, words):
 
 def test_a_closed_trade_is_one_line_with_its_reason_and_what_it_left(market):
     row = np.zeros(1, TRADE)[0]
-    row.side, row.entry_price, row.exit_price, row.exit_reason, row.net_pnl = -1, 0.5024, 0.5012, TAKE_PROFIT, -3.214
-    assert trade_line(market, row).plain.endswith("BTCUSDT short  0.5024 -> 0.5012  TAKE_PROFIT  -3.21")
+    row.side, row.entry_price, row.exit_price = -1, 60_124.3, 160_012.0
+    row.exit_reason, row.net_pnl = TAKE_PROFIT, -3.214
+    assert trade_line(market, row).plain.endswith("BTCUSDT short  60124.3 -> 160012.0  TAKE_PROFIT  -3.21")
+
+
+@pytest.mark.parametrize(
+    ("tick", "shown"), [(0.0001, "0.5024"), (0.05, "0.50"), (1.0, "1"), (10.0, "1"), (1e-7, "0.5024000")]
+)
+def test_a_price_has_the_decimals_of_its_tick(market, tick, shown):
+    instruments = market.instruments.copy()
+    instruments["tick"] = tick
+    row = np.zeros(1, TRADE)[0]
+    row.entry_price = 0.5024 if tick < 1 else 0.7
+    assert shown == price(replace(market, instruments=instruments), row, "entry_price")
 
 
 def test_a_run_shows_its_first_lines_and_says_that_there_are_more(market, tmp_path, capsys):

@@ -23,7 +23,7 @@ from utils.codes import (
     TRAILING_STOP,
 )
 from utils.market.barriers import CROSSES, FILLS, WAITS
-from utils.rows import ORDER_SLOT, POSITION
+from utils.rows import ACCOUNT, ORDER_SLOT, POSITION
 
 BUY, SELL = 1, -1
 
@@ -31,7 +31,8 @@ BUY, SELL = 1, -1
 def entry(side, kind, candle, *, limit=math.nan, waited=0, places=MappingProxyType({}), **costs):
     """(outcome, price, liquidity, inside) of a waiting order for 1 base; `places` are further fields of its slot."""
     order = row(ORDER_SLOT, side=side, kind=kind, limit=limit, waited=waited, qty=1.0, **places)[0]
-    outcome, price, _, liquidity, inside = match_order(order, 1.0, bars(candle)[0], instrument()[0], params(**costs)[0])
+    market = bars(candle)[0], instrument()[0], params(**costs)[0]
+    outcome, price, _, liquidity, inside = match_order(row(ACCOUNT)[0], order, 1.0, *market)
     return (outcome, price, liquidity, inside) if outcome == FILLS else outcome
 
 
@@ -53,7 +54,7 @@ def leave(side, candle, *, qty=1.0, costs=None, bare=False, **fields):
         take.limit = math.nan
     p = row(POSITION, **{**known, **fields})[0]
     market = bars(candle)[0], instrument()[0], params(**(costs or {}))[0]
-    reason, price, _, liquidity, *_ = match_exit(p, take, stop, *market)
+    reason, price, _, liquidity, *_ = match_exit(row(ACCOUNT)[0], p, take, stop, *market)
     return (EXIT_NAMES[reason], price, liquidity) if reason else ""
 
 
@@ -84,9 +85,10 @@ def test_an_open_beyond_the_limit_on_arrival_makes_a_taker_of_it_and_rejects_a_p
 
 @pytest.mark.parametrize("kind", [LIMIT, POST_ONLY])
 @pytest.mark.parametrize(("side", "opened"), [(BUY, 99.0), (SELL, 101.0)])
-def test_an_open_beyond_a_limit_that_rested_already_fills_it_there_as_a_maker(kind, side, opened):
+def test_an_open_beyond_a_limit_that_rested_already_fills_it_first_at_its_own_price(kind, side, opened):
     candle = (opened, 102.0, 98.0, 100.0)
-    assert (FILLS, opened, MAKER, False) == entry(side, kind, candle, limit=100.0 - side * 0.5, waited=1)
+    limit = 100.0 - side * 0.5
+    assert (FILLS, limit, MAKER, False) == entry(side, kind, candle, limit=limit, waited=1)
 
 
 def test_an_open_at_the_limit_is_not_beyond_it():
@@ -105,7 +107,7 @@ def test_a_stop_fills_at_the_worse_of_stop_and_open_less_slippage():
 def test_a_take_is_a_resting_limit_and_pays_no_slippage():
     costs = {"slippage_bps": 10.0, "half_spread_bps": 5.0}
     assert ("TAKE_PROFIT", 101.0, MAKER) == leave(BUY, (100.0, 101.1, 99.6, 100.0), costs=costs)
-    assert ("TAKE_PROFIT", 102.0, MAKER) == leave(BUY, (102.0, 102.0, 99.0, 100.0), costs=costs)
+    assert ("TAKE_PROFIT", 101.0, MAKER) == leave(BUY, (102.0, 102.0, 99.0, 100.0), costs=costs)
     assert "" == leave(BUY, (100.0, 101.0, 99.6, 100.0))
 
 
@@ -166,7 +168,7 @@ def test_a_stop_order_of_ones_own_fires_when_touched_and_pays_as_a_taker(side, c
 def test_a_limit_that_reached_the_market_between_bars_rests_in_its_first_candle():
     candle = (99.0, 102.0, 98.0, 100.0)
     assert CROSSES == entry(BUY, POST_ONLY, candle, limit=99.5)
-    assert (FILLS, 99.0, MAKER, False) == entry(BUY, POST_ONLY, candle, limit=99.5, places={"state": LIVE})
+    assert (FILLS, 99.5, MAKER, False) == entry(BUY, POST_ONLY, candle, limit=99.5, places={"state": LIVE})
 
 
 def test_a_position_without_brackets_ends_by_liquidation_alone():

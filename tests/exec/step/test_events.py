@@ -226,7 +226,7 @@ def test_brackets_grow_with_the_parts_of_their_entry():
     one.open("BTC", "long", 2.0, kind="LIMIT", limit=99.5, stop_bps=50.0, take_bps=100.0)
     one.on_event(trade(1, 100.0))
     one.on_event(trade(2, 99.4, qty=0.5))
-    assert (0.5, 99.1) == (one.positions["BTC"].qty, one.positions["BTC"].stop)
+    assert (0.5, 99.0) == (one.positions["BTC"].qty, one.positions["BTC"].stop)
     one.on_event(trade(3, 99.4, qty=9.0))
     assert {"TAKE": 2.0, "STOP": 2.0} == {order.role: order.qty for order in one.orders}
     (closed,) = one.on_event(trade(4, 99.0)).closed
@@ -332,13 +332,13 @@ def test_an_order_of_nothing_and_a_price_of_nothing_are_refused():
         PaperBroker([BTC], standing=-1)
 
 
-def test_a_fill_is_never_at_a_price_below_a_tick():
+def test_a_market_order_into_next_to_no_volume_pays_the_cap_and_no_more():
     one = broker(impact=1.0, volume_cap=1e6)
     flat_long(one, 1)
     one.close("BTC")
     one.on_event(bar(2))
     (closed,) = one.on_event(bar(3, (100.0, 100.0, 90.0, 90.0), volume=1e-3)).closed
-    assert 0.1 == closed.exit_price
+    assert 98.0 == closed.exit_price
 
 
 def test_a_part_filled_order_that_is_cancelled_is_told():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pyarrow import feather
 
 from ingest.files import tables
-from ingest.files.candles import Gap, infer_tick, load_candles
+from ingest.files.candles import Gap, load_candles
 from tests.places import ROOT
 from utils.errors import ConfigError, DataError
 from utils.rows import BAR
@@ -818,53 +818,6 @@ def test_any_single_corruption_is_refused_in_its_row(rows, data):
         load_candles(broken, symbol="BTCUSDT")
     if kind != "time":  # there the spacing may be what is blamed
         assert f"row {row + 1}, " in str(caught.value)
-
-
-# tick
-
-
-def bars(*prices):
-    rows = np.zeros(len(prices), dtype=BAR)
-    for field in ("open", "high", "low", "close"):
-        rows[field] = prices
-    return rows
-
-
-@pytest.mark.parametrize(
-    ("prices", "tick"),
-    [
-        ((65000.0, 65001.0), 1.0),
-        ((65000.1, 65001.0), 0.1),
-        ((0.3, 0.1, 1.15), 0.01),
-        ((1e-05, 2e-05), 1e-05),
-        ((1.234e-05,), 1e-08),
-        ((0.00000001,), 1e-08),
-        ((123456.789,), 0.001),
-        ((0.1 + 0.2,), 1e-12),
-    ],
-)
-def test_the_tick_has_the_most_decimals_seen(prices, tick):
-    assert tick == infer_tick(bars(*prices), len(prices))
-
-
-def test_later_bars_do_not_move_the_tick():
-    rows = bars(1.5, 2.5, 2.123)
-    assert 0.1 == infer_tick(rows, 2)
-    assert 0.001 == infer_tick(rows, 3) == infer_tick(rows, 5000)
-
-
-def test_a_tick_needs_a_bar():
-    for rows, n in [(bars(1.0), 0), (bars(), 5)]:
-        with pytest.raises(ValueError, match=r"at least one warm-up bar"):
-            infer_tick(rows, n)
-
-
-@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 8)), min_size=1, max_size=30))
-def test_the_tick_agrees_with_the_shortest_decimal_of_every_price(pairs):
-    prices = [float(f"{k}e-{d}") for k, d in pairs]
-    shown = [np.format_float_positional(price, trim="-") for price in prices]
-    most = max(len(s.partition(".")[2]) for s in shown)
-    assert float(f"1e-{most}") == infer_tick(bars(*prices), len(prices))
 
 
 # the recorded files

@@ -1,10 +1,11 @@
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from ingest.files.candles import load_candles
-from ingest.files.funding import load_funding, sibling_funding
+from ingest.files.funding import load_funding, sibling_funding, uncovered
 from tests.places import DATA
 from utils.errors import ConfigError, DataError
 from utils.rows import FUNDING
@@ -143,6 +144,53 @@ def test_several_siblings_are_refused(tmp_path):
     (folder / "BTCUSDT_2.parquet").touch()
     with pytest.raises(DataError, match=r"seen BTCUSDT_1.parquet, BTCUSDT_2.parquet; name one by --funding"):
         sibling_funding(candles, "binance_usdm", "BTCUSDT")
+
+
+@pytest.mark.parametrize("late_ms", [-3, 17, 1_999])
+def test_a_settlement_that_is_stamped_late_is_the_one_that_was_due(tmp_path, late_ms):
+    table = frame()
+    table.loc[1, "timestamp"] += late_ms
+    table.to_csv(tmp_path / "BTCUSDT.csv", index=False)
+    check(load_funding(tmp_path / "BTCUSDT.csv", "BTCUSDT"))
+
+
+def test_a_settlement_told_twice_is_one_if_its_rows_agree(tmp_path):
+    path, table = tmp_path / "BTCUSDT.csv", frame()
+    again = table.iloc[[0, 1, 1, 2]].reset_index(drop=True)
+    again.loc[2, "timestamp"] += 17
+    again.to_csv(path, index=False)
+    check(load_funding(path, "BTCUSDT"))
+    again.loc[2, "funding_rate"] = 0.5
+    again.to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"row 3, column 'funding_rate': expected the rate -0\.00025 of the row before"):
+        load_funding(path, "BTCUSDT")
+
+
+def settlements(*hours):
+    rows = np.zeros(len(hours), FUNDING)
+    rows["ts"] = [START + hour * HOUR for hour in hours]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("hours", "spans"),
+    [
+        ((0, 8, 16, 24), []),
+        ((8, 16), []),  # the first comes within an interval; the one at the end would be paid by nobody who goes on
+        ((), [(0, 24)]),
+        ((8,), [(8, 24)]),
+        ((16, 24), [(0, 16)]),
+        ((-24, -16), [(0, 24)]),
+        ((48, 56), [(0, 24)]),
+        ((0, 16, 24), [(0, 16)]),
+        ((0, 4, 8, 12, 16, 20, 24), []),
+        ((-48, -24, 0, 24), []),  # once a day
+        ((0, 8, *range(9, 25)), []),  # every hour for a time
+    ],
+)
+def test_what_settlements_do_not_cover_is_found(hours, spans):
+    found = uncovered(settlements(*hours), START, START + 24 * HOUR)
+    assert spans == [((since - START) // HOUR, (until - START) // HOUR) for since, until in found]
 
 
 @recorded

@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -230,3 +232,154 @@ def test_periods_that_share_a_day_are_one_as_their_names_would_be():
     later = Entry("b", SYMBOL, (T0 + 3 * DAY, T0 + 4 * DAY), 1, "", "", "", (), {}, "")
     wanted = Covered(T0 + 5 * hour, T0 + 6 * hour)
     assert (Covered(T0, T0 + 6 * hour), [early]) == touching(wanted, [later, early], [])
+
+
+# nothing that lies in the folder is believed to be about what lies outside
+
+
+def plan(root: Path, replaced: list[str], **changed: object) -> Path:
+    """The plan that a killed run would have left, of a file that is there."""
+    made = add(root, 0)
+    parts = root / PLACE / f".{SYMBOL}.parts"
+    parts.mkdir(exist_ok=True)
+    told = json.loads((root / "manifest.json").read_text())["files"][0] | changed
+    (parts / "pending.json").write_text(json.dumps({"made": told, "replaced": replaced}))
+    assert made is not None
+    return parts / "pending.json"
+
+
+@pytest.mark.parametrize(
+    ("replaced", "changed"),
+    [
+        (["../victim.txt"], {}),
+        (["VICTIM"], {}),
+        ([f"{PLACE}/../../../victim.txt"], {}),
+        ([f"{PLACE}/ETHUSDT_20250101_20250102.parquet"], {}),
+        ([f"{PLACE}/BTCUSDT_mine.parquet"], {}),
+        ([], {"path": "../victim.txt"}),
+        ([], {"path": "VICTIM"}),
+        ([], {"path": "other/BTCUSDT_20250101_20250102.parquet"}),
+    ],
+)
+def test_a_plan_that_names_other_files_than_its_own_is_refused(tmp_path, replaced, changed):
+    root, victim = tmp_path / "root", tmp_path / "victim.txt"
+    victim.write_text("precious")
+    absolute = {name: str(victim) if value == "VICTIM" else value for name, value in changed.items()}
+    pending = plan(root, [str(victim) if name == "VICTIM" else name for name in replaced], **absolute)
+    with pytest.raises(DataError, match=rf"{re.escape(str(pending))}: expected files of BTCUSDT in venue/1h"):
+        add(root, 1)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", "null", "[" * 100_000, '{"made": 1, "replaced": []}', '{"made": {}, "replaced": "x"}', "\xff"),
+        '{"made": {"path": "x"}, "replaced": [1]}',
+    ],
+)
+def test_a_damaged_plan_is_one_sentence_about_it(tmp_path, text):
+    pending = plan(tmp_path, [])
+    pending.write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"pending.json: expected (the plan of a download|text), saw"):
+        add(tmp_path, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["abc_def.parquet", "1.parquet", "5_4.parquet", "-1_5.parquet", f"0_{10**20}.parquet", "0_9999999999999.parquet"],
+)
+def test_a_stray_page_is_one_sentence_about_it(tmp_path, name):
+    add(tmp_path, 0, finish=False)
+    (tmp_path / PLACE / f".{SYMBOL}.parts" / name).write_text("x")
+    with pytest.raises(DataError, match=rf"{name}: expected only pages that a download left here"):
+        add(tmp_path, 1)
+
+
+def damaged_page(kind: str, path: Path) -> None:
+    table = pq.ParquetFile(path).read()
+    if kind == "text":
+        path.write_text("x")
+    elif kind == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    elif kind == "column":
+        pq.write_table(table.rename_columns(["when", "close"]), path)
+    elif kind == "more":
+        pq.write_table(table.append_column("more", table.column("close")), path)
+    elif kind == "times":
+        pq.write_table(page(Covered(T0 + 5 * DAY, T0 + 6 * DAY)), path)
+    elif kind == "rows":  # 30 million equal rows in some kilobytes
+        times = pa.array([0]).cast(pa.timestamp("ms"))
+        many = pa.concat_arrays([pa.repeat(times[0], 15_000_000)])
+        pq.write_table(pa.table({"timestamp": many}), path)
+
+
+@pytest.mark.parametrize("kind", ["text", "cut", "column", "more", "times", "rows"])
+def test_a_page_that_is_not_as_it_was_left_is_one_sentence_about_it(tmp_path, kind):
+    add(tmp_path, 0, finish=False)
+    (path,) = (tmp_path / PLACE / f".{SYMBOL}.parts").glob("*.parquet")
+    damaged_page(kind, path)
+    with pytest.raises(DataError, match=r"expected rows of BTCUSDT as a download leaves them, saw others"):
+        add(tmp_path, 1)
+
+
+@pytest.mark.parametrize("path", ["../victim.txt", "a/../../victim.txt", "/victim.txt"])
+def test_a_manifest_names_no_file_outside(tmp_path, path):
+    root = tmp_path / "root"
+    add(root, 0)
+    manifest = root / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["files"][0]["path"] = path
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"manifest.json: expected names of files in"):
+        add(root, 1)
+
+
+@pytest.mark.parametrize("covers", [[5, 4], [-1, 5], [0, 10**20]])
+def test_a_manifest_of_periods_that_cannot_be_is_refused(tmp_path, covers):
+    add(tmp_path, 0)
+    manifest = tmp_path / "manifest.json"
+    told = json.loads(manifest.read_text())
+    told["files"][0]["covers"] = covers
+    manifest.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        add(tmp_path, 1)
+
+
+@pytest.mark.parametrize("what", ["parts", "folder", "file"])
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path, what):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    made = add(root, 0)
+    assert made is not None
+    outside.mkdir()
+    link = {"parts": root / PLACE / f".{SYMBOL}.parts", "folder": root / PLACE, "file": root / made.path}[what]
+    if what == "file":
+        link.rename(outside / "x")
+        outside = outside / "x"
+    elif what == "folder":
+        shutil.rmtree(link)
+    link.symlink_to(outside)
+    before = sorted(tmp_path.glob("outside/**"))
+    with pytest.raises(DataError, match="a link leads out of there"):
+        add(root, 1)
+    assert sorted(tmp_path.glob("outside/**")) == before
+
+
+def test_a_half_written_file_that_is_a_link_is_not_written_through(tmp_path):
+    root, victim = tmp_path / "root", tmp_path / "victim.txt"
+    victim.write_text("precious")
+    add(root, 0)
+    (root / ".manifest.json.partial").symlink_to(victim)
+    add(root, 1)
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", f"{PLACE}/.BTCUSDT.parts/pending.json", f"{PLACE}/.BTCUSDT.parts/address"]
+)
+def test_a_pipe_in_place_of_a_file_holds_nobody_up(tmp_path, name):
+    add(tmp_path, 0, finish=False)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="expected a file, saw something else"):
+        add(tmp_path, 1)

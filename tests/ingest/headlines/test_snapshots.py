@@ -3,15 +3,17 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
+import zstandard
 
 from features.news_metrics import news_metrics
 from ingest.headlines.headline import Headline, Snapshot
-from ingest.headlines.snapshots import SnapshotFile, read_snapshots
+from ingest.headlines.snapshots import SUFFIX, SnapshotFile, read_snapshots
 from utils.errors import DataError, StorageError
 
 S = 10**9
@@ -117,3 +119,24 @@ def test_a_snapshot_is_one_plain_json_line():
     line = json.loads(msgspec.json.encode(snapshot_at(NOW, "a")))
     assert {"seen_ns", "source", "currencies", "headlines"} == set(line)
     assert "a" == line["headlines"][0]["title"]
+
+
+def test_a_snapshot_without_an_end_is_refused_in_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("ingest.headlines.snapshots.LONGEST", 1 << 20)
+    path = tmp_path / f"news_x{SUFFIX}"
+    path.write_bytes(zstandard.compress(b" " * (64 << 20)))
+    tracemalloc.start()
+    with pytest.raises(
+        DataError, match="line 1: expected a snapshot of headlines, saw 'more than 1 MiB without an end'"
+    ):
+        list(read_snapshots(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_a_snapshot_of_lists_without_end_is_refused(tmp_path):
+    path = tmp_path / f"news_x{SUFFIX}"
+    path.write_bytes(zstandard.compress(b"[" * 100_000 + b"\n"))
+    with pytest.raises(DataError, match="line 1: expected a snapshot of headlines"):
+        list(read_snapshots(path))

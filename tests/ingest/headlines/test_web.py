@@ -8,7 +8,8 @@ from email.utils import format_datetime
 import pytest
 from pydantic import SecretStr
 
-from ingest.headlines.web import MAX_BODY, Key, Service
+from ingest.headlines.web import Key, Service
+from ingest.rest.body import PAGE
 from tests.boxes import PATIENCE_S
 from tests.scripted import Reply, ScriptedServer
 from utils.errors import ConfigError, DataUnavailable
@@ -131,8 +132,8 @@ def test_any_unicode_encoding_is_read(encode):
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(b"[" + b"0," * (MAX_BODY // 2) + b"0]"),
-        Reply(gzip.compress(b" " * (MAX_BODY + 1)), headers={"Content-Encoding": "gzip"}),
+        Reply(b"[" + b"0," * (PAGE.size // 2) + b"0]"),
+        Reply(gzip.compress(b" " * (PAGE.size + 1)), headers={"Content-Encoding": "gzip"}),
     ],
 )
 def test_a_body_that_is_too_long_is_refused_at_once(reply):

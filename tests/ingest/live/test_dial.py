@@ -1,11 +1,15 @@
 """Sockets and REST answers of an exchange that is busy, gone, banning or talking nonsense."""
 
 import asyncio
+import gzip
 import time
+import zlib
 from contextlib import asynccontextmanager
 
 import pytest
+import zstandard
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosedError
 
 from ingest.live import dial
 from ingest.live.dial import Backoff, Dialler, Refused
@@ -139,7 +143,70 @@ async def test_an_answer_that_cannot_be_read_is_a_refusal(answer):
 
 async def test_an_answer_too_long_to_be_a_book_is_not_read_to_its_end():
     small = IngestSettings(max_frame_mib=0.01)
-    assert "an answer of more than" in (await got(reply("200 OK", b"x" * 20_000), small)).reason
+    assert "expected at most 10485 bytes, saw more" in (await got(reply("200 OK", b"x" * 20_000), small)).reason
+
+
+@pytest.mark.parametrize(
+    ("packed", "way"),
+    [
+        (zstandard.compress(b" " * (64 << 20)), "zstd"),
+        (gzip.compress(b" " * (64 << 20), 1), "gzip"),
+        (zlib.compress(b" " * (64 << 20), 1), "deflate"),
+    ],
+)
+async def test_a_packed_answer_is_not_unpacked_beyond_what_a_book_needs(packed, way):
+    slow: list[float] = []
+    beat = asyncio.create_task(_beat(slow))
+    answer = await got(reply("200 OK", packed, f"Content-Encoding: {way}"))
+    beat.cancel()
+    assert isinstance(answer, Refused)
+    assert "saw 'zstd'" in answer.reason or "expected at most 1 MiB" in answer.reason
+    assert max(slow, default=0.0) < 0.1 * PATIENCE_S
+
+
+async def _beat(waits):
+    """How long each turn of the loop took, s."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        waits.append(time.monotonic() - began)
+
+
+async def test_a_packed_answer_of_a_books_length_is_a_body():
+    answer = reply("200 OK", gzip.compress(b'{"bids":[]}'), "Content-Encoding: gzip")
+    assert b'{"bids":[]}' == await got(answer)
+
+
+async def test_a_handshake_is_not_followed_elsewhere():
+    async with serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0) as elsewhere:
+        port = elsewhere.sockets[0].getsockname()[1]
+        for place in (f"ws://127.0.0.1:{port}/", "/other", f"ws://user:PASSWORD@127.0.0.1:{port}/", "//[bad", ""):
+            answer = await opened(reply("302 Found", b"", f"Location: {place}"))
+            assert Refused("HTTP 302: it sends us on to another address, which no exchange does") == answer
+
+
+async def test_a_frame_that_is_packed_though_nobody_asked_ends_the_socket_unread():
+    async def lie(socket):
+        # FIN, RSV1 (packed), text; what follows would unpack to a mebibyte of blanks
+        packed = zlib.compress(b" " * (1 << 20))[2:-4]
+        socket.transport.write(bytes([0b1100_0001, 126]) + len(packed).to_bytes(2, "big") + packed)
+        await socket.wait_closed()
+
+    async with serve(lie, "127.0.0.1", 0) as server, dialler() as one:
+        socket = await one.open(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        with pytest.raises(ConnectionClosedError, match="1002"):
+            await socket.recv()
+        await socket.close()
+
+
+async def test_the_password_of_a_proxy_that_cannot_be_used_is_in_no_refusal(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "user:SECRETPW@127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with dialler() as one:
+        answer = await one.open("wss://stream.example/")
+        assert isinstance(answer, Refused)
+        assert "SECRETPW" not in answer.reason
 
 
 async def test_an_answer_that_trickles_is_given_up_in_time():

@@ -5,7 +5,7 @@ from ingest.mock.candles import SyntheticFeed, synthetic_bars
 from ingest.mock.events import synthetic_events
 from ingest.mock.market import START_NS
 from ingest.mock.rows import TRADE
-from ingest.mock.settings import PRESETS
+from ingest.mock.settings import PRESETS, QUOTED
 from utils.errors import ConfigError
 from utils.rows import BAR, NS_PER_MINUTE, NS_PER_S
 
@@ -88,8 +88,8 @@ def test_the_start_is_where_it_was_asked_for():
 
 
 def test_the_feed_hands_out_the_bars_as_candles_that_say_what_they_are():
-    candles = SyntheticFeed("BTCUSDT", "1m", 3, "large-tick").candles(20)
-    assert ("BTCUSDT", "1m", NS_PER_MINUTE) == (candles.symbol, candles.tf, candles.tf_ns)
+    candles = SyntheticFeed("MOCKUSDT", "1m", 3, "large-tick").candles(20)
+    assert ("MOCKUSDT", "1m", NS_PER_MINUTE) == (candles.symbol, candles.tf, candles.tf_ns)
     assert ("synthetic", "synthetic", ()) == (candles.market, candles.source, candles.gaps)
     assert synthetic_bars(20, NS_PER_MINUTE, 3).tobytes() == candles.rows.tobytes()
 
@@ -97,3 +97,30 @@ def test_the_feed_hands_out_the_bars_as_candles_that_say_what_they_are():
 def test_the_feed_of_an_unknown_preset_is_refused_by_its_setting():
     with pytest.raises(ConfigError, match=r"simulation\.preset: expected one of large-tick, btc-like, saw 'marsh'"):
         SyntheticFeed("BTCUSDT", "1m", 1, "marsh").candles(1)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price", "tick"), [("BTCUSDT", 60_000, 0.1), ("ETHUSDC", 3_000, 0.01), ("DOGEUSDT", 0.1, 1e-5)]
+)
+def test_a_coin_of_the_mock_market_looks_like_its_name(symbol, price, tick):
+    rows = SyntheticFeed(symbol, "1m", 3, "large-tick").candles(200).rows
+    assert rows["close"] == pytest.approx(price, rel=0.05)
+    for name in ("open", "high", "low", "close"):
+        ticks = rows[name] / tick
+        assert ticks == pytest.approx(np.rint(ticks), abs=1e-6)
+    assert (rows["low"] <= np.minimum(rows["open"], rows["close"])).all()
+    assert (rows["high"] >= np.maximum(rows["open"], rows["close"])).all()
+
+
+def test_a_coin_moves_and_trades_as_its_preset_does_whatever_it_costs():
+    plain, coin = (SyntheticFeed(name, "5m", 3, "large-tick").candles(200).rows for name in ("MOCKUSDT", "BTCUSDT"))
+    lot = QUOTED["BTC"].lot
+    assert np.rint(plain["volume"]).tolist() == np.rint(coin["volume"] / lot).tolist()
+    # a level is 2 bps wide, and an order may rest anywhere in it
+    assert np.abs(np.log(coin["close"] / 60_000.0) - np.log(plain["close"] / 0.5)).max() < 2.2e-4
+
+
+def test_an_entry_of_a_small_account_stays_far_from_the_cap_on_volume():
+    for name, coin in QUOTED.items():
+        rows = SyntheticFeed(f"{name}USDT", "5m", 7, "large-tick").candles(300).rows
+        assert 0.02 * np.quantile(rows["volume"] * rows["close"], 0.05) > 10_000.0 or coin.price < 100.0

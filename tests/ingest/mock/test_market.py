@@ -1,7 +1,11 @@
 import pytest
 
+from ingest.mock.events import event_blocks
 from ingest.mock.market import START_NS, nothing, open_market
+from ingest.mock.outputs import tick_of
 from ingest.mock.rows import MASK
+from ingest.mock.settings import PRESETS, priced
+from utils.errors import ConfigError
 from utils.rows import NS_PER_MINUTE, NS_PER_S
 
 
@@ -25,6 +29,12 @@ def test_levels_are_bids_then_asks_best_first_and_all_that_rests():
     assert bids[0][2] == market.sides[0].lots[market.sides[0].best & MASK]
 
 
+def test_levels_of_a_coin_stand_at_its_own_ticks():
+    plain = open_market(5)
+    coin = open_market(5, priced(PRESETS["large-tick"], "BTCUSDT"))
+    assert [(side, tick_of(tick, 120), lots) for side, tick, lots in plain.levels()] == list(coin.levels())
+
+
 @pytest.mark.parametrize("wanted", [{}, {"grid_ns": NS_PER_S}, {"bar_ns": NS_PER_MINUTE}, {"events": True}])
 def test_what_is_wanted_is_counted_from_its_start(wanted):
     market = open_market(5)
@@ -40,3 +50,8 @@ def test_nothing_is_written_where_nothing_was_asked_for():
     assert market.advance(START_NS + NS_PER_MINUTE, *nothing())
     assert (0, 0, 0) == tuple(int(market.state[0][name]) for name in ("n_events", "n_grid", "n_bars"))
     assert market.state[0].ts > START_NS
+
+
+def test_a_time_beyond_the_clock_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"expected a time up to the year 2116, saw 1\.14e"):
+        next(iter(list(event_blocks(3.6e15, 5))))

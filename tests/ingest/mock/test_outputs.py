@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ingest.mock.market import open_market
-from ingest.mock.outputs import close_bar, close_grid, count_flow, decimal
+from ingest.mock.outputs import close_bar, close_grid, count_flow, decimal, tick_of
 from ingest.mock.rows import GRID, MASK
 from utils.rows import BAR, NS_PER_S
 
@@ -12,6 +12,14 @@ from utils.rows import BAR, NS_PER_S
 )
 def test_ticks_become_the_nearest_double_of_the_decimal(count, step, per, price):
     assert price == decimal(count, step, per)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 120])
+def test_a_level_has_one_tick_of_its_own_and_they_rise_together(steps):
+    ticks = [tick_of(level, steps) for level in range(20_000)]
+    places = {tick - level * steps for level, tick in enumerate(ticks)}
+    assert sorted(set(ticks)) == ticks
+    assert set(range(steps)) == places
 
 
 def test_a_closed_bar_holds_its_trades_and_the_next_begins_empty():

@@ -3,7 +3,7 @@ import pytest
 from ingest.mock.candles import synthetic_bars
 from ingest.mock.events import synthetic_events, synthetic_grid
 from ingest.mock.market import open_market
-from ingest.mock.settings import MarketParams
+from ingest.mock.settings import PRESETS, QUOTED, MarketParams, priced, quoted
 from utils.errors import ConfigError
 from utils.rows import NS_PER_S
 
@@ -25,3 +25,22 @@ from utils.rows import NS_PER_S
 def test_wrong_arguments_are_refused_in_a_sentence(call, words):
     with pytest.raises(ConfigError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [("BTCUSDT", "BTC"), ("BTCUSD", "BTC"), ("XRPFDUSD", "XRP"), ("MOCKUSDT", None), ("ETHBTC", None)],
+)
+def test_a_coin_is_known_by_its_base_against_a_dollar(symbol, name):
+    assert (QUOTED[name] if name else None) == quoted(symbol)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+@pytest.mark.parametrize("name", QUOTED)
+def test_a_priced_preset_keeps_its_levels_nearly_as_far_apart(preset, name):
+    found = priced(preset, f"{name}USDT")
+    width = found.tick * found.steps / found.start_price
+    assert width == pytest.approx(preset.tick / preset.start_price, rel=0.5)
+    assert (found.name, found.lots_per_unit, found.event_rate_scale) == (
+        preset.name, preset.lots_per_unit, preset.event_rate_scale
+    )  # fmt: skip

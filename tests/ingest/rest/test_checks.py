@@ -264,3 +264,15 @@ def test_numbers_may_be_text():
 @pytest.mark.parametrize("value", [None, ""])
 def test_what_an_exchange_does_not_say_is_none(value):
     assert check.maybe(value, "x") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "positive", "from_0"), [(None, True, True), ("0.5", True, True), (0, False, True), ("-0.1", False, False)]
+)
+def test_a_number_that_must_not_be_below_or_at_nought_is_refused(value, positive, from_0):
+    for ask, legal in ((check.maybe_positive, positive), (check.maybe_from_0, from_0)):
+        if legal:
+            assert ask(value, "tick") == (None if value is None else float(value))
+        else:
+            with pytest.raises(BadVenueData, match="tick: expected a number"):
+                ask(value, "tick")

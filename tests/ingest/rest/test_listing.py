@@ -1,9 +1,12 @@
 import json
 
+import ccxt
 import pytest
 import zstandard
 
 from ingest.prices import get_ohlcv
+from ingest.rest.listing import listing_of
+from ingest.rest.retry import BadVenueData
 from ingest.rest.venue import close_venues, instrument
 from tests.ingest.rest.support import QUICK, VENUES
 from tests.places import DATA
@@ -121,3 +124,36 @@ def test_binances_real_listings_are_read_and_what_does_not_trade_is_refused():
         bitcoin.status,
     )
     assert (halted, False) == (gone.symbol, gone.active)
+
+
+def market(**precision):
+    """A market as ccxt has it."""
+    return {
+        "id": "BTCUSDT", "base": "BTC", "quote": "USDT", "symbol": "BTC/USDT:USDT", "active": True, "info": {},
+        "contractSize": 1.0, "created": None, "precision": precision,
+        "limits": {"amount": {"min": None}, "cost": {"min": None}, "leverage": {"max": None}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value", "says"),
+    [
+        ("precision", "price", -0.1, "tick: expected a number above 0, saw -0.1"),
+        ("precision", "price", 0.0, "tick: expected a number above 0, saw 0.0"),
+        ("precision", "amount", "-1", "lot: expected a number above 0"),
+        ("precision", "amount", "nan", "lot: expected a finite number"),
+    ],
+)
+def test_a_step_that_cannot_be_is_the_exchanges_fault(place, name, value, says):
+    found = market(price=0.1, amount=0.001)
+    assert 0.1 == listing_of(found, "bybit_linear", ccxt.TICK_SIZE, by_id=True).tick_size
+    found[place][name] = value
+    with pytest.raises(BadVenueData, match=says):
+        listing_of(found, "bybit_linear", ccxt.TICK_SIZE, by_id=True)
+
+
+@pytest.mark.parametrize("decimals", [400, 1e5])
+def test_decimals_that_no_price_has_are_the_exchanges_fault(decimals):
+    found = market(price=decimals, amount=3)
+    with pytest.raises(BadVenueData, match="tick: expected a number above 0"):
+        listing_of(found, "somewhere", ccxt.DECIMAL_PLACES, by_id=True)

@@ -168,7 +168,7 @@ def test_a_recording_without_a_whole_bar_is_refused(tmp_path):
 
 
 def test_contracts_of_the_quote_currency_are_refused(tmp_path):
-    with pytest.raises(DataError, match="in base currency, saw binance_coinm"):
+    with pytest.raises(DataError, match="in quote currency, saw binance_coinm"):
         one(tmp_path, [numbered(1, 0, symbol="BTCUSD_PERP")])
 
 

@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 import resource
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from functools import partial
 
 import pytest
@@ -350,3 +352,58 @@ def test_a_writer_that_is_killed_loses_less_than_a_second(tmp_path):
 def test_a_writer_that_is_closed_leaves_no_thread(tmp_path):
     written(tmp_path, messages(10))
     assert "tape" not in {thread.name for thread in threading.enumerate()}
+
+
+# what unpacks to more than it is
+
+
+def bomb(path, mark, mebibytes=300):
+    """A tape of some kilobytes that unpacks to so much of one byte."""
+    with path.open("wb") as file:
+        packer = zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False)
+        for _ in range(mebibytes):
+            packer.write(mark * (1 << 20))
+        packer.flush(zstandard.FLUSH_FRAME)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        (b" ", "line 1: expected a line, saw more than 64 MiB without an end"),
+        (b"x", "line 1: expected a line, saw more than 64 MiB without an end"),
+        (b"\n", "line 1001: expected a line with a message, saw 1,001 empty ones in a row"),
+        (b" \n\r\n", "expected a line with a message, saw 1,001 empty ones in a row"),
+        (b"[", "line 1: expected a line, saw more than 64 MiB without an end"),
+    ],
+)
+def test_a_tape_that_unpacks_to_nothing_but_bulk_is_refused_in_bounded_memory(tmp_path, mark, said):
+    path = bomb(tmp_path / "bomb.jsonl.zst", mark, 100)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=re.escape(said)):
+        list(TapeReader(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 << 20
+
+
+def test_a_tape_that_asks_for_a_window_of_a_gibibyte_is_refused(tmp_path):
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=False)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    path = tmp_path / "wide.jsonl.zst"
+    path.write_bytes(packer.compress(b'{"recv_ns":1,"msg":1}\n') + packer.flush())
+    with pytest.raises(DataError, match="expected a whole recording, saw a damaged one"):
+        list(TapeReader(path))
+
+
+def test_some_empty_lines_are_no_harm(tmp_path):
+    line = b'{"recv_ns":1,"msg":1}\n'
+    path = packed(tmp_path / "x.jsonl.zst", line + b"\n \n" * 400 + line + b"\n" * 900 + line)
+    assert 3 == len(list(TapeReader(path)))
+
+
+@pytest.mark.parametrize("value", ["1e308", "-1", "3601", "1e999", '"x"'])
+def test_a_staleness_that_cannot_be_is_refused(tmp_path, value):
+    path = packed(tmp_path / "x.jsonl.zst", b'{"recv_ns":1,"event":"connect","stale_s":%s}\n{}\n' % value.encode())
+    with pytest.raises(DataError, match="line 1: expected a JSON line with recv_ns and msg"):
+        list(TapeReader(path))

@@ -102,7 +102,12 @@ MARKETS = {
 
 
 @pytest.mark.parametrize(
-    ("market", "first"), [(market, first) for market, lines in MARKETS.items() for first in lines], ids=str
+    ("market", "first"),
+    [
+        pytest.param(market, first, id=f"{market} {k}")
+        for market, lines in MARKETS.items()
+        for k, first in enumerate(lines)
+    ],
 )
 def test_a_market_is_recognised_by_its_first_telling_line(market, first):
     assert {market.partition("_")[0]: market} == recognise([first])

@@ -142,3 +142,42 @@ def test_runs_of_wins_and_losses_end_at_a_draw() -> None:
 def test_overlapping_positions_cover_time_once() -> None:
     starts, ends = np.array([0, 5, 2, 30]), np.array([10, 8, 12, 31])
     assert arithmetic.covered_time(starts, ends) == 13
+
+
+# what is not spread but rounding
+
+
+def growth(rate: float, days: int = 30) -> np.ndarray:
+    """Daily returns of an equity that grows by the same share each day."""
+    equity = 10_000 * (1 + rate) ** np.arange(1, days + 1)
+    return arithmetic.daily_returns(np.arange(1, days + 1) * DAY, equity, 10_000.0)
+
+
+@pytest.mark.parametrize("rate", [0.001, -0.001, 0.02, 1e-6, 1e-9])
+def test_a_curve_of_constant_growth_has_no_sharpe_ratio_and_proves_nothing(rate: float) -> None:
+    returns = growth(rate)
+    ratio, skew, kurtosis = arithmetic.moments(returns)
+    assert math.isnan(arithmetic.sharpe(returns))
+    assert math.isnan(arithmetic.sharpe(np.full(30, rate)))
+    assert math.isnan(arithmetic.probabilistic_sharpe(ratio, len(returns), skew, kurtosis))
+    assert math.isnan(arithmetic.deflated_sharpe(ratio, len(returns), skew, kurtosis, 10, 0.01))
+    assert math.isnan(arithmetic.min_track_record(ratio, skew, kurtosis))
+
+
+def test_a_spread_that_is_small_and_real_is_one() -> None:
+    returns = 0.001 + 1e-9 * np.array([1.0, -1.0, 2.0, -2.0])
+    assert arithmetic.sharpe(returns, 1) == pytest.approx(0.001 / (1e-9 * math.sqrt(10 / 3)), rel=1e-5)
+
+
+def test_rounding_is_neither_a_losing_day_nor_a_drawdown_nor_a_loss() -> None:
+    noise = 1e-16 * np.array([1.0, -1.0, 1.0, -1.0])
+    assert math.isnan(arithmetic.sortino(noise))
+    assert math.isnan(arithmetic.sortino(0.001 + np.maximum(noise, 0.0)))
+    assert arithmetic.sortino(np.array([0.01, -0.005])) == pytest.approx(0.0025 / (0.005 / math.sqrt(2)) * 365**0.5)
+    equity = 10_000.0 * (1.0 + np.array([0.0, 2.0, 1.0, 3.0]) * 2**-52)
+    fall = arithmetic.drawdown(np.arange(1, 5), equity, 10_000.0)
+    assert (0.0, 0.0, None) == (fall.max_fraction, fall.absolute, fall.start_ns)
+    assert math.isnan(arithmetic.calmar(0.5, -1e-16))
+    assert arithmetic.calmar(0.5, -0.1) == pytest.approx(5.0)
+    assert arithmetic.profit_over_loss(np.array([100.0, -1e-13])) == math.inf
+    assert arithmetic.profit_over_loss(np.array([100.0, -1e-3])) == pytest.approx(1e5)

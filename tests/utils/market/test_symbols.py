@@ -1,7 +1,14 @@
 import pytest
 
 from utils.errors import ConfigError
-from utils.market.symbols import linear_symbol, normalise_symbol, parts_of, symbol_of_file, timeframe_of_file
+from utils.market.symbols import (
+    linear_symbol,
+    normalise_symbol,
+    parts_of,
+    quote_of,
+    symbol_of_file,
+    timeframe_of_file,
+)
 
 
 @pytest.mark.parametrize(
@@ -155,3 +162,22 @@ def test_months_and_days_of_data_are_no_days_of_delivery(name, symbol):
 
 def test_a_symbol_is_a_base_and_a_quote():
     assert [("BTC", "USDT"), ("ETH", "BTC"), ("", "")] == [parts_of(name) for name in ("BTCUSDT", "ETHBTC", "BTC")]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "quote"),
+    [
+        ("BTCUSDT", "USDT"),
+        ("BTCUSDC", "USDC"),
+        ("BTCUSD", "USD"),
+        ("BTCFDUSD", "FDUSD"),
+        ("ETHBTC", "BTC"),
+        ("WBTCETH", "ETH"),
+        ("BTCTRY", "TRY"),
+        ("BTCPERP", "USDC"),
+        ("USDT", ""),
+        ("SPX500", ""),
+    ],
+)
+def test_a_symbol_ends_with_the_currency_it_is_quoted_in(symbol, quote):
+    assert quote == quote_of(symbol)

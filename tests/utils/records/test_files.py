@@ -3,15 +3,11 @@
 import hashlib
 import json
 import math
-import signal
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.places import ROOT
 from utils.errors import StorageError
 from utils.records.files import (
     FILES,
@@ -20,15 +16,13 @@ from utils.records.files import (
     TradeLog,
     cells,
     csv_text,
+    decided,
     decision_hash,
     decision_hash_of,
-    hashed_orders,
     plain,
     quoted,
-    replace_set,
 )
 from utils.records.schema import (
-    HASHED_ORDER_COLUMNS,
     ID_COLUMNS,
     NO_TIME,
     ORDER_COLUMNS,
@@ -83,12 +77,14 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("source", ["a.csv", "a, b.csv", 'a "b".csv', "a\nb,c,d,e,f.csv", "a\u2028b\x1cc"])
-def test_the_decision_hash_knows_the_columns_of_orders_it_was_defined_on_and_no_later_one(source):
+def test_the_decision_hash_knows_no_file_name_and_no_later_column(source):
     orders = ORDERS | {"source": np.array([source])}
-    older = csv_text({name: orders[name] for name in HASHED_ORDER_COLUMNS})
+    told = list(ORDERS)[: list(ORDERS).index("source")]
+    older = csv_text({name: orders[name] for name in told})
     texts = {"trades": "t", "signals": "s", "orders": csv_text(orders)}
-    assert older == hashed_orders(csv_text(orders)) == hashed_orders(older)
+    assert older == decided(csv_text(orders)) == decided(older)
     assert decision_hash(texts | {"orders": older}) == decision_hash(texts)
+    assert decision_hash(texts) == decision_hash(texts | {"orders": csv_text(ORDERS)})
     assert decision_hash(texts) == decision_hash(texts | {"orders": csv_text(orders | {"role": np.array(["b"])})})
     assert decision_hash(texts) != decision_hash(texts | {"orders": csv_text(orders | {"status": np.array(["b"])})})
 
@@ -171,56 +167,18 @@ def test_a_file_that_cannot_be_replaced_leaves_all_files_of_the_older_run(tmp_pa
     assert (tmp_path / stuck).is_dir()
 
 
-@pytest.mark.parametrize("stuck", FILES)
-def test_a_file_that_is_gone_brings_the_older_ones_back(tmp_path, stuck):
-    staged, folder = tmp_path / "staged", tmp_path / "logs"
-    staged.mkdir()
-    folder.mkdir()
-    for name in FILES:
-        (staged / name).write_text("newer")
-        (folder / name).write_text("older")
-    (folder / "orders.csv").unlink()
-    (staged / stuck).unlink()
-    with pytest.raises(FileNotFoundError):
-        replace_set(staged, folder)
-    assert {name: "older" for name in FILES if name != "orders.csv"} == {
-        path.name: path.read_text() for path in folder.iterdir()
-    }
-
-
-def test_files_of_two_runs_never_stand_side_by_side_whenever_the_writer_is_killed(tmp_path):
-    question = (
-        "import os, sys, signal; from pathlib import Path; from utils.records import files\n"
-        "place, moves = Path(sys.argv[1]), int(sys.argv[2])\n"
-        "class Deadly(type(place)):\n"
-        "    left = moves\n"
-        "    def replace(self, target):\n"
-        "        Deadly.left -= 1\n"
-        "        if Deadly.left < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return super().replace(target)\n"
-        "with files.FileJournal(Deadly(place), None) as journal: journal.finish({'x': 'newer'})\n"
-    )
-    seen = set()
-    for moves in range(2 * len(FILES)):
-        place = tmp_path / str(moves)
-        place.mkdir()
-        for name in FILES:
-            (place / name).write_text("older")
-        ran = subprocess.run([sys.executable, "-c", question, place, str(moves)], cwd=ROOT, check=False)
-        assert -signal.SIGKILL == ran.returncode
-        runs = {
-            "older" if (place / name).read_text() == "older" else "newer" for name in FILES if (place / name).exists()
-        }
-        assert len(runs) <= 1
-        seen |= runs
-    assert {"older", "newer"} == seen
-
-
 @pytest.mark.parametrize("where", ["taken", "taken/below"])
 def test_a_file_in_the_place_of_the_directory_is_said_before_the_run(tmp_path, where):
     (tmp_path / "taken").touch()
     with pytest.raises(StorageError, match=r"expected a directory .* saw 'a file in its place'; .* --logs-dir"):
         FileJournal(tmp_path / where, None)
+
+
+def test_what_cannot_be_begun_leaves_nothing(tmp_path):
+    (tmp_path / "runs").touch()
+    with pytest.raises(StorageError, match=r"saw 'a file in its place'"):
+        FileJournal(tmp_path, "now")
+    assert ["runs"] == [path.name for path in tmp_path.iterdir()]
 
 
 def trade(**values):

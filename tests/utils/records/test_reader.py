@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
-import time
 import warnings
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from utils import kpis
 from utils.errors import DataError
 from utils.records import schema
 from utils.records.files import FileJournal
-from utils.records.reader import SWAP_S, RealisedEquityWarning, read_log, tail
+from utils.records.reader import RealisedEquityWarning, read_log, tail
 
 
 def test_without_equity_a_path_warns_once(tmp_path: Path) -> None:
@@ -172,15 +170,6 @@ def test_a_reader_never_sees_the_files_of_two_runs(tmp_path: Path) -> None:
     assert seen == {(1, 1, 2, 1.0), (2, 2, 4, 2.0)}
 
 
-def test_a_lock_that_somebody_left_behind_holds_up_no_reader(tmp_path: Path) -> None:
-    path = write_run(tmp_path)
-    (tmp_path / ".lock").touch()
-    os.utime(tmp_path / ".lock", (0, 0))
-    began = time.monotonic()
-    assert kpis.trade_count(path) == 6
-    assert time.monotonic() - began < SWAP_S
-
-
 class TestBadInput:
     def refusal(self, path: Path) -> str:
         with pytest.raises(DataError) as error:
@@ -294,3 +283,43 @@ def test_times_of_no_century_of_ours_are_refused_with_their_trade(tmp_path: Path
     where = "trade 2" if kind == "frame" else "line 3"
     with pytest.raises(DataError, match=f"{where}, column entry_time: expected a time in the years 2000-2100, in s"):
         read_log(frame if kind == "frame" else path)
+
+
+@pytest.mark.parametrize(
+    "words", [("LONG", "SHORT"), ("Buy", "Sell"), (1, -1), ("1", "-1"), (1.0, -1.0), (" long", "SELL")]
+)
+def test_the_sides_of_a_frame_are_understood_in_the_words_of_other_tools(tmp_path: Path, words: tuple) -> None:
+    frame = pd.read_csv(write_trades(tmp_path))
+    sides = np.array([words[side == "short"] for side in frame["side"]], dtype=object)
+    found = read_log(frame.assign(side=sides, entry_liquidity="TAKER", exit_reason="Stop Loss"))
+    assert list(frame["side"]) == found.trades["side"].tolist()
+    assert {"taker"} == set(found.trades["entry_liquidity"].tolist())
+    assert {"STOP_LOSS"} == set(found.trades["exit_reason"].tolist())
+
+
+def test_a_word_that_is_not_known_is_refused_with_row_and_column_and_no_exit_reason_is(tmp_path: Path) -> None:
+    path = write_trades(tmp_path)
+    frame = pd.read_csv(path)
+    sides = frame["side"].to_numpy(dtype=object)
+    sides[2] = "lnog"
+    with pytest.raises(DataError, match="trade 3, column side: expected long or short, saw 'lnog'; correct"):
+        read_log(frame.assign(side=sides))
+    with pytest.raises(DataError, match="trade 1, column exit_liquidity: expected nothing, maker or taker, saw 'mkr'"):
+        read_log(frame.assign(exit_liquidity="mkr"))
+    path.write_text(path.read_text().replace(",short,", ",shrt,", 1))
+    with pytest.raises(DataError, match=r"trades.csv, trade 2, column side: expected long or short, saw 'shrt'"):
+        read_log(path)
+    assert {"roi"} == set(read_log(frame.assign(exit_reason="roi")).trades["exit_reason"].tolist())
+
+
+def test_the_states_of_an_order_file_are_understood_or_refused(tmp_path: Path) -> None:
+    path = write_run(tmp_path)
+    rate = kpis.reject_rate(path)
+    orders = tmp_path / "orders.csv"
+    written = orders.read_text()
+    orders.write_text(written.replace("REJECTED", "rejected").replace("POST_ONLY", "post-only"))
+    assert 0 < rate == kpis.reject_rate(path)
+    assert kpis.fill_rate(path, kind="POST_ONLY") == pytest.approx(kpis.fill_rate(path, kind="post_only"), nan_ok=True)
+    orders.write_text(written.replace("REJECTED", "refused"))
+    with pytest.raises(DataError, match=r"orders.csv, order \d+, column status: expected FILLED, .*, saw 'refused'"):
+        kpis.reject_rate(path)

@@ -57,7 +57,11 @@ def test_a_wrong_flag_is_yours_and_one_sentence(capsys, arguments, said):
     [
         (DataUnavailable("nobody answers"), 3, "error: nobody answers\n"),
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C; no file is half-written\n"),
-        (MemoryError(), 1, "error: the machine ran out of memory; use fewer bars with --steps\n"),
+        (
+            MemoryError(),
+            1,
+            "error: the machine ran out of memory; ask for less at once: fewer bars, fewer symbols or a shorter time\n",
+        ),
         (KeyError("x"), 1, "error: a bug of ours: KeyError: 'x'; run again with -v and report it\n"),
     ],
 )
@@ -68,3 +72,22 @@ def test_what_went_wrong_has_its_exit_code_and_one_sentence(capsys, error, code,
 
 def test_only_flags_are_respelled():
     assert ["--a-b=c_d", "e_f", "-g_h"] == with_hyphens(["--a_b=c_d", "e_f", "-g_h"])
+
+
+def test_the_line_that_was_typed_is_known_and_can_be_typed_again():
+    seen = []
+    main = command(build_parser, lambda flags: seen.append(flags.told) or 0)
+    assert 0 == main(["--out_dir=a b", "--steps", "3"])
+    assert ["python -m somewhere '--out_dir=a b' --steps 3"] == seen
+
+
+def test_help_has_groups_then_what_belongs_to_none_then_examples_and_exit_codes():
+    parser = Parser("python -m somewhere", "It does.", examples=[("python -m somewhere --a X", "does it")])
+    parser.group("what is done")("--a", metavar="X", help="this")
+    parser.add_argument("--version", action="store_true", help="print it")
+    said = parser.format_help()
+    assert said == parser.format_help()
+    order = ("usage: python -m somewhere [flags]", "It does.", "what is done:", "--a X", "help:", "--version",
+             "examples:\n  python -m somewhere --a X\n      does it\n", "exit codes:\n  0 done\n")  # fmt: skip
+    places = [said.index(words) for words in order]
+    assert sorted(places) == places

@@ -1,7 +1,9 @@
 """Faults: what a script may say, and when a fault strikes."""
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +104,16 @@ def test_a_skew_is_constant_and_a_drift_grows():
         ({"kind": "server_error", "body": "xml"}, "expected body to be html or json or text, saw 'xml'"),
         ({"kind": "bad_number", "where": "side"}, "expected where to be price or size, saw 'side'"),
         ({"kind": "bad_time", "value": "ns"}, "expected value to be 0 or s or us, saw 'ns'"),
+        ({"kind": ["gap"]}, "fault: expected a known kind, saw ['gap']"),
+        ({"kind": "bad_time", "value": [1]}, "expected value to be 0 or s or us, saw [1]"),
+        ({"kind": "slow", "seconds": float("nan")}, "expected seconds to be a number of seconds, saw nan"),
+        ({"kind": "slow", "seconds": 1e308}, "expected seconds to be a number of seconds, saw 1e+308"),
+        ({"kind": "gap", "after_s": float("inf")}, "expected after_s to be seconds, at least 0, saw inf"),
+        (
+            {"kind": "gap", "count": 10**20},
+            "expected count to be a whole number, at least 1, saw 100000000000000000000",
+        ),
+        ({"kind": "gap", "match": [[[1] * 9] * 9] * 99}, "expected match to be text, saw [[[1"),
         ({"kind": "close", "code": 5}, "expected code to be a close code from 1000 to 4999, saw 5"),
     ],
 )
@@ -146,3 +158,21 @@ def test_a_wrong_script_is_refused_with_one_sentence(tmp_path, text, error, mess
 def test_a_script_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(DataError, match="expected a readable fault script"):
         read_script(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("f.yaml", "[" * 5_000), ("f.json", "[" * 200_000), ("g.yaml", "{a: " * 2_000)]
+)
+def test_a_script_of_lists_without_end_is_one_sentence(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(DataError, match=rf"{name}: expected (a list of faults|JSON or YAML)"):
+        read_script(path)
+
+
+def test_a_script_is_a_small_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "long.yaml").write_text("#" * (257 << 10))
+    for path in (tmp_path / "pipe.yaml", tmp_path / "long.yaml", Path("/dev/zero")):
+        with pytest.raises(DataError, match="expected a fault script of at most 256 KiB"):
+            read_script(path)
