@@ -1,4 +1,4 @@
-# Daily work. ./scripts/test.sh makes .venv and runs all of `check` from an empty compile cache.
+# Daily work. ./scripts/test.sh makes .venv and runs all of `check`.
 python := .venv/bin/python
 
 .PHONY: check fmt lint types arch test bench
@@ -20,7 +20,7 @@ arch:
 	$(python) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))'
 
 test:
-	$(python) -m pytest
+	$(python) -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 bench:
 	$(python) -m benchmarks

@@ -14,8 +14,6 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from backtest.data.market import build_market, read_sources
 from backtest.strategies import ahead
 from backtest.strategies.identity import identity_of
@@ -23,7 +21,8 @@ from backtest.strategies.loading import load_strategy
 from exec.strategy import ask
 from utils.config import load_settings
 from utils.errors import ConfigError, DataError
-from utils.shell.cli import Parser, command, whole
+from utils.shell.cli import INTERRUPTED, Parser, command, whole
+from utils.shell.console import progress_console
 from utils.shell.meter import Meter
 
 #: Cuts where no flag says.
@@ -32,21 +31,34 @@ CUTS = 64
 
 def build_parser() -> Parser:
     """The flags."""
+    line = "python -m backtest.audit --strategy examples/breakout.py:breakout --data BTCUSDT-5m.parquet"
     parser = Parser(
-        prog="python -m backtest.audit",
-        description="Whether a strategy of yours sees the future: it is asked again on data cut off at many bars.",
-        epilog="exit code: 0 it does not, as far as was tried; 2 it does, or is wrong otherwise",
-        allow_abbrev=False,
+        "python -m backtest.audit",
+        "Whether a strategy of yours sees the future: it is asked again on data cut off at many bars.",
+        examples=(
+            (line, "asked again at 64 bars"),
+            (f"{line} --cuts 400", "at more of them"),
+            ("python -m backtest.audit --strategy my.rules:pairs --data A.csv B.csv", "symbols together, mixed or not"),
+            (f"{line} --json", "one JSON object, for scripts"),
+        ),
+        exits=(
+            "0 its answers know no later bar, as far as was tried",
+            "1 our fault or the machine's",
+            "2 they do, or it mixes symbols, remembers or fails; a flag, setting or file of yours",
+            f"{INTERRUPTED} Ctrl-C or SIGTERM",
+        ),
     )
-    add = parser.add_argument
+    add = parser.group("what is asked")
     add("--strategy", required=True, metavar="WHERE:NAME", help="package.module:name or file.py:name")
-    add("--data", required=True, action="append", metavar="PATH", help="candle file; repeatable")
-    add("--symbol", metavar="BTCUSDT", help="where the file does not tell")
-    add("--timeframe", "--tf", metavar="5m", help="where the file does not tell")
     add("--cuts", type=whole, default=CUTS, metavar="N", help=f"bars at which it is asked again (default: {CUTS})")
+    add = parser.group("where it comes from")
+    add("--data", required=True, action="extend", nargs="+", metavar="PATH", help="candle files, one a symbol")
+    add("--symbol", metavar="SYMBOL", help="where the file does not tell")
+    add("--timeframe", "--tf", metavar="TF", help="length of a candle, where the file does not tell")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
+    add = parser.group("output")
     add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
     return parser
 
 
@@ -59,7 +71,7 @@ def run(flags: argparse.Namespace) -> int:
     candles = read_sources(flags.data if len(flags.data) > 1 else flags.data[0], flags.symbol, flags.timeframe)
     market = build_market(candles, settings, data=flags.data)
     signals = ask(strategy, market)
-    with Meter("asking again", "cuts", Console(stderr=True, quiet=flags.json)) as meter:
+    with Meter("asking again", "cuts", progress_console(quiet=flags.json)) as meter:
         found = ahead.audit(strategy, market, signals, each=flags.cuts // 4, share=1.0, tell=meter.reach)
     identity = identity_of(strategy)
     if flags.json:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Lint, types, import contracts, then all tests from an empty compile cache. Flags go to pytest: scripts/test.sh -k kpis
-# Paths in flags are relative to the repository.
+# Lint, types, import contracts, and the tests that a change needs, side by side on this machine's cores.
+#   scripts/test.sh --all       every test but those of the internet, from an empty compile cache
+#   scripts/test.sh -k kpis     flags go to pytest; paths in them are relative to the repository
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$root/scripts/setup.sh"
@@ -9,9 +10,13 @@ trap 'exit 143' TERM
 ensure_venv requirements-dev.txt
 cd "$root"
 
-NUMBA_CACHE_DIR=$(mktemp -d)
-export NUMBA_CACHE_DIR
-trap 'rm -rf "$NUMBA_CACHE_DIR"' EXIT
+if [ "${1:-}" = --all ]; then
+    shift
+    set -- -m "not network" "$@"
+    NUMBA_CACHE_DIR=$(mktemp -d)
+    export NUMBA_CACHE_DIR
+    trap 'rm -rf "$NUMBA_CACHE_DIR"' EXIT
+fi
 
 step() {
     name=$1
@@ -33,4 +38,4 @@ step format run -m ruff format --check --quiet .
 step types run -m mypy
 step "import contracts" run -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))'
 printf '== tests\n'
-run -m pytest "$@"
+run -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal "$@"

@@ -21,7 +21,10 @@ print(sys.argv[1:], Path.cwd(), sys.prefix, sep="\\n")
 sys.exit(7)
 """
 
-pytestmark = pytest.mark.skipif(shutil.which("sh") is None, reason="the doors are POSIX shell; this machine has none")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("sh") is None, reason="the doors are POSIX shell; this machine has none"),
+]
 
 
 def start(house: Path, *flags: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

@@ -194,6 +194,7 @@ def between_bars(n: int) -> list[bytes]:
     return tables
 
 
+@pytest.mark.slow
 def test_uncompiled_equals_compiled_bit_for_bit():
     env = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
     script = "from tests.test_parity import digest; print(digest())"

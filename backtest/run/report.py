@@ -119,8 +119,9 @@ def charged(market: Market) -> list[dict[str, Any]]:
 
 
 def median_close(market: Market, sym: int) -> float:
-    """The median close of one symbol over the decided period, quote."""
-    return float(np.median(market.decided["close"][market.decided["sym"] == sym]))
+    """The median close of one symbol over the decided period, quote; NaN where none of its bars is decided on."""
+    closes = market.decided["close"][market.decided["sym"] == sym]
+    return float(np.median(closes)) if len(closes) else math.nan
 
 
 def ticks_per_stop(market: Market, settings: Settings, trades: Rows) -> dict[str, float]:

@@ -83,7 +83,7 @@ def _frame(table: Table) -> pd.DataFrame:
         if name not in known:
             raise DataError(
                 f"{table.name}: expected trades with a {'time' if name == 'timestamp' else name}, seen columns"
-                f" {', '.join(table.names)}; name a file of trades, such as Binance's aggTrades or Bybit's"
+                f" {', '.join(table.names)}; name a file of trades, as an exchange's archive has them"
             )
     columns: dict[str, Any] = {
         "ts": times(table, known["timestamp"]),

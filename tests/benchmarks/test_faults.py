@@ -11,6 +11,8 @@ from benchmarks.faults import PLANS, Reader, Row, Run, try_seeds
 from ingest.box.faults.desk import FAULT_KINDS
 from utils.types import BookDelta, BookInvalid, BookSnapshot
 
+pytestmark = pytest.mark.slow
+
 BIDS, ASKS = ((99.0, 1.0), (98.0, 2.0)), ((101.0, 3.0),)
 SNAPSHOT = BookSnapshot("BTCUSDT", 1, 1, BIDS, ASKS)
 

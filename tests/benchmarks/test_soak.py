@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks import soak
 
+pytestmark = pytest.mark.slow
+
 
 async def test_two_thousand_messages_a_second_over_twenty_symbols_lose_nothing():
     held = await soak.hold(seconds=5.0, rate=2000.0, symbols=20)

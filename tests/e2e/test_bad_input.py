@@ -16,7 +16,7 @@ from backtest.sim_loop import run_simulation
 from tests.boxes import PATIENCE_S
 from tests.e2e.support import frame_of, write
 from tests.places import ROOT
-from utils.errors import ConfigError, StorageError
+from utils.errors import ConfigError, DataError, StorageError
 
 FULL = Path("/dev/full")
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to a process here")
@@ -290,7 +290,7 @@ def test_a_failure_in_a_strategy_leaves_older_logs_alone(mock_file, place):
     def broken(_):
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(DataError, match="strategy: expected signal rows, saw ZeroDivisionError"):
         run_simulation(data=mock_file, logs_dir=place, strategy=broken)
     assert before == contents(place)
 

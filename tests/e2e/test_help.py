@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from backtest.audit import build_parser as audit
 from backtest.replicate import build_parser as replicate
 from backtest.run.cli import build_parser as simulate
 from ingest import doctor, download, tape
@@ -18,6 +19,7 @@ RECORD = runpy.run_path(str(ROOT / "scripts" / "record.py"))["build_parser"]
 PARSERS = {
     "run_simulation.py": partial(simulate, real=False),
     "backtest.sim_loop": partial(simulate, real=True),
+    "backtest.audit": audit,
     "backtest.replicate": replicate,
     "ingest.doctor": doctor.build_parser,
     "ingest.download": download.build_parser,
@@ -54,7 +56,7 @@ def test_what_a_flag_takes_is_named_by_its_kind_and_by_no_value_that_it_might_ha
     settings = load_settings(env={}).settings
     values = {settings.market.symbol, settings.market.timeframe, settings.market.exchange, settings.market.market_type}
     names = {action.metavar for action in parser._actions if action.option_strings and action.metavar}
-    assert all(re.fullmatch(r"[A-Z]+", name) for name in names), names
+    assert all(re.fullmatch(r"[A-Z]+(:[A-Z]+)?", name) for name in names), names
     assert set() == names & values
 
 

@@ -25,6 +25,8 @@ from tests.boxes import PATIENCE_S, binance, box_in_thread
 from tests.places import ROOT
 from utils.rows import NS_PER_MINUTE, Rows
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Setting up an environment is the doors' business (tests/test_doors.py); here only what runs in one.
 COMMANDS = [
@@ -131,7 +133,8 @@ def test_settings_by_code_are_as_the_strategy_page_shows_them(
     exec(code, {})  # noqa: S102 - our own page
     dear, cheap = (line.split() for line in capsys.readouterr().out.splitlines())
     assert dear[1] == cheap[1] != "0"
-    assert float(cheap[2]) == pytest.approx(float(dear[2]) * 2 / 5, rel=0.2)
+    # two fifths of the fees; what a stop costs is less, too, so that sizes are larger
+    assert 0.4 * float(dear[2]) < float(cheap[2]) < 0.6 * float(dear[2])
 
 
 def test_the_microstructure_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,8 @@ from tests.e2e.support import names
 from tests.places import ROOT
 from utils.config import load_settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def still():

@@ -59,6 +59,8 @@ from backtest.sim_loop import run_simulation
 from features.live import load_folds
 from ingest.live.feed import load_code
 from utils.config import load_settings
+
+pytestmark = pytest.mark.slow
 finish(start()); load_folds(); load_code("bybit")
 settings = load_settings().settings
 while line := sys.stdin.readline().strip():

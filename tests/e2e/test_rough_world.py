@@ -18,6 +18,8 @@ from tests.wire import R0, bybit_book
 from utils.errors import ConfigError
 from utils.settings.tree import Settings
 
+pytestmark = pytest.mark.slow
+
 
 def run(place: Path, *flags: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "run_simulation.py"), "--steps", "30", "--logs-dir", "logs", *flags]

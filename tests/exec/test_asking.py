@@ -143,6 +143,7 @@ def mean_reverting(market):
     return market.loc[ticks < mean, ["ts", "symbol"]].assign(side=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "symbols"),
     [

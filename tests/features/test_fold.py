@@ -62,6 +62,7 @@ def test_matrix_is_a_view_in_the_order_of_the_names(bars):
         assert out[name].tobytes() == np.ascontiguousarray(table[:, column]).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [2, 3, 40])
 def test_threads_that_share_the_features_give_the_same_bytes_and_states(bars, threads):
     alone, shared = feature_set(), feature_set()
@@ -213,6 +214,7 @@ def run(code, *arguments, folder=ROOT, **environment):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_uncompiled_python_gives_the_same_bits():
     assert run(DIGEST, "compiled", NUMBA_DISABLE_JIT="0") == run(DIGEST, "plain", NUMBA_DISABLE_JIT="1")
 

@@ -217,6 +217,7 @@ def start(box, exchange, out) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 @both
 def test_a_killed_download_goes_on_where_it_stopped(box, exchange, tmp_path, capsys):
     expected = tmp_path / "whole"

@@ -6,6 +6,8 @@ import pytest
 
 from tests.wire import play, recording, recordings, tape_protocol, total
 
+pytestmark = pytest.mark.slow
+
 #: Lines of one stream after its first book that are looked at, and how many of them are hurt.
 WINDOW = 40
 SAMPLES = 4

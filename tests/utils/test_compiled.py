@@ -95,6 +95,7 @@ def edit(file: Path, before: str, after: str) -> None:
     file.write_text(source.replace(before, after))
 
 
+@pytest.mark.slow
 def test_a_callee_edited_in_another_file_changes_the_next_run_and_nothing_else_recompiles(tree: Path) -> None:
     cold, warm = run(tree, "trade.py"), run(tree, "trade.py")
     assert (0, 1) == (cold["hits"], cold["misses"])

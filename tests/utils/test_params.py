@@ -22,6 +22,7 @@ SET_BY = {
     "half_spread_bps": ("simulation.spread_bps", 3.0, 1.5),
     "slippage_bps": ("simulation.slippage_bps", 3.0, 3.0),
     "impact": ("simulation.impact", 0.7, 0.7),
+    "max_impact_bps": ("simulation.max_impact_bps", 150.0, 150.0),
     "volume_cap": ("simulation.volume_cap", 0.1, 0.1),
     "take_bps": ("risk.take_bps", 40.0, 40.0),
     "stop_bps": ("risk.stop_bps", 41.0, 41.0),

@@ -321,7 +321,7 @@ def test_a_run_on_a_market_of_other_fees_charges_and_says_those_of_its_settings(
 
 
 def test_several_frames_are_read_as_several_sources():
-    one, other = (frame(candles(seed=seed).rows) for seed in (1, 2))
+    one, other = frame(candles(seed=1).rows), frame(candles("ETHUSDT", seed=2).rows)
     named = read_sources([one, other], "BTCUSDT,ETHUSDT", "1m")
     assert [("BTCUSDT", 200), ("ETHUSDT", 200)] == [(each.symbol, len(each.rows)) for each in named]
     mixed = read_sources([one, candles("ETHUSDT", seed=2)], "BTCUSDT,ETHUSDT", "1m")

@@ -67,6 +67,7 @@ def after(events, bars, world):
     return [*books, *(one for one in events if one.ts > ts and not hasattr(one, "bids"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [None, rule], ids=["default", "own"])
 def test_a_run_that_was_killed_and_missed_nothing_is_the_run_that_was_not(tmp_path, world, events, strategy):
     never = Live(*before(world), SETTINGS, strategy)

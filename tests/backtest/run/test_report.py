@@ -1,5 +1,6 @@
 """What is kept of a run: the funnel, the break-even table, its name."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -35,11 +36,8 @@ def test_break_even_is_the_formula_of_costs(market):
     barriers = BarrierSizes(25.0, 18.0, of_trades=False)
     table = {row["execution"]: row for row in break_even_table(market, settings, barriers)}
     assert 18.0 / 43.0 == table["no costs"]["win_rate"]
-    # maker in and out 2 + 2; maker in 2, out through the stop 5 and a tick, more than half a spread and slippage
-    first = market.decided[market.decided["sym"] == 0]
-    tick = 1e4 * market.instruments["tick"][0] / np.median(first["close"])
-    assert tick > 1.5
-    needed = (18.0 + 7.0 + tick) / ((25.0 - 4.0) + (18.0 + 7.0 + tick))
+    # maker in and out 2 + 2; maker in 2, out through the stop 5 and half a spread of 1 and slippage 1
+    needed = (18.0 + 8.5) / ((25.0 - 4.0) + (18.0 + 8.5))
     assert needed == pytest.approx(table["maker entry, maker take, taker stop"]["win_rate"])
     assert table["taker entry, maker take, taker stop"]["win_rate"] == needed_win_rate(
         market, settings_of(execution__entry="market"), barriers
@@ -88,6 +86,15 @@ def test_a_run_prints_the_rate_that_the_barriers_of_its_signals_need(tmp_path, m
 def test_what_was_charged_is_said_by_symbol(market):
     fees = [(one["symbol"], one["maker_bps"], one["taker_bps"]) for one in charged(market)]
     assert [("BTCUSDT", 2.0, 5.0), ("ETHUSDT", 2.0, 5.0)] == fees
+
+
+def test_a_tick_that_costs_more_than_spread_and_slippage_counts_in_the_break_even_table(market):
+    coarse = market.instruments.copy()
+    coarse["tick"] = np.median(market.decided[market.decided["sym"] == 0]["close"]) * 10e-4
+    settings = settings_of(risk__take_bps=25.0, risk__stop_bps=18.0)
+    barriers = BarrierSizes(25.0, 18.0, of_trades=False)
+    table = break_even_table(dataclasses.replace(market, instruments=coarse), settings, barriers)
+    assert (4.0, pytest.approx(17.0)) == (table[1]["cost_take_bps"], table[1]["cost_stop_bps"])
 
 
 def test_the_name_of_a_run_is_what_went_in(market):

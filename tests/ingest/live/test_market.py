@@ -37,6 +37,7 @@ async def heard(feed, wanted):
     return events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("books_of", ["bybit", "binance"])
 async def test_books_and_prints_come_as_one_feed_wherever_they_are_from(books_of):
     async with quick_box(symbols=("BTCUSDT",)) as box:

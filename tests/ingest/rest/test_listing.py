@@ -68,7 +68,7 @@ def test_the_filters_are_those_the_exchange_gives(box, exchange):
     folder, status = {"binance": ("binance_usdm", "TRADING"), "bybit": ("bybit_linear", "Trading")}[exchange]
     begin = box.candles("BTCUSDT", "1m")[0].open_ms
     assert (folder, status, 5.0, begin) == (found.market, found.status, found.min_notional, found.listed_ms)
-    assert (0.0001, 1.0, 1.0) == (found.tick_size, found.lot_size, found.min_qty)
+    assert (0.1, 0.001, 0.001) == (found.tick_size, found.lot_size, found.min_qty)
 
 
 def recorded(name: str, part: str) -> bytes:
@@ -141,7 +141,7 @@ def market(**precision):
         ("precision", "price", -0.1, "tick: expected a number above 0, saw -0.1"),
         ("precision", "price", 0.0, "tick: expected a number above 0, saw 0.0"),
         ("precision", "amount", "-1", "lot: expected a number above 0"),
-        ("precision", "amount", "nan", "lot: expected a finite number"),
+        ("precision", "amount", "nan", "lot: expected a plain decimal"),
     ],
 )
 def test_a_step_that_cannot_be_is_the_exchanges_fault(place, name, value, says):

@@ -29,6 +29,8 @@ from utils.ports import Feed
 from utils.settings.tree import IngestSettings
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarkPrice, Quote, Trade
 
+pytestmark = pytest.mark.slow
+
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 QUICK = IngestSettings(timeout_s=20.0, backoff_s=0.05, backoff_max_s=0.2, heartbeat_s=2.0, stale_s=1.5)
 CALM = QUICK.model_copy(update={"heartbeat_s": 20.0, "stale_s": 10.0})

@@ -120,7 +120,8 @@ def words(tree):
     dull = {id(part.value) for body in bodies for part in body if isinstance(part, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            dull |= {id(keyword.value) for keyword in node.keywords if keyword.arg in {"help", "metavar"}}
+            said = [keyword.value for keyword in node.keywords if keyword.arg in {"help", "metavar", "examples"}]
+            dull |= {id(part) for value in said for part in ast.walk(value)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in dull:
             yield str(node.value)

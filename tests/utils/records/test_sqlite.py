@@ -196,6 +196,7 @@ def test_log_files_that_were_left_behind_are_mended(tmp_path, left):
         assert expected(4) == texts(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_30_times_lost_nothing_and_cut_no_line(tmp_path):
     dice = random.Random(9)
     home, said = tmp_path / "runs" / "now", 0

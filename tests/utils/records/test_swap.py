@@ -61,6 +61,7 @@ def in_a_child(work, left):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_anywhere_leaves_one_run_and_the_next_start_puts_it_in_its_place(tmp_path):
     run(tmp_path / "first", 1)
     killed, seen = 0, set()
@@ -81,6 +82,7 @@ def test_a_writer_that_is_killed_anywhere_leaves_one_run_and_the_next_start_puts
     assert (seen, killed > 2 * len(FILES)) == ({1, 2}, True)
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_while_it_finishes_for_another_leaves_that_run(tmp_path):
     for killed in range(12):
         logs = tmp_path / str(killed)
