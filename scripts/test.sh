@@ -1,6 +1,6 @@
 #!/bin/sh
 # Lint, types, import contracts, and the tests that a change needs, side by side on this machine's cores.
-#   scripts/test.sh --all       every test but those of the internet, from an empty compile cache
+#   scripts/test.sh --all       every test but the long versions of some (-m long), from an empty compile cache
 #   scripts/test.sh -k kpis     flags go to pytest; paths in them are relative to the repository
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
@@ -12,7 +12,7 @@ cd "$root"
 
 if [ "${1:-}" = --all ]; then
     shift
-    set -- -m "not network" "$@"
+    set -- -m "not long and not network" "$@"
     NUMBA_CACHE_DIR=$(mktemp -d)
     export NUMBA_CACHE_DIR
     trap 'rm -rf "$NUMBA_CACHE_DIR"' EXIT

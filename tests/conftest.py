@@ -13,7 +13,7 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
-#: Longest time for a slow test, s; other tests have that of pyproject.toml.
+#: Longest time for a slow or long test, s; other tests have that of pyproject.toml.
 SLOW_S = 1800.0
 #: What no Python code can end, such as a loop in compiled code, is ended after so many times a test's limit.
 BEYOND = 1.5
@@ -32,7 +32,9 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+        if (item.get_closest_marker("slow") or item.get_closest_marker("long")) and not item.get_closest_marker(
+            "timeout"
+        ):
             item.add_marker(pytest.mark.timeout(SLOW_S))
 
 

@@ -150,7 +150,7 @@ def test_a_python_named_wrongly_is_named_in_the_answer(tmp_path: Path) -> None:
     assert "got '/no/such/python'" in seen.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.network
 def test_a_fresh_clone_runs_and_starts_quickly_the_second_time(tmp_path: Path) -> None:
     if subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], check=False, capture_output=True).returncode:

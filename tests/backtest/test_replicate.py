@@ -80,7 +80,7 @@ def test_an_estimate_lies_in_its_interval(usual):
         assert math.isnan(one.low) or one.low <= one.value <= one.high, finding.name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 3])
 def test_stylised_facts_hold_over_hours(seed):
     found = named(measure(mock_sample(seed, 6.0, deaf)))
@@ -208,7 +208,7 @@ def test_a_tape_of_two_markets_is_refused(capsys, tmp_path):
     assert "expected one market, as symbols share names, saw binance_usdm, bybit_linear" in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_recording_is_measured(capsys):
     if not RECORDINGS.is_dir():
         pytest.skip("the recordings are not beside this tree")

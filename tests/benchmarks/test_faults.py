@@ -28,7 +28,7 @@ async def test_a_few_kinds_of_faults_hold_every_bar():
     assert [] == [sentence for row in rows for sentence in row.broken]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_kind_of_fault_with_twenty_seeds_holds_every_bar(capsys):
     code = faults.main(["--json"])
     shown = json.loads(capsys.readouterr().out)

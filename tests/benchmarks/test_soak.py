@@ -16,7 +16,7 @@ async def test_two_thousand_messages_a_second_over_twenty_symbols_lose_nothing()
     assert 2000.0 == pytest.approx(held.rate, rel=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_full_minute_holds(capsys):
     assert 0 == soak.main(["--json"])
     assert [] == json.loads(capsys.readouterr().out)["broken"]

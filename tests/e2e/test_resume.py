@@ -207,7 +207,7 @@ def rows_of(columns):
     return [*zip(*texts.values(), strict=True)]
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [6, pytest.param(30, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_at_any_moment_loses_nothing_that_anybody_saw(box, place, kills):
     logs, dice = place / "logs", random.Random(kills)
     environment = {**os.environ, **names(box.endpoints), **EAGER}

@@ -313,7 +313,7 @@ def test_vectors_of_a_recording_are_those_of_its_history(path):
         assert np.array(last[source]).tobytes() == np.ascontiguousarray(whole).tobytes()
 
 
-@pytest.mark.parametrize("most", [4000, pytest.param(40_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [4000, pytest.param(40_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("path", recordings())
 def test_every_registered_feature_conforms_on_recorded_events(path, most):
     events = list(islice(replay(path, kinds=("book", "trades")), most))
@@ -327,7 +327,7 @@ def test_every_registered_feature_conforms_on_recorded_events(path, most):
         assert {} == {name: problem for name, problem in found.items() if problem not in allowed}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", [one for one in recordings() if "480s" in (one.id or "")])
 def test_on_a_recording_of_minutes_every_event_feature_has_values(path):
     symbol = path.stem.split("_")[0]

@@ -264,7 +264,7 @@ def test_pages_that_a_killed_run_had_all_are_made_a_file_without_asking(box, tmp
     assert (before, truth(box)) == (len(pages(box)), rows(load_candles(only(tmp_path))))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @both
 def test_killed_at_many_moments_the_store_is_always_valid(box, exchange, tmp_path):
     expected = tmp_path / "whole"

@@ -105,7 +105,7 @@ def test_a_line_lost_doubled_or_swapped_is_caught(path):
     assert [] == unnoticed(path, WINDOW, SAMPLES)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", recordings())
 def test_any_line_lost_doubled_or_swapped_is_caught(path):
     assert [] == unnoticed(path, 200, 40)

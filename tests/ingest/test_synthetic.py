@@ -216,20 +216,20 @@ def test_cancels_at_thin_queues_make_prices_bounce(usual):
     assert bouncing["auc"] > 0.74
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(1, 13))
 def test_stylised_facts_hold_on_every_day(seed):
     check(facts(synthetic_grid(DAY, 1, seed)), slack=0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_signs_remember_over_days():
     memory = sign_memory(DAY, SEEDS)
     assert 0.15 < memory[1] < 0.6
     assert 0.3 < decay_exponent(memory) < 0.75
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_the_past_says_of_the_next_half_minute_and_more_is_small():
     """So a pipeline that nets a profit here after costs has a leak."""
     grids = [synthetic_grid(DAY, 1, seed) for seed in range(1, 13)]
@@ -239,7 +239,7 @@ def test_what_the_past_says_of_the_next_half_minute_and_more_is_small():
         assert best < 0.12, scale
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_million_bars_of_one_second():
     bars = synthetic_bars(1_000_000, NS_PER_S, 1)
     assert START_NS + 1_000_000 * NS_PER_S == bars["ts"][-1]

@@ -156,13 +156,13 @@ def test_a_change_is_made_in_a_copy_and_taken_back(tmp_path):
     assert [before] * 2 == [(tree / "risk" / "sizing.py").read_bytes() for tree in (ROOT, shop.folder)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_handful_of_changes_is_noticed(tmp_path):
     changes = worth_trying(all_changes(), equivalents())[::300]
     assert all(verdict.noticed for verdict in judged(changes, ROOT, tmp_path, quiet=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_tests_that_fail_anyway_are_said_to(tmp_path):
     root = tmp_path / "tree"
     Workshop.of(ROOT, root)

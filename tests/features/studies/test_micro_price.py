@@ -205,10 +205,10 @@ def judged(rows: np.ndarray, tick: float, horizon_s: float) -> dict[str, float]:
     ("name", "tick"),
     [
         ("binance_usdm/ETHUSDT_20240808T2354_346s", 0.01),
-        pytest.param("binance_usdm/ETHUSDT_20240718T2357_480s", 0.01, marks=pytest.mark.slow),
-        pytest.param("binance_usdm/BTCUSDT_20240718T2357_480s", 0.1, marks=pytest.mark.slow),
-        pytest.param("binance_usdm/BTCUSDT_20240808T2354_346s", 0.1, marks=pytest.mark.slow),
-        pytest.param("binance_spot/BTCUSDT_20240808T2354_651s", 0.01, marks=pytest.mark.slow),
+        pytest.param("binance_usdm/ETHUSDT_20240718T2357_480s", 0.01, marks=pytest.mark.long),
+        pytest.param("binance_usdm/BTCUSDT_20240718T2357_480s", 0.1, marks=pytest.mark.long),
+        pytest.param("binance_usdm/BTCUSDT_20240808T2354_346s", 0.1, marks=pytest.mark.long),
+        pytest.param("binance_spot/BTCUSDT_20240808T2354_651s", 0.01, marks=pytest.mark.long),
     ],
 )
 def test_on_recorded_quotes_it_forecasts_the_mid_of_a_second_later_better_than_mid_and_weighted_mid(name, tick):

@@ -185,7 +185,7 @@ def test_any_half_life_between_resolution_and_horizon_is_found(half_life_s, seed
     assert found.half_life_s == pytest.approx(half_life_s, rel=0.15)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["BTCUSDT_20240808T2354_346s", "ETHUSDT_20240808T2354_346s"])
 def test_a_recorded_spread_is_back_within_milliseconds(name):
     path = RECORDINGS / "binance_usdm" / f"{name}.jsonl.zst"

@@ -198,7 +198,7 @@ def test_one_file_cannot_hold_two_symbols(tmp_path, capsys):
     assert "ETHUSDT" == load_candles(tmp_path / "ETHUSDT.parquet").symbol
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bars_of_a_real_recording_are_those_of_its_trades():
     (bars,) = bars_of([recording("binance_usdm/BTCUSDT_20240718T2357_480s")], "1m")
     assert (7, 0, 0) == (len(bars.rows), bars.missing, bars.empty)

@@ -63,7 +63,7 @@ def test_a_recording_is_whole(name):
         assert offset == pytest.approx(report["recordings"][0]["clock"]["offset_median_ms"], abs=15)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_recording_is_whole(name):
     test_a_recording_is_whole(name)

@@ -141,7 +141,7 @@ MORE_FAULTS = (
 
 
 @pytest.mark.parametrize("exchange", VENUES)
-@pytest.mark.parametrize("kind", [*FAULTS, *(pytest.param(kind, marks=pytest.mark.slow) for kind in MORE_FAULTS)])
+@pytest.mark.parametrize("kind", [*FAULTS, *(pytest.param(kind, marks=pytest.mark.long) for kind in MORE_FAULTS)])
 async def test_what_went_wrong_live_goes_wrong_the_same_way_again(tmp_path, exchange, kind):
     topic = {"bybit": "orderbook.50.BTCUSDT", "binance": "btcusdt@depth"}[exchange]
     async with box_of() as box:

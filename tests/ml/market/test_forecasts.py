@@ -100,7 +100,7 @@ def test_columns_of_different_length_are_refused():
 
 
 @absent
-@pytest.mark.slow
+@pytest.mark.long
 def test_har_forecasts_the_next_hour_better_than_averages_on_every_long_recording():
     worse = {}
     for path in recordings():
