@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from utils.codes import MARKET
 from utils.compiled import compiled
 from utils.market.barriers import crossed, floor_to, levels, resting_price
@@ -31,7 +33,7 @@ def loss_at_stop(side: int, price: float, stop: float, ins: InstrumentRow, par: 
         par: kind of entry, offset of a resting one, half spread and slippage.
 
     Returns:
-        Fraction of `price`, > 0.
+        Fraction of `price`; 0 or less where rebates pay for it.
     """
     if par.entry_kind == MARKET:
         entry = crossing(price, side, ins, par)
@@ -50,7 +52,8 @@ def entry_qty(
     """Size of an entry.
 
     Formula: notional = min(risk x equity / loss, leverage x equity - gross, venue leverage x equity) x scale, or the
-    fixed notional under the same caps; qty = notional / price, rounded down to the lot.
+    fixed notional under the same caps; qty = notional / price, rounded down to the lot. Where rebates pay for the stop,
+    nothing is lost at it, and the caps alone decide.
 
     Args:
         acc: marked equity, quote.
@@ -64,6 +67,8 @@ def entry_qty(
     Returns:
         Base quantity, >= 0.
     """
-    wanted = par.fixed_notional if par.fixed_notional > 0.0 else par.risk_fraction * acc.equity / loss
+    wanted = math.inf if loss <= 0.0 else par.risk_fraction * acc.equity / loss
+    if par.fixed_notional > 0.0:
+        wanted = par.fixed_notional
     room = min(par.leverage * acc.equity - gross, ins.max_leverage * acc.equity)
     return max(0.0, floor_to(min(wanted * scale, room) / price, ins.lot, ins.per_lot))

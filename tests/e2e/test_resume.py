@@ -32,6 +32,8 @@ from utils.records.reader import START, read_log, tail
 from utils.records.sqlite import SqliteJournal, unfinished
 from utils.rows import NS_PER_MINUTE
 
+pytestmark = pytest.mark.slow
+
 #: Settings under which something is traded at nearly every close.
 EAGER = {
     "SCALPER__SIGNAL__MIN_STRENGTH": "0",
@@ -59,8 +61,6 @@ from backtest.sim_loop import run_simulation
 from features.live import load_folds
 from ingest.live.feed import load_code
 from utils.config import load_settings
-
-pytestmark = pytest.mark.slow
 finish(start()); load_folds(); load_code("bybit")
 settings = load_settings().settings
 while line := sys.stdin.readline().strip():

@@ -75,6 +75,13 @@ def test_an_entry_never_exceeds_risk_room_or_venue(price, stop, gross, scale):
     assert notional == pytest.approx(min(25.0 / stop * scale, max(0.0, 30_000.0 - gross), 20_000.0), abs=0.0011 * price)
 
 
+@pytest.mark.parametrize("loss", [0.0, -0.001])
+def test_where_nothing_is_lost_at_the_stop_the_caps_decide(loss):
+    assert 300.0 == qty(100.0, loss)
+    assert 150.0 == qty(100.0, loss, scale=0.5, gross=0.0, leverage=1.5)
+    assert 10.0 == qty(100.0, loss, fixed_notional=1000.0)
+
+
 def lost(side, stop_bps, price=100.0, tick=0.01, **settings):
     """What the stop costs in quote, for one base at `price`."""
     ins = instrument(tick=tick, per_tick=1.0 / tick, maker_bps=2.0, taker_bps=5.0)[0]
