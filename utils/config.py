@@ -72,8 +72,9 @@ def load_settings(
     """
     file = config or ROOT / "config.yaml"
     local = dotenv or Path(".env")
-    given = from_yaml(file) if config or file.is_file() else {}
-    given |= from_dotenv(local) if dotenv or local.is_file() else {}
+    given = from_yaml(file) if config or file.exists() else {}
+    # a folder `.env` may be an environment of Python
+    given |= from_dotenv(local) if dotenv or (local.exists() and not local.is_dir()) else {}
     given |= from_names(os.environ if env is None else env, "environment")
     given |= from_flags(flags or {}, flag_names or {})
     for key, item in given.items():

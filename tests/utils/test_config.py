@@ -130,11 +130,11 @@ def test_every_setting_refuses_a_mapping(load, key):
 
 
 def test_a_missing_config_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="expected a readable settings file"):
+    with pytest.raises(ConfigError, match="expected a file, seen none"):
         load_settings(tmp_path / "none.yaml", env={})
-    with pytest.raises(ConfigError, match="expected a readable settings file"):
+    with pytest.raises(ConfigError, match="expected a file, seen none"):
         load_settings(dotenv=tmp_path / "none.env", env={})
-    with pytest.raises(ConfigError, match="expected a readable settings file"):
+    with pytest.raises(ConfigError, match="expected a file, seen a directory"):
         load_settings(tmp_path, env={})
 
 
