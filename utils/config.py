@@ -65,7 +65,7 @@ def load_settings(
         env: environment; None = that of the process.
         dotenv: file of environment lines; None = `.env` in the working directory, if there is one.
         flags: values from the command line by dotted key; None values count as not given.
-        flag_names: what flags are called where it is not their key's last word, as `logs.dir` -> `--logs-dir`.
+        flag_names: what flags are called, as `logs.dir` -> `--logs-dir`; what has no name comes from code.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key or name, a wrong value; the message names its place.
@@ -113,9 +113,11 @@ def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     key = ".".join(map(str, item["loc"]))
     field = field_of(key)
     if field is None:
-        sources = dict.fromkeys(place(o) for k, o in origin.items() if k.startswith(f"{key}.") and o != "default")
         seen = masked(item["msg"].removeprefix("Value error, "))
-        return f"{key}: {seen} (from {', '.join(sources)}); change one of them"
+        spoken = set(re.findall(r"\w+", seen))
+        sources = {k: place(o) for k, o in origin.items() if k.startswith(f"{key}.") and k.rpartition(".")[2] in spoken}
+        where = ", ".join(f"{k.rpartition('.')[2]} from {source}" for k, source in sources.items())
+        return f"{key}: {seen} ({where}); change one of them"
     # an address may hold a password, which is why it was refused
     seen = "another" if key.startswith("secrets.") else masked(repr(item["input"]))[:80]
     default = default_leaves().get(key)

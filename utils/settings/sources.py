@@ -31,6 +31,8 @@ PLAIN_NAMES = {
     "LOCAL_TZ": "retrain.tz",
 }
 PREFIX = "SCALPER__"
+#: The origin of what a program sets that reads no command line.
+CODE = "code"
 #: A file with every setting has some 20 KB.
 MOST_BYTES = 1 << 20
 
@@ -188,10 +190,10 @@ def from_dotenv(path: Path) -> dict[str, Given]:
 
 
 def from_flags(flags: Mapping[str, object], flag_names: Mapping[str, str]) -> dict[str, Given]:
-    """The settings of the command line, by dotted key; None = the flag was not given."""
+    """The settings of the command line, by dotted key; None = the flag was not given. One without a name is code's."""
     given: dict[str, Given] = {}
     for key, value in flags.items():
-        flag = flag_names.get(key, "--" + key.rpartition(".")[2].replace("_", "-"))
+        flag = flag_names.get(key, CODE)
         if field_of(key) is None:
             raise ConfigError(f"{flag}: {key} names no setting{did_you_mean(nearest(key))}")
         if key.startswith("secrets."):

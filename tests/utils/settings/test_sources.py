@@ -62,8 +62,7 @@ def test_unknown_environment_names_are_refused_with_the_nearest_known_one(load):
 
 def test_unknown_flags_are_refused(load):
     assert (
-        refusal(load, flags={"risk.take_bp": 5})
-        == "--take-bp: risk.take_bp names no setting; did you mean risk.take_bps?"
+        refusal(load, flags={"risk.take_bp": 5}) == "code: risk.take_bp names no setting; did you mean risk.take_bps?"
     )
 
 

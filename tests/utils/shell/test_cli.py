@@ -67,8 +67,10 @@ def test_a_wrong_flag_is_yours_and_one_sentence(capsys, arguments, said):
         (
             ModuleNotFoundError("No module named 'numba.core'", name="numba.core"),
             1,
-            "error: expected the environment that ./scripts/simulate.sh sets up, saw no module numba in "
-            f"{sys.executable}; run this with .venv/bin/python, or run ./scripts/simulate.sh\n",
+            (
+                "error: expected the environment that ./scripts/simulate.sh sets up, saw no module numba in "
+                f"{sys.executable}; run this with .venv/bin/python, or run ./scripts/simulate.sh\n"
+            ),
         ),
         (
             ModuleNotFoundError("No module named 'utils.x'", name="utils.x"),
