@@ -4,8 +4,12 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from backtest.run.cli import main
+        try:
+            from backtest.run.cli import main
+        except ModuleNotFoundError as error:  # outside the environment
+            from utils.shell.cli import fail, missing
 
+            sys.exit(fail(missing(error), 1, verbose="-v" in sys.argv))
         sys.exit(main())
     except KeyboardInterrupt:  # while Python was still loading
         sys.exit(130)

@@ -6,8 +6,10 @@ together: then `rolling`, `shift` and positions run through rows of all of them,
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
+import sys
 import traceback
 import types
 from collections.abc import Callable, Sequence
@@ -213,15 +215,28 @@ def answered(strategy: Strategy, shown: MarketRows, rows: slice | Rows, *, last:
     names, ts, sym = shown.symbols, shown.ts[rows], shown.sym[rows]
     if len(names) == 1 or together_of(strategy):
         frame = shown.handed_over() if last else shown.frame(rows)
-        return aligned(strategy(frame), names, ts, sym)
+        return aligned(called(strategy, frame), names, ts, sym)
     signals = np.empty(len(ts), SIGNAL)
     places = np.arange(len(shown))[rows]
     for number, name in enumerate(names):
         own = sym == number
         if own.any():
-            answer = strategy(shown.frame(places[own]))
+            answer = called(strategy, shown.frame(places[own]))
             signals[own] = aligned(answer, (name,), ts[own], np.zeros(int(own.sum()), np.int64))
     return signals
+
+
+def called(strategy: Strategy, frame: pd.DataFrame) -> Any:
+    """What a strategy answers; what it prints goes to standard error, as standard output is the run's.
+
+    Raises:
+        DataError: it would have ended the program.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return strategy(frame)
+    except SystemExit as error:
+        raise failed(error) from error
 
 
 def together_of(strategy: Strategy) -> bool:
@@ -241,7 +256,7 @@ def together_of(strategy: Strategy) -> bool:
     return declared
 
 
-def failed(error: Exception) -> Exception:
+def failed(error: Exception | SystemExit) -> Exception:
     """That a strategy did not answer, and where in its own file; what is said in our words already stays as it is."""
     if isinstance(error, (ScalperError, MemoryError)):
         return error
@@ -255,7 +270,8 @@ def failed(error: Exception) -> Exception:
         for line in own
         if line.filename == own[0].filename
     ]
-    return DataError(f"strategy: expected signal rows, saw {error!r:.200}; mend the function{''.join(told[-FRAMES:])}")
+    saw = f"{error!r:.200}{', which ends the program' if isinstance(error, SystemExit) else ''}"
+    return DataError(f"strategy: expected signal rows, saw {saw}; mend the function{''.join(told[-FRAMES:])}")
 
 
 def in_use(signals: Rows, bars: Rows, features: Rows, starts: Sequence[int]) -> Rows:
@@ -267,19 +283,11 @@ def in_use(signals: Rows, bars: Rows, features: Rows, starts: Sequence[int]) -> 
 
 def aligned(answer: Any, symbols: Sequence[str], ts: Rows, sym: Rows) -> Rows:
     """Put the rows a strategy gave at the bars it was shown; bars it does not mention are neutral."""
-    import pandas as pd
-
-    try:
-        frame = answer if isinstance(answer, pd.DataFrame) else pd.DataFrame(answer)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"strategy: expected signal rows (a DataFrame, a dict of columns or a list of dicts), saw {answer!r:.60}; "
-            "return one of these"
-        ) from error
+    frame = framed(answer)
     columns = set(frame.columns)
     missing = {"ts", "side"} - columns
     if missing:
-        seen = ", ".join(map(str, frame.columns))
+        seen = ", ".join(map(str, frame.columns)) or "none"
         raise DataError(
             f"strategy: expected signal rows with at least ts and side, saw columns {seen}; "
             f"add {' and '.join(sorted(missing))}"
@@ -296,6 +304,22 @@ def aligned(answer: Any, symbols: Sequence[str], ts: Rows, sym: Rows) -> Rows:
     if odd.any():
         raise DataError(f"strategy: side must be +1, -1, 0 (close) or NaN (nothing), saw {sides[odd][0]:g}")
     return signals
+
+
+def framed(answer: Any) -> pd.DataFrame:
+    """An answer as a frame; None, of which pandas would make an empty one, is no answer."""
+    import pandas as pd
+
+    cause: Exception | None = None
+    if answer is not None:
+        try:
+            return answer if isinstance(answer, pd.DataFrame) else pd.DataFrame(answer)
+        except (TypeError, ValueError) as error:
+            cause = error
+    raise DataError(
+        f"strategy: expected signal rows (a DataFrame, a dict of columns or a list of dicts), saw {answer!r:.60}; "
+        "return one of these"
+    ) from cause
 
 
 @functools.cache

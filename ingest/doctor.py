@@ -105,7 +105,8 @@ def settings_of(flags: argparse.Namespace) -> tuple[Loaded, Check | None]:
             "market.market_type": flags.market_type,
             "market.symbol": normalise_symbol(flags.symbol) if flags.symbol else None,
         }
-        loaded = load_settings(flags.config, flags=given)
+        names = {key: f"--{key.rpartition('.')[2].replace('_', '-')}" for key in given}
+        loaded = load_settings(flags.config, flags=given, flag_names=names)
         check_names(loaded)
     except ConfigError as error:
         fix = "correct it there; python run_simulation.py --show-config shows every setting"

@@ -65,15 +65,16 @@ def load_settings(
         env: environment; None = that of the process.
         dotenv: file of environment lines; None = `.env` in the working directory, if there is one.
         flags: values from the command line by dotted key; None values count as not given.
-        flag_names: what flags are called where it is not their key's last word, as `logs.dir` -> `--logs-dir`.
+        flag_names: what flags are called, as `logs.dir` -> `--logs-dir`; what has no name comes from code.
 
     Raises:
         ConfigError: a file that cannot be read, an unknown key or name, a wrong value; the message names its place.
     """
     file = config or ROOT / "config.yaml"
     local = dotenv or Path(".env")
-    given = from_yaml(file) if config or file.is_file() else {}
-    given |= from_dotenv(local) if dotenv or local.is_file() else {}
+    given = from_yaml(file) if config or file.exists() else {}
+    # a folder `.env` may be an environment of Python
+    given |= from_dotenv(local) if dotenv or (local.exists() and not local.is_dir()) else {}
     given |= from_names(os.environ if env is None else env, "environment")
     given |= from_flags(flags or {}, flag_names or {})
     for key, item in given.items():
@@ -112,9 +113,11 @@ def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
     key = ".".join(map(str, item["loc"]))
     field = field_of(key)
     if field is None:
-        sources = dict.fromkeys(place(o) for k, o in origin.items() if k.startswith(f"{key}.") and o != "default")
         seen = masked(item["msg"].removeprefix("Value error, "))
-        return f"{key}: {seen} (from {', '.join(sources)}); change one of them"
+        spoken = set(re.findall(r"\w+", seen))
+        sources = {k: place(o) for k, o in origin.items() if k.startswith(f"{key}.") and k.rpartition(".")[2] in spoken}
+        where = ", ".join(f"{k.rpartition('.')[2]} from {source}" for k, source in sources.items())
+        return f"{key}: {seen} ({where}); change one of them"
     # an address may hold a password, which is why it was refused
     seen = "another" if key.startswith("secrets.") else masked(repr(item["input"]))[:80]
     default = default_leaves().get(key)

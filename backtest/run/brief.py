@@ -15,7 +15,7 @@ from rich.text import Text
 from backtest.run.result import SimulationResult
 from backtest.run.summary import FEW_DAYS, WIDTH, warnings
 from backtest.run.verdict import Step, exits, net_result, steps, verdict, why_not_more
-from utils.figures.shown import NOTHING, amount, counted, percent, plain
+from utils.figures.shown import NOTHING, amount, counted, needed, percent, plain
 from utils.records.files import TABLES
 from utils.shell.console import draws
 
@@ -108,7 +108,7 @@ def figures(result: SimulationResult) -> list[Figure]:
     """The numbers, in the order in which they are read: left column, then right."""
     report, known = result.report, result.metrics
     days, trades, net = known["Sharpe days"], report["trades"], net_result(result)
-    needed = f"needed {percent(report['break_even_win_rate'])}"
+    asked = f"needed {needed(report['break_even_win_rate'])}"
     each = f"{plain(known['Expectancy bps'])} bps" if trades else NOTHING
     a_day = f", {trades / days:.1f} a day" if trades and days else ""
     sharpe = Figure("Sharpe, yearly", f"too few days ({days} of {FEW_DAYS})")
@@ -120,7 +120,7 @@ def figures(result: SimulationResult) -> list[Figure]:
         Figure("profit factor", factor(known["Profit factor"])),
         Figure("drawdown", percent(report["max_drawdown"])),
         Figure("net per trade", each, between(known, "Expectancy bps", 2)),
-        Figure("win rate", percent(report["win_rate"]), (*between(known, "Win rate", 1, 100.0), needed)),
+        Figure("win rate", percent(report["win_rate"]), (*between(known, "Win rate", 1, 100.0), asked)),
         sharpe,
         Figure("time in market", percent(known["Exposure time"])),
     ]

@@ -138,6 +138,11 @@ def run(flags: argparse.Namespace, *, real: bool) -> int:
     asks_exchange = not flags.data and (real or flags.slow or streamed)
     if flags.data and (flags.slow or streamed):
         raise ConfigError("--data: expected a file or the exchange, saw both; leave --slow, --live and --use-ws out")
+    if flags.live and flags.slow:
+        raise ConfigError("--slow: a live run decides bars as they close, --slow the last closed ones; leave one out")
+    for name, value in (("--exchange", flags.exchange), ("--market-type", flags.market_type)):
+        if value is not None and not asks_exchange and not flags.data:
+            raise ConfigError(f"{name}: the mock market is of no exchange; add --slow or --live, or leave it out")
     if flags.resume and not flags.live:
         raise ConfigError("--resume: only a live run can go on; add --live")
     if flags.exchange_for_ob and not streamed:
@@ -164,7 +169,7 @@ def check_before_work(flags: argparse.Namespace, loaded: Loaded) -> None:
     """Refuse what can be seen to be wrong before anything is compiled, made or fetched.
 
     Raises:
-        ConfigError: symbols of several currencies, a book of an exchange that nobody knows.
+        ConfigError: a symbol twice, symbols of several currencies, a book of an exchange that nobody knows.
         DataError: a file that is named is not there.
         StorageError: the logs directory cannot be written.
     """
@@ -173,7 +178,11 @@ def check_before_work(flags: argparse.Namespace, loaded: Loaded) -> None:
     from utils.records.files import check_writable
 
     if flags.symbol:
-        one_currency(sorted({normalise_symbol(name) for name in flags.symbol.split(",")}))
+        names = [normalise_symbol(name) for name in flags.symbol.split(",")]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"--symbol: expected each symbol once, saw {', '.join(twice)} twice; name it once")
+        one_currency(sorted(names))
     if flags.exchange_for_ob:
         from ingest.orderbook_ccxt import check_exchange
 

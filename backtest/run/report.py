@@ -274,7 +274,7 @@ def conclude(
         entry_timeouts=funnel["entries expired"],
         exit_timeouts=0,
         canceled_entry_orders=funnel["entries cancelled"],
-        canceled_trade_entries=funnel["entries rejected"],
+        canceled_trade_entries=funnel["entries cancelled"],
         replaced_entry_orders=0,
         break_even_win_rate=needed_win_rate(market, settings, barriers),
         data_gaps=sum(len(one["gaps"]) for one in market.files),

@@ -19,7 +19,7 @@ from backtest.data.market import FEWER
 from backtest.run.report import barriers_of, break_even_table
 from backtest.run.result import SimulationResult
 from backtest.run.verdict import verdict
-from utils.figures.shown import counted, percent, plain
+from utils.figures.shown import counted, needed, percent, plain
 from utils.kpis import Log
 from utils.records.files import TABLES
 from utils.summary import FRACTION, PERCENT, SECTIONS, SUMMARY_ROWS, TIME, exit_reasons
@@ -88,7 +88,9 @@ class Metrics:
                 if name in RATIOS and self.metrics["Sharpe days"] < FEW_DAYS:
                     value = "too few days"
                 style = "red" if name in {"Absolute profit", "Total profit %"} and value.startswith("-") else ""
-                gap = " " * max(1, width - len(name) - len(value))
+                gap = " " * (width - len(name) - len(value))
+                if not gap:  # a value is never parted from its unit
+                    gap = "\n" + " " * (width - len(value))
                 lines.append(Text.assemble(name, gap, (value, style)))
         return Text("\n").join(lines)
 
@@ -97,6 +99,8 @@ def number(name: str, value: Any) -> str:
     """A metric as a person reads it; `-` where there is nothing to tell."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
+    if name == "Break-even win rate":
+        return needed(value)
     kind = SUMMARY_ROWS[name]
     if kind == TIME:
         return str(value)[:16].replace("T", " ")
@@ -184,7 +188,7 @@ def break_even(result: SimulationResult) -> Fitting:
     """The win rate that costs ask for, against the one that was had."""
     had = barriers_of(result.settings, result.tables["trades"])
     rows = [
-        (row["execution"], plain(row["cost_take_bps"]), plain(row["cost_stop_bps"]), percent(row["win_rate"]))
+        (row["execution"], plain(row["cost_take_bps"]), plain(row["cost_stop_bps"]), needed(row["win_rate"]))
         for row in break_even_table(result.market, result.settings, had)
     ]
     rows.append(("this run had", "", "", percent(result.report["win_rate"])))
@@ -195,18 +199,16 @@ def break_even(result: SimulationResult) -> Fitting:
 def warnings(result: SimulationResult) -> list[str]:
     """What a trader must not overlook, the most important first: the summary shows as many as fit on one screen."""
     report, said = result.report, []
-    days, had, needed = result.metrics["Sharpe days"], report["win_rate"], report["break_even_win_rate"]
+    days, had, asked = result.metrics["Sharpe days"], report["win_rate"], report["break_even_win_rate"]
     if result.market.synthetic:
         said.append("synthetic data: profit or loss here proves nothing about real markets")
     said += report["data_warnings"]
     said += [note for note in result.market.assumptions if FEWER in note]
     if result.answers.get("note"):
         said.append(result.answers["note"])
-    if had is not None and had < needed:
-        said.append(
-            f"the win rate, {percent(had)}, is below the {percent(needed)} that barriers and costs need: "
-            "more trades will not help"
-        )
+    if had is not None and had < asked:
+        short = f"the win rate, {percent(had)}, is below the {percent(asked)} that barriers and costs need"
+        said.append(f"{short if asked <= 1.0 else 'no win rate pays these costs'}: more trades will not help")
     if report["ambiguous_share"] > AMBIGUOUS:
         said.append(
             f"{percent(report['ambiguous_share'])} of bars in position touched stop and take; the stop was taken, "

@@ -2,7 +2,9 @@
 
 A signal at a bar may depend on that bar and those before it. So what a strategy answers over all bars, up to a cut, is
 what it answers when it is shown the bars up to the cut alone. `shift(-1)` differs at the last bar before each cut, the
-mean of a whole column nearly everywhere. Sides are compared exactly, other numbers to `TOLERANCE`: sums that begin at
+mean of a whole column nearly everywhere. Where few of many bars are decided on, every cut among those shows nearly all
+bars, and such a mean hardly moves: it is asked at some of the bars before, too, and the answers there, which nobody
+acts on, are compared. Sides are compared exactly, other numbers to `TOLERANCE`: sums that begin at
 the same bar and run forwards are the same bits, those by convolution or matrices differ in the last digits.
 
 One that wants several symbols together is also asked with the rows of each instant shuffled: that changes nothing for
@@ -28,6 +30,8 @@ TOLERANCE = 1e-9
 #: Cuts for each thing that is said at a bar (long, short, close, nothing), in a run: within the first half, so that
 #: all of them together show a strategy some twice the bars of the run (one more where it wants symbols together).
 RUN_CUTS, RUN_SHARE = 2, 0.5
+#: Where else to cut, as shares of the bars, if the first cut lies behind them.
+INNER = (0.25, 0.5)
 #: Of the dice that put the rows of an instant in another order.
 SHUFFLE = 1
 #: Told of cuts done, and of all there are.
@@ -142,13 +146,18 @@ def audit(
     features = feature_set(len(market.symbols)).batch(market.bars[:most])
     book = None if market.book is None else market.book[:most]
     asked = _Asked(strategy, market, MarketRows(market.symbols, market.bars[:most], features, book), signals)
-    cuts = []
+    inner = [int(part * len(ends)) for part in INNER] if chosen[0] >= max(INNER) * len(ends) else []
+    cuts, total = [], len(chosen) + len(inner)
     for done, k in enumerate(chosen):
         if tell is not None:
-            tell(done, len(chosen))
+            tell(done, total)
         cuts.append(asked.cut(int(ends[k]), k + 1))
+    for done, bar in enumerate(inner, len(chosen)):
+        if tell is not None:
+            tell(done, total)
+        cuts += asked.inner(int(ends[bar - 1]), bar) if bar else ()
     if tell is not None:
-        tell(len(chosen), len(chosen))
+        tell(total, total)
     worst = max(cuts, key=lambda cut: cut.different)
     steady = not worst.different or asked.steady(int(ends[worst.bar - 1]))
     mixed = asked.mixed(len(ends)) if mixes and not worst.different else None
@@ -181,6 +190,7 @@ class _Asked:
 
     def __init__(self, strategy: Strategy, market: Market, rows: MarketRows, signals: Rows) -> None:
         self._strategy, self._market, self._rows, self._whole = strategy, market, rows, signals
+        self._longest: Rows | None = None  # its answer at the last cut, also where nothing is decided
 
     def cut(self, end: int, bar: int) -> Cut:
         """Its answer over the first `end` rows, against the one over all."""
@@ -188,7 +198,21 @@ class _Asked:
             seen = self._answer(slice(0, end))
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything, and the run goes on
             return Cut(bar, 0, None, f"{error!r:.120}")
-        return self._compared(seen, self._whole[:end], bar)
+        self._longest = seen
+        return self._compared(self._decided(seen, slice(0, end)), self._whole[:end], bar)
+
+    def inner(self, end: int, bar: int) -> tuple[Cut, ...]:
+        """Its answer over the first `end` rows, decided on or not, against the longest one; none where it fails.
+
+        A run never shows it so few bars, so that it may fail there.
+        """
+        if self._longest is None:
+            return ()
+        try:
+            seen = self._answer(slice(0, end))
+        except Exception:  # noqa: BLE001 - a user's function may raise anything
+            return ()
+        return (self._compared(seen, self._longest[:end], bar),)
 
     def steady(self, end: int) -> bool:
         """Whether it answers the same when it is asked twice."""
@@ -201,14 +225,18 @@ class _Asked:
         order = np.lexsort((np.random.default_rng(SHUFFLE).random(len(rows)), rows["ts"]))
         seen = np.empty(len(rows), self._whole.dtype)
         try:
-            seen[order] = self._answer(order)
+            seen[order] = self._decided(self._answer(order), order)
         except Exception:  # noqa: BLE001 - it does not answer for such a frame, and nobody will show it one
             return None
         found = self._compared(seen, self._whole, bar)
         return found if found.different else None
 
     def _answer(self, rows: slice | Rows) -> Rows:
-        seen = answered(self._strategy, self._rows, rows)
+        return answered(self._strategy, self._rows, rows)
+
+    def _decided(self, answer: Rows, rows: slice | Rows) -> Rows:
+        """The answer as a run uses it: silent before the decided period."""
+        seen = answer.copy()
         ts, sym = self._rows.ts[rows], self._rows.sym[rows]
         seen["side"][ts < np.array(self._market.starts)[sym]] = np.nan
         return seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
@@ -20,7 +21,8 @@ def load_strategy(said: str, flag: str = "--strategy") -> Strategy:
     """The function that a name means.
 
     A file is run as an import of it would run it, with its own folder behind all other places that are searched, so
-    that it finds what lies beside it; a package is searched from the working directory, too.
+    that it finds what lies beside it; a package is searched from the working directory, too. What either prints
+    meanwhile goes to standard error.
 
     Args:
         said: `package.module:name` or `file.py:name`.
@@ -58,7 +60,8 @@ def _from_file(path: Path, flag: str) -> ModuleType:
     if before is None:
         sys.modules[path.stem] = module  # what it defines is looked up there
     try:
-        spec.loader.exec_module(module)
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except BaseException as error:
         if before is None:
             del sys.modules[path.stem]
@@ -69,7 +72,8 @@ def _from_file(path: Path, flag: str) -> ModuleType:
 def _from_package(place: str, flag: str) -> ModuleType:
     _search(Path.cwd())
     try:
-        return importlib.import_module(place)
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name is not None and (place == error.name or place.startswith(f"{error.name}.")):
             raise ConfigError(f"{flag}: there is no module {error.name}; expected {FORM}") from None

@@ -6,14 +6,13 @@ stops at a limit while it goes on, so that what a few kilobytes unpack to is nev
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from utils.errors import DataError
+from utils.regular import size_of, unreadable
 
 #: Rows of one table: candles of one minute for 38 years, some 2 GB.
 MOST_ROWS = 20_000_000
@@ -28,13 +27,6 @@ MOST_WINDOW = 1 << 27
 
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
 _OTHERS = {b"\xfd7zXZ\0": "an xz file", b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a rar archive"}
-_KINDS = {
-    stat.S_ISDIR: "a directory; name one file in it",
-    stat.S_ISFIFO: "a pipe, which may never end; save what comes out of it to a file and name that",
-    stat.S_ISSOCK: "a socket; name a file",
-    stat.S_ISCHR: "a device, which may never end; name a file",
-    stat.S_ISBLK: "a device; name a file",
-}
 
 
 class Opened:
@@ -51,12 +43,12 @@ class Opened:
     def __init__(self, path: Path, progressed: Callable[[int, int], None] | None = None) -> None:
         self.path, self.name = path, path.name
         self.inner = path.name  # of the member of a zip
-        self.size = _regular(path)
+        self.size = size_of(path)
         self._progressed = progressed
         try:
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise unreadable(path, error) from None
         self._came = 0
         self.closed = False
         try:
@@ -138,7 +130,7 @@ class Opened:
         except OSError as error:
             if self.packed:  # gzip and bzip2 say so
                 raise self._damaged(error) from None
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, error) from None
 
     def _damaged(self, error: Exception) -> DataError:
         return DataError(
@@ -202,32 +194,3 @@ class Opened:
             raise DataError(
                 f"{self.name}: expected a zip that can be unpacked, seen one ({error}); unpack it"
             ) from None
-
-
-def _regular(path: Path) -> int:
-    """The size of a regular file, without opening it: opening a pipe may wait for ever."""
-    try:
-        seen = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        near = get_close_matches(path.name, _names_in(path.parent), 1)
-        hint = f"did you mean {near[0]}?" if near else "check the path"
-        raise DataError(f"{path}: expected a file, seen none; {hint}") from None
-    except ValueError:
-        raise DataError(f"{str(path)!r}: expected a path, seen one with a NUL in it; check the path") from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if not stat.S_ISREG(seen.st_mode):
-        what = next((said for kind, said in _KINDS.items() if kind(seen.st_mode)), "something else; name a file")
-        raise DataError(f"{path}: expected a file, seen {what}")
-    return seen.st_size
-
-
-def _names_in(folder: Path) -> list[str]:
-    try:
-        return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    except OSError:
-        return []
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: expected a readable file, seen {error.strerror or error}; check its permissions")

@@ -1,7 +1,9 @@
 """A user's strategy: any function from market rows to signal rows."""
 
+import argparse
 import dataclasses
 import math
+import sys
 
 import numpy as np
 import pandas as pd
@@ -115,6 +117,10 @@ def test_side_zero_closes(tmp_path, market):
 @pytest.mark.parametrize(
     ("strategy", "words"),
     [
+        (lambda _: None, "dict of columns or a list of dicts., saw None; return one"),
+        (lambda _: [], "saw columns none; add side and ts"),
+        (lambda _: sys.exit(0), r"saw SystemExit\(0\), which ends the program; mend the function\n .*test_strategy.py"),
+        (lambda _: argparse.ArgumentParser().parse_args(["--no"]), r"saw SystemExit\(2\).*mend the function\n "),
         (lambda f: pd.DataFrame({"ts": f["ts"]}), "at least ts and side, saw columns ts; add side"),
         (lambda f: pd.DataFrame({"when": f["ts"], "side": 1}), "add ts"),
         (lambda _: {"ts": ["soon"], "side": [1]}, "expected times in ts"),
@@ -147,7 +153,6 @@ def test_side_zero_closes(tmp_path, market):
         (lambda f: pd.DataFrame({"ts": f["ts"] + pd.Timedelta("1s"), "side": 1}), "each ts to be the close of a bar"),
         (lambda f: pd.DataFrame({"ts": f["ts"].iloc[[5, 5]], "side": 1}), "one signal row per bar and symbol"),
         (lambda f: pd.DataFrame({"ts": f["ts"], "side": 1, "symbol": "DOGE"}), "expected symbols BTCUSDT, saw DOGE"),
-        (lambda _: None, "at least ts and side"),
         (lambda _: 5, "a DataFrame, a dict of columns or a list of dicts., saw 5; return one of these"),
     ],
 )
@@ -252,3 +257,20 @@ def test_no_signal_rows_are_no_trades(tmp_path, market):
         data=market, settings=settings, strategy=lambda f: f[["ts"]].iloc[:0].assign(side=1.0), logs_dir=tmp_path
     )
     assert (0, settings.simulation.initial_capital) == (result.report["trades"], result.report["final_equity"])
+
+
+def test_what_a_strategy_prints_goes_to_standard_error(capsys, market):
+    def talks(frame):
+        print("I saw", len(frame))
+        return frame[["ts"]].iloc[:0].assign(side=1.0)
+
+    ask(talks, market)
+    assert ("", f"I saw {len(market.bars)}\n") == capsys.readouterr()
+
+
+def test_ctrl_c_inside_a_strategy_stays_what_it_is(market):
+    def stopped(frame):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ask(stopped, market)

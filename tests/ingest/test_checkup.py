@@ -115,7 +115,11 @@ def test_settings_say_where_they_came_from(tmp_path):
     env = {"SCALPER__RISK__TAKE_BPS": "30", "SCALPER__RISK__STOP_BPS": "20"}
     (tmp_path / "dot").write_text("")
     loaded = load_settings(
-        tmp_path / "own.yaml", env=env, dotenv=tmp_path / "dot", flags={"market.exchange": "binance"}
+        tmp_path / "own.yaml",
+        env=env,
+        dotenv=tmp_path / "dot",
+        flags={"market.exchange": "binance"},
+        flag_names={"market.exchange": "--exchange"},
     )
     check = look.check_settings(loaded)
     assert (OK, True) == (check.status, check.seen.endswith("known, 1 from own.yaml, 2 from environment"))

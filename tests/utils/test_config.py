@@ -66,7 +66,7 @@ def test_command_line_beats_environment_beats_dotenv_beats_yaml_beats_default(lo
         loaded = load(**sources)
         seen.append((loaded.settings.risk.take_bps, loaded.origin["risk.take_bps"]))
     assert seen == [
-        (4.0, "--take-bps"),
+        (4.0, "code"),
         (3.0, "environment SCALPER__RISK__TAKE_BPS"),
         (2.0, ".env"),
         (1.0, "config.yaml:2"),
@@ -76,6 +76,18 @@ def test_command_line_beats_environment_beats_dotenv_beats_yaml_beats_default(lo
 
 def test_a_flag_that_was_not_given_changes_nothing(load):
     assert load(flags={"risk.take_bps": None}).origin["risk.take_bps"] == "default"
+
+
+def test_a_fault_of_a_whole_section_names_the_keys_it_is_about_and_where_each_comes_from(load):
+    config = "simulation:\n  seed: 3\n  slippage_bps: 2\n"
+    env = {"SCALPER__SIMULATION__SPREAD_BPS": "900", "SCALPER__SIMULATION__IMPACT": "0.4"}
+    names = {"simulation.initial_capital": "--initial-capital"}
+    said = refusal(load, config=config, env=env, flags={"simulation.initial_capital": 5.0}, flag_names=names)
+    assert (
+        "simulation: expected half of spread_bps plus slippage_bps within max_impact_bps (200), saw 452 "
+        "(spread_bps from environment SCALPER__SIMULATION__SPREAD_BPS, slippage_bps from config.yaml line 3, "
+        "max_impact_bps from default); change one of them"
+    ) == said
 
 
 def test_a_flag_is_called_what_the_command_line_calls_it(load):
@@ -101,7 +113,7 @@ def test_a_wrong_value_names_range_unit_place_and_default(load):
     ("flags", "said"),
     [
         ({"risk.take_bps": True}, "expected a number"),
-        ({"risk.take_bps": "25"}, "saw '25' (from --take-bps)"),
+        ({"risk.take_bps": "25"}, "saw '25' (from code)"),
         ({"risk.take_bps": float("nan")}, "saw nan"),
         ({"risk.horizon": 2.5}, "risk.horizon: expected a whole number at least 1 and at most 100000 bars, saw 2.5"),
         ({"market.timeframe": "7m"}, "expected one of 1m, 3m, 5m"),
@@ -110,7 +122,7 @@ def test_a_wrong_value_names_range_unit_place_and_default(load):
         ({"retrain.tz": "Mars/Base"}, "expected an IANA time zone such as Europe/Vienna, saw 'Mars/Base'"),
         ({"retrain.tz": "../etc/passwd"}, "expected an IANA time zone"),
         ({"simulation.warmup_bars": -1}, "at most 1000000 bars, or null, saw -1"),
-        ({"signal.vol_low": 5}, "signal: expected vol_low below vol_high, saw 5.0 and 3.0 (from --vol-low)"),
+        ({"signal.vol_low": 5}, "signal: expected vol_low below vol_high, saw 5.0 and 3.0 (vol_low from code, "),
         ({"simulation.seed": int("9" * 90)}, "expected a whole number"),
     ],
 )
@@ -130,11 +142,11 @@ def test_every_setting_refuses_a_mapping(load, key):
 
 
 def test_a_missing_config_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="expected a readable settings file"):
+    with pytest.raises(ConfigError, match="expected a file, seen none"):
         load_settings(tmp_path / "none.yaml", env={})
-    with pytest.raises(ConfigError, match="expected a readable settings file"):
+    with pytest.raises(ConfigError, match="expected a file, seen none"):
         load_settings(dotenv=tmp_path / "none.env", env={})
-    with pytest.raises(ConfigError, match="expected a readable settings file"):
+    with pytest.raises(ConfigError, match="expected a file, seen a directory"):
         load_settings(tmp_path, env={})
 
 

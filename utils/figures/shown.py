@@ -16,6 +16,13 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return NOTHING if fraction is None or math.isnan(fraction) else f"{plain(100.0 * fraction, digits)} %"
 
 
+def needed(fraction: float | None) -> str:
+    """A win rate that is needed, `55.8 %`; no rate pays costs above the gain, and `any` does where they are paid."""
+    if fraction is None or math.isnan(fraction) or 0.0 <= fraction <= 1.0:
+        return percent(fraction)
+    return "none pays" if fraction > 1.0 else "any"
+
+
 def plain(value: float | None, digits: int = 2) -> str:
     """A number with thousands by comma, `-1,234.50`, without a sign where it rounds to nothing; `-` where none."""
     if value is None or math.isnan(value):

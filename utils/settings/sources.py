@@ -8,6 +8,7 @@ other program exported them.
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import NamedTuple
 
 import yaml
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, DataError
+from utils.regular import size_of, unreadable
 from utils.settings.keys import field_of, is_section, kinds_of, nearest, spelled
 from utils.settings.tree import SecretSettings
 
@@ -29,6 +31,10 @@ PLAIN_NAMES = {
     "LOCAL_TZ": "retrain.tz",
 }
 PREFIX = "SCALPER__"
+#: The origin of what a program sets that reads no command line.
+CODE = "code"
+#: A file with every setting has some 20 KB.
+MOST_BYTES = 1 << 20
 
 
 class Given(NamedTuple):
@@ -66,13 +72,20 @@ def scalar(text: str) -> object:
 
 
 def read_text(path: Path) -> str:
-    """The text of a settings file; ConfigError if it cannot be had."""
+    """The text of a settings file; ConfigError if it cannot be had. The null device is an empty one."""
+    if str(path) == os.devnull:
+        return ""
     try:
+        size = size_of(path)
+        if size > MOST_BYTES:
+            raise ConfigError(f"{path}: expected a settings file of at most 1 MiB, seen {size:,} bytes; name another")
         return path.read_text(encoding="utf-8-sig")
+    except DataError as error:
+        raise ConfigError(str(error)) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8 text, saw the byte 0x{error.object[error.start]:02x}") from error
     except OSError as error:
-        raise ConfigError(f"{path}: expected a readable settings file ({error.strerror})") from error
+        raise ConfigError(str(unreadable(path, error))) from None
 
 
 def from_yaml(path: Path) -> dict[str, Given]:
@@ -177,10 +190,10 @@ def from_dotenv(path: Path) -> dict[str, Given]:
 
 
 def from_flags(flags: Mapping[str, object], flag_names: Mapping[str, str]) -> dict[str, Given]:
-    """The settings of the command line, by dotted key; None = the flag was not given."""
+    """The settings of the command line, by dotted key; None = the flag was not given. One without a name is code's."""
     given: dict[str, Given] = {}
     for key, value in flags.items():
-        flag = flag_names.get(key, "--" + key.rpartition(".")[2].replace("_", "-"))
+        flag = flag_names.get(key, CODE)
         if field_of(key) is None:
             raise ConfigError(f"{flag}: {key} names no setting{did_you_mean(nearest(key))}")
         if key.startswith("secrets."):

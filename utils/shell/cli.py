@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 from utils.errors import ConfigError, ScalperError
+from utils.root import ROOT
 from utils.settings.text import is_text
 from utils.shell.rim import guard_output
 
@@ -198,12 +199,28 @@ def guarded(work: Callable[[], int], arguments: Sequence[str]) -> int:
             1,
             verbose=verbose,
         )
+    except ModuleNotFoundError as error:
+        return fail(missing(error), 1, verbose=verbose)
     except Exception as error:  # noqa: BLE001 - the entry point's last word: a bug is one sentence, -v shows the rest
-        return fail(
-            f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it", 1, verbose=verbose
-        )
+        return fail(bug(error), 1, verbose=verbose)
     else:
         return code
+
+
+def bug(error: Exception) -> str:
+    """What is said of what should not have happened."""
+    return f"a bug of ours: {type(error).__name__}: {error}; run again with -v and report it"
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What is said of a module that is not there: another's belongs to the environment, one of ours is a bug."""
+    name = (error.name or "").partition(".")[0]
+    if not name or (ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file():
+        return bug(error)
+    return (
+        f"expected the environment that ./scripts/simulate.sh sets up, saw no module {name} in {sys.executable}; run "
+        "this with .venv/bin/python, or run ./scripts/simulate.sh"
+    )
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The summary: complete, aligned, as wide as the terminal, and honest about what is bad."""
 
+import dataclasses
 import io
 import json
 import re
@@ -9,9 +10,10 @@ import pytest
 from rich.console import Console
 
 from backtest.data.market import build_market, synthetic_market
+from backtest.run.brief import brief
 from backtest.run.report import barriers_of, break_even_table
 from backtest.run.screen import Screen
-from backtest.run.summary import COLUMNS, RATIOS, last_words, number, one_line, summary, warnings
+from backtest.run.summary import COLUMNS, RATIOS, Metrics, last_words, number, one_line, summary, warnings
 from backtest.sim_loop import run_simulation
 from ingest.files.candles import load_candles
 from tests.e2e.support import frame_of, settings_of
@@ -67,6 +69,22 @@ def test_a_wide_terminal_needs_fewer_lines(result):
 )
 def test_numbers_are_shown_in_their_unit(name, value, shown):
     assert shown == number(name, value)
+
+
+@pytest.mark.parametrize("width", [40, 76, 100])
+def test_a_long_name_is_never_parted_from_its_figure_and_unit(result, width):
+    symbol = "AVERYLONGNAMEOFACOINTHATNOBODYHASUSDT"
+    file = io.StringIO()
+    Console(file=file, width=width).print(Metrics({**result.metrics, "Best Pair": f"{symbol} 30.10 %"}))
+    lines = file.getvalue().splitlines()
+    assert any("30.10 %" in line for line in lines)
+    assert all(len(line) <= width for line in lines)
+
+
+def test_costs_that_no_win_rate_pays_are_said_to_be_that(result):
+    dear = dataclasses.replace(result, report={**result.report, "break_even_win_rate": 1.959})
+    assert "no win rate pays these costs: more trades will not help" in warnings(dear)
+    assert any("needed none pays" in line.plain for line in brief(dear, 80, drawn=False))
 
 
 def test_what_matters_most_is_said_first(result):

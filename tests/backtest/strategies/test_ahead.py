@@ -13,7 +13,7 @@ import pytest
 from backtest.data.market import build_market
 from backtest.run.summary import warnings
 from backtest.sim_loop import run_simulation
-from backtest.strategies.ahead import RUN_CUTS, audit
+from backtest.strategies.ahead import RUN_CUTS, RUN_SHARE, audit
 from examples import breakout as example
 from exec.strategy import ask
 from features.check_inputs import random_bars
@@ -236,6 +236,46 @@ def test_a_strategy_that_knows_no_later_bar_is_not_accused(one, two, strategy, e
         found = audit(strategy, market, ask(strategy, market), each=each, share=1.0 if each == 8 else 0.5)
         assert found.note is None
         assert 0 == found.different
+
+
+@pytest.fixture(scope="module")
+def mostly_shown():
+    """Of 3000 bars the last 40 are decided on."""
+    return build_market([source("BTCUSDT", 1, 3000)], settings_of(), steps=40)
+
+
+def standardised_by_all(frame):
+    moved = frame["close"].pct_change().fillna(0)
+    return signals(frame, np.sign(moved) * ((moved / moved.std()).abs() > 2))
+
+
+def fitted_on_the_beginning(frame):
+    """A threshold of its first 2000 bars, and nothing said within them."""
+    high = frame["volume"].iloc[:2000].quantile(0.9)
+    return signals(frame, ((frame["volume"] > high) & (np.arange(len(frame)) >= 2000)).astype(int))
+
+
+def greedy(frame):
+    frame["close"].iloc[2000]
+    return signals(frame, np.where(np.arange(len(frame)) % 3 == 0, 1, -1))
+
+
+@pytest.mark.parametrize("strategy", [standardised_by_all, above_the_mean_of_all, scaled_by_all, ranked_within_all])
+@pytest.mark.parametrize(("each", "share"), [(RUN_CUTS, RUN_SHARE), (16, 1.0)])
+def test_a_whole_column_is_found_where_few_of_many_bars_are_decided_on(mostly_shown, strategy, each, share):
+    told = []
+    found = audit(
+        strategy, mostly_shown, ask(strategy, mostly_shown), each=each, share=share, tell=lambda *row: told.append(row)
+    )
+    assert "it sees the future" in found.note
+    assert found.steady
+    assert {750, 1500} < {cut.bar for cut in found.cuts}
+    assert (len(found.cuts), len(found.cuts)) == told[-1]
+
+
+@pytest.mark.parametrize("strategy", [*HONEST, fitted_on_the_beginning, greedy])
+def test_nobody_is_accused_where_few_of_many_bars_are_decided_on(mostly_shown, strategy):
+    assert audit(strategy, mostly_shown, ask(strategy, mostly_shown)).note is None
 
 
 def test_one_that_remembers_is_not_said_to_see_the_future(one):

@@ -93,3 +93,19 @@ def test_a_key_pressed_while_a_file_runs_stays_what_it_is(here):
     write(here / "mine.py", "raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         load_strategy("mine.py:cross")
+
+
+@pytest.mark.parametrize(
+    "line", ["import sys; sys.exit(0)", "exit()", "import argparse; argparse.ArgumentParser().parse_args(['--no'])"]
+)
+def test_a_file_that_ends_the_program_does_not_run(here, line):
+    write(here / "mine.py", line)
+    for said in ("mine.py:cross", "mine:cross"):
+        with pytest.raises(ConfigError, match=r"mine(\.py)? does not run: SystemExit"):
+            load_strategy(said)
+
+
+def test_what_a_file_prints_while_it_loads_goes_to_standard_error(here, capsys):
+    write(here / "mine.py", "print('hello')\ndef cross(frame):\n    return frame\n")
+    load_strategy("mine.py:cross")
+    assert ("", "hello\n") == capsys.readouterr()

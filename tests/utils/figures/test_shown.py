@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from utils.figures.shown import amount, counted, percent, plain
+from utils.figures.shown import amount, counted, needed, percent, plain
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,14 @@ from utils.figures.shown import amount, counted, percent, plain
 )
 def test_a_percentage_has_a_space_and_no_sign_of_nothing(fraction, digits, text):
     assert text == percent(fraction, digits)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(1.959, "none pays"), (1.0, "100.0 %"), (0.558, "55.8 %"), (0.0, "0.0 %"), (-0.011, "any"), (math.nan, "-")],
+)
+def test_a_win_rate_that_nobody_can_have_or_miss_is_said_in_words(fraction, text):
+    assert text == needed(fraction)
 
 
 @pytest.mark.parametrize(("value", "text"), [(-9757.444, "-9,757.44"), (-0.001, "0.00"), (0.0, "0.00"), (None, "-")])

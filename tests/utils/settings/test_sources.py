@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,7 @@ def test_unknown_environment_names_are_refused_with_the_nearest_known_one(load):
 
 def test_unknown_flags_are_refused(load):
     assert (
-        refusal(load, flags={"risk.take_bp": 5})
-        == "--take-bp: risk.take_bp names no setting; did you mean risk.take_bps?"
+        refusal(load, flags={"risk.take_bp": 5}) == "code: risk.take_bp names no setting; did you mean risk.take_bps?"
     )
 
 
@@ -131,3 +131,24 @@ def test_a_symbol_and_a_timeframe_are_spelled_as_behind_flags_wherever_they_stan
 def test_the_symbols_of_instruments_are_spelled_so_too(load, symbol):
     settings = load(f"instruments: {{bybit_linear: {{'{symbol}': {{tick: 0.05}}}}}}").settings
     assert 0.05 == settings.instruments["bybit_linear"]["ETHUSDT"].tick
+
+
+def test_a_settings_file_is_a_regular_file_of_some_kilobytes_or_is_never_opened(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with (tmp_path / "long.yaml").open("wb") as file:
+        file.truncate((1 << 20) + 1)
+    for path, says in (
+        (tmp_path / "pipe.yaml", "seen a pipe"),
+        (tmp_path / "long.yaml", "at most 1 MiB, seen 1,048,577 bytes"),
+        (Path("/dev/zero"), "seen a device"),
+    ):
+        for given in ({"config": path}, {"config": None, "dotenv": path}):
+            with pytest.raises(ConfigError, match=says):
+                load_settings(**given, env={})
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(".env")
+    with pytest.raises(ConfigError, match=r"\.env: expected a file, seen a pipe"):
+        load_settings(env={})
+    Path(".env").unlink()
+    Path(".env").mkdir()
+    assert load_settings(env={}).settings.secrets.cryptopanic_token is None

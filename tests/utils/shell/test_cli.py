@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 
+from tests.places import ROOT
 from utils.errors import DataUnavailable
 from utils.shell.cli import Parser, amount, command, whole, with_hyphens
 
@@ -62,6 +64,19 @@ def test_a_wrong_flag_is_yours_and_one_sentence(capsys, arguments, said):
             1,
             "error: the machine ran out of memory; ask for less at once: fewer bars, fewer symbols or a shorter time\n",
         ),
+        (
+            ModuleNotFoundError("No module named 'numba.core'", name="numba.core"),
+            1,
+            (
+                "error: expected the environment that ./scripts/simulate.sh sets up, saw no module numba in "
+                f"{sys.executable}; run this with .venv/bin/python, or run ./scripts/simulate.sh\n"
+            ),
+        ),
+        (
+            ModuleNotFoundError("No module named 'utils.x'", name="utils.x"),
+            1,
+            "error: a bug of ours: ModuleNotFoundError: No module named 'utils.x'; run again with -v and report it\n",
+        ),
         (KeyError("x"), 1, "error: a bug of ours: KeyError: 'x'; run again with -v and report it\n"),
     ],
 )
@@ -91,3 +106,11 @@ def test_help_has_groups_then_what_belongs_to_none_then_examples_and_exit_codes(
              "examples:\n  python -m somewhere --a X\n      does it\n", "exit codes:\n  0 done\n")  # fmt: skip
     places = [said.index(words) for words in order]
     assert sorted(places) == places
+
+
+def test_outside_the_environment_one_sentence_says_how_to_enter_it():
+    command = [sys.executable, "-S", ROOT / "run_simulation.py"]  # -S: nothing that was installed is found
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env={})
+    assert (1, "", 1) == (ran.returncode, ran.stdout, len(ran.stderr.splitlines()))
+    assert "saw no module" in ran.stderr
+    assert "run this with .venv/bin/python, or run ./scripts/simulate.sh" in ran.stderr
