@@ -169,6 +169,8 @@ class Opened:
         if self.packed == "zstd":
             import zstandard
 
+            if not _ends(self._file, self.size):
+                raise self._damaged(EOFError("it ends before its end-of-stream marker"))
             unpacker = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
             return unpacker.stream_reader(self._file, read_across_frames=True)
         return self._member() if self.packed else self._file
@@ -202,6 +204,36 @@ class Opened:
             raise DataError(
                 f"{self.name}: expected a zip that can be unpacked, seen one ({error}); unpack it"
             ) from None
+
+
+def _ends(file: BinaryIO, size: int) -> bool:
+    """Whether a zstd file holds the last block of each of its frames; its unpacker takes what is there for all."""
+    import zstandard
+
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(18)
+        if len(head) >= 8 and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # may be skipped
+            at += 8 + int.from_bytes(head[4:8], "little")
+            continue
+        try:
+            checked, length = zstandard.get_frame_parameters(head).has_checksum, zstandard.frame_header_size(head)
+        except zstandard.ZstdError:
+            if len(head) < 4:
+                return False
+            break  # what is no frame is the unpacker's to refuse
+        at, last = at + length, False
+        while not last:
+            file.seek(at)
+            block = int.from_bytes(piece := file.read(3), "little")
+            last = bool(block & 1)
+            at += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+            if len(piece) < 3 or at > size:
+                return False
+        at += 4 * checked
+    file.seek(0)
+    return at <= size
 
 
 def _regular(path: Path) -> int:
