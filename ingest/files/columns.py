@@ -6,7 +6,7 @@ Row numbers in messages count data rows from 1: a header is not counted, and nei
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -57,6 +57,8 @@ BASE_VOLUMES = ("base_volume", "volume_base", "base_asset_volume", "basevolume")
 ANY_VOLUMES = ("vol", "vol_ccy", "contracts", "volume_contracts", "tick_volume", "real_volume", "amount", "quantity")
 #: Share of the rows from which a fault is one of the table and not of its rows.
 WHOLE = 0.5
+#: Names of columns that a message lists.
+LISTED = 25
 _TWO = "are these two symbols, or two files, in one? give each its own"
 
 #: Noisy numbers from which a column of doubles may be one of float32: fewer could be that by chance.
@@ -95,6 +97,12 @@ def refusal(table: Table, row: int | None, column: str, expected: str, seen: obj
     return DataError(f"{table.name}: {at}column {column!r}: expected {expected}, seen {seen}; {remedy}")
 
 
+def listed(names: Sequence[str]) -> str:
+    """The names of columns for a message; of many the first ones."""
+    said = ", ".join(repr(name[:40]) for name in names[:LISTED])
+    return f"[{said}]" if len(names) <= LISTED else f"[{said}, and {len(names) - LISTED:,} more]"
+
+
 def find(table: Table, names: Iterable[str]) -> str | None:
     """The first of `names` that the table has; None if it has none.
 
@@ -125,7 +133,7 @@ def pick(table: Table, names: Collection[str], fits: Callable[[str], bool] = lam
     others = [name for name in table.names if name not in {*TIME_NAMES, *CLOSE_NAMES, *PRICES, VOLUME} and fits(name)]
     near = [(match, name) for name in known for match in get_close_matches(name, others, 1, cutoff=0.65)]
     remedy = f"rename {near[0][0]!r} to {near[0][1]!r}" if near else "add it"
-    raise refusal(table, None, known[0], f"a column named {' or '.join(known)}", list(table.names), remedy)
+    raise refusal(table, None, known[0], f"a column named {' or '.join(known)}", listed(table.names), remedy)
 
 
 def pick_time(table: Table, names: Collection[str] = TIME_NAMES) -> str:
@@ -147,7 +155,7 @@ def pick_time(table: Table, names: Collection[str] = TIME_NAMES) -> str:
         remedy = f"no column of a known name; {like!r} looks like one: rename it to {known[0]!r} if bars open then"
     else:
         remedy = f"rename {near[0][0]!r} to {near[0][1]!r}" if near else "add it"
-    raise refusal(table, None, known[0], f"a column named {' or '.join(known[:4])}", list(table.names), remedy)
+    raise refusal(table, None, known[0], f"a column named {' or '.join(known[:4])}", listed(table.names), remedy)
 
 
 def _is_time(table: Table, name: str) -> bool:
@@ -193,7 +201,7 @@ def pick_volume(table: Table, symbol: str) -> str:
         remedy = f"{in_quote[0]!r} is in {quote or 'quote'} and no substitute: get the volume in {base or 'base'} too"
     else:
         return pick(table, (VOLUME,), lambda name: not re.search("taker|buy|sell|quote", name))
-    raise refusal(table, None, VOLUME, wanted, list(table.names), remedy)
+    raise refusal(table, None, VOLUME, wanted, listed(table.names), remedy)
 
 
 def _named_after(names: Iterable[str], coin: str) -> list[str]:

@@ -17,6 +17,8 @@ from utils.errors import DataError
 
 #: Rows of one table: candles of one minute for 38 years, some 2 GB.
 MOST_ROWS = 20_000_000
+#: Columns of a table of text.
+MOST_COLUMNS = 1000
 #: Bytes that a packed file may unpack to, whatever its size: candles pack to a fifth, and these bombs to a thousandth.
 MOST_RATIO, FREE_BYTES = 100, 256 << 20
 #: Bytes of what has to be held whole to be read: a packed Parquet file, and JSON, which takes ten times that as values.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.files.columns import SYMBOL_NAMES, Table, refusal
-from ingest.files.packed import HEAD, MOST_ROWS, Opened
+from ingest.files.packed import HEAD, MOST_COLUMNS, MOST_ROWS, Opened
 from utils.errors import DataError
 from utils.market.prints import PRINT_NAMES, plain_name
 from utils.market.times import is_number
@@ -27,6 +27,8 @@ MOST_LINE = 1 << 22
 LOOKED_AT, MOST_ABOVE = 50, 10
 #: Values and brackets of JSON that are read; each is some fifty bytes in memory.
 MOST_VALUES = 30_000_000
+#: Brackets among them, one to a row: a row of a table holds four values and more.
+MOST_BRACKETS = MOST_VALUES // 5
 #: Columns that are words, whatever they look like.
 WORDS = {*SYMBOL_NAMES, *PRINT_NAMES["side"], *PRINT_NAMES["id"]}
 
@@ -100,6 +102,8 @@ def read_csv(
     if layout.named and "�" in "".join(layout.cells):
         raise DataError(f"{name}: expected UTF-8 text, seen another encoding; save it as UTF-8")
     names = [plain_name(cell) for cell in (layout.cells if layout.named else unnamed(len(layout.cells)))]
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{name}: expected at most {MOST_COLUMNS:,} columns, seen {len(names):,}; leave out the others")
     # columns are known by their place: names may come twice
     labels = [str(number) for number in range(len(names))]
     kept = [number for number, each in enumerate(names) if wanted(each)] or [0]
@@ -292,9 +296,12 @@ def read_json(name: str, data: bytes) -> Any:
     Raises:
         DataError: damaged, too deep, too large, or of another shape.
     """
-    values = data.count(b",") + data.count(b"[") + data.count(b"{")
+    brackets = data.count(b"[") + data.count(b"{")
+    values = data.count(b",") + brackets
     if values > MOST_VALUES:
         raise DataError(f"{name}: expected at most {MOST_VALUES:,} values of JSON, seen {values:,}; save it as CSV")
+    if brackets > MOST_BRACKETS:
+        raise DataError(f"{name}: expected at most {MOST_BRACKETS:,} rows of JSON, seen {brackets:,}; save it as CSV")
     try:
         found = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:

@@ -143,3 +143,9 @@ def test_json_of_too_many_values_is_refused_before_it_is_parsed(monkeypatch):
     monkeypatch.setattr(texts, "MOST_VALUES", 10)
     with pytest.raises(DataError, match="at most 10 values of JSON"):
         read_json("x.json", b"[[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]]")
+
+
+def test_json_of_empty_rows_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr(texts, "MOST_BRACKETS", 10)
+    with pytest.raises(DataError, match="at most 10 rows of JSON, seen 13"):
+        read_json("x.json", b"[" + b"[]," * 11 + b"{}]")
