@@ -77,6 +77,8 @@ _PRICES_ALONE = {
 _ORDERS = (("open", "close", "high", "low"), ("open", "low", "high", "close"), *permutations(PRICES))
 #: Rows that are looked at to tell what a column of volume counts, and how far it may be off.
 _LOOKED_AT, _OFF, _APART = 10_000, np.log(2.0), 0.2
+#: What counts as one ratio and as a price that moved, where that is little: logarithms.
+_SAME, _MOVED = 1e-6, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -488,7 +490,8 @@ def _check_unit(
     """Refuse a volume that the turnover beside it shows to be in quote currency, or in contracts.
 
     Formula: turnover / (volume x close) is about 1 where volume is in base currency; where it is some other number
-    throughout, that is the size of what volume counts.
+    throughout, that is the size of what volume counts. Where turnover / volume stays the same while the price moves,
+    volume is in quote currency; where turnover x close / volume does, it is in contracts of dollars.
     """
     if turnover is None:
         return
@@ -497,11 +500,21 @@ def _check_unit(
     traded = (seen["volume"] > 0.0) & (values > 0.0)
     if np.count_nonzero(traded) < 3:
         return
-    factor = np.log(values[traded] / (seen["volume"][traded] * seen["close"][traded]))
-    low, middle, high = np.percentile(factor, (10.0, 50.0, 90.0))
+    close, ratio = np.log(seen["close"][traded]), np.log(values[traded] / seen["volume"][traded])
+    low, middle, high = np.percentile(ratio - close, (10.0, 50.0, 90.0))
+    base, quote = parts_of(symbol)
+    for others, what in ((ratio, quote or "quote"), (ratio + close, "contracts of dollars")):
+        some, usual, most = np.percentile(others, (10.0, 50.0, 90.0))
+        closer = high - low > _APART and most - some < min(_APART, (high - low) / 2.0)
+        if closer or (most - some < _SAME and high - low > _MOVED):
+            times_price = " / price" if others is not ratio else ""
+            raise DataError(
+                f"{table.name}: column {volume!r}: expected the volume in {base or 'base currency'}, seen one of which"
+                f" {money!r} is {float(np.exp(usual)):.3g}{times_price} times as much throughout: it counts {what};"
+                f" give the volume in {base or 'base currency'}"
+            )
     if abs(middle) <= _OFF or high - low > _APART:
         return
-    base, quote = parts_of(symbol)
     raise DataError(
         f"{table.name}: column {volume!r}: expected the volume in {base or 'base currency'}, seen one that {money!r}"
         f" ({quote or 'quote'}) is {float(np.exp(middle)):.3g} times as large as at these prices it would be: it counts"

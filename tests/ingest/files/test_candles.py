@@ -559,6 +559,21 @@ def test_no_volume_is_suggested_that_does_not_fit(names, says):
         load_candles(table, symbol="BTCUSDT")
 
 
+@pytest.mark.parametrize("prices", [(0.4, 2.5), (0.6, 0.61), (20.0, 60_000.0)])
+@pytest.mark.parametrize(
+    ("power", "says"),
+    [(0, r"'turnover' is 1 times .* it counts USDT"), (-1, "1 / price times .* contracts of dollars")],
+)
+def test_a_turnover_shows_a_volume_in_money_or_in_dollar_contracts_however_far_the_price_moves(prices, power, says):
+    closes = np.geomspace(*prices, 200)
+    rows = [[START // 10**6 + i * 60_000, c, c, c, c, 1000.0 + i] for i, c in enumerate(closes)]
+    table = frame(rows)
+    base = table.assign(turnover=table["volume"] * closes * np.exp(0.01 * np.sin(np.arange(200.0))))
+    assert 200 == len(load_candles(base, symbol="XRPUSDT").rows)
+    with pytest.raises(DataError, match=says):
+        load_candles(table.assign(turnover=table["volume"] * closes**power), symbol="XRPUSDT")
+
+
 @pytest.mark.parametrize("factor", [0.01, 100.0])
 def test_a_turnover_shows_a_volume_that_counts_contracts(factor):
     rows = arrays(30)
