@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import permutations
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ from ingest.files.columns import (
     refusal,
     require_symbol,
     show,
+    symbol_inside,
     symbol_of_rows,
     times,
     words_of,
@@ -135,7 +136,7 @@ def load_candles(
     """
     if isinstance(source, (str, Path)):  # before it is read
         told = _told(Path(source))
-        _require_traded(Path(source), told)
+        _require_traded(Path(source).absolute(), told)
     return candles_of(read_table(source, wanted=is_candle_column, progressed=progressed), symbol, tf, now_ns=now_ns)
 
 
@@ -240,9 +241,9 @@ def _told(path: Path) -> str:
     return told
 
 
-def _require_traded(path: Path, told: str) -> None:
+def _require_traded(path: PurePath, told: str) -> None:
     """Refuse what is called candles of prices at which nothing traded: in them no order fills."""
-    folders = [part.lower() for part in path.absolute().parts[-5:-1]]
+    folders = [part.lower() for part in path.parts[-5:-1]]
     last = re.split(r"-", path.name.partition(".")[0])[-1].lower() if told else ""
     kind = next((_PRICES_ALONE[part] for part in (*folders, last) if part in _PRICES_ALONE), "")
     if kind and (last in _PRICES_ALONE or any(part.endswith("klines") for part in folders)):
@@ -256,8 +257,10 @@ def _symbol(table: Table, asked: str | None, fallback: str) -> str:
     told, who = "", f"as the name of {table.name} says"
     if table.path is not None:
         told = _told(table.path)
-        if not told and table.inner and table.inner != table.path.name:
-            told, who = symbol_of_file(table.inner), f"as the name of {table.inner} in it says"
+        inside = symbol_inside(table)
+        _require_traded(PurePosixPath(table.inner), inside)
+        if not told:
+            told, who = inside, f"as the name of {table.inner} in it says"
     if asked is None:
         said = symbol_of_rows(table)
         if not told:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import ConfigError, DataError
-from utils.market.symbols import DOLLARS, QUOTES, is_coin_margined, is_dated, linear_symbol, parts_of
+from utils.market.symbols import DOLLARS, QUOTES, is_coin_margined, is_dated, linear_symbol, parts_of, symbol_of_file
 from utils.market.times import NoTime, nanoseconds
 from utils.rows import NS_PER_HOUR
 
@@ -76,7 +76,7 @@ class Table:
     size: int
     names: tuple[str, ...] = ()  # of all columns, as they stand
     doubled: frozenset[str] = field(default=frozenset())  # names that come twice, with different values
-    inner: str = ""  # name of the file in a zip
+    inner: str = ""  # name of the file in a zip, with the folders it lies in there
     newest_first: bool = False  # its rows were turned round
 
     def __post_init__(self) -> None:
@@ -248,8 +248,22 @@ def symbol_of_rows(table: Table) -> str:
     return said
 
 
+def symbol_inside(table: Table) -> str:
+    """The symbol that the name of the file in a zip tells, "" if it tells none or there is no such file.
+
+    Raises:
+        ConfigError: it is a dated or coin-margined contract.
+    """
+    name = PurePosixPath(table.inner).name
+    if table.path is None or name == table.path.name:
+        return ""
+    told = symbol_of_file(name)
+    # a word may end as a quote currency does: entry.csv
+    return told if name.startswith(told) or parts_of(told)[1] in DOLLARS else ""
+
+
 def require_symbol(table: Table, symbol: str, who: str) -> None:
-    """Refuse a table whose own columns say that it is of another symbol.
+    """Refuse a table whose own columns, or the name of whose file in a zip, say that it is of another symbol.
 
     Args:
         table: candles, trades or funding.
@@ -259,6 +273,12 @@ def require_symbol(table: Table, symbol: str, who: str) -> None:
     Raises:
         DataError: it is of another symbol, or of several.
     """
+    inside = symbol_inside(table)
+    if inside and inside != symbol:
+        raise DataError(
+            f"{table.name}: expected a file of {symbol} in it, {who}, seen {table.inner}; name the file or the symbol"
+            " that is meant"
+        )
     said = symbol_of_rows(table)
     if not said or said == symbol or (not parts_of(said)[0] and symbol.startswith(said)):
         return

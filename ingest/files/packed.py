@@ -52,7 +52,7 @@ class Opened:
 
     def __init__(self, path: Path, progressed: Callable[[int, int], None] | None = None) -> None:
         self.path, self.name = path, path.name
-        self.inner = path.name  # of the member of a zip
+        self.inner = path.name  # of the member of a zip, with the folders it lies in there
         self.size = _regular(path)
         self._progressed = progressed
         try:
@@ -198,7 +198,7 @@ class Opened:
                     f"{self.name}: expected a packed table, seen {self.size:,} bytes that declare to be"
                     f" {declared >> 20:,} MiB; unpack it if you know it to be right"
                 )
-            self.inner = members[0].filename.rpartition("/")[2]
+            self.inner = members[0].filename
             return archive.open(members[0])
         except zipfile.BadZipFile as error:
             raise self._damaged(error) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.files.columns import Table, listed, numbers, require_symbol, symbol_of_rows, times, words_of
+from ingest.files.columns import Table, listed, numbers, require_symbol, symbol_inside, symbol_of_rows, times, words_of
 from ingest.files.tables import Progressed, Unnamed, read_table
 from utils.errors import ConfigError, DataError
 from utils.market.prints import AGGRESSORS, print_columns
@@ -58,7 +58,7 @@ def load_trades(
         if asked and told and told != asked:
             raise ConfigError(f"trades: expected files of {asked}, saw {Path(path).name}; name files of one symbol")
         table = _with_names(read_table(path, _UNNAMED, progressed=progressed))
-        asked = asked or told or symbol_of_rows(table)
+        asked = asked or told or symbol_inside(table) or symbol_of_rows(table)
         if asked:
             require_symbol(table, asked, "as its name or the files before say")
         frames.append(_frame(table))

@@ -742,6 +742,24 @@ def test_the_name_of_the_file_in_a_zip_counts_where_its_own_tells_nothing(tmp_pa
     check(load_candles(tmp_path / "download.zip"))
 
 
+@pytest.mark.parametrize(
+    ("inner", "says"),
+    [
+        ("ETHUSDT-1m-2025-01.csv", "expected a file of BTCUSDT in it, as the name of BTCUSDT-1m-4.zip says, seen ETH"),
+        ("BTCUSDT_250328-1m-2025-01.csv", "a dated contract"),
+        ("BTCUSD_PERP-1m-2025-01.csv", "settled in its coin"),
+        ("data/markPriceKlines/BTCUSDT/1m/BTCUSDT-1m-2025-01.csv", "seen mark prices by its name"),
+    ],
+)
+def test_the_name_of_the_file_in_a_zip_is_held_to_the_same_rules_and_must_agree(tmp_path, inner, says):
+    for name in ("BTCUSDT-1m-4.zip", "download.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(inner, text(arrays()))
+        if name == "BTCUSDT-1m-4.zip" or "ETH" not in inner:
+            with pytest.raises((ConfigError, DataError), match=says):
+                load_candles(tmp_path / name)
+
+
 def test_trades_are_told_from_candles(tmp_path):
     path = tmp_path / "BTCUSDT2025-01-01.csv"
     path.write_text("timestamp,symbol,side,size,price\n1735689600.1,BTCUSDT,Buy,1,100\n")
