@@ -31,6 +31,7 @@ from ingest.files.columns import (
     CLOSE_NAMES,
     CONFIRM_NAMES,
     INDEX_NAMES,
+    PERHAPS_SYMBOLS,
     PRICES,
     SYMBOL_NAMES,
     TAKER_NAMES,
@@ -142,7 +143,7 @@ def load_candles(
 
 def is_candle_column(name: str) -> bool:
     """Whether candles need a column of this plain name, or a sentence about them could."""
-    known = {*TIME_NAMES, *CLOSE_NAMES, *PRICES, *CONFIRM_NAMES, *SYMBOL_NAMES, *TAKER_NAMES, "ts"}
+    known = {*TIME_NAMES, *CLOSE_NAMES, *PRICES, *CONFIRM_NAMES, *SYMBOL_NAMES, *PERHAPS_SYMBOLS, *TAKER_NAMES, "ts"}
     if name in known or (is_volume(name) and "taker" not in name):
         return True
     return "time" in name or bool(get_close_matches(name, PRICES, 1, cutoff=0.65))

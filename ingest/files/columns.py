@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from utils.errors import ConfigError, DataError
 from utils.market.symbols import DOLLARS, QUOTES, is_coin_margined, is_dated, linear_symbol, parts_of, symbol_of_file
-from utils.market.times import NoTime, nanoseconds
+from utils.market.times import NoTime, is_number, nanoseconds
 from utils.rows import NS_PER_HOUR
 
 #: An index that was saved without a name, as Parquet and CSV have it: of times, or a number of the row.
@@ -46,7 +46,10 @@ SYMBOL_NAMES = (
     "instrument_id",
     "inst_id",
     "contract",
+    *("contract_code", "product_id", "currency_pair", "sym"),
 )
+#: Columns that may say so, or something else: of them no more is believed than that several words are several symbols.
+PERHAPS_SYMBOLS = ("symbol_id", "coin", "market", "asset", "base", "name", "code", "series", "product")
 #: What a column of volume in the quote currency is called, besides by the quote currency's name.
 QUOTE_VOLUMES = (
     *("quote_volume", "volume_quote", "quote_asset_volume", "vol_quote", "vol_ccy_quote", "turnover", "amount_quote"),
@@ -245,6 +248,9 @@ def symbol_of_rows(table: Table) -> str:
         if said and told and told != said:
             raise refusal(table, 0, name, f"{said} as another column says", told, "correct or delete one of them")
         said = said or told
+    for name in PERHAPS_SYMBOLS:
+        if name in table.columns and not _is_numeric(table.columns[name]):
+            _one_word(table, name)
     return said
 
 
@@ -280,6 +286,11 @@ def require_symbol(table: Table, symbol: str, who: str) -> None:
             " that is meant"
         )
     said = symbol_of_rows(table)
+    for name in SYMBOL_NAMES:
+        word = _one_word(table, name) if name in table.columns else None
+        if word and not is_number(word) and not _told_by(word) and word.upper() not in {symbol, parts_of(symbol)[0]}:
+            remedy = f"write {symbol} there if it is meant, or leave the column out"
+            raise refusal(table, 0, name, f"{symbol} {who}", repr(word), remedy)
     if not said or said == symbol or (not parts_of(said)[0] and symbol.startswith(said)):
         return
     name = next(name for name in SYMBOL_NAMES if name in table.columns)
@@ -309,6 +320,18 @@ def _one_word(table: Table, name: str) -> str | None:
     return kept[0][0].strip()
 
 
+def _is_numeric(column: Any) -> bool:
+    """Whether a column holds numbers and no words."""
+    if isinstance(column, np.ndarray):
+        return column.dtype.kind in "fiub" or all(isinstance(cell, (int, float)) or cell is None for cell in column)
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return all(is_number(word) for word in words_of(column)[0] if word.strip())
+    return True
+
+
 def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
     """The different words of a column, and for each row the number of its word."""
     if isinstance(column, np.ndarray):
@@ -327,7 +350,9 @@ def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _told_by(word: str) -> str:
-    """The exchange id that a word spells, "" if it spells none for certain: BITCOIN, BINANCE:BTCUSDT."""
+    """The exchange id that a word spells, also behind a venue's (BINANCE:BTCUSDT); "" if none for certain: BITCOIN."""
+    if "/" not in word:
+        word = word.rpartition(":")[2]
     try:
         symbol = linear_symbol(word)
     except ConfigError:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.columns import SYMBOL_NAMES, Table, refusal
+from ingest.files.columns import PERHAPS_SYMBOLS, SYMBOL_NAMES, Table, refusal
 from ingest.files.packed import HEAD, MOST_COLUMNS, MOST_ROWS, Opened
 from utils.errors import DataError
 from utils.market.prints import PRINT_NAMES, plain_name
@@ -29,8 +29,8 @@ LOOKED_AT, MOST_ABOVE = 50, 10
 MOST_VALUES = 30_000_000
 #: Brackets among them, one to a row: a row of a table holds four values and more.
 MOST_BRACKETS = MOST_VALUES // 5
-#: Columns that are words, whatever they look like.
-WORDS = {*SYMBOL_NAMES, *PRINT_NAMES["side"], *PRINT_NAMES["id"]}
+#: Columns that are words, whatever they look like; `base` and `asset` may be volumes.
+WORDS = {*SYMBOL_NAMES, *(set(PERHAPS_SYMBOLS) - {"asset", "base"}), *PRINT_NAMES["side"], *PRINT_NAMES["id"]}
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 

@@ -509,6 +509,43 @@ def test_a_symbol_column_names_the_symbol_or_must_not_contradict_it(tmp_path):
         load_candles(table.assign(symbol="BTCUSD_PERP"), symbol="BTCUSDT")
 
 
+@pytest.mark.parametrize(
+    "word", ["BTCUSDT", "btcusdt", "btc", "BTC", "BINANCE:BTCUSDT", "BTC-USDT", "BTCUSDT_UMCBL", "XBTUSDTM", "17", ""]
+)
+def test_every_known_spelling_in_a_symbol_column_agrees(word):
+    check(load_candles(frame().assign(instrument_id=word), symbol="BTCUSDT"))
+
+
+@pytest.mark.parametrize("word", ["Bitcoin", "btc_perpetual_x_y", "UNKNOWNTHING"])
+def test_an_unknown_spelling_in_a_symbol_column_is_no_agreement(word):
+    with pytest.raises(DataError, match="row 1, column 'symbol': expected BTCUSDT as was asked for, seen"):
+        load_candles(frame().assign(symbol=word), symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("coin", "market", "asset", "base", "name", "code", "series", "product_id", "currency_pair", "product"),
+        *("contract_code", "symbol_id", "sym"),
+    ],
+)
+def test_several_symbols_under_any_name_are_refused(tmp_path, name):
+    table = frame().assign(**{name: ["BTCUSDT"] * 3 + ["ETHUSDT"] * 2})
+    table.to_csv(tmp_path / "BTCUSDT-1m.csv", index=False)
+    for source in (table, tmp_path / "BTCUSDT-1m.csv"):
+        with pytest.raises(DataError, match=f"row 4, column '{name}': expected BTCUSDT as in the rows before, seen"):
+            load_candles(source, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize("name", ["coin", "market", "asset", "base", "name", "code", "series", "product", "symbol_id"])
+def test_one_word_or_numbers_under_a_name_that_may_be_anything_say_nothing(tmp_path, name):
+    for cells in ("futures", range(5), [0.5, 1.5, None, 2.0, 3.0]):
+        table = frame().assign(**{name: cells})
+        table.to_csv(tmp_path / "BTCUSDT-1m.csv", index=False)
+        check(load_candles(table, symbol="BTCUSDT"))
+        check(load_candles(tmp_path / "BTCUSDT-1m.csv"))
+
+
 def test_a_market_that_counts_contracts_is_refused_by_its_folder(tmp_path):
     path = tmp_path / "bybit_inverse" / "1m" / "BTCUSD_2025.csv"
     path.parent.mkdir(parents=True)
