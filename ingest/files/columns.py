@@ -342,7 +342,10 @@ def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
 
     kind = column.type
     plain = column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
-    coded = pc.fill_null(plain.cast(pa.string()), "").dictionary_encode()
+    try:
+        coded = pc.fill_null(plain.cast(pa.string()), "").dictionary_encode()
+    except pa.ArrowInvalid:  # bytes that are no text: every word by its letters
+        coded = pa.array([str(cell or b"") for cell in plain.to_pylist()]).dictionary_encode()
     coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.chunk(0)
@@ -508,6 +511,6 @@ def _was_float32(values: NDArray[np.float64]) -> bool:
 
 
 def _not_bool(cell: Any) -> Any:
-    if isinstance(cell, (bool, datetime)):
+    if isinstance(cell, (bool, np.bool_, datetime)) or (isinstance(cell, str) and "_" in cell):  # Python reads 1_0
         raise TypeError
     return cell

@@ -281,7 +281,9 @@ def _of_rows(
         return _by_name(_records(name, rows), wanted)
     else:
         try:
-            table = np.array(rows, dtype=np.float64)
+            # Python reads true as 1 and 1_0 as 10
+            odd = any(type(cell) is bool or (type(cell) is str and "_" in cell) for row in rows for cell in row)
+            table = np.array(rows, dtype=object if odd else np.float64)
         except (TypeError, ValueError, OverflowError):
             widths = [len(row) if isinstance(row, (list, tuple)) else 1 for row in rows]
             torn = next((row for row, width in enumerate(widths) if width != widths[0]), None)

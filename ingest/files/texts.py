@@ -257,10 +257,14 @@ class _Column:
             return None
         for text in (cells, None):
             try:
-                return pc.cast(pc.utf8_trim_whitespace(cells) if text is None else text, kind)
+                typed = pc.cast(pc.utf8_trim_whitespace(cells) if text is None else text, kind)
             except pa.ArrowException:
                 if text is None or not pc.any(pc.match_substring_regex(cells, r"^\s|\s$")).as_py():
                     return None
+            else:
+                # Arrow reads 0x10 as 16
+                hexadecimal = kind == pa.int64() and any(pc.any(pc.match_substring(cells, x)).as_py() for x in "xX")
+                return None if hexadecimal else typed
         return None
 
     def _odd(self, cells: Any, before: int) -> DataError:
@@ -303,14 +307,14 @@ def read_json(name: str, data: bytes) -> Any:
     if brackets > MOST_BRACKETS:
         raise DataError(f"{name}: expected at most {MOST_BRACKETS:,} rows of JSON, seen {brackets:,}; save it as CSV")
     try:
-        found = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        found = _parsed(name, data.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:
         raise DataError(
             f"{name}: expected a JSON list of rows, [[ms, open, ...], ...], seen brackets within brackets without end;"
             " convert it"
         ) from None
     except ValueError as error:
-        found = _lines(data)
+        found = _lines(name, data)
         if found is None:
             raise DataError(f"{name}: expected JSON, seen a damaged file ({error}); download it again") from None
     rows = _shaped(found)
@@ -320,13 +324,26 @@ def read_json(name: str, data: bytes) -> Any:
     return rows
 
 
-def _lines(data: bytes) -> list[Any] | None:
+def _parsed(name: str, text: bytes) -> Any:
+    """The value of a JSON text, in which no object has a name twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise DataError(f"{name}: expected each name once, seen {twice[:40]!r} twice in one object; delete one")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _lines(name: str, data: bytes) -> list[Any] | None:
     """JSON records line by line; None if it is none."""
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) < 2:
         return None
     try:
-        return [json.loads(line) for line in lines]
+        return [_parsed(name, line) for line in lines]
     except (ValueError, RecursionError):
         return None
 

@@ -797,6 +797,34 @@ def test_the_name_of_the_file_in_a_zip_is_held_to_the_same_rules_and_must_agree(
                 load_candles(tmp_path / name)
 
 
+@pytest.mark.parametrize("cell", ["1_0", "0x65", "0X65"])
+def test_what_a_language_alone_reads_as_a_number_is_none(tmp_path, cell):
+    table = frame(columns=COLUMNS).astype({"close": int, "low": int}).astype({"close": str})
+    table["close"] = cell
+    table.to_csv(tmp_path / "BTCUSDT.csv", index=False)
+    (tmp_path / "BTCUSDT.json").write_text(json.dumps([[*row[:4], cell, row[5]] for row in arrays()]))
+    for source in (tmp_path / "BTCUSDT.csv", tmp_path / "BTCUSDT.json"):
+        with pytest.raises(DataError, match=f"row 1, column 'close': expected a number, seen '{cell}'"):
+            load_candles(source)
+
+
+def test_truth_is_no_price(tmp_path):
+    rows = [[*row[:4], True, row[5]] for row in arrays()]
+    (tmp_path / "BTCUSDT.json").write_text(json.dumps(rows))
+    for source in (tmp_path / "BTCUSDT.json", frame(rows), [dict(zip(COLUMNS, row, strict=True)) for row in rows]):
+        with pytest.raises(DataError, match="row 1, column 'close': expected a number, seen True"):
+            load_candles(source, symbol="BTCUSDT")
+
+
+def test_a_symbol_column_of_bytes_is_read_where_it_is_text_and_refused_where_not(tmp_path):
+    path = tmp_path / "BTCUSDT.parquet"
+    frame().assign(symbol=b"BTCUSDT").to_parquet(path)
+    check(load_candles(path))
+    frame().assign(symbol=b"\xff\xfe").to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'symbol': expected BTCUSDT as the name of BTCUSDT\.parquet says"):
+        load_candles(path)
+
+
 def test_trades_are_told_from_candles(tmp_path):
     path = tmp_path / "BTCUSDT2025-01-01.csv"
     path.write_text("timestamp,symbol,side,size,price\n1735689600.1,BTCUSDT,Buy,1,100\n")

@@ -149,3 +149,9 @@ def test_json_of_empty_rows_is_refused_before_it_is_parsed(monkeypatch):
     monkeypatch.setattr(texts, "MOST_BRACKETS", 10)
     with pytest.raises(DataError, match="at most 10 rows of JSON, seen 13"):
         read_json("x.json", b"[" + b"[]," * 11 + b"{}]")
+
+
+@pytest.mark.parametrize("data", [b'[{"a": 1, "b": 2, "a": 3}]', b'{"a": 1}\n{"b": 1, "a": 2, "a": 2}\n'])
+def test_a_name_that_comes_twice_in_a_record_is_refused(data):
+    with pytest.raises(DataError, match=r"x\.json: expected each name once, seen 'a' twice"):
+        read_json("x.json", data)
