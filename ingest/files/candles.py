@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import permutations
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from ingest.files.columns import (
     CLOSE_NAMES,
     CONFIRM_NAMES,
     INDEX_NAMES,
+    PERHAPS_SYMBOLS,
     PRICES,
     SYMBOL_NAMES,
     TAKER_NAMES,
@@ -49,6 +50,7 @@ from ingest.files.columns import (
     refusal,
     require_symbol,
     show,
+    symbol_inside,
     symbol_of_rows,
     times,
     words_of,
@@ -77,6 +79,8 @@ _PRICES_ALONE = {
 _ORDERS = (("open", "close", "high", "low"), ("open", "low", "high", "close"), *permutations(PRICES))
 #: Rows that are looked at to tell what a column of volume counts, and how far it may be off.
 _LOOKED_AT, _OFF, _APART = 10_000, np.log(2.0), 0.2
+#: What counts as one ratio and as a price that moved, where that is little: logarithms.
+_SAME, _MOVED = 1e-6, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +137,13 @@ def load_candles(
     """
     if isinstance(source, (str, Path)):  # before it is read
         told = _told(Path(source))
-        _require_traded(Path(source), told)
+        _require_traded(Path(source).absolute(), told)
     return candles_of(read_table(source, wanted=is_candle_column, progressed=progressed), symbol, tf, now_ns=now_ns)
 
 
 def is_candle_column(name: str) -> bool:
     """Whether candles need a column of this plain name, or a sentence about them could."""
-    known = {*TIME_NAMES, *CLOSE_NAMES, *PRICES, *CONFIRM_NAMES, *SYMBOL_NAMES, *TAKER_NAMES, "ts"}
+    known = {*TIME_NAMES, *CLOSE_NAMES, *PRICES, *CONFIRM_NAMES, *SYMBOL_NAMES, *PERHAPS_SYMBOLS, *TAKER_NAMES, "ts"}
     if name in known or (is_volume(name) and "taker" not in name):
         return True
     return "time" in name or bool(get_close_matches(name, PRICES, 1, cutoff=0.65))
@@ -238,9 +242,9 @@ def _told(path: Path) -> str:
     return told
 
 
-def _require_traded(path: Path, told: str) -> None:
+def _require_traded(path: PurePath, told: str) -> None:
     """Refuse what is called candles of prices at which nothing traded: in them no order fills."""
-    folders = [part.lower() for part in path.absolute().parts[-5:-1]]
+    folders = [part.lower() for part in path.parts[-5:-1]]
     last = re.split(r"-", path.name.partition(".")[0])[-1].lower() if told else ""
     kind = next((_PRICES_ALONE[part] for part in (*folders, last) if part in _PRICES_ALONE), "")
     if kind and (last in _PRICES_ALONE or any(part.endswith("klines") for part in folders)):
@@ -254,8 +258,10 @@ def _symbol(table: Table, asked: str | None, fallback: str) -> str:
     told, who = "", f"as the name of {table.name} says"
     if table.path is not None:
         told = _told(table.path)
-        if not told and table.inner and table.inner != table.path.name:
-            told, who = symbol_of_file(table.inner), f"as the name of {table.inner} in it says"
+        inside = symbol_inside(table)
+        _require_traded(PurePosixPath(table.inner), inside)
+        if not told:
+            told, who = inside, f"as the name of {table.inner} in it says"
     if asked is None:
         said = symbol_of_rows(table)
         if not told:
@@ -488,7 +494,8 @@ def _check_unit(
     """Refuse a volume that the turnover beside it shows to be in quote currency, or in contracts.
 
     Formula: turnover / (volume x close) is about 1 where volume is in base currency; where it is some other number
-    throughout, that is the size of what volume counts.
+    throughout, that is the size of what volume counts. Where turnover / volume stays the same while the price moves,
+    volume is in quote currency; where turnover x close / volume does, it is in contracts of dollars.
     """
     if turnover is None:
         return
@@ -497,11 +504,21 @@ def _check_unit(
     traded = (seen["volume"] > 0.0) & (values > 0.0)
     if np.count_nonzero(traded) < 3:
         return
-    factor = np.log(values[traded] / (seen["volume"][traded] * seen["close"][traded]))
-    low, middle, high = np.percentile(factor, (10.0, 50.0, 90.0))
+    close, ratio = np.log(seen["close"][traded]), np.log(values[traded] / seen["volume"][traded])
+    low, middle, high = np.percentile(ratio - close, (10.0, 50.0, 90.0))
+    base, quote = parts_of(symbol)
+    for others, what in ((ratio, quote or "quote"), (ratio + close, "contracts of dollars")):
+        some, usual, most = np.percentile(others, (10.0, 50.0, 90.0))
+        closer = high - low > _APART and most - some < min(_APART, (high - low) / 2.0)
+        if closer or (most - some < _SAME and high - low > _MOVED):
+            times_price = " / price" if others is not ratio else ""
+            raise DataError(
+                f"{table.name}: column {volume!r}: expected the volume in {base or 'base currency'}, seen one of which"
+                f" {money!r} is {float(np.exp(usual)):.3g}{times_price} times as much throughout: it counts {what};"
+                f" give the volume in {base or 'base currency'}"
+            )
     if abs(middle) <= _OFF or high - low > _APART:
         return
-    base, quote = parts_of(symbol)
     raise DataError(
         f"{table.name}: column {volume!r}: expected the volume in {base or 'base currency'}, seen one that {money!r}"
         f" ({quote or 'quote'}) is {float(np.exp(middle)):.3g} times as large as at these prices it would be: it counts"

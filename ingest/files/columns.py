@@ -6,19 +6,19 @@ Row numbers in messages count data rows from 1: a header is not counted, and nei
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from utils.errors import ConfigError, DataError
-from utils.market.symbols import DOLLARS, QUOTES, is_coin_margined, is_dated, linear_symbol, parts_of
-from utils.market.times import NoTime, nanoseconds
+from utils.market.symbols import DOLLARS, QUOTES, is_coin_margined, is_dated, linear_symbol, parts_of, symbol_of_file
+from utils.market.times import NoTime, is_number, nanoseconds
 from utils.rows import NS_PER_HOUR
 
 #: An index that was saved without a name, as Parquet and CSV have it: of times, or a number of the row.
@@ -46,7 +46,10 @@ SYMBOL_NAMES = (
     "instrument_id",
     "inst_id",
     "contract",
+    *("contract_code", "product_id", "currency_pair", "sym"),
 )
+#: Columns that may say so, or something else: of them no more is believed than that several words are several symbols.
+PERHAPS_SYMBOLS = ("symbol_id", "coin", "market", "asset", "base", "name", "code", "series", "product")
 #: What a column of volume in the quote currency is called, besides by the quote currency's name.
 QUOTE_VOLUMES = (
     *("quote_volume", "volume_quote", "quote_asset_volume", "vol_quote", "vol_ccy_quote", "turnover", "amount_quote"),
@@ -57,6 +60,8 @@ BASE_VOLUMES = ("base_volume", "volume_base", "base_asset_volume", "basevolume")
 ANY_VOLUMES = ("vol", "vol_ccy", "contracts", "volume_contracts", "tick_volume", "real_volume", "amount", "quantity")
 #: Share of the rows from which a fault is one of the table and not of its rows.
 WHOLE = 0.5
+#: Names of columns that a message lists.
+LISTED = 25
 _TWO = "are these two symbols, or two files, in one? give each its own"
 
 #: Noisy numbers from which a column of doubles may be one of float32: fewer could be that by chance.
@@ -74,7 +79,7 @@ class Table:
     size: int
     names: tuple[str, ...] = ()  # of all columns, as they stand
     doubled: frozenset[str] = field(default=frozenset())  # names that come twice, with different values
-    inner: str = ""  # name of the file in a zip
+    inner: str = ""  # name of the file in a zip, with the folders it lies in there
     newest_first: bool = False  # its rows were turned round
 
     def __post_init__(self) -> None:
@@ -93,6 +98,12 @@ def refusal(table: Table, row: int | None, column: str, expected: str, seen: obj
     if row is not None:
         at = f"row {table.size - row if table.newest_first else row + 1}, "
     return DataError(f"{table.name}: {at}column {column!r}: expected {expected}, seen {seen}; {remedy}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names of columns for a message; of many the first ones."""
+    said = ", ".join(repr(name[:40]) for name in names[:LISTED])
+    return f"[{said}]" if len(names) <= LISTED else f"[{said}, and {len(names) - LISTED:,} more]"
 
 
 def find(table: Table, names: Iterable[str]) -> str | None:
@@ -125,7 +136,7 @@ def pick(table: Table, names: Collection[str], fits: Callable[[str], bool] = lam
     others = [name for name in table.names if name not in {*TIME_NAMES, *CLOSE_NAMES, *PRICES, VOLUME} and fits(name)]
     near = [(match, name) for name in known for match in get_close_matches(name, others, 1, cutoff=0.65)]
     remedy = f"rename {near[0][0]!r} to {near[0][1]!r}" if near else "add it"
-    raise refusal(table, None, known[0], f"a column named {' or '.join(known)}", list(table.names), remedy)
+    raise refusal(table, None, known[0], f"a column named {' or '.join(known)}", listed(table.names), remedy)
 
 
 def pick_time(table: Table, names: Collection[str] = TIME_NAMES) -> str:
@@ -147,7 +158,7 @@ def pick_time(table: Table, names: Collection[str] = TIME_NAMES) -> str:
         remedy = f"no column of a known name; {like!r} looks like one: rename it to {known[0]!r} if bars open then"
     else:
         remedy = f"rename {near[0][0]!r} to {near[0][1]!r}" if near else "add it"
-    raise refusal(table, None, known[0], f"a column named {' or '.join(known[:4])}", list(table.names), remedy)
+    raise refusal(table, None, known[0], f"a column named {' or '.join(known[:4])}", listed(table.names), remedy)
 
 
 def _is_time(table: Table, name: str) -> bool:
@@ -193,7 +204,7 @@ def pick_volume(table: Table, symbol: str) -> str:
         remedy = f"{in_quote[0]!r} is in {quote or 'quote'} and no substitute: get the volume in {base or 'base'} too"
     else:
         return pick(table, (VOLUME,), lambda name: not re.search("taker|buy|sell|quote", name))
-    raise refusal(table, None, VOLUME, wanted, list(table.names), remedy)
+    raise refusal(table, None, VOLUME, wanted, listed(table.names), remedy)
 
 
 def _named_after(names: Iterable[str], coin: str) -> list[str]:
@@ -237,11 +248,28 @@ def symbol_of_rows(table: Table) -> str:
         if said and told and told != said:
             raise refusal(table, 0, name, f"{said} as another column says", told, "correct or delete one of them")
         said = said or told
+    for name in PERHAPS_SYMBOLS:
+        if name in table.columns and not _is_numeric(table.columns[name]):
+            _one_word(table, name)
     return said
 
 
+def symbol_inside(table: Table) -> str:
+    """The symbol that the name of the file in a zip tells, "" if it tells none or there is no such file.
+
+    Raises:
+        ConfigError: it is a dated or coin-margined contract.
+    """
+    name = PurePosixPath(table.inner).name
+    if table.path is None or name == table.path.name:
+        return ""
+    told = symbol_of_file(name)
+    # a word may end as a quote currency does: entry.csv
+    return told if name.startswith(told) or parts_of(told)[1] in DOLLARS else ""
+
+
 def require_symbol(table: Table, symbol: str, who: str) -> None:
-    """Refuse a table whose own columns say that it is of another symbol.
+    """Refuse a table whose own columns, or the name of whose file in a zip, say that it is of another symbol.
 
     Args:
         table: candles, trades or funding.
@@ -251,7 +279,18 @@ def require_symbol(table: Table, symbol: str, who: str) -> None:
     Raises:
         DataError: it is of another symbol, or of several.
     """
+    inside = symbol_inside(table)
+    if inside and inside != symbol:
+        raise DataError(
+            f"{table.name}: expected a file of {symbol} in it, {who}, seen {table.inner}; name the file or the symbol"
+            " that is meant"
+        )
     said = symbol_of_rows(table)
+    for name in SYMBOL_NAMES:
+        word = _one_word(table, name) if name in table.columns else None
+        if word and not is_number(word) and not _told_by(word) and word.upper() not in {symbol, parts_of(symbol)[0]}:
+            remedy = f"write {symbol} there if it is meant, or leave the column out"
+            raise refusal(table, 0, name, f"{symbol} {who}", repr(word), remedy)
     if not said or said == symbol or (not parts_of(said)[0] and symbol.startswith(said)):
         return
     name = next(name for name in SYMBOL_NAMES if name in table.columns)
@@ -281,6 +320,18 @@ def _one_word(table: Table, name: str) -> str | None:
     return kept[0][0].strip()
 
 
+def _is_numeric(column: Any) -> bool:
+    """Whether a column holds numbers and no words."""
+    if isinstance(column, np.ndarray):
+        return column.dtype.kind in "fiub" or all(isinstance(cell, (int, float)) or cell is None for cell in column)
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return all(is_number(word) for word in words_of(column)[0] if word.strip())
+    return True
+
+
 def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
     """The different words of a column, and for each row the number of its word."""
     if isinstance(column, np.ndarray):
@@ -291,7 +342,10 @@ def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
 
     kind = column.type
     plain = column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
-    coded = pc.fill_null(plain.cast(pa.string()), "").dictionary_encode()
+    try:
+        coded = pc.fill_null(plain.cast(pa.string()), "").dictionary_encode()
+    except pa.ArrowInvalid:  # bytes that are no text: every word by its letters
+        coded = pa.array([str(cell or b"") for cell in plain.to_pylist()]).dictionary_encode()
     coded = coded.unify_dictionaries().combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
     if isinstance(coded, pa.ChunkedArray):
         coded = coded.chunk(0)
@@ -299,7 +353,9 @@ def words_of(column: Any) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _told_by(word: str) -> str:
-    """The exchange id that a word spells, "" if it spells none for certain: BITCOIN, BINANCE:BTCUSDT."""
+    """The exchange id that a word spells, also behind a venue's (BINANCE:BTCUSDT); "" if none for certain: BITCOIN."""
+    if "/" not in word:
+        word = word.rpartition(":")[2]
     try:
         symbol = linear_symbol(word)
     except ConfigError:
@@ -455,6 +511,6 @@ def _was_float32(values: NDArray[np.float64]) -> bool:
 
 
 def _not_bool(cell: Any) -> Any:
-    if isinstance(cell, (bool, datetime)):
+    if isinstance(cell, (bool, np.bool_, datetime)) or (isinstance(cell, str) and "_" in cell):  # Python reads 1_0
         raise TypeError
     return cell

@@ -12,6 +12,7 @@ from ingest.files.columns import (
     Table,
     find,
     in_order,
+    listed,
     numbers,
     pick,
     pick_time,
@@ -86,7 +87,7 @@ def _rate_column(table: Table) -> str:
         if all((each == 0.0).all() for each in rest):
             return "open"
         raise DataError(
-            f"{table.name}: expected funding settlements, seen candles ({', '.join(table.names)}); freqtrade's file of"
+            f"{table.name}: expected funding settlements, seen candles ({listed(table.names)}); freqtrade's file of"
             " them ends in -funding_rate.feather and has 0 for high, low and close"
         )
     return found or pick(table, RATE_NAMES, lambda name: name not in STAMP_NAMES and _is_rate(table, name))

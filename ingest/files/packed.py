@@ -16,6 +16,8 @@ from utils.regular import size_of, unreadable
 
 #: Rows of one table: candles of one minute for 38 years, some 2 GB.
 MOST_ROWS = 20_000_000
+#: Columns of a table of text.
+MOST_COLUMNS = 1000
 #: Bytes that a packed file may unpack to, whatever its size: candles pack to a fifth, and these bombs to a thousandth.
 MOST_RATIO, FREE_BYTES = 100, 256 << 20
 #: Bytes of what has to be held whole to be read: a packed Parquet file, and JSON, which takes ten times that as values.
@@ -42,7 +44,7 @@ class Opened:
 
     def __init__(self, path: Path, progressed: Callable[[int, int], None] | None = None) -> None:
         self.path, self.name = path, path.name
-        self.inner = path.name  # of the member of a zip
+        self.inner = path.name  # of the member of a zip, with the folders it lies in there
         self.size = size_of(path)
         self._progressed = progressed
         try:
@@ -161,6 +163,8 @@ class Opened:
         if self.packed == "zstd":
             import zstandard
 
+            if not _ends(self._file, self.size):
+                raise self._damaged(EOFError("it ends before its end-of-stream marker"))
             unpacker = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
             return unpacker.stream_reader(self._file, read_across_frames=True)
         return self._member() if self.packed else self._file
@@ -186,7 +190,7 @@ class Opened:
                     f"{self.name}: expected a packed table, seen {self.size:,} bytes that declare to be"
                     f" {declared >> 20:,} MiB; unpack it if you know it to be right"
                 )
-            self.inner = members[0].filename.rpartition("/")[2]
+            self.inner = members[0].filename
             return archive.open(members[0])
         except zipfile.BadZipFile as error:
             raise self._damaged(error) from None
@@ -194,3 +198,33 @@ class Opened:
             raise DataError(
                 f"{self.name}: expected a zip that can be unpacked, seen one ({error}); unpack it"
             ) from None
+
+
+def _ends(file: BinaryIO, size: int) -> bool:
+    """Whether a zstd file holds the last block of each of its frames; its unpacker takes what is there for all."""
+    import zstandard
+
+    at = 0
+    while at < size:
+        file.seek(at)
+        head = file.read(18)
+        if len(head) >= 8 and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5:  # may be skipped
+            at += 8 + int.from_bytes(head[4:8], "little")
+            continue
+        try:
+            checked, length = zstandard.get_frame_parameters(head).has_checksum, zstandard.frame_header_size(head)
+        except zstandard.ZstdError:
+            if len(head) < 4:
+                return False
+            break  # what is no frame is the unpacker's to refuse
+        at, last = at + length, False
+        while not last:
+            file.seek(at)
+            block = int.from_bytes(piece := file.read(3), "little")
+            last = bool(block & 1)
+            at += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+            if len(piece) < 3 or at > size:
+                return False
+        at += 4 * checked
+    file.seek(0)
+    return at <= size

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.files.arrows import declared
 from ingest.files.columns import INDEX_NAMES, TIME_NAMES, Table
-from ingest.files.packed import MOST_HELD, MOST_JSON, MOST_ROWS, Opened
-from ingest.files.texts import read_csv, read_json
+from ingest.files.packed import MOST_COLUMNS, MOST_HELD, MOST_JSON, MOST_ROWS, Opened
+from ingest.files.texts import MOST_VALUES, read_csv, read_json
 from ingest.venues.known import VENUES
 from utils.errors import ConfigError, DataError
 from utils.market.prints import plain_name
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 #: A path, a pandas or polars frame, an Arrow table, rows or records.
 Source: TypeAlias = "str | Path | pd.DataFrame | Sequence[Any] | NDArray[Any] | Any"
 
+#: Bytes of a cell of fixed width: the widest decimal has 32.
+MOST_WIDTH = 64
 _CCXT = ("timestamp", "open", "high", "low", "close", "volume")
 #: Names of the columns where a table has none, by their number.
 UNNAMED: Unnamed = {len(_CCXT): _CCXT} | {len(venue.archive): venue.archive for venue in VENUES.values()}
@@ -141,19 +144,19 @@ def _parquet(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[st
         schema = pq.read_schema(source)
         names = [plain_name(each) for each in schema.names]
         chosen = [field.name for field, plain in zip(schema, names, strict=True) if wanted(plain)]
+        _require_flat(name, [field for field in schema if field.name in chosen])
         texts = [field.name for field in schema if field.name in chosen and _is_text(field.type)]
         opened = pq.ParquetFile(source, read_dictionary=texts)
         rows = opened.metadata.num_rows
         if rows > MOST_ROWS:
             raise _too_long(name, rows)
-        declared = sum(
+        size = sum(
             column.total_uncompressed_size
             for group in (opened.metadata.row_group(i) for i in range(opened.metadata.num_row_groups))
             for column in (group.column(j) for j in range(group.num_columns))
             if column.path_in_schema.partition(".")[0] in chosen
         )
-        if declared > 16 * MOST_ROWS * max(1, len(chosen)):
-            raise DataError(f"{name}: expected a table, seen columns of {declared >> 20:,} MiB; cut the file")
+        _require_held(name, size, len(chosen))
         batches, came = [], 0
         for batch in opened.iter_batches(columns=chosen):
             came += batch.num_rows
@@ -172,7 +175,10 @@ def _parquet(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[st
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
-    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
+    return any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
 
 
 def _bounded_text(name: str, column: str, values: Any) -> None:
@@ -187,16 +193,64 @@ def _bounded_text(name: str, column: str, values: Any) -> None:
 
 
 def _feather(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
+    """The wanted columns; what the file says of its own size is looked at first."""
     import pyarrow as pa
     from pyarrow import feather
 
     name = file.name
     try:
         source = pa.BufferReader(file.whole(MOST_HELD)) if file.packed else pa.memory_map(str(file.path))
-        table = feather.read_table(source)
-    except (pa.ArrowException, OSError) as error:
+        if file.head[:6] == b"ARROW1":
+            return _arrow_file(name, source.read_buffer().slice(len(b"ARROW1\0\0")), wanted)
+        table = feather.read_table(source)  # the first version packs nothing
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{name}: expected a Feather file, seen a damaged one ({error}); download it again") from None
     return _of_arrow(table, wanted)
+
+
+def _arrow_file(name: str, data: Any, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
+    """The wanted columns of an Arrow stream, which is what an Arrow file holds behind its first bytes."""
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(data) as stream:
+        schema = stream.schema
+    chosen = [number for number, each in enumerate(schema.names) if wanted(plain_name(each))]
+    _require_flat(name, [schema.field(number) for number in chosen])
+    # a column has three buffers at most, where none of its texts lie in buffers of their own
+    views = any(pa.types.is_string_view(field.type) or pa.types.is_binary_view(field.type) for field in schema)
+    said = declared(pa.ipc.MessageReader.open_stream(data), 1 << 31 if views else 3 * max(1, len(chosen)))
+    if said.rows > MOST_ROWS:
+        raise _too_long(name, said.rows)
+    _require_held(name, said.bytes, len(chosen))
+    _require_held(name, said.words, 1)
+    names = [plain_name(each) for each in schema.names]
+    if not chosen:
+        return [], names
+    with pa.ipc.open_stream(data, options=pa.ipc.IpcReadOptions(included_fields=chosen)) as stream:
+        columns, _ = _of_arrow(stream.read_all(), wanted)
+    for column, values in columns:
+        _bounded_text(name, column, values)
+    return columns, names
+
+
+def _require_held(name: str, size: int, columns: int) -> None:
+    """Refuse what takes more bytes in memory than so many columns of the longest table."""
+    if size > 16 * MOST_ROWS * max(1, columns):
+        raise DataError(f"{name}: expected a table, seen columns of {size >> 20:,} MiB; cut the file")
+
+
+def _require_flat(name: str, fields: Sequence[Any]) -> None:
+    """Refuse columns of which a cell may be as long as it likes and take no room in the file."""
+    import pyarrow as pa
+
+    for field in fields:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        wide = pa.types.is_fixed_size_binary(kind) and kind.byte_width > MOST_WIDTH
+        if pa.types.is_nested(kind) or wide:
+            raise DataError(
+                f"{name}: column {plain_name(field.name)!r}: expected a number, a time or a word in each row, seen"
+                f" {str(kind)[:60]}; leave it out or rename it"
+            )
 
 
 def _of_arrow(table: Any, wanted: Callable[[str], bool]) -> tuple[list[tuple[str, Any]], list[str]]:
@@ -227,7 +281,9 @@ def _of_rows(
         return _by_name(_records(name, rows), wanted)
     else:
         try:
-            table = np.array(rows, dtype=np.float64)
+            # Python reads true as 1 and 1_0 as 10
+            odd = any(type(cell) is bool or (type(cell) is str and "_" in cell) for row in rows for cell in row)
+            table = np.array(rows, dtype=object if odd else np.float64)
         except (TypeError, ValueError, OverflowError):
             widths = [len(row) if isinstance(row, (list, tuple)) else 1 for row in rows]
             torn = next((row for row, width in enumerate(widths) if width != widths[0]), None)
@@ -252,8 +308,15 @@ def _records(name: str, rows: Sequence[Any]) -> dict[str, NDArray[Any]]:
             raise DataError(f"{name}: row {row + 1}: expected a record as in the rows before, seen {seen}; convert it")
         for key, cell in record.items():
             if key not in columns:
-                if len(columns) == 1000:
-                    raise DataError(f"{name}: expected a table, seen records of more than 1000 names; convert it")
+                if len(columns) == MOST_COLUMNS:
+                    raise DataError(
+                        f"{name}: expected a table, seen records of more than {MOST_COLUMNS:,} names; convert it"
+                    )
+                if (len(columns) + 1) * len(rows) > MOST_VALUES:
+                    raise DataError(
+                        f"{name}: expected at most {MOST_VALUES:,} values, seen {len(rows):,} records of"
+                        f" {len(columns) + 1} names and more; save it as CSV"
+                    )
                 columns[key] = np.full(len(rows), None, dtype=object)
             columns[key][row] = cell
     return columns

@@ -6,27 +6,33 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.files.columns import SYMBOL_NAMES, Table, refusal
-from ingest.files.packed import MOST_ROWS, Opened
+from ingest.files.columns import PERHAPS_SYMBOLS, SYMBOL_NAMES, Table, refusal
+from ingest.files.packed import HEAD, MOST_COLUMNS, MOST_ROWS, Opened
 from utils.errors import DataError
 from utils.market.prints import PRINT_NAMES, plain_name
 from utils.market.times import is_number
 
 #: Text that is read at once, bytes.
 BLOCK = 1 << 22
+#: Bytes of the longest line.
+MOST_LINE = 1 << 22
 #: Lines that are looked at to find the header, and lines above it that may be no table.
 LOOKED_AT, MOST_ABOVE = 50, 10
 #: Values and brackets of JSON that are read; each is some fifty bytes in memory.
 MOST_VALUES = 30_000_000
-#: Columns that are words, whatever they look like.
-WORDS = {*SYMBOL_NAMES, *PRINT_NAMES["side"], *PRINT_NAMES["id"]}
+#: Brackets among them, one to a row: a row of a table holds four values and more.
+MOST_BRACKETS = MOST_VALUES // 5
+#: Columns that are words, whatever they look like; `base` and `asset` may be volumes.
+WORDS = {*SYMBOL_NAMES, *(set(PERHAPS_SYMBOLS) - {"asset", "base"}), *PRINT_NAMES["side"], *PRINT_NAMES["id"]}
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 class Layout(NamedTuple):
@@ -90,10 +96,14 @@ def read_csv(
     from pyarrow import csv as arrow_csv
 
     name = file.name
+    if len(file.head) >= HEAD and not _LINE_END.search(file.head):
+        raise _long_line(name, HEAD)
     layout = layout_of(name, file.head)
     if layout.named and "�" in "".join(layout.cells):
         raise DataError(f"{name}: expected UTF-8 text, seen another encoding; save it as UTF-8")
     names = [plain_name(cell) for cell in (layout.cells if layout.named else unnamed(len(layout.cells)))]
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{name}: expected at most {MOST_COLUMNS:,} columns, seen {len(names):,}; leave out the others")
     # columns are known by their place: names may come twice
     labels = [str(number) for number in range(len(names))]
     kept = [number for number, each in enumerate(names) if wanted(each)] or [0]
@@ -105,40 +115,74 @@ def read_csv(
 
     pieces: list[_Column] = [_Column(name, names[number], names[number] in WORDS) for number in kept]
     rows = 0
-    try:
-        reader = arrow_csv.open_csv(
-            pa.PythonFile(file, "r"),
-            # one thread, or a torn row would not know its number
-            read_options=arrow_csv.ReadOptions(
-                use_threads=False, column_names=labels, skip_rows=layout.skip, block_size=BLOCK
-            ),
-            parse_options=arrow_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=on_torn),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(labels, pa.string()),
-                include_columns=[labels[number] for number in kept],
-                strings_can_be_null=True,
-            ),
-        )
-        for batch in reader:
-            for column, cells in zip(pieces, batch.columns, strict=True):
-                column.add(cells, rows)
-            rows += batch.num_rows
-            if rows > MOST_ROWS:
-                raise DataError(f"{name}: expected at most {MOST_ROWS:,} rows, seen more; cut the file")
-    except pa.ArrowException as error:
-        if torn:
-            raise DataError(
-                f"{name}: row {torn[0].number - layout.skip}: expected {torn[0].expected_columns} columns, seen"
-                f" {torn[0].actual_columns}; correct or delete the row"
-            ) from None
-        said = str(error)
-        if "UTF8" in said or "UTF-8" in said:
-            raise DataError(f"{name}: expected UTF-8 text, seen another encoding; save it as UTF-8") from None
-        if "Empty CSV" in said:  # a header alone
-            return [], names
-        raise DataError(f"{name}: expected a CSV file, seen a damaged one ({said}); download it again") from None
+    parse = arrow_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=on_torn)
+    convert = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(labels, pa.string()),
+        include_columns=[labels[number] for number in kept],
+        strings_can_be_null=True,
+    )
+    for block in _blocks(file, layout.skip):
+        # one thread, or a torn row would not know its number
+        read = arrow_csv.ReadOptions(use_threads=False, column_names=labels, block_size=len(block) + 1)
+        try:
+            table = arrow_csv.read_csv(
+                _in_arrow(block), read_options=read, parse_options=parse, convert_options=convert
+            ).combine_chunks()
+        except pa.ArrowException as error:
+            if torn:
+                raise DataError(
+                    f"{name}: row {rows + torn[0].number}: expected {torn[0].expected_columns} columns, seen"
+                    f" {torn[0].actual_columns}; correct or delete the row"
+                ) from None
+            said = str(error)
+            if "UTF8" in said or "UTF-8" in said:
+                raise DataError(f"{name}: expected UTF-8 text, seen another encoding; save it as UTF-8") from None
+            if "Empty CSV" in said:  # blank lines alone
+                continue
+            raise DataError(f"{name}: expected a CSV file, seen a damaged one ({said}); download it again") from None
+        for column, cells in zip(pieces, table.columns, strict=True):
+            for chunk in cells.chunks:
+                column.add(chunk, rows)
+        rows += table.num_rows
+        if rows > MOST_ROWS:
+            raise DataError(f"{name}: expected at most {MOST_ROWS:,} rows, seen more; cut the file")
+    if not rows:  # a header alone
+        return [], names
     columns = [(names[number], column.whole()) for number, column in zip(kept, pieces, strict=True)]
     return columns, names
+
+
+def _blocks(file: Opened, skip: int) -> Iterator[bytes]:
+    """The text of a file but its first lines, in pieces that end where a line does."""
+    rest = b""
+    while piece := file.read(BLOCK):
+        block = rest + piece
+        while skip and (line := _LINE_END.search(block)):
+            block, skip = block[line.end() :], skip - 1
+        # a carriage return at the very end may be half of a line's end
+        end = 0 if skip else (block.rfind(b"\n") + 1 or block.rfind(b"\r", 0, -1) + 1)
+        rest = block[end:]
+        if len(rest) > MOST_LINE:
+            raise _long_line(file.name, MOST_LINE)
+        if end:
+            yield block[:end]
+    if rest and not skip:
+        yield rest
+
+
+def _in_arrow(block: bytes) -> Any:
+    """A copy that is Arrow's own: a thread of it may let go of it when Python has ended, and must not need Python."""
+    import pyarrow as pa
+
+    out = pa.BufferOutputStream()
+    out.write(block)
+    return pa.BufferReader(out.getvalue())
+
+
+def _long_line(name: str, most: int) -> DataError:
+    return DataError(
+        f"{name}: expected lines of at most {most >> 10:,} KiB, seen a longer one; check that its lines have ends"
+    )
 
 
 class _Column:
@@ -213,10 +257,14 @@ class _Column:
             return None
         for text in (cells, None):
             try:
-                return pc.cast(pc.utf8_trim_whitespace(cells) if text is None else text, kind)
+                typed = pc.cast(pc.utf8_trim_whitespace(cells) if text is None else text, kind)
             except pa.ArrowException:
                 if text is None or not pc.any(pc.match_substring_regex(cells, r"^\s|\s$")).as_py():
                     return None
+            else:
+                # Arrow reads 0x10 as 16
+                hexadecimal = kind == pa.int64() and any(pc.any(pc.match_substring(cells, x)).as_py() for x in "xX")
+                return None if hexadecimal else typed
         return None
 
     def _odd(self, cells: Any, before: int) -> DataError:
@@ -252,18 +300,21 @@ def read_json(name: str, data: bytes) -> Any:
     Raises:
         DataError: damaged, too deep, too large, or of another shape.
     """
-    values = data.count(b",") + data.count(b"[") + data.count(b"{")
+    brackets = data.count(b"[") + data.count(b"{")
+    values = data.count(b",") + brackets
     if values > MOST_VALUES:
         raise DataError(f"{name}: expected at most {MOST_VALUES:,} values of JSON, seen {values:,}; save it as CSV")
+    if brackets > MOST_BRACKETS:
+        raise DataError(f"{name}: expected at most {MOST_BRACKETS:,} rows of JSON, seen {brackets:,}; save it as CSV")
     try:
-        found = json.loads(data.removeprefix(b"\xef\xbb\xbf"))
+        found = _parsed(name, data.removeprefix(b"\xef\xbb\xbf"))
     except RecursionError:
         raise DataError(
             f"{name}: expected a JSON list of rows, [[ms, open, ...], ...], seen brackets within brackets without end;"
             " convert it"
         ) from None
     except ValueError as error:
-        found = _lines(data)
+        found = _lines(name, data)
         if found is None:
             raise DataError(f"{name}: expected JSON, seen a damaged file ({error}); download it again") from None
     rows = _shaped(found)
@@ -273,13 +324,26 @@ def read_json(name: str, data: bytes) -> Any:
     return rows
 
 
-def _lines(data: bytes) -> list[Any] | None:
+def _parsed(name: str, text: bytes) -> Any:
+    """The value of a JSON text, in which no object has a name twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise DataError(f"{name}: expected each name once, seen {twice[:40]!r} twice in one object; delete one")
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _lines(name: str, data: bytes) -> list[Any] | None:
     """JSON records line by line; None if it is none."""
     lines = [line for line in data.splitlines() if line.strip()]
     if len(lines) < 2:
         return None
     try:
-        return [json.loads(line) for line in lines]
+        return [_parsed(name, line) for line in lines]
     except (ValueError, RecursionError):
         return None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ingest.files.columns import Table, numbers, require_symbol, symbol_of_rows, times, words_of
+from ingest.files.columns import Table, listed, numbers, require_symbol, symbol_inside, symbol_of_rows, times, words_of
 from ingest.files.tables import Progressed, Unnamed, read_table
 from utils.errors import ConfigError, DataError
 from utils.market.prints import AGGRESSORS, print_columns
@@ -58,7 +58,7 @@ def load_trades(
         if asked and told and told != asked:
             raise ConfigError(f"trades: expected files of {asked}, saw {Path(path).name}; name files of one symbol")
         table = _with_names(read_table(path, _UNNAMED, progressed=progressed))
-        asked = asked or told or symbol_of_rows(table)
+        asked = asked or told or symbol_inside(table) or symbol_of_rows(table)
         if asked:
             require_symbol(table, asked, "as its name or the files before say")
         frames.append(_frame(table))
@@ -83,7 +83,7 @@ def _frame(table: Table) -> pd.DataFrame:
         if name not in known:
             raise DataError(
                 f"{table.name}: expected trades with a {'time' if name == 'timestamp' else name}, seen columns"
-                f" {', '.join(table.names)}; name a file of trades, as an exchange's archive has them"
+                f" {listed(table.names)}; name a file of trades, as an exchange's archive has them"
             )
     columns: dict[str, Any] = {
         "ts": times(table, known["timestamp"]),
@@ -106,7 +106,7 @@ def _sides(table: Table, known: dict[str, str]) -> Any:
     if "maker" not in known:
         raise DataError(
             f"{table.name}: expected trades with a side, or whether the buyer was the maker, seen columns"
-            f" {', '.join(table.names)}; name a file that says who was the aggressor"
+            f" {listed(table.names)}; name a file that says who was the aggressor"
         )
     words, codes = words_of(table.columns[known["maker"]])
     unknown = [number for number, word in enumerate(words) if word.strip().lower() not in AGGRESSORS]

@@ -8,13 +8,19 @@ setting, in a file's name or in one of its columns.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from utils.errors import ConfigError
 
 #: Quote currencies by which a symbol is known in a file's name.
 DOLLARS = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD")
 QUOTES = (*DOLLARS, "EUR", "TRY", "BTC", "ETH", "BNB")
-_KINDS = ("LINEAR", "INVERSE", "PERP", "SWAP", "SPOT", "FUTURES")
+#: Words behind a pair that say what kind of contract it is: those settled in their coin, and the others.
+_COIN_KINDS = {"INVERSE", "DMCBL", "SDMCBL", "CM", "COINM"}
+_KINDS = {"LINEAR", "PERP", "PERPETUAL", "SWAP", "SPOT", "FUTURES", "UMCBL", "SUMCBL", "CMCBL", "UM", *_COIN_KINDS}
+#: Words that stand for a day of delivery: this week, next quarter.
+_DUE = {"CW", "NW", "CQ", "NQ", "QUARTER", "BIQUARTER"}
+_NEXT, _TERMS = {"NEXT", "CURRENT", "THIS", "BI"}, {"WEEK", "MONTH", "QUARTER"}
 #: Endings of names of packed files.
 PACKED = (".gz", ".zip", ".zst", ".bz2", ".xz", ".7z", ".rar")
 
@@ -25,6 +31,8 @@ _MONTH = re.compile(r"20\d\d(?:0[1-9]|1[0-2])")  # YYYYMM
 _DELIVERY = re.compile(r"[A-Z0-9]+USD[TC]?[FGHJKMNQUVXZ]\d{2}|XBT[FGHJKMNQUVXZ]\d{2}")
 #: Between an archive's symbol and its day, BTCUSDT2024-01-01, nothing stands.
 _GLUED = re.compile(r"([A-Z0-9]*[A-Z])(?=20\d\d-\d\d-\d\d)")
+#: KuCoin's perpetuals, XBTUSDTM and XBTUSDM; the latter is settled in its coin.
+_KUCOIN = re.compile(r"([A-Z0-9]+?)(USD[TC]?)M")
 _INSTEAD = "name a spot pair or a perpetual contract"
 
 
@@ -32,13 +40,18 @@ def normalise_symbol(text: str) -> str:
     """The exchange id of a symbol: base and quote joined, upper case.
 
     Read are `BTCUSDT`, `BTC/USDT`, `BTC/USDT:USDT`, `BTC-USDT`, `BTC-USDT-SWAP`, `BTC_USDT_USDT`,
-    `BTCUSDT-LINEAR.BYBIT`, `BTCUSDT.P`. Dated contracts are refused: they are other instruments.
+    `BTCUSDT-LINEAR.BYBIT`, `BTCUSDT.P`, KuCoin's `XBTUSDTM`, Kraken's `PF_XBTUSD`. Dated contracts are refused: they
+    are other instruments.
 
     Raises:
         ConfigError: none of these spellings.
     """
     pair, _, settle = text.strip().upper().split(".", 1)[0].partition(":")
     parts = re.split(r"[/_-]", pair)
+    if len(parts) == 2 and parts[0] == "PF":  # Kraken's linear contracts
+        parts = [_bitcoin(parts[1])]
+    elif len(parts) == 1 and (kucoin := _KUCOIN.fullmatch(pair)):
+        parts = [_bitcoin("".join(kucoin.groups()))]
     if len(parts) > 1 and parts[-1] in _KINDS:
         parts = parts[:-1]
     if len(parts) == 3 and parts[2] in parts[:2]:
@@ -74,10 +87,17 @@ def linear_symbol(text: str) -> str:
     return symbol
 
 
+def _bitcoin(symbol: str) -> str:
+    """A symbol of a venue that calls bitcoin XBT."""
+    return "BTC" + symbol.removeprefix("XBT") if symbol.startswith("XBT") else symbol
+
+
 def is_dated(text: str) -> bool:
-    """Whether a symbol is that of a contract with a day of delivery: BTCUSDT_240329, BTC-29MAR24, BTCUSDH24."""
-    first, *rest = re.split(r"[/_:-]", text.strip().upper().split(".", 1)[0])
-    return any(word.isdigit() or _DAY_WORD.fullmatch(word) for word in rest) or bool(_DELIVERY.fullmatch(first))
+    """Whether a symbol is that of a contract with a day of delivery: BTCUSDT_240329, BTC-29MAR24, BTCUSD_CW."""
+    first, *rest = re.split(r"[/_: -]", text.strip().upper().split(".", 1)[0])
+    if any(word.isdigit() or _DAY_WORD.fullmatch(word) for word in rest) or _DELIVERY.fullmatch(first):
+        return True
+    return any(word in _DUE for word in rest) or any(one in _NEXT and other in _TERMS for one, other in pairwise(rest))
 
 
 def is_coin_margined(text: str) -> bool:
@@ -86,9 +106,16 @@ def is_coin_margined(text: str) -> bool:
     words = re.split(r"[/_-]", pair)
     if words[0] in {"PI", "FI"} and len(words) > 1:  # Kraken's inverse contracts
         return True
+    if words[0] == "PF" and len(words) > 1:  # its linear ones
+        return False
+    kucoin = _KUCOIN.fullmatch(pair)
+    if kucoin and kucoin[2] == "USD":
+        return True
+    if len(words) == 2 and words[1] == "PERPETUAL" and not _quoted(words[0], QUOTES):  # Deribit's
+        return True
     if len(words) + bool(settle) == 3 and (settle or words[2]) == words[0]:
         return True
-    if words[-1] == "INVERSE" or words == ["XBTUSD"]:
+    if (len(words) > 1 and words[-1] in _COIN_KINDS) or words == ["XBTUSD"]:
         return True
     return len(words) > 1 and words[-1] in {"PERP", "PERPETUAL", "SWAP"} and "".join(words[:-1]).endswith("USD")
 
@@ -120,8 +147,11 @@ def symbol_of_file(name: str) -> str:
     _refuse_foreign(name, words)
     stop = (i for i, word in enumerate(words) if word.lower() in TIMEFRAMES or (word.isdigit() and len(word) >= 4))
     words = words[: next(stop, len(words))]
-    if len(words) == 1:
-        return words[0].upper() if _quoted(words[0].upper(), QUOTES) else ""
+    if len(words) == 1 or (words and words[0].isupper() and _KUCOIN.fullmatch(words[0])):
+        first = words[0].upper()
+        return first if _quoted(first, QUOTES) else normalise_symbol(first) if _KUCOIN.fullmatch(first) else ""
+    if len(words) > 1 and words[0] == "PF" and words[1].isupper() and _quoted(words[1], DOLLARS):
+        return normalise_symbol("_".join(words[:2]))
     if not words or not words[0].isupper():
         return ""
     if words[1] in QUOTES and words[0].isalnum():
@@ -159,16 +189,20 @@ def _refuse_foreign(name: str, words: list[str]) -> None:
             f"{name}: expected a file of a spot pair or of a perpetual contract, seen {seen}, a dated contract, which"
             f" is another instrument; {remedy if day.isdigit() else 'name another file'}"
         )
-    kind = after[:1] if after and after[0] in {"PERP", "PERPETUAL", "SWAP", "INVERSE"} else []
-    if is_coin_margined("_".join([*symbol, *kind])) and (kind or len(symbol) > 2 or _quoted(words[0], DOLLARS)):
+    kind = after[:1] if after and after[0] in {"PERP", "PERPETUAL", "SWAP", *_COIN_KINDS} else []
+    paired = len(symbol) > 1 or _quoted(words[0], QUOTES)
+    certain = len(symbol) > 2 or _quoted(words[0], DOLLARS) or _KUCOIN.fullmatch(words[0])
+    if is_coin_margined("_".join([*symbol, *kind])) and ((kind and (paired or capitals)) or certain):
         linear_symbol("_".join([*symbol, *kind]))
 
 
 def _day_of_delivery(words: list[str]) -> str:
     """The word that is a day of delivery, "" if there is none."""
     word = words[0] if words else ""
-    if _DAY_WORD.fullmatch(word.upper()):
+    if _DAY_WORD.fullmatch(word) or word in _DUE:
         return word
+    if len(words) > 1 and word in _NEXT and words[1] in _TERMS:
+        return "_".join(words[:2])
     if not _SIX.fullmatch(word) or _MONTH.fullmatch(word):
         return ""
     follows = words[1] if len(words) > 1 else ""

@@ -132,7 +132,9 @@ def _readable(cell: Any) -> bool:
 
 
 def is_number(cell: Any) -> bool:
-    """Whether a cell can be read as a number."""
+    """Whether a cell can be read as a number; 1_0 is one for Python alone."""
+    if isinstance(cell, str) and "_" in cell:
+        return False
     try:
         float(cell)
     except (TypeError, ValueError, OverflowError):

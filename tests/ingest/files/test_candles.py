@@ -509,6 +509,43 @@ def test_a_symbol_column_names_the_symbol_or_must_not_contradict_it(tmp_path):
         load_candles(table.assign(symbol="BTCUSD_PERP"), symbol="BTCUSDT")
 
 
+@pytest.mark.parametrize(
+    "word", ["BTCUSDT", "btcusdt", "btc", "BTC", "BINANCE:BTCUSDT", "BTC-USDT", "BTCUSDT_UMCBL", "XBTUSDTM", "17", ""]
+)
+def test_every_known_spelling_in_a_symbol_column_agrees(word):
+    check(load_candles(frame().assign(instrument_id=word), symbol="BTCUSDT"))
+
+
+@pytest.mark.parametrize("word", ["Bitcoin", "btc_perpetual_x_y", "UNKNOWNTHING"])
+def test_an_unknown_spelling_in_a_symbol_column_is_no_agreement(word):
+    with pytest.raises(DataError, match="row 1, column 'symbol': expected BTCUSDT as was asked for, seen"):
+        load_candles(frame().assign(symbol=word), symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("coin", "market", "asset", "base", "name", "code", "series", "product_id", "currency_pair", "product"),
+        *("contract_code", "symbol_id", "sym"),
+    ],
+)
+def test_several_symbols_under_any_name_are_refused(tmp_path, name):
+    table = frame().assign(**{name: ["BTCUSDT"] * 3 + ["ETHUSDT"] * 2})
+    table.to_csv(tmp_path / "BTCUSDT-1m.csv", index=False)
+    for source in (table, tmp_path / "BTCUSDT-1m.csv"):
+        with pytest.raises(DataError, match=f"row 4, column '{name}': expected BTCUSDT as in the rows before, seen"):
+            load_candles(source, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize("name", ["coin", "market", "asset", "base", "name", "code", "series", "product", "symbol_id"])
+def test_one_word_or_numbers_under_a_name_that_may_be_anything_say_nothing(tmp_path, name):
+    for cells in ("futures", range(5), [0.5, 1.5, None, 2.0, 3.0]):
+        table = frame().assign(**{name: cells})
+        table.to_csv(tmp_path / "BTCUSDT-1m.csv", index=False)
+        check(load_candles(table, symbol="BTCUSDT"))
+        check(load_candles(tmp_path / "BTCUSDT-1m.csv"))
+
+
 def test_a_market_that_counts_contracts_is_refused_by_its_folder(tmp_path):
     path = tmp_path / "bybit_inverse" / "1m" / "BTCUSD_2025.csv"
     path.parent.mkdir(parents=True)
@@ -557,6 +594,21 @@ def test_no_volume_is_suggested_that_does_not_fit(names, says):
     table = frame().drop(columns="volume").assign(**dict.fromkeys(names, 1.0))
     with pytest.raises(DataError, match=f"column 'volume': expected a column .*{says}"):
         load_candles(table, symbol="BTCUSDT")
+
+
+@pytest.mark.parametrize("prices", [(0.4, 2.5), (0.6, 0.61), (20.0, 60_000.0)])
+@pytest.mark.parametrize(
+    ("power", "says"),
+    [(0, r"'turnover' is 1 times .* it counts USDT"), (-1, "1 / price times .* contracts of dollars")],
+)
+def test_a_turnover_shows_a_volume_in_money_or_in_dollar_contracts_however_far_the_price_moves(prices, power, says):
+    closes = np.geomspace(*prices, 200)
+    rows = [[START // 10**6 + i * 60_000, c, c, c, c, 1000.0 + i] for i, c in enumerate(closes)]
+    table = frame(rows)
+    base = table.assign(turnover=table["volume"] * closes * np.exp(0.01 * np.sin(np.arange(200.0))))
+    assert 200 == len(load_candles(base, symbol="XRPUSDT").rows)
+    with pytest.raises(DataError, match=says):
+        load_candles(table.assign(turnover=table["volume"] * closes**power), symbol="XRPUSDT")
 
 
 @pytest.mark.parametrize("factor", [0.01, 100.0])
@@ -725,6 +777,52 @@ def test_the_name_of_the_file_in_a_zip_counts_where_its_own_tells_nothing(tmp_pa
     with zipfile.ZipFile(tmp_path / "download.zip", "w") as archive:
         archive.writestr("BTCUSDT-1m-2025-01.csv", text(arrays()))
     check(load_candles(tmp_path / "download.zip"))
+
+
+@pytest.mark.parametrize(
+    ("inner", "says"),
+    [
+        ("ETHUSDT-1m-2025-01.csv", "expected a file of BTCUSDT in it, as the name of BTCUSDT-1m-4.zip says, seen ETH"),
+        ("BTCUSDT_250328-1m-2025-01.csv", "a dated contract"),
+        ("BTCUSD_PERP-1m-2025-01.csv", "settled in its coin"),
+        ("data/markPriceKlines/BTCUSDT/1m/BTCUSDT-1m-2025-01.csv", "seen mark prices by its name"),
+    ],
+)
+def test_the_name_of_the_file_in_a_zip_is_held_to_the_same_rules_and_must_agree(tmp_path, inner, says):
+    for name in ("BTCUSDT-1m-4.zip", "download.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(inner, text(arrays()))
+        if name == "BTCUSDT-1m-4.zip" or "ETH" not in inner:
+            with pytest.raises((ConfigError, DataError), match=says):
+                load_candles(tmp_path / name)
+
+
+@pytest.mark.parametrize("cell", ["1_0", "0x65", "0X65"])
+def test_what_a_language_alone_reads_as_a_number_is_none(tmp_path, cell):
+    table = frame(columns=COLUMNS).astype({"close": int, "low": int}).astype({"close": str})
+    table["close"] = cell
+    table.to_csv(tmp_path / "BTCUSDT.csv", index=False)
+    (tmp_path / "BTCUSDT.json").write_text(json.dumps([[*row[:4], cell, row[5]] for row in arrays()]))
+    for source in (tmp_path / "BTCUSDT.csv", tmp_path / "BTCUSDT.json"):
+        with pytest.raises(DataError, match=f"row 1, column 'close': expected a number, seen '{cell}'"):
+            load_candles(source)
+
+
+def test_truth_is_no_price(tmp_path):
+    rows = [[*row[:4], True, row[5]] for row in arrays()]
+    (tmp_path / "BTCUSDT.json").write_text(json.dumps(rows))
+    for source in (tmp_path / "BTCUSDT.json", frame(rows), [dict(zip(COLUMNS, row, strict=True)) for row in rows]):
+        with pytest.raises(DataError, match="row 1, column 'close': expected a number, seen True"):
+            load_candles(source, symbol="BTCUSDT")
+
+
+def test_a_symbol_column_of_bytes_is_read_where_it_is_text_and_refused_where_not(tmp_path):
+    path = tmp_path / "BTCUSDT.parquet"
+    frame().assign(symbol=b"BTCUSDT").to_parquet(path)
+    check(load_candles(path))
+    frame().assign(symbol=b"\xff\xfe").to_parquet(path)
+    with pytest.raises(DataError, match=r"column 'symbol': expected BTCUSDT as the name of BTCUSDT\.parquet says"):
+        load_candles(path)
 
 
 def test_trades_are_told_from_candles(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ingest.files.columns import Table, numbers, pick, require_ascending, show, times
+from ingest.files.columns import Table, listed, numbers, pick, require_ascending, show, times
 from utils.errors import DataError
 
 T0 = 1_735_689_600  # 2025, s
@@ -40,3 +40,8 @@ def test_times_ascend():
 
 def test_a_time_is_shown_without_the_zeros_it_ends_in():
     assert ["2025-01-01T00:00:00Z", "2025-01-01T00:00:00.5Z"] == [show(T0 * 10**9 + ns) for ns in (0, 5 * 10**8)]
+
+
+def test_of_very_many_names_a_message_lists_the_first():
+    assert "['a', 'b']" == listed(["a", "b"])
+    assert listed(["c"] * 12_000).endswith("'c', and 11,975 more]")

@@ -32,9 +32,12 @@ def zipped(**members):
         gzip.compress(TEXT[:5]) + gzip.compress(TEXT[5:]),
         bz2.compress(TEXT),
         zstandard.compress(TEXT),
+        zstandard.ZstdCompressor(write_checksum=True).compress(TEXT[:5])
+        + b"\x50\x2a\x4d\x18\3\0\0\0abc"
+        + zstandard.compress(TEXT[5:]),
         zipped(a_csv=TEXT),
     ],
-    ids=["plain", "gzip", "gzip twice", "bzip2", "zstd", "zip"],
+    ids=["plain", "gzip", "gzip twice", "bzip2", "zstd", "zstd twice", "zip"],
 )
 def test_a_file_gives_its_bytes_however_it_is_packed(tmp_path, data):
     (tmp_path / "x.csv").write_bytes(data)
@@ -49,6 +52,18 @@ def test_how_far_a_file_is_read_is_told(tmp_path):
     with Opened(tmp_path / "x.csv", lambda done, total: told.append((done, total))) as file:
         file.whole(100)
     assert (len(TEXT), len(TEXT)) == told[-1]
+
+
+def test_a_zstd_file_of_many_blocks_is_whole_until_its_last_byte_is_gone(tmp_path):
+    dense = b"".join(b"%d,%d\n" % (i, i * 7919 % 10_007) for i in range(100_000))
+    data = zstandard.ZstdCompressor(write_checksum=True).compress(dense)
+    (tmp_path / "x").write_bytes(data)
+    with Opened(tmp_path / "x") as file:
+        assert dense == file.whole(1 << 24)
+    for end in (len(data) - 1, len(data) // 2, 20):
+        (tmp_path / "x").write_bytes(data[:end])
+        with pytest.raises(DataError, match="expected a whole zstd file"):
+            Opened(tmp_path / "x")
 
 
 def test_what_is_no_regular_file_is_refused_before_it_is_opened(tmp_path):
@@ -90,6 +105,9 @@ def test_what_has_to_be_held_whole_has_a_limit(tmp_path):
     ("data", "says"),
     [
         (gzip.compress(TEXT * 100)[:-12], "seen a damaged one"),
+        (bz2.compress(TEXT * 100)[:-12], "seen a damaged one"),
+        *((zstandard.compress(TEXT * 100)[:-cut], "expected a whole zstd file, seen a damaged one") for cut in (1, 12)),
+        (zstandard.compress(TEXT) + zstandard.compress(TEXT)[:7], "expected a whole zstd file"),
         (b"PK\3\4torn", "expected a whole zip file, seen a damaged one"),
         (zipped(a_csv=TEXT, b_csv=TEXT), "expected a zip of one file, seen 2"),
         (b"\xfd7zXZ\0etc", "seen an xz file; unpack it"),

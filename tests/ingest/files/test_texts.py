@@ -1,4 +1,7 @@
+import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from ingest.files import texts
 from ingest.files.tables import read_table
 from ingest.files.texts import layout_of, read_json
+from tests.places import ROOT
 from utils.errors import DataError
 
 
@@ -54,6 +58,45 @@ def test_a_cell_of_another_kind_far_down_is_refused_with_its_row(tmp_path, monke
         read_table(tmp_path / "x.csv")
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_torn_row_of_a_long_file_ends_the_process_with_its_sentence(tmp_path, pack):
+    lines = [b"a,b", *(b"%d,%d" % (i, i) for i in range(400_000))]
+    lines[10] = b"1"
+    (tmp_path / "x.csv").write_bytes(pack(b"\n".join(lines)))
+    code = "import sys; from ingest.files.tables import read_table; read_table(sys.argv[1])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "x.csv")],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert 1 == ended.returncode
+    assert "x.csv: row 10: expected 2 columns, seen 1" in ended.stderr.splitlines()[-1]
+
+
+def test_a_torn_row_far_down_has_its_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "BLOCK", 64)
+    (tmp_path / "x.csv").write_text("a,b\n" + "".join(f"{i}\n" if i == 77 else f"{i},{i}\n" for i in range(100)))
+    with pytest.raises(DataError, match="row 78: expected 2 columns, seen 1"):
+        read_table(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("block", range(5, 40, 7))
+def test_pieces_are_cut_at_the_ends_of_lines_whatever_these_are(tmp_path, monkeypatch, end, block):
+    monkeypatch.setattr(texts, "BLOCK", block)
+    rows = [f"{i},{i * 1.5}" for i in range(40)]
+    (tmp_path / "x.csv").write_bytes(end.join(["# ours", "a,b", *rows]).encode())
+    table = read_table(tmp_path / "x.csv")
+    assert (40, [i * 1.5 for i in range(40)]) == (table.size, np.asarray(table.columns["b"]).tolist())
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "MOST_LINE", 1 << 17)
+    for head in (b"", b"a,b\n1,2\n"):
+        (tmp_path / "x.csv").write_bytes(head + b"1" * (1 << 23))
+        with pytest.raises(DataError, match=r"expected lines of at most \d+ KiB, seen a longer one"):
+            read_table(tmp_path / "x.csv")
+
+
 def test_only_what_is_wanted_is_kept_and_all_names_are_known(tmp_path):
     (tmp_path / "x.csv").write_text("a,b,c\n1,2,3\n")
     table = read_table(tmp_path / "x.csv", wanted=lambda name: name == "b")
@@ -100,3 +143,15 @@ def test_json_of_too_many_values_is_refused_before_it_is_parsed(monkeypatch):
     monkeypatch.setattr(texts, "MOST_VALUES", 10)
     with pytest.raises(DataError, match="at most 10 values of JSON"):
         read_json("x.json", b"[[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]]")
+
+
+def test_json_of_empty_rows_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr(texts, "MOST_BRACKETS", 10)
+    with pytest.raises(DataError, match="at most 10 rows of JSON, seen 13"):
+        read_json("x.json", b"[" + b"[]," * 11 + b"{}]")
+
+
+@pytest.mark.parametrize("data", [b'[{"a": 1, "b": 2, "a": 3}]', b'{"a": 1}\n{"b": 1, "a": 2, "a": 2}\n'])
+def test_a_name_that_comes_twice_in_a_record_is_refused(data):
+    with pytest.raises(DataError, match=r"x\.json: expected each name once, seen 'a' twice"):
+        read_json("x.json", data)

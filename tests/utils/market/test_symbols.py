@@ -27,6 +27,12 @@ from utils.market.symbols import (
         ("BTCUSDT-PERP.BINANCE", "BTCUSDT"),
         ("BTCUSDT.P", "BTCUSDT"),
         ("1000PEPE/USDT:USDT", "1000PEPEUSDT"),
+        ("XBTUSDTM", "BTCUSDT"),
+        ("ETHUSDCM", "ETHUSDC"),
+        ("PF_XBTUSD", "BTCUSD"),
+        ("PF_ETHUSD", "ETHUSD"),
+        ("BTCUSDT_UMCBL", "BTCUSDT"),
+        ("BTC_USDC-PERPETUAL", "BTCUSDC"),
     ],
 )
 def test_every_known_spelling_becomes_the_exchange_id(text, symbol):
@@ -88,6 +94,10 @@ def test_a_file_name_gives_its_timeframe_or_none(name, tf):
 @pytest.mark.parametrize(
     "text",
     [
+        "BTCUSDT_CW",
+        "BTCUSDT_NEXT_QUARTER",
+        "BTCUSD CURRENT_QUARTER",
+        "BTC-USD-THIS_WEEK",
         "BTCUSDT_240329",
         "BTC-29MAR24",
         "BTC-USDT-240329",
@@ -103,7 +113,21 @@ def test_a_dated_contract_is_refused_and_called_so(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["BTCUSD_PERP", "BTC/USD:BTC", "BTC-USD-SWAP", "XBTUSD", "PI_XBTUSD", "ETHUSD-INVERSE.BYBIT", "BTC_USD_BTC"]
+    "text",
+    [
+        "BTCUSD_PERP",
+        "BTC/USD:BTC",
+        "BTC-USD-SWAP",
+        "XBTUSD",
+        "PI_XBTUSD",
+        "BTCUSD_DMCBL",
+        "BTCUSD_CM",
+        "BTCUSDM",
+        "XBTUSDM",
+        "BTC-PERPETUAL",
+        "ETHUSD-INVERSE.BYBIT",
+        "BTC_USD_BTC",
+    ],
 )
 def test_a_coin_margined_contract_is_refused_and_called_so(text):
     with pytest.raises(ConfigError, match="settled in its coin"):
@@ -111,7 +135,19 @@ def test_a_coin_margined_contract_is_refused_and_called_so(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["BTCUSDT", "BTC/USDT:USDT", "BTC-USDT-SWAP", "BTCUSDT-PERP.BINANCE", "BTC/USD", "ETHBTC"]
+    "text",
+    [
+        "XBTUSDTM",
+        "PF_XBTUSD",
+        "BTC_USDC-PERPETUAL",
+        "BTCUSDT_UMCBL",
+        "BTCUSDT",
+        "BTC/USDT:USDT",
+        "BTC-USDT-SWAP",
+        "BTCUSDT-PERP.BINANCE",
+        "BTC/USD",
+        "ETHBTC",
+    ],
 )
 def test_linear_contracts_and_spot_pairs_are_none(text):
     assert normalise_symbol(text) == linear_symbol(text)
@@ -127,6 +163,10 @@ def test_linear_contracts_and_spot_pairs_are_none(text):
         "BTC-USDT-240329.csv.gz",
         "BTCUSDH24.parquet",
         "BTCUSD_240628-1h.zip",
+        "BTCUSDT_CW-1m.csv",
+        "BTC-USDT-NQ.csv",
+        "BTCUSDT_NEXT_QUARTER-1m-2024-01.csv",
+        "BTCUSD CURRENT_QUARTER.csv",
     ],
 )
 def test_the_file_of_a_dated_contract_is_refused_by_its_name(name):
@@ -135,7 +175,17 @@ def test_the_file_of_a_dated_contract_is_refused_by_its_name(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["BTCUSD_PERP-1m-2024-01.zip", "XBTUSD.csv", "BTC-USD-SWAP-1m.csv", "BTC_USD_BTC-5m-futures.feather"]
+    "name",
+    [
+        "BTCUSD_DMCBL-1m.csv",
+        "BTCUSD_CM.csv",
+        "BTCUSDM-1m.csv",
+        "BTC-PERPETUAL-1m.csv",
+        "BTCUSD_PERP-1m-2024-01.zip",
+        "XBTUSD.csv",
+        "BTC-USD-SWAP-1m.csv",
+        "BTC_USD_BTC-5m-futures.feather",
+    ],
 )
 def test_the_file_of_a_coin_margined_contract_is_refused_by_its_name(name):
     with pytest.raises(ConfigError, match="settled in its coin"):
@@ -153,6 +203,11 @@ def test_the_file_of_a_coin_margined_contract_is_refused_by_its_name(name):
         ("BTC-USDT-SWAP-1m.csv", "BTCUSDT"),
         ("BTCUSD_1m.csv", "BTCUSD"),
         ("data_29MAR24.csv", ""),
+        ("my_cm.csv", ""),
+        ("data_inverse.csv", ""),
+        ("XBTUSDTM-1m.csv", "BTCUSDT"),
+        ("PF_XBTUSD-1m.csv", "BTCUSD"),
+        ("BTCUSDT_UMCBL_1m.csv", "BTCUSDT"),
         ("my_240329.csv", ""),
     ],
 )
