@@ -125,6 +125,7 @@ def params_for(take_bps: float = TAKE_BPS, stop_bps: float = STOP_BPS) -> Rows:
     par.tf_ns = NS_PER_MINUTE
     par.slippage_bps = SLIPPAGE_BPS
     par.volume_cap = 1e6
+    par.max_impact_bps = 1e4
     par.take_bps, par.stop_bps, par.horizon = take_bps, stop_bps, HORIZON
     par.entry_kind = MARKET
     par.fixed_notional = NOTIONAL

@@ -67,8 +67,10 @@ def taker_price(
         impact = square_root_impact(qty, bar.volume, math.log(bar.high / bar.low) / RANGE_TO_SIGMA, par.impact)
     cost = (par.half_spread_bps + par.slippage_bps) * BPS + impact
     price = crossed(reference, direction, cost, ins.tick, ins.per_tick)
-    furthest = band_edge(reference, direction, par.max_impact_bps * BPS, ins.tick, ins.per_tick)
-    if direction * (price - furthest) > 0.0:
-        price = furthest
-        acc.capped += 1
+    band = par.max_impact_bps * BPS
+    if direction * (price - reference) > band * reference - ins.tick:  # else it is a tick within the band: most are
+        furthest = band_edge(reference, direction, band, ins.tick, ins.per_tick)
+        if direction * (price - furthest) > 0.0:
+            price = furthest
+            acc.capped += 1
     return max(ins.tick, price)

@@ -60,7 +60,7 @@ def entry_qty(
         ins: lot and the venue's leverage limit.
         par: risk fraction, fixed notional, account leverage.
         price: close at which is decided, quote.
-        loss: what is lost at the stop, as `loss_at_stop` tells, fraction of the price.
+        loss: what is lost at the stop, as `loss_at_stop` tells, fraction of the price; of a fixed notional nobody asks.
         gross: notional already at work, quote.
         scale: what the risk rules left of it, 0-1.
 

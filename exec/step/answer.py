@@ -208,7 +208,9 @@ def decide_entry(
         rule, value, limit = NO_STOP, trail if stop > 0.0 and stop < 1.0 else stop, 0.0
     qty = 0.0
     if rule == 0:
-        loss = loss_at_stop(int(sig.side), bar.close, stop, ins, par)
+        loss = math.nan
+        if par.fixed_notional == 0.0:
+            loss = loss_at_stop(int(sig.side), bar.close, stop, ins, par)
         qty = entry_qty(acc, ins, par, bar.close, loss, gross, scale)
         if qty <= 0.0 or qty * bar.close < ins.min_notional:
             rule, value, limit = TOO_SMALL, qty * bar.close, max(ins.min_notional, ins.lot * bar.close)
