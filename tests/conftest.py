@@ -58,3 +58,8 @@ def pytest_enter_pdb():
 def pytest_unconfigure(config):
     # a thread that a test left behind may not hold up the end
     faulthandler.dump_traceback_later(60.0, exit=True, file=config.stash[STDERR])
+
+
+def pytest_make_parametrize_id(val, argname):
+    """Long bytes are named by their length: a packed file may hold the time at which it was packed."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > 16 else None
