@@ -41,7 +41,7 @@ def test_a_child_answers_to_ctrl_c_and_to_sigterm():
 
 
 def test_it_does_so_where_the_runner_ignores_both():
-    ran = runner(f"{__file__}::test_a_child_answers_to_ctrl_c_and_to_sigterm", before="trap '' INT TERM;")
+    ran = runner("-m", "slow", f"{__file__}::test_a_child_answers_to_ctrl_c_and_to_sigterm", before="trap '' INT TERM;")
     assert 0 == ran.returncode, ran.stdout
 
 
