@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from utils.compiled import compiled
-from utils.market.barriers import ceil_to, crossed, floor_to
+from utils.market.barriers import crossed
 from utils.rows import BPS, AccountRow, BarRow, InstrumentRow, ParamsRow
 
 #: A bar's range over its volatility: Parkinson's 2 sqrt(ln 2), so sigma = ln(high / low) / RANGE_TO_SIGMA.
@@ -35,14 +35,6 @@ def square_root_impact(qty: float, volume: float, sigma: float, coefficient: flo
 
 
 @compiled
-def band_edge(reference: float, direction: int, band: float, tick: float, per: float) -> float:
-    """The worst price within `band` (a fraction) of `reference` (quote), on the grid; the next tick where none is."""
-    if direction > 0:
-        return max(floor_to(reference * (1.0 + band), tick, per), ceil_to(reference, tick, per))
-    return min(ceil_to(reference * (1.0 - band), tick, per), floor_to(reference, tick, per))
-
-
-@compiled
 def taker_price(
     acc: AccountRow, reference: float, direction: int, qty: float, bar: BarRow, ins: InstrumentRow, par: ParamsRow
 ) -> float:
@@ -66,11 +58,6 @@ def taker_price(
     if par.impact > 0.0:
         impact = square_root_impact(qty, bar.volume, math.log(bar.high / bar.low) / RANGE_TO_SIGMA, par.impact)
     cost = (par.half_spread_bps + par.slippage_bps) * BPS + impact
-    price = crossed(reference, direction, cost, ins.tick, ins.per_tick)
-    band = par.max_impact_bps * BPS
-    if direction * (price - reference) > band * reference - ins.tick:  # else it is a tick within the band: most are
-        furthest = band_edge(reference, direction, band, ins.tick, ins.per_tick)
-        if direction * (price - furthest) > 0.0:
-            price = furthest
-            acc.capped += 1
-    return max(ins.tick, price)
+    price, held = crossed(reference, direction, cost, par.max_impact_bps * BPS, ins.tick, ins.per_tick)
+    acc.capped += held
+    return price

@@ -14,7 +14,7 @@ from utils.rows import BPS, AccountRow, InstrumentRow, ParamsRow
 def crossing(reference: float, direction: int, ins: InstrumentRow, par: ParamsRow) -> float:
     """What a taker is expected to pay: `reference` (quote) less half spread and slippage, and a tick at least."""
     cost = (par.half_spread_bps + par.slippage_bps) * BPS
-    price = crossed(reference, direction, cost, ins.tick, ins.per_tick)
+    price, _ = crossed(reference, direction, cost, par.max_impact_bps * BPS, ins.tick, ins.per_tick)
     return max(price, reference + ins.tick) if direction > 0 else min(price, reference - ins.tick)
 
 

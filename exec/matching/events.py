@@ -48,7 +48,7 @@ def taker_price_at(reference: float, side: int, event: MarketEventRow, ins: Inst
     Half a spread comes on top where the event does not show the other side.
     """
     cost = par.slippage_bps + (0.0 if event.kind == BOOK else par.half_spread_bps)
-    return max(ins.tick, crossed(reference, side, cost * BPS, ins.tick, ins.per_tick))
+    return crossed(reference, side, cost * BPS, par.max_impact_bps * BPS, ins.tick, ins.per_tick)[0]
 
 
 @compiled

@@ -84,7 +84,7 @@ def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow,
     Returns:
         Whether the fill came inside its bar rather than at the open.
     """
-    cost = (par.half_spread_bps + par.slippage_bps) * BPS
+    cost, band = (par.half_spread_bps + par.slippage_bps) * BPS, par.max_impact_bps * BPS
     limit = math.nan
     if par.entry_kind != MARKET:
         limit = resting_price(bars[t].close, side, par.limit_offset_bps * BPS, ins.tick, ins.per_tick)
@@ -97,7 +97,7 @@ def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow,
             outcome, price, liquidity, inside = enter_in_bar(par.entry_kind, side, limit, waited > 0, bar, ins.tick)
             if outcome == FILLS:
                 if par.entry_kind == MARKET:
-                    price = crossed(price, side, cost, ins.tick, ins.per_tick)
+                    price = crossed(price, side, cost, band, ins.tick, ins.per_tick)[0]
                 out.entry_price = price
                 out.entry_liquidity = liquidity
                 out.entry_bar = k
@@ -129,7 +129,7 @@ def trade_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow
     inside = fill_from(bars, t, side, ins, par, out)
     if out.entry_bar < 0:
         return
-    cost = (par.half_spread_bps + par.slippage_bps) * BPS
+    cost, band = (par.half_spread_bps + par.slippage_bps) * BPS, par.max_impact_bps * BPS
     take, stop = levels(side, out.entry_price, par.take_bps * BPS, par.stop_bps * BPS, ins.tick, ins.per_tick)
     closing = False
     for k in range(out.entry_bar, len(bars)):
@@ -137,7 +137,7 @@ def trade_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow
         bar = bars[k]
         if closing and bar.volume > 0.0:
             out.at_open = 1
-            price = crossed(bar.open, -side, cost, ins.tick, ins.per_tick)
+            price = crossed(bar.open, -side, cost, band, ins.tick, ins.per_tick)[0]
             conclude(out, side, k, TIME_LIMIT, price, TAKER, ins)
             return
         if not closing and bar.last == 0 and held + 1 < par.horizon and out_of_reach(side, stop, take, bar):
@@ -148,7 +148,7 @@ def trade_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow
             out.ambiguous += 1
         if reason != 0:
             if liquidity == TAKER:
-                price = crossed(price, -side, cost, ins.tick, ins.per_tick)
+                price = crossed(price, -side, cost, band, ins.tick, ins.per_tick)[0]
             conclude(out, side, k, reason, price, liquidity, ins)
             return
         closing = due

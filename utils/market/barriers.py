@@ -54,9 +54,34 @@ def trades_through(limit: float, direction: int, low: float, high: float, tick: 
 
 
 @compiled
-def crossed(reference: float, direction: int, cost: float, tick: float, per: float) -> float:
-    """Fill price of a market order: `reference` (quote) worsened by `cost` (a fraction), on the grid against us."""
-    return against_us(reference * (1.0 + direction * cost), direction, tick, per)
+def band_edge(reference: float, direction: int, band: float, tick: float, per: float) -> float:
+    """The worst price within `band` (a fraction) of `reference` (quote), on the grid; the next tick where none is."""
+    if direction > 0:
+        return max(floor_to(reference * (1.0 + band), tick, per), ceil_to(reference, tick, per))
+    return min(ceil_to(reference * (1.0 - band), tick, per), floor_to(reference, tick, per))
+
+
+@compiled
+def crossed(reference: float, direction: int, cost: float, band: float, tick: float, per: float) -> tuple[float, bool]:
+    """Fill price of a market order: `reference` worsened by its cost, on the grid against us, within the price band.
+
+    Args:
+        reference: price aimed at (quote).
+        direction: +1 buy, -1 sell.
+        cost: half the spread, slippage and impact, a fraction.
+        band: most that a venue allows them together, a fraction.
+        tick: price grid (quote).
+        per: 1 / tick where whole, else 0.
+
+    Returns:
+        (quote, a tick at least; whether the band held it).
+    """
+    price = against_us(reference * (1.0 + direction * cost), direction, tick, per)
+    if direction * (price - reference) > band * reference - tick:  # else a tick within the band: most are
+        furthest = band_edge(reference, direction, band, tick, per)
+        if direction * (price - furthest) > 0.0:
+            return max(tick, furthest), True
+    return max(tick, price), False
 
 
 @compiled

@@ -69,10 +69,11 @@ def same(seen, expected):
     patience=st.integers(1, 4),
     offset=st.sampled_from([0.0, 1.0, 20.0]),
     friction=st.sampled_from([0.0, 0.5, 3.0]),
+    band=st.sampled_from([1e4, 2.0]),
     holes=st.sampled_from([0, 10]),
 )
 def test_on_random_paths_every_outcome_equals_the_engines_trade(
-    seed, take, stop, horizon, kind, patience, offset, friction, holes
+    seed, take, stop, horizon, kind, patience, offset, friction, band, holes
 ):
     rows = wander(60, seed, holes=holes)
     ins = instrument(**FEES)
@@ -85,6 +86,7 @@ def test_on_random_paths_every_outcome_equals_the_engines_trade(
         limit_offset_bps=offset,
         half_spread_bps=friction,
         slippage_bps=friction / 2.0,
+        max_impact_bps=band,
         fixed_notional=10.0,
         volume_cap=1.0,
         leverage=1.0,

@@ -293,8 +293,14 @@ def test_a_resting_limit_pays_its_own_price_first_at_an_open_beyond_it_else_insi
 
 
 def test_a_market_order_pays_its_cost_against_us_on_the_grid():
-    assert 100.2 == crossed(100.0, LONG, 0.0011, 0.1, 10.0)
-    assert 99.8 == crossed(100.0, SHORT, 0.0011, 0.1, 10.0)
+    assert (100.2, False) == crossed(100.0, LONG, 0.0011, 1.0, 0.1, 10.0)
+    assert (99.8, False) == crossed(100.0, SHORT, 0.0011, 1.0, 0.1, 10.0)
+
+
+@pytest.mark.parametrize(("band", "paid", "held"), [(0.0011, 0.1, True), (0.002, 0.2, False), (0.0019, 0.1, True)])
+def test_a_market_order_pays_no_more_than_the_band_allows(band, paid, held):
+    assert (100.0 + paid, held) == crossed(100.0, LONG, 0.0011, band, 0.1, 10.0)
+    assert (100.0 - paid, held) == crossed(100.0, SHORT, 0.0011, band, 0.1, 10.0)
 
 
 def test_a_resting_entry_lies_away_from_the_market_on_the_grid():
