@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exec.market import Market
-from ingest.files.columns import PRICES
+from ingest.files.columns import PRICES, show
 from ingest.files.ticks import between_ticks
+from utils.figures.shown import counted
 from utils.records.schema import Columns
 from utils.rows import Rows
 
@@ -54,10 +55,10 @@ def _off_tick(bars: Rows, tick: float) -> Iterator[str]:
         return
     since = int(off.argmax())
     if 2 * count >= len(bars) - since:
-        yield f"from {_minute(bars[since]['ts'])} prices lie between ticks of {tick:g}: the tick has changed"
+        yield f"from {show(bars[since]['ts'])[:16]} prices lie between ticks of {tick:g}: the tick has changed"
     else:
-        where = f"the first in the one that closed at {_minute(bars[since]['ts'])}"
-        yield f"prices lie between ticks of {tick:g} in {_bars(count)}, {where}: the tick is another"
+        where = f"the first in the one that closed at {show(bars[since]['ts'])[:16]}"
+        yield f"prices lie between ticks of {tick:g} in {counted(count, 'bar')}, {where}: the tick is another"
 
 
 def _empty_bars(bars: Rows, first: int) -> Iterator[str]:
@@ -70,7 +71,8 @@ def _empty_bars(bars: Rows, first: int) -> Iterator[str]:
     moved[:first] = False
     if count := int(np.count_nonzero(moved)):
         at = f"row {int(moved.argmax()) + 1}"
-        yield f"{_bars(count)} moved without volume: stops are not checked in {'it' if count == 1 else 'them'} ({at})"
+        which = "it" if count == 1 else "them"
+        yield f"{counted(count, 'bar')} moved without volume: stops are not checked in {which} ({at})"
     # the close of the last bar that traded, at each bar
     traded = np.maximum.accumulate(np.where(empty, 0, np.arange(len(bars))))
     opened = np.flatnonzero(~empty[1:] & empty[:-1]) + 1
@@ -104,7 +106,7 @@ def _jumps(bars: Rows, first: int, tf_ns: int, trades: Columns) -> Iterator[str]
         what = f"goes from {bars['low'][row]:g} to {bars['high'][row]:g}"
     more = f", and {len(rows) - 1} more such rows" if len(rows) > 1 else ""
     yield (
-        f"{_minute(opened)}, row {row + 1} {what}: a new unit or another instrument?"
+        f"{show(opened)[:16]}, row {row + 1} {what}: a new unit or another instrument?"
         f" trades across {'it' if not more else 'them'}: {np.count_nonzero(across)}{more}"
     )
 
@@ -126,11 +128,3 @@ def _times(ratio: float) -> str:
     power = 10.0 ** round(math.log10(size))
     shown = f"{power:.0f}" if abs(size / power - 1.0) < _ROUND and power > 1.0 else f"{size:.3g}"
     return f"{shown} times" if ratio > 1.0 else f"1/{shown} of"
-
-
-def _bars(count: int) -> str:
-    return f"{count:,} bar{'' if count == 1 else 's'}"
-
-
-def _minute(ts: int) -> str:
-    return str(np.datetime64(int(ts), "ns").astype("datetime64[m]"))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -80,13 +80,13 @@ def barriers_of(settings: Settings, trades: Columns) -> BarrierSizes:
     return BarrierSizes(take_bps, stop_bps, of_trades=True)
 
 
-def break_even_table(market: Market, settings: Settings, barriers: BarrierSizes) -> list[dict[str, Any]]:
+def break_even_table(market: Market, settings: Settings, barriers: BarrierSizes, price: float) -> list[dict[str, Any]]:
     """Win rate that these barriers need, per way to execute, with the first symbol's fees; costs in bps.
 
-    Crossing costs a tick at least, at that symbol's median close.
+    Crossing costs a tick at least, at that symbol's price, quote.
     """
     costs, fees = settings.simulation, market.instruments[0]
-    crossing = crossing_bps(costs.spread_bps / 2.0, costs.slippage_bps, float(fees.tick), median_close(market, 0))
+    crossing = crossing_bps(costs.spread_bps / 2.0, costs.slippage_bps, float(fees.tick), price)
     rows = [("no costs", 0.0, 0.0)]
     for name, maker in (("maker entry, maker take, taker stop", True), ("taker entry, maker take, taker stop", False)):
         rows.append((name, *round_trip_costs(maker, fees.maker_bps, fees.taker_bps, crossing)))
@@ -103,10 +103,9 @@ def break_even_table(market: Market, settings: Settings, barriers: BarrierSizes)
     ]
 
 
-def needed_win_rate(market: Market, settings: Settings, barriers: BarrierSizes) -> float:
-    """Break-even win rate of the configured entry kind and fees at these barriers, as a fraction."""
-    maker = settings.execution.entry != "market"
-    return float(break_even_table(market, settings, barriers)[1 if maker else 2]["win_rate"])
+def needed_win_rate(table: Sequence[Mapping[str, Any]], settings: Settings) -> float:
+    """Of a break-even table the win rate for the configured kind of entry, as a fraction."""
+    return float(table[1 if settings.execution.entry != "market" else 2]["win_rate"])
 
 
 def charged(market: Market) -> list[dict[str, Any]]:
@@ -118,13 +117,13 @@ def charged(market: Market) -> list[dict[str, Any]]:
     ]
 
 
-def median_close(market: Market, sym: int) -> float:
-    """The median close of one symbol over the decided period, quote; NaN where none of its bars is decided on."""
-    closes = market.decided["close"][market.decided["sym"] == sym]
-    return float(np.median(closes)) if len(closes) else math.nan
+def median_closes(market: Market, decided: Rows) -> list[float]:
+    """The median close of each symbol over its decided bars, quote; NaN where there are none."""
+    closes = [decided["close"][decided["sym"] == sym] for sym in range(len(market.symbols))]
+    return [float(np.median(own)) if len(own) else math.nan for own in closes]
 
 
-def ticks_per_stop(market: Market, settings: Settings, trades: Rows) -> dict[str, float]:
+def ticks_per_stop(market: Market, settings: Settings, trades: Rows, prices: Sequence[float]) -> dict[str, float]:
     """The tick as a fraction of the stop's distance, by symbol: the median of its trades, else what the settings ask.
 
     NaN: a stop in true ranges, and no trade. Above a quarter, where prices can rest decides more than where they go.
@@ -132,15 +131,15 @@ def ticks_per_stop(market: Market, settings: Settings, trades: Rows) -> dict[str
     found = {}
     for sym, symbol in enumerate(market.symbols):
         own = trades[trades["sym"] == sym]
-        asked = math.nan if settings.risk.stop == "atr" else settings.risk.stop_bps * BPS * median_close(market, sym)
+        asked = math.nan if settings.risk.stop == "atr" else settings.risk.stop_bps * BPS * prices[sym]
         away = float(np.median(np.abs(own["entry_price"] - own["stop_price"]))) if len(own) else asked
         found[symbol] = float(market.instruments["tick"][sym]) / away
     return found
 
 
-def market_change(market: Market) -> float:
-    """Close-to-close change over the decided period, mean over the symbols that were decided on, as a fraction."""
-    changes, decided = [], market.decided
+def market_change(decided: Rows) -> float:
+    """Close-to-close change over the decided bars, mean over the symbols that there are, as a fraction."""
+    changes = []
     for sym in np.unique(decided["sym"]):
         closes = decided[decided["sym"] == sym]["close"]
         changes.append(closes[-1] / closes[0] - 1.0)
@@ -164,17 +163,25 @@ def since_start(equity: Rows, market: Market) -> Rows:
 
 
 def report_of(
-    market: Market, settings: Settings, outcome: Outcome, tables: Mapping[str, Columns], log: Log, digest: str
+    market: Market,
+    decided: Rows,
+    settings: Settings,
+    outcome: Outcome,
+    tables: Mapping[str, Columns],
+    log: Log,
+    digest: str,
 ) -> dict[str, Any]:
     """The headline numbers, each from the function of `utils.kpis` that answers for the log files."""
     trades = tables["trades"]
+    prices, barriers = median_closes(market, decided), barriers_of(settings, trades)
+    table = break_even_table(market, settings, barriers, prices[0])
     return {
         "version": version(),
         "source": ",".join(dict.fromkeys(market.sources)),
         "symbol": ",".join(market.symbols),
         "timeframe": market.tf,
-        "bars": len(market.decided),
-        "warmup_bars": len(market.bars) - len(market.decided),
+        "bars": len(decided),
+        "warmup_bars": len(market.bars) - len(decided),
         "trades": len(outcome.rows.trades),
         "signals": len(outcome.rows.decisions),
         "orders": len(outcome.rows.orders),
@@ -187,11 +194,14 @@ def report_of(
         "max_drawdown": max_drawdown(log),
         "profit_factor": profit_factor(log),
         "win_rate": win_rate(log),
-        "break_even_win_rate": needed_win_rate(market, settings, barriers_of(settings, trades)),
+        "market_change": market_change(decided),
+        "barriers": dataclasses.asdict(barriers),
+        "break_even": table,
+        "break_even_win_rate": needed_win_rate(table, settings),
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
         "capped_prices": outcome.capped,
-        "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades),
+        "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades, prices),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
         "data_warnings": doubts(market, trades),
         "decision_sha256": digest,
@@ -262,13 +272,13 @@ def conclude(
     log = Log(tables["trades"], tables["equity"], tables["orders"], capital, "this run", tables["fills"])
     funnel = funnel_of(market, outcome)
     decided = market.decided
-    barriers = barriers_of(settings, tables["trades"])
+    report = report_of(market, decided, settings, outcome, tables, log, digest)
     metrics = summarise(
         log,
         period=(int(decided["ts"][0]), int(decided["ts"][-1])),
-        market_change=market_change(market),
+        market_change=report["market_change"],
         trading_mode=f"Paper, {'spot as if' if market.spot else 'isolated'} futures",
-        bars=len(decided),
+        bars=report["bars"],
         max_open_trades=settings.risk.max_positions,
         rejected_entry_signals=funnel["refused"],
         entry_timeouts=funnel["entries expired"],
@@ -276,12 +286,11 @@ def conclude(
         canceled_entry_orders=funnel["entries cancelled"],
         canceled_trade_entries=funnel["entries cancelled"],
         replaced_entry_orders=0,
-        break_even_win_rate=needed_win_rate(market, settings, barriers),
+        break_even_win_rate=report["break_even_win_rate"],
         data_gaps=sum(len(one["gaps"]) for one in market.files),
         assumptions="pessimistic bars",
         decision_hash=digest,
     )
-    report = report_of(market, settings, outcome, tables, log, digest)
     report |= {
         "strategy": DEFAULT if identity is None else identity.name,
         "answers_different": outcome.answers.get("different"),
@@ -303,8 +312,6 @@ def conclude(
         "funnel": funnel,
         "unavailable_gates": outcome.unavailable,
         "instruments": charged(market),
-        "barriers": dataclasses.asdict(barriers),
-        "break_even": break_even_table(market, settings, barriers),
         **({"answers": outcome.answers} if outcome.answers else {}),
     }
     paths = journal.finish(run)

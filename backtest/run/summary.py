@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from backtest.data.market import FEWER
-from backtest.run.report import barriers_of, break_even_table
 from backtest.run.result import SimulationResult
 from backtest.run.verdict import verdict
 from utils.figures.shown import counted, needed, percent, plain
@@ -186,13 +185,13 @@ def funnel_table(result: SimulationResult) -> Table:
 
 def break_even(result: SimulationResult) -> Fitting:
     """The win rate that costs ask for, against the one that was had."""
-    had = barriers_of(result.settings, result.tables["trades"])
+    had = result.report["barriers"]
     rows = [
         (row["execution"], plain(row["cost_take_bps"]), plain(row["cost_stop_bps"]), needed(row["win_rate"]))
-        for row in break_even_table(result.market, result.settings, had)
+        for row in result.report["break_even"]
     ]
     rows.append(("this run had", "", "", percent(result.report["win_rate"])))
-    title = f"BREAK-EVEN take {had.take_bps:.3g} / stop {had.stop_bps:.3g} bps"
+    title = f"BREAK-EVEN take {had['take_bps']:.3g} / stop {had['stop_bps']:.3g} bps"
     return Fitting((title, "Take cost", "Stop cost", "Needed"), rows, ("Take cost", "Stop cost"), style_last="bold")
 
 
@@ -206,9 +205,10 @@ def warnings(result: SimulationResult) -> list[str]:
     said += [note for note in result.market.assumptions if FEWER in note]
     if result.answers.get("note"):
         said.append(result.answers["note"])
-    if had is not None and had < asked:
+    if had is not None and (asked is None or had < asked):
         short = f"the win rate, {percent(had)}, is below the {percent(asked)} that barriers and costs need"
-        said.append(f"{short if asked <= 1.0 else 'no win rate pays these costs'}: more trades will not help")
+        pays = asked is not None and asked <= 1.0
+        said.append(f"{short if pays else 'no win rate pays these costs'}: more trades will not help")
     if report["ambiguous_share"] > AMBIGUOUS:
         said.append(
             f"{percent(report['ambiguous_share'])} of bars in position touched stop and take; the stop was taken, "

@@ -23,6 +23,7 @@ from exec.asking import Difference, differ, difference
 from exec.market import Market
 from exec.strategy import MarketRows, Strategy, answered, together_of
 from features.registry import feature_set
+from utils.figures.shown import counted
 from utils.rows import Rows
 
 #: What numbers of an answer may differ by, as a share of the greater.
@@ -84,15 +85,15 @@ class Audit:
         if worst is not None and worst.different:
             return (
                 f"strategy: cut at bar {worst.bar} of {self.bars} the strategy signals differently at "
-                f"{bars(worst.different)}, first {worst.first}, and so at {sum(map(bool, self.counts))} of "
+                f"{counted(worst.different, 'bar')}, first {worst.first}, and so at {sum(map(bool, self.counts))} of "
                 f"{len(self.cuts)} cuts: it sees the future, and these results mean nothing; let an answer depend on "
                 "its bar and those before it alone"
             )
         if self.mixed is not None:
             return (
                 f"strategy: with the symbols of each bar in another order it signals differently at "
-                f"{bars(self.mixed.different)}, first {self.mixed.first}: it mixes rows of several symbols; group them "
-                "by symbol, or leave `together` out to be asked for each by itself"
+                f"{counted(self.mixed.different, 'bar')}, first {self.mixed.first}: it mixes rows of several "
+                "symbols; group them by symbol, or leave `together` out to be asked for each by itself"
             )
         broken = next((cut for cut in self.cuts if cut.failure), None)
         if broken is not None:
@@ -111,11 +112,6 @@ class Audit:
             "note": self.note,
             "cuts": [{"bar": cut.bar, "different": cut.different, "failure": cut.failure} for cut in self.cuts],
         }
-
-
-def bars(count: int) -> str:
-    """So many, in words."""
-    return f"{count} bar{'s' if count != 1 else ''}"
 
 
 def audit(
@@ -217,7 +213,7 @@ class _Asked:
     def steady(self, end: int) -> bool:
         """Whether it answers the same when it is asked twice."""
         one, other = (self._answer(slice(0, end)) for _ in range(2))
-        return not bool(counted(one, other).any())
+        return not bool(answered_otherwise(one, other).any())
 
     def mixed(self, bar: int) -> Cut | None:
         """Its answer over all rows, those of each instant shuffled, where that is another."""
@@ -242,14 +238,14 @@ class _Asked:
         return seen
 
     def _compared(self, seen: Rows, whole: Rows, bar: int) -> Cut:
-        odd = np.flatnonzero(counted(seen, whole))
+        odd = np.flatnonzero(answered_otherwise(seen, whole))
         if not len(odd):
             return Cut(bar, 0, None)
         first = difference(self._market.symbols, self._market.bars, seen, whole, int(odd[0]))
         return Cut(bar, len(odd), first)
 
 
-def counted(seen: Rows, whole: Rows) -> Rows:
+def answered_otherwise(seen: Rows, whole: Rows) -> Rows:
     """Rows that are answered otherwise, of those where either answer wants something."""
     rows: Rows = differ(seen, whole, TOLERANCE) & ~(np.isnan(seen["side"]) & np.isnan(whole["side"]))
     return rows

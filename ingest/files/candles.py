@@ -262,16 +262,16 @@ def _symbol(table: Table, asked: str | None, fallback: str) -> str:
         _require_traded(PurePosixPath(table.inner), inside)
         if not told:
             told, who = inside, f"as the name of {table.inner} in it says"
+    if asked is None and told:
+        require_symbol(table, told, who)
+        return told
     if asked is None:
         said = symbol_of_rows(table)
-        if not told:
-            # a column may name a coin alone, which is no symbol
-            told, who = said if parts_of(said)[0] else fallback, ""
-        if not told:
+        if parts_of(said)[0]:  # a column may name a coin alone, which is no symbol
+            return said
+        if not fallback:
             raise ConfigError(f"{table.name}: expected a symbol, seen none in the name; give one (symbol=, --symbol)")
-        if who:
-            require_symbol(table, told, who)
-        return told
+        return fallback
     name = linear_symbol(asked)
     if told and told != name:
         raise ConfigError(f"symbol: expected {told} {who}, seen {asked!r}; drop one of them")

@@ -17,10 +17,13 @@ def percent(fraction: float | None, digits: int = 1) -> str:
 
 
 def needed(fraction: float | None) -> str:
-    """A win rate that is needed, `55.8 %`; no rate pays costs above the gain, and `any` does where they are paid."""
-    if fraction is None or math.isnan(fraction) or 0.0 <= fraction <= 1.0:
-        return percent(fraction)
-    return "none pays" if fraction > 1.0 else "any"
+    """A win rate that is needed, `55.8 %`; no rate pays costs above the gain, and `any` does where they are paid.
+
+    None is infinity as JSON has it.
+    """
+    if fraction is None or fraction > 1.0:
+        return "none pays"
+    return "any" if fraction < 0.0 else percent(fraction)
 
 
 def plain(value: float | None, digits: int = 2) -> str:

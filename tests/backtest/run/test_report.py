@@ -34,14 +34,13 @@ def test_the_funnel_adds_up(tmp_path, market):
 def test_break_even_is_the_formula_of_costs(market):
     settings = settings_of(risk__take_bps=25.0, risk__stop_bps=18.0)
     barriers = BarrierSizes(25.0, 18.0, of_trades=False)
-    table = {row["execution"]: row for row in break_even_table(market, settings, barriers)}
+    table = {row["execution"]: row for row in break_even_table(market, settings, barriers, 60_000.0)}
     assert 18.0 / 43.0 == table["no costs"]["win_rate"]
     # maker in and out 2 + 2; maker in 2, out through the stop 5 and half a spread of 1 and slippage 1
     needed = (18.0 + 8.5) / ((25.0 - 4.0) + (18.0 + 8.5))
     assert needed == pytest.approx(table["maker entry, maker take, taker stop"]["win_rate"])
-    assert table["taker entry, maker take, taker stop"]["win_rate"] == needed_win_rate(
-        market, settings_of(execution__entry="market"), barriers
-    )
+    taking = settings_of(execution__entry="market")
+    assert table["taker entry, maker take, taker stop"]["win_rate"] == needed_win_rate([*table.values()], taking)
 
 
 def trades_of(rows):
@@ -62,7 +61,7 @@ def test_the_barriers_of_a_run_are_those_of_its_trades_by_their_notional(market)
     assert had.of_trades
     assert (175.0, 87.5) == pytest.approx((had.take_bps, had.stop_bps))
     # at that rate the sum over trades is 0: no costs
-    p = break_even_table(market, settings_of(), had)[0]["win_rate"]
+    p = break_even_table(market, settings_of(), had, 60_000.0)[0]["win_rate"]
     assert 300 * (p * 200 - (1 - p) * 100) + 100 * (p * 100 - (1 - p) * 50) == pytest.approx(0.0, abs=1e-8)
 
 
@@ -90,10 +89,10 @@ def test_what_was_charged_is_said_by_symbol(market):
 
 def test_a_tick_that_costs_more_than_spread_and_slippage_counts_in_the_break_even_table(market):
     coarse = market.instruments.copy()
-    coarse["tick"] = np.median(market.decided[market.decided["sym"] == 0]["close"]) * 10e-4
+    coarse["tick"] = 60.0
     settings = settings_of(risk__take_bps=25.0, risk__stop_bps=18.0)
     barriers = BarrierSizes(25.0, 18.0, of_trades=False)
-    table = break_even_table(dataclasses.replace(market, instruments=coarse), settings, barriers)
+    table = break_even_table(dataclasses.replace(market, instruments=coarse), settings, barriers, 60_000.0)
     assert (4.0, pytest.approx(17.0)) == (table[1]["cost_take_bps"], table[1]["cost_stop_bps"])
 
 
@@ -112,7 +111,7 @@ def coarse(ticks, tmp_path, *sides, **overrides):
         chosen = market[["ts"]].iloc[20 : 20 + 20 * len(sides) : 20]
         return chosen.assign(side=[float(side) for side in sides])
 
-    settings = settings_of(execution__entry="market", simulation__warmup_bars=5, **overrides)
+    settings = settings_of(**{"execution__entry": "market", "simulation__warmup_bars": 5, **overrides})
     return run_simulation(data=frame, symbol="XUSDT", tf="5m", strategy=strategy, settings=settings, logs_dir=tmp_path)
 
 
@@ -158,3 +157,10 @@ def test_a_price_that_the_cap_held_is_counted_and_said(tmp_path):
     assert any("simulation.max_impact_bps: 1" in line for line in warnings(result))
     exit_price = result.trades["exit_price"].iloc[0]
     assert exit_price >= 0.98 * thin.loc[last, "close"]
+
+
+def test_where_no_win_rate_pays_the_costs_a_run_says_so(tmp_path):
+    dear = {f"instruments__default__default__{kind}_bps": fee for kind, fee in (("maker", 100.0), ("taker", -10.0))}
+    result = coarse(1, tmp_path, 1, -1, 1, **(dear | {"execution__entry": "limit"}))
+    assert result.report["break_even_win_rate"] is None
+    assert any("no win rate pays these costs" in line for line in warnings(result))

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from backtest.data.market import build_market, synthetic_market
 from backtest.run.brief import brief
-from backtest.run.report import barriers_of, break_even_table
 from backtest.run.screen import Screen
 from backtest.run.summary import COLUMNS, RATIOS, Metrics, last_words, number, one_line, summary, warnings
 from backtest.sim_loop import run_simulation
@@ -105,12 +104,7 @@ def test_in_a_narrow_terminal_columns_go_and_no_figure_is_cut(result, width):
     assert "…" not in text
     for row in (
         result.report["win_rate"],
-        *(
-            row["win_rate"]
-            for row in break_even_table(
-                result.market, result.settings, barriers_of(result.settings, result.tables["trades"])
-            )
-        ),
+        *(row["win_rate"] for row in result.report["break_even"]),
     ):
         assert percent(row) in text
     for row in exit_reasons(Log(dict(result.tables["trades"]), None, None, 10_000.0)):
