@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,14 @@ from utils.settings.tree import Settings
 MOST_HOURS = 50_000
 #: Stands in what is said of a history that is shorter than was asked for.
 FEWER = "steps were asked for"
+
+
+class Decided(NamedTuple):
+    """On which bars decisions may be made."""
+
+    starts: tuple[int, ...]  # by source, the close from which on, ns
+    notes: tuple[str, ...]  # what has to be said of that
+    doubts: tuple[str, ...]  # and warned of
 
 
 class Funded(NamedTuple):
@@ -138,8 +146,8 @@ def warmup_of(settings: Settings) -> int:
     return feature_set().warmup if own is None else own
 
 
-def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> tuple[list[int], list[str], list[str]]:
-    """For each source the close from which on its bars may be decided on, ns; what has to be said of that; and warned.
+def decided_from(ordered: Sequence[Candles], steps: int | None, warmup: int) -> Decided:
+    """On which bars of each source decisions may be made.
 
     A bar is decided on after the warm-up of its symbol, and at one of the last `steps` instants of the clock that all
     symbols share. Where fewer are there than were asked for, all are used, and never silently.
@@ -157,7 +165,7 @@ def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> 
     notes: list[str] = []
     doubts: list[str] = []
     if steps is None:
-        return starts, notes, doubts
+        return Decided(tuple(starts), (), ())
     clock = np.unique(np.concatenate([one.rows["ts"] for one in ordered]))
     since = int(clock[-min(steps, len(clock))])
     for k, one in enumerate(ordered):
@@ -172,7 +180,7 @@ def decided_from(ordered: Sequence[Candles], warmup: int, steps: int | None) -> 
                 f"{warmup} of the warm-up: all are used"
             )
         starts[k] = max(starts[k], since)
-    return starts, notes, doubts
+    return Decided(tuple(starts), tuple(notes), tuple(doubts))
 
 
 def funding_of(candles: Candles, sym: int, data: Any, named: Mapping[str, Path], start: int) -> Funded:
@@ -224,20 +232,28 @@ def named_funding(paths: Sequence[Path], symbols: Sequence[str]) -> dict[str, Pa
 
 def terms_of(
     candles: Sequence[Candles],
-    steps: int | None,
+    decided: Callable[[int], Decided],
     listings: Mapping[str, Listing],
     paid: Sequence[str],
     settings: Settings,
 ) -> Terms:
-    """What these settings make of the candles of each symbol; `paid` says what is known of their funding."""
+    """What these settings make of the candles of each symbol.
+
+    Args:
+        candles: of each.
+        decided: of a warm-up in bars, on which of them decisions may be made.
+        listings: what the exchange allows, by symbol.
+        paid: what is known of the funding of each.
+        settings: warm-up, instruments, costs.
+    """
     warmup = warmup_of(settings)
-    starts, notes, _ = decided_from(candles, warmup, steps)
-    instruments = []
+    starts, notes, _ = decided(warmup)
+    instruments, said = [], list(notes)
     for one, funding in zip(candles, paid, strict=True):
         instrument, assumed = instrument_of(one, settings, max(1, warmup), listings.get(one.symbol))
         instruments.append(instrument.row())
-        notes += [*assumed, funding]
-    return Terms(tuple(starts), np.array(instruments, dtype=INSTRUMENT), (*cost_notes(settings), *notes))
+        said += [*assumed, funding]
+    return Terms(starts, np.array(instruments, dtype=INSTRUMENT), (*cost_notes(settings), *said))
 
 
 def under(market: Market, settings: Settings) -> Market:
@@ -308,9 +324,9 @@ def build_market(
     named = named_funding(funding, [one.symbol for one in ordered])
     if steps is not None and steps < 1:
         raise ConfigError(f"steps: expected at least 1 bar to decide on, saw {steps}; leave it out to use all bars")
-    warmup = warmup_of(settings)
-    starts, _, doubts = decided_from(ordered, warmup, steps)
-    fundings, paid, parts = [], [], []
+    decided = cache(partial(decided_from, ordered, steps))  # a sweep asks for each of its settings
+    starts, _, doubted = decided(warmup_of(settings))
+    fundings, paid, parts, doubts = [], [], [], list(doubted)
     for sym, one in enumerate(ordered):
         funded = funding_of(one, sym, where.get(one.symbol), named, starts[sym])
         part = one.rows.copy() if len(ordered) > 1 else one.rows
@@ -319,7 +335,7 @@ def build_market(
         paid.append(funded.note)
         parts.append(part)
         doubts += funded.doubts
-    anew = partial(terms_of, ordered, steps, listings or {}, paid)
+    anew = partial(terms_of, ordered, decided, listings or {}, paid)
     terms = anew(settings)
     bars = parts[0]
     if len(parts) > 1:
