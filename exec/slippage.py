@@ -59,5 +59,6 @@ def taker_price(
         impact = square_root_impact(qty, bar.volume, math.log(bar.high / bar.low) / RANGE_TO_SIGMA, par.impact)
     cost = (par.half_spread_bps + par.slippage_bps) * BPS + impact
     price, held = crossed(reference, direction, cost, par.max_impact_bps * BPS, ins.tick, ins.per_tick)
-    acc.capped += held
+    if held:
+        acc.capped += 1
     return price
