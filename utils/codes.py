@@ -73,6 +73,33 @@ ORDER_REASONS = (
     REDUCE_ONLY,
 ) = range(len(EXIT_NAMES), len(ORDER_REASONS))
 
+#: What a size was held to, `risk.controls.allowed_notional`.
+BOUND_NAMES = (
+    "",
+    "risk_per_trade",
+    "fixed_notional",
+    "kelly",
+    "max_leverage",
+    "venue_leverage",
+    "max_net_leverage",
+    "max_heat",
+    "max_correlated_heat",
+    "max_cluster_risk",
+    "max_depth_share",
+)
+(
+    BY_RISK,
+    BY_FIXED,
+    BY_KELLY,
+    BY_LEVERAGE,
+    BY_VENUE,
+    BY_NET_LEVERAGE,
+    BY_HEAT,
+    BY_CORRELATED_HEAT,
+    BY_CLUSTER,
+    BY_DEPTH,
+) = range(1, len(BOUND_NAMES))
+
 #: What may refuse an order, and how the value failed its limit: the rules of `risk.guard.RULES` in their order, then
 #: what sizing itself may refuse, then what an order may lack.
 REFUSALS = (

@@ -121,6 +121,28 @@ class ParamsRow(Protocol):
     equity_step_ns: int  # at most one equity row per this much time
 
 
+class ControlsRow(Protocol):
+    """What sizing knows when an entry is asked for; NaN in a limit = that control is off."""
+
+    equity: float  # marked, quote
+    loss: float  # lost at the stop with costs, fraction of the notional
+    risk_fraction: float  # equity lost at the stop, fraction
+    fixed_notional: float  # quote, in the place of risk_fraction; NaN = size by risk
+    kelly: float  # equity lost at the stop that Kelly's rule allows, fraction
+    leverage: float  # gross notional at work / equity
+    max_leverage: float
+    venue_leverage: float  # the venue's limit for the symbol
+    net_leverage: float  # signed notional at work x side of the entry / equity
+    max_net_leverage: float
+    heat: float  # equity lost if all stops were hit now, fraction
+    max_heat: float
+    correlated_room: float  # heat that the correlated limit leaves, fraction
+    cluster: float  # heat of positions that move with the entry, fraction
+    max_cluster: float
+    depth: float  # quote resting within 5 bps on the side that the entry would take
+    depth_share: float  # of it that one entry may take, fraction
+
+
 class AccountRow(Protocol):
     """One account: money, counters, and where the next journal row goes."""
 
@@ -368,6 +390,7 @@ SIGNAL = layout_of(SignalRow)
 FUNDING = layout_of(FundingRow)
 INSTRUMENT = layout_of(InstrumentRow)
 PARAMS = layout_of(ParamsRow)
+CONTROLS = layout_of(ControlsRow)
 ACCOUNT = layout_of(AccountRow)
 POSITION = layout_of(PositionRow)
 ORDER_SLOT = layout_of(OrderSlotRow)

@@ -1,0 +1,121 @@
+"""The controls of a size: the smallest of what each of them allows, and which one that was.
+
+One compiled body for the engine's entries and for `risk.advanced`: what a backtest does and what a user is told agree.
+"""
+
+from __future__ import annotations
+
+import math
+
+from utils.codes import (
+    BY_CLUSTER,
+    BY_CORRELATED_HEAT,
+    BY_DEPTH,
+    BY_FIXED,
+    BY_HEAT,
+    BY_KELLY,
+    BY_LEVERAGE,
+    BY_NET_LEVERAGE,
+    BY_RISK,
+    BY_VENUE,
+)
+from utils.compiled import compiled
+from utils.rows import ControlsRow
+
+
+
+@compiled
+def per_loss(share: float, equity: float, loss: float) -> float:
+    """Notional (quote) of which `share` of `equity` is lost at the stop; infinite where nothing is lost there.
+
+    A control that is off has a `share` of NaN, and no limit.
+    """
+    if math.isnan(share) or loss <= 0.0:
+        return math.inf
+    return max(0.0, share) * equity / loss
+
+
+@compiled
+def room_of(limit: float, used: float, unit: float) -> float:
+    """What a limit leaves, quote: (limit - used) x unit, at least 0; a limit of NaN is off."""
+    if math.isnan(limit):
+        return math.inf
+    return max(0.0, limit - used) * unit
+
+
+@compiled
+def allowed_notional(c: ControlsRow) -> tuple[float, int]:
+    """The most that an entry may be worth: the smallest of all controls, before the multipliers.
+
+    Formula: min(fixed or r E / l, f E / l, (L - g) E, L_venue E, (N - n) E, (H - h) E / l, room of the correlated
+    heat, room of the cluster, s D), each as `ControlsRow` names it; loss l at the stop includes costs.
+
+    Args:
+        c: the controls; NaN in one switches it off.
+
+    Returns:
+        (notional in quote, >= 0; the code of the control that gave it, `utils.codes.BOUND_NAMES`).
+    """
+    best = per_loss(c.risk_fraction, c.equity, c.loss)
+    bound = BY_RISK
+    if not math.isnan(c.fixed_notional):
+        best, bound = c.fixed_notional, BY_FIXED
+    for code, room in (
+        (BY_KELLY, per_loss(c.kelly, c.equity, c.loss)),
+        (BY_LEVERAGE, room_of(c.max_leverage, c.leverage, c.equity)),
+        (BY_VENUE, room_of(c.venue_leverage, 0.0, c.equity)),
+        (BY_NET_LEVERAGE, room_of(c.max_net_leverage, c.net_leverage, c.equity)),
+        (BY_HEAT, per_loss(room_of(c.max_heat, c.heat, 1.0), c.equity, c.loss)),
+        (BY_CORRELATED_HEAT, per_loss(c.correlated_room, c.equity, c.loss)),
+        (BY_CLUSTER, per_loss(room_of(c.max_cluster, c.cluster, 1.0), c.equity, c.loss)),
+        (BY_DEPTH, room_of(c.depth_share, 0.0, c.depth)),
+    ):
+        if room < best:
+            best, bound = room, code
+    return best, bound
+
+
+@compiled
+def drawdown_scale(drawdown: float, floor: float) -> float:
+    """How much of a size a drawdown leaves: (1 - DD - floor) / (1 - floor), within [0, 1].
+
+    Args:
+        drawdown: DD = 1 - equity / peak, fraction.
+        floor: share of the peak that is never to be lost, fraction below 1; NaN = off, all of it.
+
+    Source: Grossman and Zhou 1993.
+    """
+    if math.isnan(floor):
+        return 1.0
+    return min(1.0, max(0.0, (1.0 - drawdown - floor) / (1.0 - floor)))
+
+
+@compiled
+def volatility_scale(volatility: float, target: float) -> float:
+    """How much of a size a volatility leaves: min(1, target / volatility); 1 where either is unknown or off (NaN)."""
+    if math.isnan(volatility) or math.isnan(target) or volatility <= target:
+        return 1.0
+    return target / volatility
+
+
+@compiled
+def correlated_room(variance: float, covariance: float, limit: float) -> float:
+    """Heat that an entry may add before the correlated heat of all positions reaches its limit.
+
+    Formula: the largest x >= 0 with V + 2 b x + x^2 <= limit^2: x = sqrt(b^2 + limit^2 - V) - b.
+
+    Args:
+        variance: V = h' C h of what is held, fraction squared.
+        covariance: b = sum_j d d_j rho_j h_j of the entry with what is held, fraction.
+        limit: fraction of equity; NaN = off.
+
+    Returns:
+        Fraction of equity; NaN where the limit is off.
+    """
+    if math.isnan(limit):
+        return math.nan
+    left = limit * limit - variance
+    under = covariance * covariance + left
+    if under <= 0.0 or (left <= 0.0 and covariance >= 0.0):
+        return 0.0
+    return max(0.0, math.sqrt(under) - covariance)
