@@ -23,7 +23,6 @@ from utils.compiled import compiled
 from utils.rows import ControlsRow
 
 
-
 @compiled
 def per_loss(share: float, equity: float, loss: float) -> float:
     """Notional (quote) of which `share` of `equity` is lost at the stop; infinite where nothing is lost there.
