@@ -17,6 +17,8 @@ _odds = compiled(break_even_win_rate)
 
 #: What a fill says against us: sigmas of the wait by which the mid has moved on average when a resting order fills.
 ADVERSE_PER_SIGMA = 0.3
+#: Expected move over volatility of the horizon at strength 100, until somebody measures it.
+EDGE_PER_SIGMA = 0.15
 
 
 @compiled

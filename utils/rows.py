@@ -121,7 +121,7 @@ class ParamsRow(Protocol):
     leverage: float  # gross notional / equity, cap over the account
     max_positions: int
     veto_break_even: int  # 1 = refuse entries whose p_win is under break-even
-    limits: int  # 1 = the limits below are asked and the breakers watch; each that is NaN is off
+    limits: int  # 1 = the limits below are asked and the breakers watch; each that is 0 is off
     max_risk: float  # equity lost at the stop of one entry, fraction
     kelly: float  # share of what Kelly's rule allows, where the signal has a win probability
     max_net: float  # notional, longs less shorts, / equity
@@ -311,6 +311,7 @@ class OrderSlotRow(Protocol):
     trail: float  # quote; 0 = none
     horizon: float  # bars; inf = none
     patience: float  # bars it may wait; inf = until cancelled
+    chase: float  # bps that are left of its edge after the exit's costs: it crosses in the end if they pay; NaN = never
     waited: int  # bars it has been in the market
 
 
@@ -338,6 +339,7 @@ class IntentRow(Protocol):
     trail: float
     horizon: float
     patience: float
+    chase: float
 
 
 class MarketEventRow(Protocol):

@@ -83,6 +83,7 @@ def place(slot: OrderSlotRow, role: int, kind: int, side: int, qty: float, reaso
     slot.trail = 0.0
     slot.horizon = math.inf
     slot.patience = math.inf
+    slot.chase = math.nan
     slot.waited = 0
 
 
@@ -116,6 +117,7 @@ def carry_out(acc: AccountRow, p: PositionRow, slot: OrderSlotRow, intent: Inten
         slot.trail = intent.trail
         slot.horizon = intent.horizon
         slot.patience = intent.patience
+        slot.chase = intent.chase
         p.waiting += 1
         if role in (ENTRY, QUOTE):
             number(acc, slot)
