@@ -12,7 +12,7 @@ from exec.matching.events import match_exit_at, match_order_at, price_for, taker
 from exec.step.bars import stop_out
 from exec.step.orders import ROLE_SLOTS, arrive, end_order, fill_in_parts, fill_standing, leave, may_fill, write_fill
 from risk.portfolio import settle_at
-from utils.codes import CLOSE, FILLED, FREE, MARK, MIN_NOTIONAL, PRINT, REJECTED, TAKE_PROFIT, TAKER, WOULD_CROSS
+from utils.codes import BOOK, CLOSE, FILLED, FREE, MARK, MIN_NOTIONAL, PRINT, REJECTED, TAKE_PROFIT, TAKER, WOULD_CROSS
 from utils.compiled import compiled, inlined
 from utils.market.barriers import CROSSES, FILLS, floor_to
 from utils.rows import AccountRow, InstrumentRow, MarketEventRow, ParamsRow, PositionRow, Rows
@@ -162,6 +162,9 @@ def meet_event(
     first = s * acc.slots
     while p.f_next < p.f_end and funding[p.f_next].ts <= event.ts:
         settle_at(p, funding[p.f_next], p.mark)
+    if event.kind == BOOK and event.bid <= event.ask:
+        p.bid = event.bid
+        p.ask = event.ask
     if p.qty != 0.0 and slots[first + CLOSE - 1].state != FREE:
         close_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if slots[first].state != FREE:
@@ -170,6 +173,8 @@ def meet_event(
         exit_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if acc.slots > ROLE_SLOTS and event.kind != MARK:
         stand_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
+    p.bid = 0.0
+    p.ask = 0.0
     if not math.isnan(event.price):
         p.mark = event.price
     p.mark_ts = event.ts
