@@ -274,6 +274,9 @@ class PositionRow(Protocol):
     floor: float  # a bar that stays above it and below `ceiling` touches none of its levels
     ceiling: float
     waiting: int  # orders of the symbol in the market, brackets left out
+    # best prices of the book that its orders are meeting; 0 = no book, or an empty side
+    bid: float
+    ask: float
     # funding settlements of this symbol still to come
     f_next: int
     f_end: int
@@ -306,6 +309,8 @@ class OrderSlotRow(Protocol):
     aimed: float  # price that its last fill or rejection aimed at; NaN = neither
     fill_price: float  # mean by quantity
     fees: float  # quote
+    spread_cost: float  # quote: half the spread, of what took
+    impact_cost: float  # quote: what it paid beyond that
     take_bps: float  # brackets of the position that it opens; NaN = none
     stop: float  # distance, fraction of the entry price; NaN = none
     trail: float  # quote; 0 = none
@@ -405,6 +410,8 @@ class OrderRow(Protocol):
     fill_price: float
     end_price: float
     fees: float
+    spread_cost: float  # quote: half the spread, of what took
+    impact_cost: float  # quote: slippage and impact, what it paid beyond that
 
 
 class FillRow(Protocol):
