@@ -96,7 +96,7 @@ def test_an_order_that_is_placed_is_what_its_intent_says_and_has_no_past():
     assert told(slot) == {
         **BARE, "id": 5, "state": SENT, "side": SELL, "kind": POST_ONLY, "role": QUOTE, "reduce_only": 1,
         "reason": ON_REQUEST, "qty": 2.0, "leaves": 2.0, "limit": 101.0, "decision_ts": 3 * TF,
-        "decision_price": 100.5, **brackets,
+        "decision_price": 100.5, **brackets, "chase": None,
     }  # fmt: skip
     assert (5, 3) == (acc.orders, p.waiting)
 
