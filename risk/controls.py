@@ -88,24 +88,30 @@ def kelly_fraction(win_rate: float, win: float, loss: float) -> float:
 
 
 @compiled
+def on(limit: float) -> float:
+    """A limit of the settings among the controls, where off is NaN: settings say 0."""
+    return limit if limit > 0.0 else math.nan
+
+
+@compiled
 def drawdown_scale(drawdown: float, floor: float) -> float:
     """How much of a size a drawdown leaves: (1 - DD - floor) / (1 - floor), within [0, 1].
 
     Args:
         drawdown: DD = 1 - equity / peak, fraction.
-        floor: share of the peak that is never to be lost, fraction below 1; NaN = off, all of it.
+        floor: share of the peak that is never to be lost, fraction below 1; 0 or NaN = off.
 
     Source: Grossman and Zhou 1993.
     """
-    if math.isnan(floor):
+    if not floor > 0.0:
         return 1.0
     return min(1.0, max(0.0, (1.0 - drawdown - floor) / (1.0 - floor)))
 
 
 @compiled
 def volatility_scale(volatility: float, target: float) -> float:
-    """How much of a size a volatility leaves: min(1, target / volatility); 1 where either is unknown or off (NaN)."""
-    if math.isnan(volatility) or math.isnan(target) or volatility <= target:
+    """How much of a size a volatility leaves: min(1, target / volatility); 1 where either is unknown or off (0)."""
+    if math.isnan(volatility) or not target > 0.0 or volatility <= target:
         return 1.0
     return target / volatility
 
