@@ -7,14 +7,25 @@ entry, against the mid at the decision; the exit's expected cost is taken off th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypedDict, Unpack
 
-from utils.codes import LIMIT, MARKET, POST_ONLY
+import numpy as np
+
+from exec.slippage import direction_of, number, walk_book
+from utils.codes import KIND_NAMES, LIMIT, MARKET, POST_ONLY
 from utils.compiled import compiled
+from utils.errors import ConfigError, DataError, InvariantError
 from utils.market.costs import break_even_win_rate
+from utils.market.sides import Book, sides
+from utils.rows import BPS
 
 #: Without costs the break-even win rate is the odds of a driftless walk.
 _odds = compiled(break_even_win_rate)
 
+#: A spread where nothing is known of one, bps.
+SPREAD_BPS = 3.5
 #: What a fill says against us: sigmas of the wait by which the mid has moved on average when a resting order fills.
 ADVERSE_PER_SIGMA = 0.3
 
@@ -305,3 +316,322 @@ def chase_pays(
     """
     left = expected_bps * max(0.0, 1.0 - waited / horizon)
     return left - moved_bps - half_spread - slippage - taker_bps - exit_bps
+
+
+class Terms(TypedDict, total=False):
+    """What a market charges and a signal is worth; what is left out is that of the default settings, on Bybit."""
+
+    maker_bps: float  # fee, below 0 = rebate
+    taker_bps: float  # fee
+    slippage_bps: float  # what crossing pays beyond the spread, at the entry and at the stop
+    impact_bps: float | None  # what crossing pays beyond the spread at the entry; None = slippage_bps
+    wait: float  # share of the holding horizon that a resting order waits, above 0, at most 1
+    take_bps: float  # distance of the take
+    stop_bps: float  # distance of the stop
+    p_win: float | None  # probability of the take; None = the odds of a driftless walk
+    edge_per_sigma: float  # sigmas of the horizon that a signal of strength 100 is worth
+    adverse_per_sigma: float  # sigmas of the wait that a fill costs
+    fill: float | None  # probability that a resting order fills; None = that the best price is touched, an upper bound
+
+
+#: (least, most, whether it may be absent) of what `optimal_entry_timing` is told, in the order of `signal_utilities`.
+RANGES = {
+    "signal_strength": (0.0, 100.0, False),
+    "spread_bps": (0.0, 1e4, False),
+    "volatility": (0.0, 10.0, False),
+    "maker_bps": (-1e3, 1e3, False),
+    "taker_bps": (-1e3, 1e3, False),
+    "slippage_bps": (0.0, 1e4, False),
+    "impact_bps": (0.0, math.inf, True),
+    "wait": (1e-9, 1.0, False),
+    "take_bps": (1e-3, 1e4, False),
+    "stop_bps": (1e-3, 1e4, False),
+    "p_win": (0.0, 1.0, True),
+    "edge_per_sigma": (0.0, 10.0, False),
+    "adverse_per_sigma": (0.0, 10.0, False),
+    "fill": (0.0, 1.0, True),
+}
+#: The same for compiled code.
+_FLOATS = (float,) * len(RANGES)
+_LEAST, _MOST, _ABSENT = (tuple(column) for column in zip(*RANGES.values(), strict=True))
+
+
+@compiled
+def signal_utilities(given: tuple[float, ...]) -> tuple[float, float, float]:
+    """`utilities_of` a signal by its strength, its order at the best price; numbers in the order of `RANGES`."""
+    strength, spread, volatility, maker, taker, slippage, impact, wait, take, stop, p_win, worth, against, fill = given
+    half = 0.5 * spread
+    sigma = volatility / BPS
+    return utilities_of(
+        edge_of(strength, sigma, worth),
+        exit_cost(take, stop, p_win, maker, taker, half + slippage),
+        half,
+        slippage if math.isnan(impact) else impact,
+        maker,
+        taker,
+        half,
+        touch_probability(half, sigma, wait) if math.isnan(fill) else fill,
+        against * sigma * math.sqrt(wait),
+        wait,
+    )
+
+
+@compiled
+def signal_kind(given: tuple[float, ...]) -> int:
+    """The kind of entry of a signal by its strength; 0 where a number is out of its range in `RANGES`."""
+    for i in range(len(given)):
+        if not (_LEAST[i] <= given[i] <= _MOST[i] or (_ABSENT[i] and math.isnan(given[i]))):
+            return 0
+    return choice_of(*signal_utilities(given))[0]
+
+
+@cache
+def usual_terms() -> dict[str, float]:
+    """`Terms` of the default settings, and the fees of Bybit, in the order of `RANGES`; NaN = absent."""
+    from utils.settings.tree import Settings  # not needed by whoever asks the compiled functions
+
+    settings = Settings()
+    fees = settings.instrument("bybit_linear", settings.market.symbol)
+    return {
+        "maker_bps": float(fees.maker_bps),
+        "taker_bps": float(fees.taker_bps),
+        "slippage_bps": settings.simulation.slippage_bps,
+        "impact_bps": math.nan,
+        "wait": settings.execution.limit_bars / settings.risk.horizon,
+        "take_bps": settings.risk.take_bps,
+        "stop_bps": settings.risk.stop_bps,
+        "p_win": math.nan,
+        "edge_per_sigma": settings.signal.edge_per_sigma,
+        "adverse_per_sigma": ADVERSE_PER_SIGMA,
+        "fill": math.nan,
+    }
+
+
+@cache
+def _usual_values() -> tuple[float, ...]:
+    return tuple(usual_terms().values())
+
+
+def _plain(name: str, value: Any) -> float:
+    """A number of the user's as a float; None is NaN where it may be absent, a text is no number."""
+    if value is None and RANGES[name][2]:
+        return math.nan
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        raise _wrong(name, value)
+    return float(value)
+
+
+def _wrong(name: str, value: Any) -> DataError:
+    least, most, absent = RANGES[name]
+    between = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
+    unit = "fraction" if name == "volatility" else "number"
+    return DataError(
+        f"{name}: expected a {unit} {between}{' or None' if absent else ''}, saw {value!r:.60}; correct it"
+    )
+
+
+def _given(values: tuple[Any, Any, Any], terms: Terms) -> tuple[float, ...]:
+    """All numbers of a question, in the order of `RANGES`."""
+    named = usual_terms() | terms
+    given = (*values, *named.values())
+    if tuple(map(type, given)) == _FLOATS:
+        return given
+    for name in terms:
+        if name not in usual_terms():
+            raise ConfigError(f"{name}: expected one of {', '.join(usual_terms())}, saw another; see `Terms`")
+    return tuple([_plain(name, value) for name, value in zip(RANGES, given, strict=True)])
+
+
+def _first_wrong(given: tuple[float, ...]) -> DataError:
+    for (name, (least, most, absent)), value in zip(RANGES.items(), given, strict=True):
+        if not (least <= value <= most or (absent and math.isnan(value))):
+            return _wrong(name, value)
+    raise InvariantError(f"expected a number out of its range, saw {given}; this is a bug, please report it")
+
+
+def optimal_entry_timing(
+    signal_strength: float = 85.0, spread_bps: float = SPREAD_BPS, volatility: float = 0.008, **terms: Unpack[Terms]
+) -> str:
+    """Which kind of entry a signal should get: "MARKET", "LIMIT" or "POST_ONLY", by expected net utility.
+
+    Formula: the highest of U_MARKET = A - h - f_t - I, U_POST_ONLY = P (A_f + h - f_m) and U_LIMIT = U_POST_ONLY +
+    (1 - P) max(0, A_n - h - f_t - I), with A = 0.15 sigma s / 100 less the exit's expected cost. Where none is above 0
+    the answer is "POST_ONLY" all the same; `order_decision` says that it does not pay, and why.
+
+    Args:
+        signal_strength: s, 0 to 100.
+        spread_bps: full quoted spread, bps.
+        volatility: sigma, standard deviation of the return over the holding horizon, fraction: 0.008 = 80 bps.
+        **terms: see `Terms`.
+
+    Raises:
+        DataError: a number that is none (a text is none) or out of its range.
+        ConfigError: a term that does not exist.
+    """
+    if terms or not (type(signal_strength) is float and type(spread_bps) is float and type(volatility) is float):
+        given = _given((signal_strength, spread_bps, volatility), terms)
+    else:
+        given = (signal_strength, spread_bps, volatility, *_usual_values())
+    kind = signal_kind(given)
+    if kind == 0:
+        raise _first_wrong(given)
+    return KIND_NAMES[kind]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDecision:
+    """Which order pays, what each kind is expected to earn (bps of the entry, exit's cost taken off), and why."""
+
+    kind: str  # MARKET, LIMIT or POST_ONLY
+    trade: bool  # False = nothing pays, whatever the kind says
+    expected_bps: float  # of that kind
+    market_bps: float
+    limit_bps: float
+    post_only_bps: float
+    gross_bps: float  # expected move to the exit
+    exit_bps: float  # expected cost of the exit
+    half_spread_bps: float
+    impact_bps: float  # what crossing pays beyond the spread; inf = the book is too thin
+    maker_bps: float
+    taker_bps: float
+    fill: float  # probability that a resting order fills within its wait
+    adverse_bps: float  # what a fill says against us
+    missed_bps: float  # expected move already made when it did not fill; NaN where it always fills
+    left_bps: float  # expected move left then, less the exit; NaN likewise
+    urgency: float  # 0 = no haste, 1 = the wait may move the price by all that crossing costs
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """The decision, its figures, and the reasons, a line each."""
+        head = f"{self.kind} expects {self.expected_bps:+.2f} bps" if self.trade else "NO TRADE: nothing pays"
+        kinds = f"market {self.market_bps:+.2f}, limit {self.limit_bps:+.2f}, post-only {self.post_only_bps:+.2f} bps"
+        odds = f"fill {self.fill:.0%}, adverse {self.adverse_bps:.2f} bps, urgency {self.urgency:.2f}"
+        return "\n".join((f"{head} ({kinds}; {odds})", *(f"  {reason}" for reason in self.reasons)))
+
+
+@compiled
+def queue_fill(flow: float, wait: float, ahead: float, qty: float) -> float:
+    """How probably a resting order fills: P = 1 - exp(-mu w / (Q + q / 2)).
+
+    Args:
+        flow: mu, market orders against our side, base a second.
+        wait: w, seconds.
+        ahead: Q, quantity before us at our price, base.
+        qty: q, ours, base.
+    """
+    return 1.0 - math.exp(-flow * wait / (ahead + 0.5 * qty))
+
+
+@compiled
+def urgency_of(sigma_bps: float, crossing_bps: float, strength: float) -> float:
+    """How much haste a signal has: clip(sigma sqrt(w) / (h + f_t - f_m) x s / 100, 0, 1).
+
+    Args:
+        sigma_bps: volatility of the wait, sigma sqrt(w), bps.
+        crossing_bps: what crossing costs more than resting, h + f_t - f_m, bps.
+        strength: s, 0 to 100.
+    """
+    haste = sigma_bps * strength / 100.0
+    if crossing_bps <= haste:
+        return 1.0 if haste > 0.0 else 0.0
+    return haste / crossing_bps
+
+
+def order_decision(
+    signal_strength: float = 85.0,
+    spread_bps: float | None = None,
+    volatility: float = 0.008,
+    *,
+    side: int | str = 1,
+    book: Book | None = None,
+    qty: float | None = None,
+    flow: float | None = None,
+    wait_s: float | None = None,
+    **terms: Unpack[Terms],
+) -> OrderDecision:
+    """What `optimal_entry_timing` weighs, as one value; with a book, what that shows stands for what is assumed.
+
+    Args:
+        signal_strength: 0 to 100.
+        spread_bps: full quoted spread, bps; None = the book's, or 3.5 without one.
+        volatility: standard deviation of the return over the holding horizon, fraction.
+        side: buy or sell, +1 or -1; only a book asks for it.
+        book: see `utils.market.sides.Book`; gives the spread, and with `qty` the impact (`exec.slippage.walk_book`).
+        qty: size, base.
+        flow: market orders that trade against our side, base a second; with `book`, `qty` and `wait_s` the fill
+            probability is that of the queue, not that of a touch.
+        wait_s: seconds that a resting order waits.
+        **terms: see `Terms`; what is given there stands against what a book shows.
+
+    Raises:
+        DataError: a number that is none or out of its range, or a book that is none.
+        ConfigError: a term that does not exist.
+    """
+    spread, seen, noted = _of_book(book, direction_of(side), qty, flow, wait_s)
+    given = _given((signal_strength, spread if spread_bps is None else spread_bps, volatility), seen | terms)
+    code = signal_kind(given)
+    if code == 0:
+        raise _first_wrong(given)
+    market, limit, post_only = signal_utilities(given)
+    expected = choice_of(market, limit, post_only)[1]
+    strength, spread, _, maker, taker, slippage, impact, wait, take, stop, p_win, worth, against, fill = given
+    half, sigma = 0.5 * spread, given[2] / BPS
+    impact = slippage if math.isnan(impact) else impact
+    gross, selection = edge_of(strength, sigma, worth), against * sigma * math.sqrt(wait)
+    leaving = exit_cost(take, stop, p_win, maker, taker, half + slippage)
+    fill = touch_probability(half, sigma, wait) if math.isnan(fill) else fill
+    edge = gross - leaving
+    missed = missed_move(gross, wait, fill, selection) if fill < 1.0 else math.nan
+    parts = f"half the spread {half:.2f}, fee {taker:.2f}, impact {impact:.2f}"
+    reasons = (
+        f"a signal of strength {strength:g} is worth {gross:.2f} bps, leaving costs {leaving:.2f}: {edge:.2f} are left",
+        f"crossing costs {half + taker + impact:.2f} bps: {parts}"
+        if impact < math.inf
+        else "crossing is not counted on: the book holds less than the order",
+        f"resting earns {half - maker:+.2f} bps and fills with {fill:.0%}, {selection:.2f} bps having gone against it",
+        *noted,
+        *(() if expected > 0.0 else ("no kind of order is expected to earn anything: better not to trade",)),
+    )
+    return OrderDecision(
+        kind=KIND_NAMES[code],
+        trade=expected > 0.0,
+        expected_bps=expected,
+        market_bps=market,
+        limit_bps=limit,
+        post_only_bps=post_only,
+        gross_bps=gross,
+        exit_bps=leaving,
+        half_spread_bps=half,
+        impact_bps=impact,
+        maker_bps=maker,
+        taker_bps=taker,
+        fill=fill,
+        adverse_bps=selection,
+        missed_bps=missed,
+        left_bps=edge_left(edge, adverse(edge, sigma, wait, against), fill, missed) if fill < 1.0 else math.nan,
+        urgency=urgency_of(sigma * math.sqrt(wait), half + taker - maker, strength),
+        reasons=reasons,
+    )
+
+
+def _of_book(
+    book: Book | None, side: int, qty: float | None, flow: float | None, wait_s: float | None
+) -> tuple[float, Terms, tuple[str, ...]]:
+    """Spread of a book, what it says of impact and fill, and remarks on that."""
+    if book is None:
+        return SPREAD_BPS, {}, ()
+    bids, asks = sides(book)
+    if not (len(bids) and len(asks)):
+        raise DataError("book: expected both sides, saw an empty one; wait for the next")
+    mid = 0.5 * float(bids[0, 0] + asks[0, 0])
+    spread = float(asks[0, 0] - bids[0, 0]) / mid / BPS
+    if qty is None:
+        return spread, {}, ("without a size the impact is what the settings assume",)
+    walk = walk_book(side, qty, book)
+    noted = (f"the book gives {walk}",)
+    seen: Terms = {"impact_bps": math.inf if walk.remainder > 0.0 else max(0.0, walk.slippage_bps - 0.5 * spread)}
+    if flow is None or wait_s is None:
+        return spread, seen, (*noted, "the fill is that of a touch, an upper bound: nothing is known of the flow")
+    ahead = float((bids if side > 0 else asks)[0, 1])
+    seen["fill"] = queue_fill(number("flow", flow, 0.0), number("wait_s", wait_s, 0.0), ahead, float(qty))
+    return spread, seen, (*noted, f"{ahead:g} stand before us at the best price, and {flow:g} a second trade there")

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from statistics import NormalDist
 
+import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from exec.timing import (
     adverse,
@@ -19,11 +22,16 @@ from exec.timing import (
     entry_utilities,
     exit_cost,
     missed_move,
+    optimal_entry_timing,
+    order_decision,
+    queue_fill,
     touch_probability,
+    urgency_of,
     utilities_of,
 )
 from tests.places import ROOT
 from utils.codes import LIMIT, MARKET, POST_ONLY
+from utils.errors import ConfigError, DataError
 
 #: Half spread 1.75, taker 5.5, maker 2, no impact.
 COSTS = (1.75, 5.5, 2.0, 0.0)
@@ -183,3 +191,142 @@ def test_the_bits_of_a_touch_are_those_of_the_library():
         distance = 0.001 * 1.007**k
         expected = math.erfc(distance / (3.0 * math.sqrt(2.0)))
         assert struct.pack("d", expected) == struct.pack("d", touch_probability(distance, 3.0, 1.0))
+
+
+#: By how much they want to trade now.
+HASTE = {"POST_ONLY": 0, "LIMIT": 1, "MARKET": 2}
+STRENGTHS = st.floats(0.0, 100.0)
+SPREADS = st.floats(0.0, 60.0)
+VOLATILITIES = st.floats(0.0, 0.2)
+FEES = st.floats(2.0, 12.0)
+
+
+def haste(*args, **terms):
+    return HASTE[optimal_entry_timing(*args, **terms)]
+
+
+def test_the_promised_call_answers_with_a_kind_and_the_decision_says_that_nothing_pays():
+    assert "POST_ONLY" == optimal_entry_timing(signal_strength=85.0, spread_bps=3.5, volatility=0.008)
+    assert ("POST_ONLY", False) == (order_decision().kind, order_decision().trade)
+    assert "MARKET" == optimal_entry_timing(100.0, 1.0, 0.02)
+    assert "MARKET" == optimal_entry_timing(100, np.int64(1), np.float64(0.02), impact_bps=None)
+
+
+@given(STRENGTHS, STRENGTHS, SPREADS, VOLATILITIES)
+def test_a_stronger_signal_is_never_less_aggressive(one, other, spread, volatility):
+    weak, strong = sorted((one, other))
+    assert haste(weak, spread, volatility) <= haste(strong, spread, volatility)
+
+
+@given(st.floats(80.0, 100.0), SPREADS, VOLATILITIES, VOLATILITIES)
+def test_a_strong_signal_is_more_aggressive_where_more_moves(strength, spread, one, other):
+    calm, wild = sorted((one, other))
+    assume(spread <= 0.15 * strength * calm * 1e4 / 100.0)  # a wider one is no market for this edge
+    assert haste(strength, spread, calm) <= haste(strength, spread, wild)
+
+
+@given(STRENGTHS, SPREADS, VOLATILITIES, FEES, FEES)
+def test_a_dearer_taker_fee_is_never_more_aggressive(strength, spread, volatility, one, other):
+    cheap, dear = sorted((one, other))
+    assert haste(strength, spread, volatility, taker_bps=dear) <= haste(strength, spread, volatility, taker_bps=cheap)
+
+
+@given(STRENGTHS, SPREADS, SPREADS, VOLATILITIES)
+def test_a_wider_spread_is_never_more_aggressive_until_it_is_wider_than_the_edge(strength, one, other, volatility):
+    narrow, wide = sorted((one, other))
+    assume(wide <= 0.15 * strength * volatility * 1e4 / 100.0)
+    assert haste(strength, wide, volatility) <= haste(strength, narrow, volatility)
+
+
+@given(STRENGTHS, SPREADS, VOLATILITIES, st.floats(-1.0, 8.0), FEES, st.floats(0.01, 1.0), st.floats(0.0, 1.0))
+def test_the_answer_is_that_of_the_decision_behind_it(strength, spread, volatility, maker, taker, wait, fill):
+    terms = {"maker_bps": maker, "taker_bps": taker, "wait": wait, "fill": fill}
+    answer = optimal_entry_timing(strength, spread, volatility, **terms)
+    decision = order_decision(strength, spread, volatility, **terms)
+    assert answer == decision.kind
+    assert decision.trade == (decision.expected_bps > 0.0)
+    assert decision.expected_bps == max(decision.market_bps, decision.limit_bps, decision.post_only_bps)
+    assert 0.0 <= decision.urgency <= 1.0
+
+
+@pytest.mark.parametrize(("strength", "spread"), [(0.0, 3.5), (0.0, 0.0)])
+def test_without_strength_nothing_pays(strength, spread):
+    assert "POST_ONLY" == optimal_entry_timing(strength, spread, 0.02)
+    assert not order_decision(strength, spread, 0.02).trade
+
+
+def test_without_a_spread_the_best_price_is_touched_at_once():
+    decision = order_decision(100.0, 0.0, 0.02)
+    assert ("MARKET", 1.0) == (decision.kind, decision.fill)
+    assert math.isnan(decision.missed_bps)
+
+
+@pytest.mark.parametrize(
+    ("terms", "sentence"),
+    [
+        ({"signal_strength": 101.0}, "signal_strength: expected a number from 0 to 100, saw 101.0"),
+        ({"signal_strength": "85"}, "signal_strength: expected a number from 0 to 100, saw '85'"),
+        ({"signal_strength": True}, "signal_strength: expected a number from 0 to 100, saw True"),
+        ({"signal_strength": None}, "signal_strength: expected a number from 0 to 100, saw None"),
+        ({"spread_bps": -0.1}, "spread_bps: expected a number from 0 to 10000, saw -0.1"),
+        ({"volatility": math.nan}, "volatility: expected a fraction from 0 to 10, saw nan"),
+        ({"volatility": 80.0}, "volatility: expected a fraction from 0 to 10, saw 80.0"),
+        ({"taker_bps": math.inf}, "taker_bps: expected a number from -1000 to 1000, saw inf"),
+        ({"fill": 1.5}, "fill: expected a number from 0 to 1 or None, saw 1.5"),
+        ({"wait": 0}, "wait: expected a number from 1e-09 to 1, saw 0.0"),
+    ],
+)
+@pytest.mark.parametrize("ask", [optimal_entry_timing, order_decision])
+def test_a_number_that_is_none_or_out_of_range_is_refused_with_a_sentence(ask, terms, sentence):
+    with pytest.raises(DataError, match=sentence):
+        ask(**terms)
+
+
+def test_a_term_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match="taker: expected one of maker_bps, taker_bps"):
+        optimal_entry_timing(taker=5.0)
+
+
+BOOK = {"bids": [[100.0, 10.0], [99.5, 20.0]], "asks": [[100.01, 6.0], [101.0, 4.0]]}
+
+
+def test_a_book_gives_spread_impact_and_queue():
+    decision = order_decision(100.0, None, 0.02, book=BOOK, side="buy", qty=8.0, flow=0.5, wait_s=20.0)
+    half = 1e4 * 0.005 / 100.005
+    paid = 1e4 * ((6.0 * 100.01 + 2.0 * 101.0) / 8.0 - 100.005) / 100.005
+    assert pytest.approx((half, paid - half)) == (decision.half_spread_bps, decision.impact_bps)
+    assert pytest.approx(1.0 - math.exp(-0.5 * 20.0 / (10.0 + 4.0))) == decision.fill
+    assert decision.fill == queue_fill(0.5, 20.0, 10.0, 8.0)
+    assert "10 stand before us" in str(decision)
+
+
+def test_what_is_told_stands_against_what_a_book_shows():
+    decision = order_decision(100.0, 2.0, 0.02, book=BOOK, qty=8.0, impact_bps=0.25)
+    assert (1.0, 0.25) == (decision.half_spread_bps, decision.impact_bps)
+
+
+def test_a_book_that_holds_less_than_the_order_is_not_crossed():
+    decision = order_decision(100.0, None, 0.02, book=BOOK, side=1, qty=11.0)
+    assert -math.inf == decision.market_bps
+    assert "MARKET" != decision.kind
+    assert "the book holds less than the order" in str(decision)
+
+
+def test_without_a_size_or_a_flow_the_decision_says_what_it_assumed():
+    assert "without a size the impact is what the settings assume" in order_decision(book=BOOK).reasons
+    assert any("a touch, an upper bound" in reason for reason in order_decision(book=BOOK, qty=1.0).reasons)
+    with pytest.raises(DataError, match="expected both sides"):
+        order_decision(book=([], BOOK["asks"]))
+
+
+def test_a_decision_reads_in_plain_words():
+    told = str(order_decision(100.0, 1.0, 0.02))
+    assert told.startswith("MARKET expects +18.09 bps (market +18.09, limit +0.42, post-only +0.35 bps; fill 99%")
+    assert "crossing costs 7.00 bps: half the spread 0.50, fee 5.50, impact 1.00" in told
+    assert str(order_decision()).startswith("NO TRADE: nothing pays (market -3.68")
+
+
+def test_haste_is_the_move_of_the_wait_over_what_crossing_costs():
+    assert 0.5 == urgency_of(5.0, 8.0, 80.0)
+    assert 1.0 == urgency_of(50.0, 8.0, 80.0)
+    assert 0.0 == urgency_of(50.0, 8.0, 0.0) == urgency_of(0.0, -1.0, 80.0)
