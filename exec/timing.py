@@ -7,7 +7,8 @@ entry, against the mid at the decision; the exit's expected cost is taken off th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypedDict, Unpack
 
@@ -19,7 +20,8 @@ from utils.compiled import compiled
 from utils.errors import ConfigError, DataError, InvariantError
 from utils.market.costs import break_even_win_rate
 from utils.market.sides import Book, sides
-from utils.rows import BPS
+from utils.market.times import unit_of
+from utils.rows import BPS, NS_PER_HOUR, NS_PER_S
 
 #: Without costs the break-even win rate is the odds of a driftless walk.
 _odds = compiled(break_even_win_rate)
@@ -635,3 +637,258 @@ def _of_book(
     ahead = float((bids if side > 0 else asks)[0, 1])
     seen["fill"] = queue_fill(number("flow", flow, 0.0), number("wait_s", wait_s, 0.0), ahead, float(qty))
     return spread, seen, (*noted, f"{ahead:g} stand before us at the best price, and {flow:g} a second trade there")
+
+
+@compiled
+def decayed(edge: float, seconds: float, tau: float) -> float:
+    """What time leaves of an edge: A e^(-t / tau), bps.
+
+    Args:
+        edge: A, bps.
+        seconds: t since the signal.
+        tau: time in which it falls to 37 %, seconds.
+    """
+    return edge * math.exp(-seconds / tau)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an `ExecutionTimer` waits, and how far it goes."""
+
+    wide_quantile: float = 0.9  # of the spreads of this hour of the day: wider ones are waited out
+    samples: int = 30  # spreads of the hour, one a second at most, before any counts as wide
+    spread_s: float = 20.0  # longest wait for the spread, seconds; less by the signal's urgency
+    wait_s: float = 60.0  # a resting order waits so long in all, seconds
+    interval_s: float = 2.0  # shortest time between two prices of an order, seconds
+    ticks: int = 1  # the best price is so far from ours before we follow
+    chases: int = 3  # most new prices
+    chase_bps: float = 10.0  # most that the mid may have moved; never more than the edge
+    retries: int = 3  # most prices after rejections of a post-only order
+    tau_s: float = 60.0  # decay of the edge, seconds
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            DataError: with the name of the field.
+        """
+        number("wide_quantile", self.wide_quantile, 0.0, 1.0)
+        for name in ("samples", "ticks", "interval_s", "spread_s", "wait_s", "chases", "chase_bps", "retries"):
+            number(name, getattr(self, name), 0.0)
+        number("tau_s", self.tau_s, 0.0, above=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to do with an entry now, and why."""
+
+    action: str  # WAIT, PLACE, REPLACE, CROSS or CANCEL
+    price: float  # of an order to place, quote; NaN otherwise
+    utility_bps: float  # of crossing now, bps; NaN without a quote
+    reason: str
+
+    def __str__(self) -> str:
+        """Action, price and reason."""
+        return f"{self.action}{'' if math.isnan(self.price) else f' {self.price:g}'}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry under way."""
+
+    side: int
+    decision: OrderDecision
+    tick: float  # quote
+    began: int  # ns
+    mid: float  # at the beginning, quote
+    price: float = math.nan  # of the resting order, quote
+    moved: int = 0  # when it got that price, ns
+    chases: int = 0
+    retries: int = 0
+
+
+#: Spreads that are remembered of each hour of the day.
+REMEMBERED = 3600
+
+
+class ExecutionTimer:
+    """When an entry of each symbol is placed, follows the market, crosses or is given up; it reads no clock.
+
+    Times are nanoseconds since 1970 UTC (`ts` of our nouns). It is told of quotes, asked after each, and answers with
+    values; whoever asks does what they say, and tells of rejections and fills. CROSS and CANCEL end an entry: an order of
+    it that still rests is to be taken away.
+    """
+
+    def __init__(self, patience: Patience | None = None) -> None:
+        """Nothing under way.
+
+        Args:
+            patience: None = the defaults of `Patience`.
+        """
+        self._patience = patience or Patience()
+        self._quotes: dict[str, tuple[int, float, float]] = {}
+        self._spreads: dict[tuple[str, int], deque[float]] = {}
+        self._sampled: dict[str, int] = {}
+        self._entries: dict[str, _Entry] = {}
+
+    def quote(self, symbol: str, now: int, bid: float, ask: float) -> None:
+        """Best prices of a symbol (quote); a spread a second goes into the memory of the hour of the day.
+
+        Raises:
+            DataError: prices that are none or crossed, or a time before the last one.
+        """
+        bid, ask = number("bid", bid, 0.0, above=True), number("ask", ask, 0.0, above=True)
+        if bid >= ask:
+            raise DataError(f"{symbol}: expected a bid below the ask, saw {bid:g} and {ask:g}; wait for the next quote")
+        self._quotes[symbol] = (self._at(symbol, now), bid, ask)
+        if now - self._sampled.get(symbol, -NS_PER_S) >= NS_PER_S:
+            self._sampled[symbol] = now
+            memory = self._spreads.setdefault((symbol, _hour(now)), deque(maxlen=REMEMBERED))
+            memory.append((ask - bid) / (0.5 * (bid + ask)) / BPS)
+
+    def usual_spread(self, symbol: str, now: int) -> float:
+        """Quantile `wide_quantile` of the spreads of this hour of the day, bps; NaN while too few are known."""
+        memory = self._spreads.get((symbol, _hour(now)), ())
+        if len(memory) < max(1, self._patience.samples):
+            return math.nan
+        return float(np.quantile(np.array(memory), self._patience.wide_quantile))
+
+    def should_wait(self, symbol: str, now: int) -> bool:
+        """Whether the spread is wider than usual for the hour; no while nothing is known of it."""
+        if symbol not in self._quotes:
+            return False
+        _, bid, ask = self._quotes[symbol]
+        return (ask - bid) / (0.5 * (bid + ask)) / BPS > self.usual_spread(symbol, now) * (1.0 + 1e-9)
+
+    def start(self, symbol: str, side: int | str, decision: OrderDecision, now: int, *, tick: float) -> Answer:
+        """Begin an entry as `order_decision` advises; one that was under way is forgotten.
+
+        Args:
+            symbol: whose.
+            side: buy or sell, +1 or -1.
+            decision: kind, edge, costs and urgency.
+            now: ns.
+            tick: price grid, quote.
+
+        Raises:
+            DataError: no quote of the symbol yet, a side or tick that is none, or a time before the last one.
+        """
+        direction, step = direction_of(side), number("tick", tick, 0.0, above=True)
+        self._at(symbol, now)
+        if symbol not in self._quotes:
+            raise DataError(f"{symbol}: expected a quote before an entry, saw none; call quote first")
+        _, bid, ask = self._quotes[symbol]
+        self._entries[symbol] = _Entry(direction, decision, step, now, 0.5 * (bid + ask))
+        if not decision.trade:
+            return self._end(symbol, math.nan, "nothing pays")
+        return self.ask(symbol, now)
+
+    def ask(self, symbol: str, now: int) -> Answer:
+        """What to do now.
+
+        Raises:
+            DataError: nothing under way, or a time before the last one.
+        """
+        entry = self._entry(symbol, now)
+        limits, decision = self._patience, entry.decision
+        _, bid, ask = self._quotes[symbol]
+        best = bid if entry.side > 0 else ask
+        waited = (now - entry.began) / NS_PER_S
+        left = decayed(decision.gross_bps, waited, limits.tau_s)
+        moved = entry.side * (0.5 * (bid + ask) - entry.mid) / entry.mid / BPS
+        half = 0.5 * (ask - bid) / (0.5 * (bid + ask)) / BPS
+        crossing = chase_pays(left, 0.0, 1.0, moved, half, decision.impact_bps, decision.taker_bps, decision.exit_bps)
+        if math.isnan(entry.price):
+            patient = limits.spread_s * (1.0 - decision.urgency)
+            if waited < patient and self.should_wait(symbol, now):
+                usual = self.usual_spread(symbol, now)
+                return Answer(
+                    "WAIT",
+                    math.nan,
+                    crossing,
+                    f"the spread of {2.0 * half:.2f} bps is above {usual:.2f}, usual at this hour",
+                )
+            if decision.kind == KIND_NAMES[MARKET]:
+                return self._cross_or_cancel(symbol, crossing, "a market order was advised")
+            return self._placed(symbol, entry, best, now, crossing, "PLACE", "joins the best price")
+        away = entry.side * (best - entry.price) >= (limits.ticks - 1e-6) * entry.tick and best != entry.price
+        if waited >= limits.wait_s:
+            return self._over(symbol, crossing, f"{waited:.0f} s have passed")
+        if not away:
+            return Answer("WAIT", math.nan, crossing, "the order stands at the best price")
+        most = min(limits.chase_bps, decision.gross_bps)
+        if moved > most:
+            return self._over(symbol, crossing, f"the market is {moved:.2f} bps away, more than {most:.2f}")
+        if entry.chases >= limits.chases:
+            return self._over(symbol, crossing, f"it followed {entry.chases} times")
+        if now - entry.moved < limits.interval_s * NS_PER_S:
+            return Answer("WAIT", math.nan, crossing, f"the last price is less than {limits.interval_s:g} s old")
+        resting = left - moved - half - decision.maker_bps - decision.exit_bps
+        if resting <= 0.0:
+            return self._end(symbol, crossing, f"following leaves {resting:.2f} bps of the edge")
+        followed = replace(entry, chases=entry.chases + 1)
+        return self._placed(
+            symbol, followed, best, now, crossing, "REPLACE", f"follows, {moved:.2f} bps from its start"
+        )
+
+    def rejected(self, symbol: str, now: int) -> Answer:
+        """A post-only order would have crossed: one tick back, a bounded number of times.
+
+        Raises:
+            DataError: nothing under way, no order was placed, or a time before the last one.
+        """
+        entry = self._entry(symbol, now)
+        if math.isnan(entry.price):
+            raise DataError(f"{symbol}: expected an order that was placed, saw none; place what ask answers first")
+        _, bid, ask = self._quotes[symbol]
+        back = min(entry.price, bid) if entry.side > 0 else max(entry.price, ask)
+        price = back - entry.side * entry.tick
+        if entry.retries >= self._patience.retries or price <= 0.0:
+            return self._end(symbol, math.nan, f"rejected {entry.retries + 1} times")
+        retried = replace(entry, retries=entry.retries + 1)
+        return self._placed(symbol, retried, price, now, math.nan, "PLACE", "one tick back after a rejection")
+
+    def done(self, symbol: str) -> None:
+        """The entry filled or was given up; nothing of it is remembered."""
+        self._entries.pop(symbol, None)
+
+    def _at(self, symbol: str, now: int) -> int:
+        last = self._quotes.get(symbol, (0, 0.0, 0.0))[0]
+        if isinstance(now, bool) or not isinstance(now, int | np.integer) or unit_of(int(now)) != "ns":
+            raise DataError(f"now: expected int nanoseconds since 1970, saw {now!r:.60}; 1 ms is 1,000,000 of them")
+        if now < last:
+            raise DataError(f"now: expected a time at or after {last} ns, saw {now}; tell of quotes in their order")
+        return int(now)
+
+    def _entry(self, symbol: str, now: int) -> _Entry:
+        self._at(symbol, now)
+        if symbol not in self._entries:
+            raise DataError(f"{symbol}: expected an entry under way, saw none; call start first")
+        return self._entries[symbol]
+
+    def _placed(
+        self, symbol: str, entry: _Entry, price: float, now: int, crossing: float, action: str, reason: str
+    ) -> Answer:
+        self._entries[symbol] = replace(entry, price=price, moved=now)
+        return Answer(action, price, crossing, reason)
+
+    def _over(self, symbol: str, crossing: float, reason: str) -> Answer:
+        """The end of a wait: a limit crosses if that pays, a post-only order never."""
+        if self._entries[symbol].decision.kind == KIND_NAMES[POST_ONLY]:
+            return self._end(symbol, crossing, f"{reason}, and a post-only order does not cross")
+        return self._cross_or_cancel(symbol, crossing, reason)
+
+    def _cross_or_cancel(self, symbol: str, crossing: float, reason: str) -> Answer:
+        if crossing > 0.0:
+            self.done(symbol)
+            return Answer("CROSS", math.nan, crossing, f"{reason}, and crossing earns {crossing:.2f} bps")
+        return self._end(symbol, crossing, f"{reason}, and crossing earns {crossing:.2f} bps")
+
+    def _end(self, symbol: str, crossing: float, reason: str) -> Answer:
+        self.done(symbol)
+        return Answer("CANCEL", math.nan, crossing, reason)
+
+
+def _hour(now: int) -> int:
+    """Hour of the day, UTC."""
+    return now // NS_PER_HOUR % 24
