@@ -201,6 +201,7 @@ def report_of(
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
         "capped_prices": outcome.capped,
+        "halts": {"tripped": outcome.halts, "holding": [dataclasses.asdict(halt) for halt in outcome.holding]},
         "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades, prices),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
         "data_warnings": doubts(market, trades),

@@ -18,6 +18,7 @@ from rich.text import Text
 from backtest.data.market import FEWER
 from backtest.run.result import SimulationResult
 from backtest.run.verdict import verdict
+from risk.halts import NEVER
 from utils.figures.shown import counted, needed, percent, plain
 from utils.kpis import Log
 from utils.records.files import TABLES
@@ -209,6 +210,15 @@ def warnings(result: SimulationResult) -> list[str]:
         short = f"the win rate, {percent(had)}, is below the {percent(asked)} that barriers and costs need"
         pays = asked is not None and asked <= 1.0
         said.append(f"{short if pays else 'no win rate pays these costs'}: more trades will not help")
+    for halt in report["halts"]["holding"]:
+        lasts = (
+            "until somebody lifts it"
+            if halt["until"] == NEVER
+            else f"until {np.datetime64(halt['until'], 'ns').astype('M8[m]')} UTC"
+        )
+        said.append(
+            f"entries are blocked {lasts}: {halt['rule']} saw {halt['value']:.3g} of {halt['limit']:g}; exits go on"
+        )
     if report["ambiguous_share"] > AMBIGUOUS:
         said.append(
             f"{percent(report['ambiguous_share'])} of bars in position touched stop and take; the stop was taken, "
