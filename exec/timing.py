@@ -356,7 +356,6 @@ RANGES = {
     "fill": (0.0, 1.0, True),
 }
 #: The same for compiled code.
-_FLOATS = (float,) * len(RANGES)
 _LEAST, _MOST, _ABSENT = (tuple(column) for column in zip(*RANGES.values(), strict=True))
 
 
@@ -438,8 +437,12 @@ def _given(values: tuple[Any, Any, Any], terms: Terms) -> tuple[float, ...]:
     """All numbers of a question, in the order of `RANGES`."""
     named = usual_terms() | terms
     given = (*values, *named.values())
-    if tuple(map(type, given)) == _FLOATS:
-        return given
+    for value in (*values, *terms.values()):
+        if type(value) is not float:
+            break
+    else:
+        if len(given) == len(RANGES):
+            return given
     for name in terms:
         if name not in usual_terms():
             raise ConfigError(f"{name}: expected one of {', '.join(usual_terms())}, saw another; see `Terms`")
@@ -717,8 +720,8 @@ class ExecutionTimer:
     """When an entry of each symbol is placed, follows the market, crosses or is given up; it reads no clock.
 
     Times are nanoseconds since 1970 UTC (`ts` of our nouns). It is told of quotes, asked after each, and answers with
-    values; whoever asks does what they say, and tells of rejections and fills. CROSS and CANCEL end an entry: an order of
-    it that still rests is to be taken away.
+    values; whoever asks does what they say, and tells of rejections and fills. CROSS and CANCEL end an entry: what
+    still rests of it is to be taken away.
     """
 
     def __init__(self, patience: Patience | None = None) -> None:
