@@ -196,7 +196,7 @@ def calculate_position_size_with_all_controls(
 
     held_now = _held(positions, stops)
     where, rho = checked_matrix(correlation_matrix, names_of(held_now, symbols, terms.symbol))
-    cost = terms.taker_bps + crossing
+    cost = terms.taker_bps + terms.crossing_bps
     if positions is None:
         crowd = _unnamed(terms, rho, given_heat or 0.0)
     else:
@@ -218,9 +218,10 @@ def calculate_position_size_with_all_controls(
             )
             kelly, why = bet.risk, bet.bound if bet.risk == 0.0 else ""
         why = why if confidence > 0.0 else "break_even"
+    loss = max(0.0, (stop + cost_stop) * BPS)
     controls = _controls(
         equity=money,
-        loss=max(0.0, (stop + cost_stop) * BPS),
+        loss=loss,
         risk_fraction=terms.risk,
         fixed_notional=terms.fixed,
         kelly=kelly,
@@ -256,12 +257,12 @@ def calculate_position_size_with_all_controls(
         way,
         notional,
         qty,
-        notional * controls.loss / money,
+        notional * loss / money,
         bound,
         allowed,
         limits_of(controls),
         *scales,
-        float(controls.loss),
+        loss,
         crowd.heat,
         math.sqrt(crowd.variance),
         crowd.cluster,
@@ -270,7 +271,7 @@ def calculate_position_size_with_all_controls(
 
 def _controls(**values: float) -> Any:
     """A CONTROLS record."""
-    return np.array([tuple(values[name] for name in _FIELDS)], CONTROLS)[0]
+    return np.array([tuple([values[name] for name in _FIELDS])], CONTROLS)[0]
 
 
 _FIELDS = CONTROLS.names or ()
@@ -325,13 +326,14 @@ def _named(
         exit_cost_bps=cost,
         gap=gap,
     )
+    sum_of, variance, covariance, cluster, gross, net = found.item()
     return _Crowd(
-        found.heat / money if heat is None else heat,
-        found.variance / (money * money),
-        found.covariance / money,
-        found.cluster / money,
-        float(found.gross),
-        side * found.net,
+        sum_of / money if heat is None else heat,
+        variance / (money * money),
+        covariance / money,
+        cluster / money,
+        gross,
+        side * net,
     )
 
 

@@ -160,13 +160,14 @@ def correlation_matrix(
     if not stress:
         pairs = np.zeros(len(names) * (len(names) - 1) // 2, PAIR)
         fold_pairs(table, weight, pairs)
-        kept = 1.0 - _intensity(table, weight) if shrink and len(names) > 1 else 1.0
-        above = np.triu_indices(len(names), 1)
-        for i, j, pair in zip(*above, pairs, strict=True):
+        above = list(zip(*np.triu_indices(len(names), 1), pairs, strict=True))
+        for i, j, pair in above:
             if pair.seen < 2:
                 raise DataError(
                     f"returns: expected rows that {names[i]} and {names[j]} share, saw {pair.seen}; align them"
                 )
+        kept = 1.0 - _intensity(table, weight) if shrink and above else 1.0
+        for i, j, pair in above:
             rho = kept * rho_of(pair, -1.0, 0.0)
             matrix[i, j] = matrix[j, i] = max(rho, least) if floored[i] and floored[j] else rho
         matrix = _definite(matrix, least, floored)
