@@ -171,7 +171,7 @@ def figure_text(figure: Figure, width: int) -> list[Text]:
 def money_lines(money: Sequence[Step], width: int, brick: str) -> list[Text]:
     """Each step from prices to the result, beside the name of the block, or below it where there is no room beside."""
     lines = drawn_steps(money, width - BLOCK, brick)
-    if max(map(len, lines)) > width - BLOCK:
+    if not any(brick in line.plain for line in lines):  # no room beside
         return [Text(TITLE), *(Text.assemble("  ", line) for line in drawn_steps(money, width - 2, brick))]
     starts = [TITLE if k == 0 else "" for k in range(len(lines))]
     return [Text.assemble(start.ljust(BLOCK), line) for start, line in zip(starts, lines, strict=True)]
