@@ -23,7 +23,7 @@ from benchmarks.kernel import (
 )
 from exec.engine import Engine
 from exec.trader import chunks
-from utils.codes import MARKET
+from utils.codes import FLATTEN, MARKET
 from utils.compiled import compiled
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows, layout
 from utils.types import Instrument
@@ -135,22 +135,38 @@ def params_for(take_bps: float = TAKE_BPS, stop_bps: float = STOP_BPS) -> Rows:
     return row
 
 
+def guarded(params: Rows) -> Rows:
+    """The same with every limit asked and every breaker watching, each so wide that the trades stay the same."""
+    row = params.copy()
+    par = row[0]
+    par.limits = 1
+    par.max_risk = par.max_heat = par.max_correlated = par.max_cluster = par.kelly = 0.9
+    par.max_net, par.cluster_rho, par.rho_floor, par.rho_weight = 5.0, 0.7, 0.5, 0.01
+    par.depth_share, par.target_vol_bps, par.max_vol_bps, par.max_spread_bps = 0.9, 1e4, 1e4, 1e4
+    par.max_daily, par.max_drawdown, par.max_losses = 0.9, 0.9, 1e9  # the drawdown scale would shrink every entry
+    par.daily_action = par.drawdown_action = FLATTEN
+    par.max_age_ns = 1e18
+    return row
+
+
 def instrument_for(tick: float) -> Rows:
     """The benchmark's instrument: 4 bps a side, lot 0.001; `tick` in quote."""
     known = Instrument("BENCH", tick, 1e-3, 0.0, FEE_BPS, FEE_BPS, max_leverage=1.0, maintenance=0.005)
     return np.array([known.row()], dtype=INSTRUMENT)
 
 
-def engine_trades(bars: Rows, tick: float, setting: Setting | None = None) -> Rows:
+def engine_trades(bars: Rows, tick: float, setting: Setting | None = None, *, limits: bool = False) -> Rows:
     """The whole run: BAR rows in, signals, engine, TRADE rows out.
 
     Args:
         bars: rows of one symbol.
         tick: quote.
         setting: spans and barriers; default: the benchmark's.
+        limits: ask every rule, and watch every breaker.
     """
     chosen = setting or Setting(FAST, SLOW, TAKE_BPS, STOP_BPS)
-    engine = Engine(instrument_for(tick), params_for(chosen.take_bps, chosen.stop_bps), CAPITAL, keep=("trades",))
+    params = params_for(chosen.take_bps, chosen.stop_bps)
+    engine = Engine(instrument_for(tick), guarded(params) if limits else params, CAPITAL, keep=("trades",))
     state = fresh_rule(chosen.fast, chosen.slow)
     signals = blank_signals(min(len(bars), CHUNK))
     for lo, hi in chunks(bars, CHUNK):

@@ -190,9 +190,9 @@ class Engine:
             self.pairs,
         )
 
-    def see_book(self, sym: int, spread_bps: float, depth: float) -> None:
-        """The book of a symbol as it stands: spread in bps, quote within 5 bps on its thinner side; NaN = none."""
-        self.positions["spread_bps"][sym], self.positions["depth"][sym] = spread_bps, depth
+    def see_depth(self, sym: int, depth: float) -> None:
+        """What rests within 5 bps of a symbol's mid on the thinner side of its book, quote; NaN = nobody knows."""
+        self.positions["depth"][sym] = depth
 
     def lift_halts(self) -> None:
         """Let a halted account trade again, measuring from the equity there is: for the one who looked at it."""

@@ -47,7 +47,7 @@ from utils.codes import (
 from utils.market.timeframes import normalise_timeframe, parse_timeframe
 from utils.params import params_of
 from utils.records.names import refusal_text
-from utils.rows import BAR, FUNDING, INSTRUMENT, INTENT, MARKET_EVENT, PARAMS, SIGNAL, Rows
+from utils.rows import BAR, BPS, FUNDING, INSTRUMENT, INTENT, MARKET_EVENT, PARAMS, SIGNAL, Rows
 from utils.types import (
     Bar,
     BookSnapshot,
@@ -68,6 +68,8 @@ from utils.types import (
 )
 from utils.words import SIGNS, TRADE_SIDES, ours_or_none
 
+#: How near to the mid depth counts, bps.
+DEPTH_BPS = 5.0
 #: Prices of so many ticks are still exact.
 MOST_TICKS = 1e15
 
@@ -367,6 +369,11 @@ class PaperBroker:
             raise TypeError(f"PaperBroker: expected {known}, saw {type(event).__name__}")
         return self._answer()
 
+    def lift_halts(self) -> None:
+        """Let a halted account trade again, every breaker measuring from the equity there is."""
+        self._match()
+        self._engine.lift_halts()
+
     def drain(self) -> JournalRows:
         """The engine's rows since the last drain: trades, orders, fills, decisions, equity."""
         self._match()
@@ -440,6 +447,8 @@ class PaperBroker:
         if not isinstance(event, MarkPrice):
             row.ts_recv = event.ts_recv
         self._engine.happen(rows)
+        if isinstance(event, BookSnapshot):
+            self._engine.see_depth(s, _depth(event))
         self._collect()
 
     def _match(self) -> None:
@@ -636,6 +645,18 @@ class PaperBroker:
         ended = (tuple(self._cancelled), (*self._rejected, *refusals), tuple(self._closed), tuple(self._filled))
         self._rejected, self._cancelled, self._closed, self._filled = [], [], [], []
         return Decision(self._latest, signal, tuple(orders), *ended)
+
+
+def _depth(book: BookSnapshot) -> float:
+    """What rests within 5 bps of the mid on the thinner side, quote; NaN where a side is empty."""
+    bid, ask = _best(book)
+    mid, near = 0.5 * (bid + ask), DEPTH_BPS * BPS
+    sides = ((book.bids, mid * (1.0 - near)), (book.asks, mid * (1.0 + near)))
+    if math.isnan(mid):
+        return math.nan
+    return min(
+        sum(price * qty for price, qty in levels if abs(price - mid) <= abs(edge - mid)) for levels, edge in sides
+    )
 
 
 def _best(event: BookSnapshot | Quote) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 
 from risk.controls import drawdown_scale, volatility_scale
-from utils.codes import MARKET
+from utils.codes import AUTO, MARKET
 from utils.compiled import compile_source, compiled
 from utils.market.costs import break_even_win_rate, crossing_bps, round_trip_costs
 from utils.rows import BPS, AccountRow, AskedRow, InstrumentRow, ParamsRow, SignalRow
@@ -151,13 +151,14 @@ def rule_kelly(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalR
 def rule_break_even(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, at: AskedRow) -> Answer:
     """The signal's win probability reaches break-even after costs; off unless `signal.veto_below_break_even`.
 
-    Without an estimate, or a stop, the rule is unavailable: it passes in bar simulations and refuses in live runs.
+    Without an estimate, or a stop, the rule is unavailable: it passes in bar simulations and refuses in live runs. An
+    entry of the kind that pays most may cross in the end, and is held to what a taker needs.
     """
     if par.veto_break_even == 0:
         return 1.0, math.nan, math.nan, 0
     take = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
     cost_take, cost_stop = _costs(
-        par.entry_kind != MARKET,
+        par.entry_kind not in (MARKET, AUTO),
         ins.maker_bps,
         ins.taker_bps,
         _crossing(par.half_spread_bps, par.slippage_bps, ins.tick, at.price),

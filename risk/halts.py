@@ -8,6 +8,7 @@ on. `block` and `flatten` are two actions: only the second closes positions.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from utils.codes import BLOCK
 from utils.compiled import compiled, inlined
@@ -87,6 +88,26 @@ def low_water(acc: AccountRow, par: ParamsRow, high: float) -> float:
     if acc.daily_until != acc.day_end and par.max_daily > 0.0:
         low = max(low, acc.day_equity * (1.0 - par.max_daily))
     return low + 1e-9 * abs(low)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A breaker that holds: entries are blocked, exits go on."""
+
+    rule: str  # the setting that it is about
+    value: float  # what tripped it
+    limit: float
+    until: int  # ns; NEVER = until somebody lifts it
+
+
+def holding(acc: AccountRow, par: ParamsRow, ts: int) -> tuple[Halt, ...]:
+    """The breakers that hold at `ts` (ns)."""
+    every = (
+        Halt("max_daily_loss", float(acc.daily_saw), float(par.max_daily), int(acc.daily_until)),
+        Halt("max_losses", float(acc.losses_saw), float(par.max_losses), int(acc.losses_until)),
+        Halt("max_drawdown", float(acc.drawdown_saw), float(par.max_drawdown), int(acc.drawdown_until)),
+    )
+    return tuple(halt for halt in every if halt.until > ts)
 
 
 def lift(acc: AccountRow) -> None:

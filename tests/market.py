@@ -13,7 +13,19 @@ from exec.engine import Engine, JournalRows
 from exec.market import Market
 from exec.step.quoting import wish
 from utils.codes import BOOK, EXIT_NAMES, MARK, MARKET, PLACE, PRINT
-from utils.rows import BAR, FUNDING, INSTRUMENT, INTENT, MARKET_EVENT, NS_PER_MINUTE, PARAMS, SIGNAL, Rows
+from utils.rows import (
+    ASKED,
+    BAR,
+    CONTROLS,
+    FUNDING,
+    INSTRUMENT,
+    INTENT,
+    MARKET_EVENT,
+    NS_PER_MINUTE,
+    PARAMS,
+    SIGNAL,
+    Rows,
+)
 
 TF = NS_PER_MINUTE
 NAN = math.nan
@@ -65,6 +77,24 @@ def params(**values: Any) -> Rows:
         "equity_step_ns": 1,
     }
     return row(PARAMS, **{**calm, **values})
+
+
+#: The controls of a size: NaN in one switches it off.
+LIMITS = (
+    "risk_fraction", "fixed_notional", "kelly", "max_leverage", "venue_leverage", "max_net_leverage", "max_heat",
+    "correlated_room", "max_cluster", "depth", "depth_share",
+)  # fmt: skip
+
+
+def controls(kind: Any = CONTROLS, **values: Any) -> Rows:
+    """10,000 quote, nothing at work, 50 bps lost at a stop, and every control off but these."""
+    return row(kind, **{**dict.fromkeys(LIMITS, NAN), "equity": 10_000.0, "loss": 0.005, **values})
+
+
+def question(**values: Any) -> Rows:
+    """One ASKED: a long is asked for at 100 with a stop 50 bps away; nothing is at work, nothing else is known."""
+    unknown = {"side": 1, "price": 100.0, "stop": 0.005, "spread_bps": NAN, "vol_bps": NAN}
+    return controls(ASKED, **{**unknown, **values})
 
 
 def bars(*candles: tuple[float, ...], sym: int = 0, first: int = 0, last: bool = False) -> Rows:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,10 @@ from utils.errors import ConfigError
 from utils.figures import arithmetic
 from utils.figures.arithmetic import Drawdown, Floats, sharpe_is_insufficient
 from utils.figures.bootstrap import block_length, block_sums, interval, mean_interval
-from utils.figures.shortfall import NO_SHORTFALL, Shortfall, shortfall
+from utils.figures.shortfall import NO_SHORTFALL, OrderCosts, Shortfall, order_costs, shortfall
 from utils.market.costs import break_even_win_rate
 from utils.records.reader import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
+from utils.records.schema import Columns
 from utils.rows import BPS, NS_PER_MINUTE
 from utils.words import KINDS, ORDER_SIDES, expected, ours_or_none, signs
 
@@ -36,6 +38,8 @@ __all__ = [
     "KPIS",
     "Drawdown",
     "Log",
+    "MoneyFlow",
+    "OrderCosts",
     "RealisedEquityWarning",
     "Shortfall",
     "avg_trade_duration_minutes",
@@ -63,6 +67,7 @@ __all__ = [
     "maker_share",
     "max_drawdown",
     "median_trade_duration_minutes",
+    "money_flow",
     "net_profit",
     "probabilistic_sharpe_ratio",
     "profit_factor",
@@ -72,6 +77,7 @@ __all__ = [
     "sharpe_interval",
     "sharpe_is_insufficient",
     "sharpe_ratio",
+    "shortfall_by_order",
     "slippage_cost",
     "sortino_ratio",
     "trade_count",
@@ -360,23 +366,34 @@ def _order_signs(sides: Any, where: str) -> Floats:
     return signs(sides, ORDER_SIDES, lambda row: f"orders.csv of {where}, order {row + 1}, column side")
 
 
-def implementation_shortfall(source: Source) -> Shortfall:
-    """What execution cost against the prices of the decisions, by parts; see `utils.figures.shortfall`.
+def shortfall_by_order(source: Source) -> OrderCosts | None:
+    """The implementation shortfall of each order by parts, quote, in the order of orders.csv; see `order_costs`.
 
-    Entry and exit orders alike, from orders.csv only: all NaN where it, or a column it needs, is not there.
-    Rejected orders never reached the market and are left out. The price at arrival is `arrival_mid`, and
-    `arrival_price` where an order, or the file, has none: which one moves cost from delay to trading, not the total.
+    Rejected orders never reached the market and are left out; None where orders.csv, or a column of it, is not there.
+    The price at arrival is `arrival_mid`, and `arrival_price` where an order, or the file, has none: which one moves
+    cost from delay to trading, not the total. Without `spread_cost` spread and impact are NaN.
     """
     log = read_log(source)
     orders = _market_orders(log, *SHORTFALL_COLUMNS)
     if orders is None:
-        return NO_SHORTFALL
+        return None
     side = _order_signs(orders.pop("side"), log.where)
     del orders["status"]
     if (at := _market_orders(log, "arrival_mid")) is not None:
         mid = at["arrival_mid"]
         orders["arrival_price"] = np.where(np.isnan(mid), orders["arrival_price"], mid)
-    return shortfall(side, **orders)
+    return order_costs(side, **orders, **(_market_orders(log, "spread_cost") or {}))
+
+
+def implementation_shortfall(source: Source) -> Shortfall:
+    """What execution cost against the prices of the decisions, by parts, with funding beside; see `Shortfall`.
+
+    Entry and exit orders alike, from orders.csv only: all NaN where it, or a column it needs, is not there. What it
+    sums is `shortfall_by_order`.
+    """
+    log = read_log(source)
+    costs = shortfall_by_order(log)
+    return NO_SHORTFALL if costs is None else shortfall(costs, float(np.sum(log.trades.get("funding", math.nan))))
 
 
 def implementation_shortfall_bps(source: Source) -> float:
@@ -419,6 +436,89 @@ def reject_rate(source: Source) -> float:
     if log.orders is None or "status" not in log.orders:
         return math.nan
     return arithmetic.mean_or_nan(log.orders["status"] == "REJECTED")
+
+
+# Where the money went.
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyFlow:
+    """From the moves of prices to the net of the closed trades, quote; costs are positive where they were paid.
+
+    edge - spread - slippage - fees - funding = net, where `crossing` is spread and slippage and `fees` those of makers
+    and takers. NaN in one of these halves = the log does not tell them apart.
+    """
+
+    edge: float  # what the trades had made at prices without spread and slippage, before fees and funding
+    crossing: float
+    spread: float  # half of it, on what took
+    slippage: float  # and market impact: what takers paid beyond that
+    fees: float
+    maker_fees: float
+    taker_fees: float
+    funding: float
+    net: float
+    traded: float  # notional, both legs
+
+    def bps(self, money: float) -> float:
+        """An amount (quote) in bps of the notional traded; NaN without trades."""
+        return arithmetic.ratio_or_nan(money / BPS, self.traded)
+
+    def steps(self) -> tuple[tuple[str, float], ...]:
+        """Name and amount (quote, what was paid negative) of each step; halves that are not known are one step.
+
+        They sum to `net`.
+        """
+        split = not math.isnan(self.spread)
+        crossing = (
+            (("spread", self.spread), ("slippage", self.slippage)) if split else (("spread, slip", self.crossing),)
+        )
+        apart = not math.isnan(self.maker_fees)
+        fees = (("maker fees", self.maker_fees), ("taker fees", self.taker_fees)) if apart else (("fees", self.fees),)
+        paid = (*crossing, *fees, ("funding", self.funding))
+        return (("price moves", self.edge), *((name, 0.0 - money) for name, money in paid))
+
+
+def money_flow(source: Source) -> MoneyFlow:
+    """Where the money went between the moves of prices and the net of the closed trades; see `MoneyFlow`.
+
+    Spread and slippage are `spread_cost` and `impact_cost` of orders.csv; where it does not know them they are told
+    together, as `slippage_cost` has them. Fees are parted by fills.csv; without it, where all legs are of one kind.
+    Orders and fills of trades that are still open are left out; an order that turned a position round counts with the
+    trade that it opened.
+    """
+    log = read_log(source)
+    spread, slippage = (_of_closed(log, log.orders, name) for name in ("spread_cost", "impact_cost"))
+    crossing = spread + slippage
+    if math.isnan(crossing):
+        spread, slippage, crossing = math.nan, math.nan, slippage_cost(log)
+    fees, funding, net = fees_paid(log), funding_paid(log), net_profit(log)
+    made = _maker_fees(log, fees)
+    edge = net + funding + fees + crossing
+    return MoneyFlow(edge, crossing, spread, slippage, fees, made, fees - made, funding, net, trade_volume(log))
+
+
+def _closed_rows(log: Log, table: Columns) -> Any:
+    """Which rows belong to closed trades: those that name one; all where the log has no names."""
+    if "trade_id" not in table or "trade_id" not in log.trades:
+        return slice(None)
+    return np.isin(table["trade_id"], log.trades["trade_id"])
+
+
+def _of_closed(log: Log, table: Columns | None, name: str) -> float:
+    """Sum of a column over the rows of closed trades; NaN where it is not there."""
+    if table is None or name not in table:
+        return math.nan
+    return float(np.sum(table[name][_closed_rows(log, table)]))
+
+
+def _maker_fees(log: Log, fees: float) -> float:
+    """Of the fees (quote) those of makers; NaN where the log does not tell."""
+    if log.fills is not None and {"fee", "liquidity"} <= log.fills.keys():
+        made = log.fills["fee"] * (log.fills["liquidity"] == "maker")
+        return float(np.sum(made[_closed_rows(log, log.fills)]))
+    share = maker_share(log)
+    return share * fees if share in (0.0, 1.0) else math.nan
 
 
 #: Every figure of a run that is one number, in the order in which it is shown; a new one takes one line here.

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from backtest.run.result import SimulationResult
-from backtest.run.summary import FEW_DAYS, WIDTH, warnings
+from backtest.run.summary import FEW_DAYS, WIDTH, drawn_steps, warnings
 from backtest.run.verdict import Step, exits, net_result, steps, verdict, why_not_more
 from utils.figures.shown import NOTHING, amount, counted, needed, percent, plain
 from utils.records.files import TABLES
@@ -27,8 +27,8 @@ LEAST_WARNINGS = 3
 LEFT, GAP = 38, 3
 #: Width of the names of figures and of blocks, characters.
 NAME, BLOCK = 16, 23
-#: Longest bar of the money, and the least that is worth drawing, characters.
-LONGEST, SHORTEST = 24, 6
+#: Name of the block of the money.
+TITLE = "where the money went"
 #: Symbols and warnings named before the rest is only counted.
 MOST_SYMBOLS = 3
 #: Word for a market that is none.
@@ -169,20 +169,12 @@ def figure_text(figure: Figure, width: int) -> list[Text]:
 
 
 def money_lines(money: Sequence[Step], width: int, brick: str) -> list[Text]:
-    """Each step from prices to the result, with a bar as long as it is large."""
-    digits = 0 if max(abs(step.money) for step in money) >= 100 else 2
-    cells = [f"{plain(step.money, digits):>10} " for step in money]
-    names = max(len(step.name) for step in money)
-    title, indent = ("where the money went", BLOCK) if width >= BLOCK + 2 * names else ("", 2)
-    space = min(LONGEST, width - indent - names - len(cells[0]))
-    largest = max(abs(step.money) for step in money)
-    lines = [] if title else [Text("where the money went")]
-    for k, (step, cell) in enumerate(zip(money, cells, strict=True)):
-        length = round(space * abs(step.money) / largest) if largest > 0 and space >= SHORTEST else 0
-        start = title.ljust(indent) if k == 0 else " " * indent
-        style = "red" if step.money < 0 else "green"
-        lines.append(Text.assemble(start, step.name.ljust(names), (f"{cell}{brick * length}".rstrip(), style)))
-    return lines
+    """Each step from prices to the result, beside the name of the block, or below it where there is no room beside."""
+    lines = drawn_steps(money, width - BLOCK, brick)
+    if not any(brick in line.plain for line in lines):  # no room beside
+        return [Text(TITLE), *(Text.assemble("  ", line) for line in drawn_steps(money, width - 2, brick))]
+    starts = [TITLE if k == 0 else "" for k in range(len(lines))]
+    return [Text.assemble(start.ljust(BLOCK), line) for start, line in zip(starts, lines, strict=True)]
 
 
 def block(name: str, text: str, width: int) -> list[Text]:

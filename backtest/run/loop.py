@@ -12,6 +12,7 @@ from exec.engine import TABLES, JournalRows, joined
 from exec.market import Market
 from exec.strategy import Strategy, ask
 from exec.trader import CHUNK, Trader, chunks
+from risk.halts import Halt, holding
 from utils.rows import Rows
 from utils.settings.tree import Settings
 
@@ -28,6 +29,8 @@ class Outcome:
     held_bars: int
     ambiguous: int  # of them, bars that touched both barriers
     capped: int  # prices of market orders that `simulation.max_impact_bps` held
+    halts: int  # breakers that tripped
+    holding: tuple[Halt, ...]  # those that still hold at the end
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
     answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy, asked again: `ahead`, or live
@@ -89,6 +92,8 @@ def simulate(
         held_bars=int(account.held_bars),
         ambiguous=int(account.ambiguous),
         capped=int(account.capped),
+        halts=int(account.halts),
+        holding=holding(account, trader.engine.params[0], int(market.bars["ts"][-1]) if len(market.bars) else 0),
         funnel={} if asked is not None else trader.signaller.funnel(),
         unavailable={} if asked is not None else trader.signaller.unavailable(),
     )

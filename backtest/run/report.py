@@ -21,7 +21,7 @@ from backtest.run.result import SimulationResult
 from backtest.strategies.identity import Identity
 from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
-from utils.kpis import Log, fill_rate, max_drawdown, profit_factor, sharpe_ratio, win_rate
+from utils.kpis import Log, fill_rate, max_drawdown, money_flow, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, crossing_bps, round_trip_costs
 from utils.ports import Journal
 from utils.records.files import FileJournal, csv_text, decision_hash, plain
@@ -162,6 +162,13 @@ def since_start(equity: Rows, market: Market) -> Rows:
     return rows
 
 
+def money_of(log: Log) -> dict[str, Any]:
+    """Where the money went: steps from the moves of prices to the net of closed trades, quote and bps of traded."""
+    flow = money_flow(log)
+    steps = [{"name": name, "quote": money, "bps": flow.bps(money)} for name, money in flow.steps()]
+    return {"steps": steps, "net": flow.net, "net_bps": flow.bps(flow.net), "traded": flow.traded}
+
+
 def report_of(
     market: Market,
     decided: Rows,
@@ -190,6 +197,7 @@ def report_of(
         "net_pnl": float(np.sum(trades["net_pnl"])),
         "fees": float(np.sum(trades["fees"])),
         "funding": float(np.sum(trades["funding"])),
+        "money": money_of(log),
         "sharpe": sharpe_ratio(log),
         "max_drawdown": max_drawdown(log),
         "profit_factor": profit_factor(log),
@@ -201,6 +209,7 @@ def report_of(
         "fill_rate": fill_rate(log),
         "ambiguous_share": outcome.ambiguous / max(1, outcome.held_bars),
         "capped_prices": outcome.capped,
+        "halts": {"tripped": outcome.halts, "holding": [dataclasses.asdict(halt) for halt in outcome.holding]},
         "tick_per_stop": ticks_per_stop(market, settings, outcome.rows.trades, prices),
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
         "data_warnings": doubts(market, trades),

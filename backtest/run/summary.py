@@ -17,10 +17,12 @@ from rich.text import Text
 
 from backtest.data.market import FEWER
 from backtest.run.result import SimulationResult
-from backtest.run.verdict import verdict
+from backtest.run.verdict import Step, all_steps, verdict
+from risk.halts import NEVER
 from utils.figures.shown import counted, needed, percent, plain
 from utils.kpis import Log
 from utils.records.files import TABLES
+from utils.shell.console import draws
 from utils.summary import FRACTION, PERCENT, SECTIONS, SUMMARY_ROWS, TIME, exit_reasons
 
 #: Width of the summary where there is no terminal to ask, and the most it takes of a wide one.
@@ -33,6 +35,9 @@ FEW_DAYS, FEW_TRADES = 30, 100
 COARSE_TICK = 0.25
 #: Share of bars in position that touched both barriers from which candles are too coarse.
 AMBIGUOUS = 0.02
+
+#: Longest bar of the money, and the least that is worth drawing, characters.
+LONGEST, SHORTEST = 24, 6
 
 #: Metrics that mean nothing over so few days: they are printed as that.
 RATIOS = frozenset({"CAGR %", "Sharpe", "Sortino", "Calmar", "PSR", "DSR"})
@@ -195,6 +200,44 @@ def break_even(result: SimulationResult) -> Fitting:
     return Fitting((title, "Take cost", "Stop cost", "Needed"), rows, ("Take cost", "Stop cost"), style_last="bold")
 
 
+def drawn_steps(money: Sequence[Step], width: int, brick: str) -> list[Text]:
+    """Each step from prices to the result, quote and bps of the notional, with a bar as long as it is large."""
+    digits = 0 if max(abs(step.money) for step in money) >= 100 else 2
+    names = max(len(step.name) for step in money)
+    share = ["" if step.bps is None else f"{plain(step.bps)} bps" for step in money]
+    cells = [
+        f"{plain(step.money, digits):>10}  {bps:>{max(map(len, share))}} "
+        for step, bps in zip(money, share, strict=True)
+    ]
+    space = min(LONGEST, width - names - len(cells[0]))
+    largest = max(abs(step.money) for step in money)
+    lines = []
+    for step, cell in zip(money, cells, strict=True):
+        length = round(space * abs(step.money) / largest) if largest > 0 and space >= SHORTEST else 0
+        style = "red" if step.money < 0 else "green"
+        lines.append(Text.assemble(step.name.ljust(names), (f"{cell}{brick * length}".rstrip(), style)))
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """WHERE THE MONEY WENT: from the moves of prices to the net result, which is the sum of the steps."""
+
+    steps: Sequence[Step]
+    net: Step
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        yield Text("WHERE THE MONEY WENT", style="bold")
+        yield from drawn_steps([*self.steps, self.net], min(options.max_width, WIDTH), "█" if draws(console) else "#")
+
+
+def money(result: SimulationResult) -> Money:
+    """The steps of a run; its net has bps where no position is open."""
+    every, last = all_steps(result), result.report["money"]
+    closed = all(step.bps is not None for step in every)
+    return Money(every, Step("net", sum(step.money for step in every), last["net_bps"] if closed else None))
+
+
 def warnings(result: SimulationResult) -> list[str]:
     """What a trader must not overlook, the most important first: the summary shows as many as fit on one screen."""
     report, said = result.report, []
@@ -209,6 +252,15 @@ def warnings(result: SimulationResult) -> list[str]:
         short = f"the win rate, {percent(had)}, is below the {percent(asked)} that barriers and costs need"
         pays = asked is not None and asked <= 1.0
         said.append(f"{short if pays else 'no win rate pays these costs'}: more trades will not help")
+    for halt in report["halts"]["holding"]:
+        lasts = (
+            "until somebody lifts it"
+            if halt["until"] == NEVER
+            else f"until {np.datetime64(halt['until'], 'ns').astype('M8[m]')} UTC"
+        )
+        said.append(
+            f"entries are blocked {lasts}: {halt['rule']} saw {halt['value']:.3g} of {halt['limit']:g}; exits go on"
+        )
     if report["ambiguous_share"] > AMBIGUOUS:
         said.append(
             f"{percent(report['ambiguous_share'])} of bars in position touched stop and take; the stop was taken, "
@@ -281,6 +333,7 @@ def summary(result: SimulationResult) -> RenderableType:
         Text(),
         Metrics(result.metrics),
         Text(),
+        *((money(result), Text()) if report["trades"] else ()),
         Beside(Group(exits_table(result), Text(), break_even(result)), funnel_table(result)),
         Text(),
         bullets("!", warnings(result), "yellow"),

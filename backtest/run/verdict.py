@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import NamedTuple
 
@@ -17,10 +16,11 @@ MOST_GATES, LEAST_SHARE = 3, 0.005
 
 
 class Step(NamedTuple):
-    """One step from prices to the result, quote; they add up to it."""
+    """One step from prices to the result; they add up to it."""
 
     name: str
-    money: float
+    money: float  # quote
+    bps: float | None = None  # of the notional traded, both legs; None = not of trades that were closed
 
 
 def words(code: str) -> str:
@@ -33,15 +33,22 @@ def net_result(result: SimulationResult) -> float:
     return float(result.report["final_equity"] - result.report["initial_capital"])
 
 
+def all_steps(result: SimulationResult) -> list[Step]:
+    """From price moves by spread, slippage, fees, funding, and what is still open, to the net: their sum."""
+    money = [Step(one["name"], one["quote"], one["bps"]) for one in result.report["money"]["steps"]]
+    unrealised = net_result(result) - result.report["net_pnl"]
+    return [*money, *([Step("still open", unrealised)] if abs(unrealised) > CENT else [])]
+
+
 def steps(result: SimulationResult) -> list[Step]:
-    """From price moves by spread and slippage, fees, funding, and what is still open, to the net: their sum."""
-    report, slipped = result.report, result.metrics["Spread+slippage cost"]
-    slipped = 0.0 if slipped is None or math.isnan(slipped) else float(slipped)
-    costs = [Step("spread, slip", -slipped), Step("fees", -report["fees"]), Step("funding", -report["funding"])]
-    gross = report["net_pnl"] + report["fees"] + report["funding"]
-    unrealised = net_result(result) - report["net_pnl"]
-    left = [Step("still open", unrealised)] if abs(unrealised) > CENT else []
-    return [Step("price moves", gross + slipped), *costs, *left]
+    """The same in fewer lines: fees of makers and takers are one step, and funding is none where there was none."""
+    every = [step for step in all_steps(result) if step.name != "funding" or step.money]
+    parts = [step for step in every if step.name.endswith(" fees")]
+    if not parts:
+        return every
+    fees = Step("fees", sum(part.money for part in parts), sum(part.bps or 0.0 for part in parts))
+    first = every.index(parts[0])
+    return [*every[:first], fees, *every[first + len(parts) :]]
 
 
 def verdict(result: SimulationResult) -> str:

@@ -15,6 +15,7 @@ from tests.places import ROOT
 from tests.runs import (
     DAY,
     EQUITY,
+    FILLS,
     ORDERS,
     PNL,
     RETURNS,
@@ -49,6 +50,8 @@ class TestGoldenVectors:
         parts = kpis.implementation_shortfall(Log(trade_arrays(PNL), None, first, 10_000.0))
         assert parts.delay_bps == pytest.approx(4.0)
         assert parts.trading_bps == pytest.approx(5.6)
+        assert (parts.spread_bps, parts.impact_bps) == (pytest.approx(2.0), pytest.approx(3.6))
+        assert parts.funding_bps == pytest.approx(30.0)
         assert parts.opportunity_bps == pytest.approx(8.0)
         assert parts.fees_bps == pytest.approx(4.405)
         assert parts.total_bps == pytest.approx(22.005)
@@ -153,6 +156,59 @@ class TestOrders:
         orders = ORDERS | {"side": np.array(["buy", "up", "buy", "buy"])}
         with pytest.raises(DataError, match="expected buy or sell, saw 'up'"):
             kpis.implementation_shortfall_bps(Log(trade_arrays(PNL), None, orders, 1.0))
+
+
+class TestMoneyFlow:
+    def amounts(self, log: Log) -> dict[str, float]:
+        return dict(kpis.money_flow(log).steps())
+
+    def test_the_steps_lead_from_price_moves_to_the_net(self) -> None:
+        flow = kpis.money_flow(Log(trade_arrays(PNL), None, ORDERS, 10_000.0, fills=FILLS))
+        names = ("price moves", "spread", "slippage", "maker fees", "taker fees", "funding")
+        assert tuple(name for name, _ in flow.steps()) == names
+        assert [money for _, money in flow.steps()] == pytest.approx([36.36, -0.5, -0.86, -0.4, -5.6, -3.0])
+        assert sum(money for _, money in flow.steps()) == pytest.approx(flow.net, abs=1e-9)
+        assert flow.net == 26.0
+        assert flow.edge - flow.spread - flow.slippage == pytest.approx(35.0)  # gross
+        assert flow.bps(flow.net) == kpis.return_over_trade_bps(Log(trade_arrays(PNL), None, None, 1.0))
+
+    def test_older_orders_tell_spread_and_slippage_together(self) -> None:
+        older = {name: values for name, values in ORDERS.items() if name not in {"spread_cost", "impact_cost"}}
+        log = Log(trade_arrays(PNL), None, older, 10_000.0)
+        flow = kpis.money_flow(log)
+        assert self.amounts(log)["spread, slip"] == pytest.approx(-kpis.slippage_cost(log))
+        assert (math.isnan(flow.spread), math.isnan(flow.slippage)) == (True, True)
+        assert sum(self.amounts(log).values()) == pytest.approx(26.0, abs=1e-9)
+
+    def test_fees_that_no_file_parts_are_one_step_unless_all_legs_are_of_one_kind(self) -> None:
+        trades = trade_arrays(PNL)
+        assert self.amounts(Log(trades, None, None, 1.0))["fees"] == -6.0
+        takers = dict.fromkeys(("entry_liquidity", "exit_liquidity"), np.full(len(PNL), "taker"))
+        amounts = self.amounts(Log({**trades, **takers}, None, None, 1.0))
+        assert (amounts["maker fees"], amounts["taker fees"]) == (0.0, -6.0)
+
+    def test_what_is_still_open_is_left_out(self) -> None:
+        trades = {**trade_arrays(PNL), "trade_id": np.arange(1, 7)}
+        orders = {**ORDERS, "trade_id": np.array([1, 7, 0, 0])}
+        fills = {**FILLS, "trade_id": np.array([1, 1, 7])}
+        flow = kpis.money_flow(Log(trades, None, orders, 1.0, fills=fills))
+        assert (flow.spread, flow.slippage, flow.maker_fees) == (0.2, 0.36, 0.0)
+
+    def test_no_trades_have_no_flow(self) -> None:
+        flow = kpis.money_flow(Log(trade_arrays(np.empty(0)), None, None, 1.0))
+        assert {money for _, money in flow.steps()} == {0.0}
+        assert math.isnan(flow.bps(flow.net))
+
+
+def test_orders_are_costed_one_by_one_and_add_up_to_the_shortfall() -> None:
+    log = Log(trade_arrays(PNL), None, ORDERS, 10_000.0)
+    costs = kpis.shortfall_by_order(log)
+    assert costs is not None
+    assert costs.total == pytest.approx([0.4 + 0.56 + 0.8 + 0.4405, 8 * 0.1 + 8 * 0.1 + 0.4, 5 * 0.2])
+    assert float(costs.total.sum() / costs.notional.sum() * 1e4) == pytest.approx(
+        kpis.implementation_shortfall_bps(log)
+    )
+    assert kpis.shortfall_by_order(Log(trade_arrays(PNL), None, None, 1.0)) is None
 
 
 class TestSources:

@@ -284,7 +284,7 @@ def _filed(place: _Place, initial_capital: float | None) -> Log:
     """What log files hold."""
     cut, where = not place.finished, str(place.trades)
     needed = ("entry_time", "exit_time", "net_pnl")
-    trades = _in_our_words(_read_csv(place.trades, TRADE_COLUMNS, needed, cut=cut), "trade", where)
+    trades = _in_our_words(_read_csv(place.trades, TRADE_COLUMNS, needed, ids=True, cut=cut), "trade", where)
     trades = _closed(trades, where)
     equity = orders = fills = None
     known = _capital(place.recorded)
@@ -294,9 +294,9 @@ def _filed(place: _Place, initial_capital: float | None) -> Log:
             if known is None and len(equity["time"]) and {"realised", "open_pnl"} <= equity.keys():
                 known = float(equity["equity"][0] - equity["realised"][0] - equity["open_pnl"][0])
         if (beside := place.trades.with_name("orders.csv")).exists():
-            orders = _in_our_words(_read_csv(beside, ORDER_COLUMNS, (), cut=cut), "order", str(beside))
+            orders = _in_our_words(_read_csv(beside, ORDER_COLUMNS, (), ids=True, cut=cut), "order", str(beside))
         if (beside := place.trades.with_name("fills.csv")).exists():
-            fills = _read_csv(beside, FILL_COLUMNS, (), cut=cut)
+            fills = _read_csv(beside, FILL_COLUMNS, (), ids=True, cut=cut)
     known = initial_capital if known is None else known
     return Log(trades, equity, orders, _first_capital(trades) if known is None else float(known), where, fills)
 

@@ -117,6 +117,13 @@ def test_bars_are_as_long_as_the_money_is_much():
     assert ["500", "-1,000", "0"] == [re.search(r"-?[\d,]+(?= *#*$)", line)[0] for line in lines]
 
 
+def test_a_step_says_its_share_of_what_was_traded_where_it_has_one():
+    money = [Step("price moves", 500.0, 1.25), Step("fees", -1_000.0, -2.5), Step("still open", 20.0)]
+    assert [["1.25", "bps"], ["-2.50", "bps"], ["open", "20"]] == [
+        line.plain.rstrip("# ").split()[-2:] for line in money_lines(money, 80, "#")
+    ]
+
+
 def test_little_money_has_cents_and_a_narrow_terminal_no_bars():
     money = [Step("price moves", 0.5), Step("fees", -1.25)]
     assert ["0.50", "-1.25"] == [line.plain.split()[-1] for line in money_lines(money, 24, "#")[1:]]
@@ -149,7 +156,16 @@ def test_every_label_of_the_summary_is_explained_line_by_line(kinds):
     page = (ROOT / "docs" / "first-run.md").read_text(encoding="utf-8")
     labels = {
         *("net result", "trades", "profit factor", "drawdown", "net per trade", "win rate", "needed", "Sharpe, yearly"),
-        *("time in market", "where the money went", "price moves", "spread, slip", "fees", "funding", "still open"),
+        *(
+            "time in market",
+            "where the money went",
+            "price moves",
+            "spread",
+            "slippage",
+            "fees",
+            "funding",
+            "still open",
+        ),
         *("why not more trades", "exits", "assumptions", "decisions", "files", "kept", "too few days", "fills", "!"),
     }
     assert set() == {label for label in labels if f"`{label}`" not in page}

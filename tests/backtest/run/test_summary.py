@@ -49,7 +49,18 @@ def test_no_line_is_wider_than_the_terminal(result, width):
 def test_a_wide_terminal_needs_fewer_lines(result):
     lines = {width: printed(result, width).count("\n") for width in (60, 80, 100)}
     assert lines[100] < lines[80] < lines[60]
-    assert lines[100] <= 90
+    assert lines[100] <= 95
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_where_the_money_went_ends_with_the_net(result, width):
+    lines = printed(result, width).splitlines()
+    first = lines.index("WHERE THE MONEY WENT") + 1
+    rows = [re.match(r"(\D+?) +(-?[\d,]+) +(-?[\d.]+) bps( #+)?$", line.rstrip()) for line in lines[first : first + 7]]
+    names = ["price moves", "spread", "slippage", "maker fees", "taker fees", "funding", "net"]
+    assert names == [row[1] for row in rows if row]
+    *parts, net = [float(row[3]) for row in rows if row]
+    assert sum(parts) == pytest.approx(net, abs=0.05)
 
 
 @pytest.mark.parametrize(

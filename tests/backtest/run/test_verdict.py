@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from backtest.data.market import synthetic_market
-from backtest.run.verdict import exits, gates, outcome, steps, verdict, why_not_more
+from backtest.run.verdict import Step, all_steps, exits, gates, outcome, steps, verdict, why_not_more
 from backtest.sim_loop import run_simulation
 from tests.e2e.support import settings_of
 
@@ -22,9 +22,24 @@ def result(tmp_path_factory):
 
 def test_the_steps_from_prices_to_the_result_add_up_to_it(result):
     money = steps(result)
-    assert ["price moves", "spread, slip", "fees", "funding"] == [step.name for step in money]
+    assert ["price moves", "spread", "slippage", "fees"] == [step.name for step in money]
     assert sum(step.money for step in money) == pytest.approx(result.report["net_pnl"], abs=1e-8)
-    assert money[2].money == -result.report["fees"] < 0 > money[1].money
+    assert money[3].money == pytest.approx(-result.report["fees"])
+    assert max(step.money for step in money[1:]) < 0
+    assert sum(step.bps or 0.0 for step in money) == pytest.approx(result.report["money"]["net_bps"])
+
+
+def test_all_steps_part_makers_from_takers_and_hold_funding(result):
+    names = ["price moves", "spread", "slippage", "maker fees", "taker fees", "funding"]
+    assert names == [step.name for step in all_steps(result)]
+    assert -result.metrics["Spread+slippage cost"] == pytest.approx(sum(step.money for step in all_steps(result)[1:3]))
+
+
+def test_funding_that_was_paid_is_a_step_and_fees_that_are_not_parted_stay_one(result):
+    told = [{"name": "price moves", "quote": 3.0, "bps": 3.0}, {"name": "fees", "quote": -1.0, "bps": -1.0}]
+    told.append({"name": "funding", "quote": -0.5, "bps": -0.5})
+    paid = replace(result, report={**result.report, "money": {"steps": told}})
+    assert [Step("price moves", 3.0, 3.0), Step("fees", -1.0, -1.0), Step("funding", -0.5, -0.5)] == steps(paid)
 
 
 @pytest.mark.parametrize(
