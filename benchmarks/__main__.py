@@ -1,4 +1,4 @@
-"""Measure what we claim: `python -m benchmarks [bars] [default] [sweep] [start]`, each beside its peer in the same run.
+"""Measure what we claim: `python -m benchmarks [bars] [default] [sweep] [start] [risk]`, each beside its peer.
 
 Figures are medians of interleaved runs, after a warm-up run of each; machines are noisy, so the ratios are what counts.
 `pip install -r benchmarks/requirements.txt` brings the peer.
@@ -36,6 +36,7 @@ from benchmarks.rules import (
     instrument_for,
     params_for,
 )
+from benchmarks.sizing import main as bench_sizing
 from benchmarks.timing import interleaved, line, per_bar, ratio
 from exec.market import Market
 from features.registry import feature_set
@@ -217,11 +218,17 @@ def bench_start() -> None:
     )
 
 
+def bench_risk() -> None:
+    """A size by all controls, beside 20 positions."""
+    bench_sizing()
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "bars": bench_bars,
     "default": bench_default,
     "sweep": bench_sweep,
     "start": bench_start,
+    "risk": bench_risk,
 }
 
 

@@ -185,13 +185,37 @@ def _of_noun(given: Position) -> Held:
 _new = tuple.__new__
 
 
+def _of_ccxt(given: dict[Any, Any]) -> Held | None:
+    """A position that says all that ccxt can say, in floats; None = it has to be looked at more closely."""
+    get = given.get
+    qty, entry, stop, mark, side = (
+        get("contracts"),
+        get("entryPrice"),
+        get("stopLossPrice"),
+        get("markPrice"),
+        get("side"),
+    )
+    liquidation, size, symbol = get("liquidationPrice"), get("contractSize"), get("symbol")
+    if not (type(qty) is type(entry) is type(stop) is type(liquidation) is type(mark) is type(size) is float):
+        return None
+    qty *= size
+    # what is NaN compares as false
+    if not (0.0 < qty < math.inf and 0.0 < entry < math.inf and 0.0 <= stop < math.inf and size > 0.0):
+        return None
+    if not (0.0 <= liquidation < math.inf and 0.0 <= mark < math.inf and side in {"long", "short"} and symbol):
+        return None
+    return _new(Held, (known_symbol(symbol), 1 if side == "long" else -1, qty, entry, stop, liquidation, mark))
+
+
 def _read(given: Any, row: int) -> Held | None:
     """One position; None where it is closed."""
     if type(given) is Position:
         return _of_noun(given)
     if type(given) is Held:
         return given
-    if type(given) is not dict and not isinstance(given, Mapping):
+    if type(given) is dict and (found := _of_ccxt(given)) is not None:
+        return found
+    if not isinstance(given, Mapping):
         raise DataError(f"positions, row {row}: expected a position or a dict of one, saw {str(given)[:60]}")
     qty = _signed(given, row)
     if qty == 0.0:

@@ -129,11 +129,11 @@ def test_what_is_held_leaves_less_room():
     assert (0.015, 0.01) == (round(found.heat, 12), round(found.cluster, 12))
     assert math.isclose(3.0 * 1000.0 - 250.0, found.limits["max_leverage"])
     assert math.isclose(2.0 * 1000.0 - 150.0, found.limits["max_net_leverage"])
-    assert math.isclose(0.025 * 1000.0 / 0.0018, found.limits["max_heat"])
-    assert math.isclose(0.01 * 1000.0 / 0.0018, found.limits["max_cluster_risk"])
+    assert math.isclose(0.025 * 1000.0 / found.loss, found.limits["max_heat"])
+    assert math.isclose(0.01 * 1000.0 / found.loss, found.limits["max_cluster_risk"])
     variance = 0.01**2 + 0.005**2 - 2.0 * 0.6 * 0.01 * 0.005
     room = math.sqrt((0.8 * 0.01 - 0.6 * 0.005) ** 2 + 0.03**2 - variance) - (0.8 * 0.01 - 0.6 * 0.005)
-    assert math.isclose(room * 1000.0 / 0.0018, found.limits["max_correlated_heat"])
+    assert math.isclose(room * 1000.0 / found.loss, found.limits["max_correlated_heat"])
     assert math.isclose(math.sqrt(variance), found.correlated)
 
 
