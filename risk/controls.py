@@ -72,6 +72,21 @@ def allowed_notional(c: ControlsRow) -> tuple[float, int]:
 
 
 @compiled
+def loss_to(side: int, price: float, level: float, qty: float, cost: float, gap: float) -> float:
+    """What a position loses on its way to `level`, quote: max(0, d (P - S) q gap + cost S q).
+
+    Args:
+        side: d, +1 long, -1 short.
+        price: P, from where the loss is counted, quote.
+        level: S, where it is left, quote.
+        qty: q, base, positive.
+        cost: of leaving, fraction of the notional there.
+        gap: how much further than S it is filled, multiples of the distance; 1 = at S.
+    """
+    return max(0.0, side * (price - level) * qty * gap + cost * level * qty)
+
+
+@compiled
 def kelly_fraction(win_rate: float, win: float, loss: float) -> float:
     """Kelly's fraction of equity to lose at the stop: W - (1 - W) / (win / loss); below 0 = no bet, -inf without a win.
 

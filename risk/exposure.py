@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from risk.controls import correlated_room, kelly_fraction, on
+from risk.controls import correlated_room, kelly_fraction, loss_to, on
 from risk.correlation import heat_rho, pair_step
 from risk.portfolio import exposure, notional_of
-from risk.sizing import crossing, loss_at_stop
+from risk.sizing import loss_at_stop
 from risk.stops import liquidation_levels
 from utils.codes import AUTO, CLOSE, FREE, MARKET, SENT, STOP
 from utils.compiled import compiled
@@ -35,26 +35,11 @@ LEAST_PAIRS = 100
 
 
 @compiled
-def heat_at(side: int, price: float, stop: float, qty: float, exit_price: float, taker_bps: float) -> float:
-    """What a position loses from `price` when it is stopped: max(0, d (P - S) q) and the cost of leaving; quote.
-
-    Args:
-        side: d, +1 long, -1 short.
-        price: P, where the market is, quote.
-        stop: S, where it is left, quote.
-        qty: q, base.
-        exit_price: what is got at S after crossing, quote.
-        taker_bps: fee, bps.
-    """
-    return max(0.0, side * (price - stop) * qty) + (abs(stop - exit_price) + stop * taker_bps * BPS) * qty
-
-
-@compiled
 def held_heat(p: PositionRow, stop: OrderSlotRow, ins: InstrumentRow, par: ParamsRow) -> float:
     """Heat of a position in quote, signed by its side; without a stop it is left where the venue takes it over."""
     level = max(ins.tick, stop.trigger if stop.state != FREE else p.liq)
-    out = max(ins.tick, crossing(level, -p.side, ins, par))
-    return p.side * heat_at(p.side, p.mark, level, abs(p.qty), out, ins.taker_bps)
+    cost = (_crossing(par.half_spread_bps, par.slippage_bps, ins.tick, level) + ins.taker_bps) * BPS
+    return p.side * loss_to(p.side, p.mark, level, abs(p.qty), cost, 1.0)
 
 
 @compiled

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from risk.controls import loss_to
 from risk.correlation import FLOOR, checked_matrix
 from risk.held import Held, Positions, Prices, held, known_symbol, number, price_for, prices_of
 from utils.compiled import compiled
@@ -61,7 +62,7 @@ def loss_of(leg: LegRow, cost: float, gap: float) -> float:
     level = leg.stop if leg.stop > 0.0 else leg.liquidation
     if level <= 0.0:
         return leg.price * leg.qty
-    return max(0.0, leg.side * (leg.price - level) * leg.qty * gap + cost * level * leg.qty)
+    return loss_to(leg.side, leg.price, level, leg.qty, cost, gap)
 
 
 @compiled

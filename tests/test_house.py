@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -364,7 +365,7 @@ def test_ml_is_mathematics_and_opens_no_file_and_reads_no_settings() -> None:
 def test_a_row_class_and_its_dtype_have_the_same_fields(name: str) -> None:
     dtype = getattr(rows, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.removesuffix("Row")).upper())
     assert issubclass(dtype.type, np.record)
-    assert dtype.names == tuple(inspect.get_annotations(getattr(rows, name)))
+    assert dtype.names == tuple(get_type_hints(getattr(rows, name)))
 
 
 def test_dataclasses_are_slotted_and_frozen_but_for_the_state_of_shells() -> None:
