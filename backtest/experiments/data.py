@@ -19,6 +19,7 @@ from backtest.data.market import build_market, synthetic_market
 from exec.market import Market
 from features.registry import feature_set
 from ingest.files.candles import Candles, load_candles
+from ingest.files.columns import show
 from ingest.synthetic import START_NS
 from ml.signal import Signaller, strategy_params
 from utils.errors import DataError
@@ -50,10 +51,9 @@ MOCK, WALK, CLUSTERED = "mock market", "random walk", "random walk, clustered vo
 class Series:
     """Candles of one symbol with the default strategy's signals on them."""
 
-    name: str  # the file's, or what it was made by
+    place: str  # market and timeframe of a recording; "" = it was made
+    name: str  # symbol and period, or what it was made by
     group: str  # what it is counted with
-    tf: str
-    made: bool  # not recorded
     bars: Rows  # BAR
     instrument: Rows  # INSTRUMENT, one row
     params: Rows  # PARAMS, one row
@@ -62,6 +62,11 @@ class Series:
     strength: Floats  # 0-100
     atr_bps: Floats  # average true range at each, of the close
     sigma_bps: Floats  # volatility a bar at each
+
+    @property
+    def made(self) -> bool:
+        """Whether it was made here rather than recorded."""
+        return not self.place
 
     @property
     def days(self) -> Whole:
@@ -101,10 +106,10 @@ def recorded(paths: Sequence[Path], settings: Settings, told: Told) -> Iterator[
     for k, path in enumerate(paths):
         candles = load_candles(path)
         market = build_market([candles], settings, data=path)
-        place = f"{candles.market} " if candles.market else ""
-        yield series_of(
-            market, settings, f"{place}{candles.tf} {candles.source}", f"recorded, {candles.tf}", made=False
-        )
+        first, last = (show(int(ts))[:10] for ts in (candles.rows["ts"][0] - candles.tf_ns, candles.rows["ts"][-1] - 1))
+        place = f"{candles.market or 'market unknown'} {candles.tf}"
+        name = f"{candles.symbol} {first} to {last}"
+        yield series_of(market, settings, name, f"recorded, {candles.tf}", place=place)
         told(k + 1, len(paths))
 
 
@@ -112,14 +117,14 @@ def mocked(bars: int, seed: int, settings: Settings, told: Told) -> Series:
     """The mock market, `bars` of them decided on."""
     chosen = settings.model_copy(update={"simulation": settings.simulation.model_copy(update={"seed": seed})})
     market = synthetic_market(chosen, settings.market.symbol, MADE_TF, bars, told)
-    return series_of(market, chosen, f"{settings.simulation.preset}, seed {seed}", MOCK, made=True)
+    return series_of(market, chosen, f"{settings.simulation.preset}, seed {seed}", MOCK)
 
 
 def walked(bars: int, seed: int, settings: Settings, *, clustered: bool = False) -> Series:
     """Geometric Brownian motion, or one whose volatility follows an Ornstein-Uhlenbeck process of its logarithm."""
     group = CLUSTERED if clustered else WALK
     market = build_market([walk_candles(bars, seed, clustered=clustered)], settings)
-    return series_of(market, settings, f"seed {seed}", group, made=True)
+    return series_of(market, settings, f"seed {seed}", group)
 
 
 def walk_candles(bars: int, seed: int, *, clustered: bool = False) -> Candles:
@@ -161,7 +166,7 @@ def walk_candles(bars: int, seed: int, *, clustered: bool = False) -> Candles:
     return Candles("WALKUSDT", MADE_TF, tf_ns, "synthetic", "synthetic", digest, rows, (), False, 0)
 
 
-def series_of(market: Market, settings: Settings, name: str, group: str, *, made: bool) -> Series:
+def series_of(market: Market, settings: Settings, name: str, group: str, *, place: str = "") -> Series:
     """A market of one symbol, and where the default strategy has a signal with an average true range."""
     seen = feature_set().batch(market.bars)
     signals = Signaller(strategy_params(settings), market.starts).batch(market.bars, seen)
@@ -169,10 +174,9 @@ def series_of(market: Market, settings: Settings, name: str, group: str, *, made
     known = np.isfinite(signals["side"]) & (signals["side"] != 0.0) & np.isfinite(atr_bps)
     at = np.flatnonzero(known)
     return Series(
+        place=place,
         name=name,
         group=group,
-        tf=market.tf,
-        made=made,
         bars=market.bars,
         instrument=market.instruments,
         params=params_of(settings, market.tf_ns),

@@ -36,6 +36,8 @@ PROMISE = 0.8
 FEWEST = 30
 #: Distance of a stop that nothing reaches, bps.
 NOWHERE = 1e6
+#: What recordings of several timeframes are called together.
+EVERY = "recorded, all"
 #: Columns of a comparison.
 FALSE_FIXED, FALSE_ATR, NET_FIXED, NET_ATR, ONE = range(5)
 
@@ -96,8 +98,8 @@ def paired(series: Series, width: float = 1.0) -> Paired:
     """The trades of every signal under both stops, as far as they end within the data.
 
     Formula: ATR stop = k ATR / close with k = mean of the fixed stops / mean of ATR / close, over these trades. A
-    stop-out is in vain where the same trade without a stop takes its profit: later, or in the bar of the stop, where the
-    stop counts as first. Unit: bps. NaN: none.
+    stop-out is in vain where the same trade without a stop takes its profit: later, or in the bar of the stop, where
+    the stop counts as first. Unit: bps. NaN: none.
 
     Args:
         series: bars and signals.
@@ -180,7 +182,7 @@ def findings(series: Iterable[Series], widths: Sequence[float], seed: int) -> li
                 kinds.add(one.group)
     found = [compared(group, width, parts, seed) for (group, width), parts in groups.items()]
     if len(kinds) > 1:
-        found += [compared("recorded, all", width, parts, seed) for width, parts in every.items()]
+        found += [compared(EVERY, width, parts, seed) for width, parts in every.items()]
     return sorted(found, key=lambda one: widths.index(one.width))
 
 
@@ -193,8 +195,46 @@ def words(found: Finding) -> str:
     fewer = 100.0 * (1.0 - found.ratio.value)
     change = f"{fewer:.0f} % fewer" if fewer >= 0.5 else f"{-fewer:.0f} % more" if fewer <= -0.5 else "as many"
     verdict = f"is {found.verdict}" if found.verdict == UNPROVEN else found.verdict
+    ratio, difference = found.ratio, found.difference
     return (
-        f"{where}: the claim {verdict}: {change} false triggers (ratio {found.ratio.value:.2f}, {found.ratio.low:.2f} to "
-        f"{found.ratio.high:.2f}; promised at most {PROMISE:g}), and the mean net of a trade is other by "
-        f"{found.difference.value:+.2f} bps ({found.difference.low:+.2f} to {found.difference.high:+.2f})"
+        f"{where}: the claim {verdict}: {change} false triggers (ratio {ratio.value:.2f}, {ratio.low:.2f} to "
+        f"{ratio.high:.2f}; promised at most {PROMISE:g}), and the mean net of a trade is other by "
+        f"{difference.value:+.2f} bps ({difference.low:+.2f} to {difference.high:+.2f})"
     )
+
+
+#: Columns of a table that has little room.
+BRIEF = ("trades of", "width", "n", "mean stop, bps", "false triggers, %", "ratio", "difference, bps", "20 % fewer")
+
+
+def cells(found: Finding) -> dict[str, str]:
+    """A finding as a row of a table, by column; pairs are fixed / ATR."""
+
+    def pair(one: float, other: float, places: int = 1) -> str:
+        return f"{one:.{places}f} / {other:.{places}f}"
+
+    def span(one: Estimate) -> str:
+        return "-" if math.isnan(one.low) else f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
+
+    return {
+        "trades of": found.group,
+        "width": f"{found.width:g}",
+        "n": f"{found.trades:,}",
+        "days": f"{found.days:,}",
+        "mean stop, bps": pair(found.stop_fixed, found.stop_atr),
+        "false triggers, %": pair(100.0 * found.false_fixed, 100.0 * found.false_atr),
+        "of stop-outs, %": pair(100.0 * found.in_vain_fixed, 100.0 * found.in_vain_atr),
+        "ratio": "-" if found.verdict == UNMEASURED else span(found.ratio),
+        "mean loss, bps": pair(found.loss_fixed, found.loss_atr),
+        "mean trade, bps": pair(found.net_fixed, found.net_atr),
+        "difference, bps": span(found.difference),
+        "worst 5 %, bps": pair(found.tail_fixed, found.tail_atr),
+        "both in a bar, %": f"{100.0 * found.ambiguous:.1f}",
+        "20 % fewer": found.verdict,
+    }
+
+
+def answer(found: Sequence[Finding]) -> list[str]:
+    """What is found of the claim, in sentences: of all recordings together, where there are several kinds."""
+    whole = [one for one in found if one.group == EVERY]
+    return [words(one) for one in whole or found]
