@@ -285,7 +285,7 @@ def differ(seen: Rows, whole: Rows, tolerance: float = 0.0) -> Rows:
         tolerance: what two numbers may differ by, as a share of the greater: two sides never are so near.
     """
     one, other = matrix(np.ascontiguousarray(seen)), matrix(np.ascontiguousarray(whole))
-    fields = [name != "atr" for name in SIGNAL.names or ()]  # ours, and the same for all
+    fields = [name not in ("atr", "vol_bps") for name in SIGNAL.names or ()]  # ours, and the same for all
     odd = (one != other) & ~(np.isnan(one) & np.isnan(other))
     if tolerance > 0.0:
         odd &= ~(np.abs(one - other) <= tolerance * np.maximum(np.abs(one), np.abs(other)))

@@ -18,9 +18,11 @@ from exec.step.loop import BARS, BARS_STANDING, EVENTS, Quoting, fleet_of, loop_
 from exec.step.orders import ROLE_SLOTS
 from exec.step.quoting import obey
 from exec.step.rows import TABLES, JournalRows, joined
+from risk.correlation import PAIR
 from risk.guard import guard
+from risk.halts import lift
 from utils.compiled import is_cached
-from utils.rows import ACCOUNT, FUNDING, INTENT, ORDER_SLOT, POSITION, SIGNAL, Rows
+from utils.rows import ACCOUNT, ASKED, FUNDING, INTENT, ORDER_SLOT, POSITION, SIGNAL, Rows
 
 __all__ = ["TABLES", "Engine", "Fleet", "JournalRows", "engine_is_cached", "joined"]
 
@@ -76,6 +78,8 @@ class Engine:
         self._each = ROLE_SLOTS + standing
         self.slots = np.zeros(self._each * len(instruments), ORDER_SLOT)
         self.intents = np.zeros(2 * standing + 4 if quoting is not None else 1, INTENT)
+        self.asked: Rows = np.zeros(1, ASKED)
+        self.pairs: Rows = np.zeros(len(instruments) * len(instruments), PAIR)
         self.blank = np.full(len(SIGNAL.names or ()), np.nan).view(SIGNAL)
         # rows nobody keeps are never written. Kept ones go to large empty arrays, which NumPy asks the system for in
         # huge pages; zeroed ones come page by page, ten times slower
@@ -91,8 +95,11 @@ class Engine:
         self.account[:] = 0
         self.account[0].initial = self.account[0].equity = self.account[0].peak = capital
         self.account[0].slots = self._each
+        self.account[0].high = self.account[0].day_equity = capital
+        self.pairs[:] = 0
         self._mark_kept()
         self.positions[:] = 0
+        self.positions["spread_bps"] = self.positions["depth"] = self.positions["moved"] = np.nan
         self.positions["floor"], self.positions["ceiling"] = -np.inf, np.inf
         self.memory[:] = self._memory
         self.slots[:] = 0
@@ -161,6 +168,8 @@ class Engine:
             out["decisions"],
             out["orders"],
             self.intents,
+            self.asked,
+            self.pairs,
             0,
             len(bars),
         )
@@ -177,11 +186,22 @@ class Engine:
             len(intents),
             self.blank,
             self._out["orders"],
+            self.asked,
+            self.pairs,
         )
 
+    def see_book(self, sym: int, spread_bps: float, depth: float) -> None:
+        """The book of a symbol as it stands: spread in bps, quote within 5 bps on its thinner side; NaN = none."""
+        self.positions["spread_bps"][sym], self.positions["depth"][sym] = spread_bps, depth
+
+    def lift_halts(self) -> None:
+        """Let a halted account trade again, measuring from the equity there is: for the one who looked at it."""
+        lift(self.account[0])
+
     def spare(self) -> tuple[Rows, ...]:
-        """Room for the rows that the loop is handed: the journal tables in order, intents, a neutral signal, memory."""
-        return *(self._out[name] for name in TABLES), self.intents, self.blank, self.memory
+        """What else the loop is handed: the journal tables in order, intents, a neutral signal, memory, risk's rows."""
+        out = (self._out[name] for name in TABLES)
+        return *out, self.intents, self.blank, self.memory, self.asked, self.pairs
 
     def _flush(self, *, full_only: bool) -> None:
         """Move journal rows out of the buffers, of those alone that another instant might overflow if `full_only`."""
@@ -228,7 +248,7 @@ class Engine:
         self._mark_kept()
 
     def _state(self) -> tuple[Rows, ...]:
-        return self.account, self.positions, self.slots, self.memory
+        return self.account, self.positions, self.slots, self.memory, self.pairs
 
 
 class Fleet:
@@ -249,7 +269,7 @@ class Fleet:
         self.accounts = one.account.repeat(len(params))
         self._state = (np.tile(one.positions, len(params)), np.tile(one.slots, len(params)), instruments, params)
         self._funding = one.funding
-        self._rows = one.spare()
+        self._rows = (*one.spare()[:-1], np.tile(one.pairs, len(params)))
         self._turn = fleet_of(BARS)
 
     def run(self, bars: Rows, signals: Rows) -> None:

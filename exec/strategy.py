@@ -276,7 +276,7 @@ def failed(error: Exception | SystemExit) -> Exception:
 
 def in_use(signals: Rows, bars: Rows, features: Rows, starts: Sequence[int]) -> Rows:
     """The rows as the engine uses them: with the range for its stops, and silent before the decided period."""
-    signals["atr"] = features["atr_14"]
+    signals["atr"], signals["vol_bps"] = features["atr_14"], features["ewma_vol_20_bps"]
     signals["side"][bars["ts"] < np.array(starts)[bars["sym"]]] = np.nan
     return signals
 

@@ -201,6 +201,7 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
     signal.stop_bps = math.nan
     signal.horizon = math.nan
     signal.atr = f.atr_14
+    signal.vol_bps = f.ewma_vol_20_bps
     return SIGNALLED
 
 

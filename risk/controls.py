@@ -35,19 +35,19 @@ def per_loss(share: float, equity: float, loss: float) -> float:
 
 
 @compiled
-def room_of(limit: float, used: float, unit: float) -> float:
-    """What a limit leaves, quote: (limit - used) x unit, at least 0; a limit of NaN is off."""
-    if math.isnan(limit):
+def room_of(limit: float, whole: float, used: float) -> float:
+    """What a limit leaves: limit x whole - used, at least 0; one of NaN is off, and so is one of an unknown whole."""
+    if math.isnan(limit) or math.isnan(whole):
         return math.inf
-    return max(0.0, limit - used) * unit
+    return max(0.0, limit * whole - used)
 
 
 @compiled
 def allowed_notional(c: ControlsRow) -> tuple[float, int]:
     """The most that an entry may be worth: the smallest of all controls, before the multipliers.
 
-    Formula: min(fixed or r E / l, f E / l, (L - g) E, L_venue E, (N - n) E, (H - h) E / l, room of the correlated
-    heat, room of the cluster, s D), each as `ControlsRow` names it; loss l at the stop includes costs.
+    Formula: min(fixed, r E / l, f E / l, L E - gross, L_venue E, N E - net, (H - h) E / l, room of the correlated heat,
+    room of the cluster, s D), each as `ControlsRow` names it; loss l at the stop includes costs.
 
     Args:
         c: the controls; NaN in one switches it off.
@@ -55,23 +55,38 @@ def allowed_notional(c: ControlsRow) -> tuple[float, int]:
     Returns:
         (notional in quote, >= 0; the code of the control that gave it, `utils.codes.BOUND_NAMES`).
     """
-    best = per_loss(c.risk_fraction, c.equity, c.loss)
-    bound = BY_RISK
-    if not math.isnan(c.fixed_notional):
-        best, bound = c.fixed_notional, BY_FIXED
+    best, bound = math.inf, 0
     for code, room in (
+        (BY_FIXED, math.inf if math.isnan(c.fixed_notional) else c.fixed_notional),
+        (BY_RISK, per_loss(c.risk_fraction, c.equity, c.loss)),
         (BY_KELLY, per_loss(c.kelly, c.equity, c.loss)),
-        (BY_LEVERAGE, room_of(c.max_leverage, c.leverage, c.equity)),
-        (BY_VENUE, room_of(c.venue_leverage, 0.0, c.equity)),
-        (BY_NET_LEVERAGE, room_of(c.max_net_leverage, c.net_leverage, c.equity)),
-        (BY_HEAT, per_loss(room_of(c.max_heat, c.heat, 1.0), c.equity, c.loss)),
+        (BY_LEVERAGE, room_of(c.max_leverage, c.equity, c.gross)),
+        (BY_VENUE, room_of(c.venue_leverage, c.equity, 0.0)),
+        (BY_NET_LEVERAGE, room_of(c.max_net_leverage, c.equity, c.net)),
+        (BY_HEAT, per_loss(room_of(c.max_heat, 1.0, c.heat), c.equity, c.loss)),
         (BY_CORRELATED_HEAT, per_loss(c.correlated_room, c.equity, c.loss)),
-        (BY_CLUSTER, per_loss(room_of(c.max_cluster, c.cluster, 1.0), c.equity, c.loss)),
-        (BY_DEPTH, room_of(c.depth_share, 0.0, c.depth)),
+        (BY_CLUSTER, per_loss(room_of(c.max_cluster, 1.0, c.cluster), c.equity, c.loss)),
+        (BY_DEPTH, room_of(c.depth_share, c.depth, 0.0)),
     ):
         if room < best:
             best, bound = room, code
     return best, bound
+
+
+@compiled
+def kelly_fraction(win_rate: float, win: float, loss: float) -> float:
+    """Kelly's fraction of equity to lose at the stop: W - (1 - W) / (win / loss); below 0 = no bet, -inf without a win.
+
+    Args:
+        win_rate: W, 0-1.
+        win: what a win brings, costs taken off, in any unit.
+        loss: what a loss takes, costs added, above 0 in the same unit.
+
+    Source: Kelly 1956; Thorp 2006.
+    """
+    if win <= 0.0:
+        return -math.inf
+    return win_rate - (1.0 - win_rate) * loss / win
 
 
 @compiled

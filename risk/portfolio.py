@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from risk.stops import liquidation_levels
-from utils.codes import CLOSE, ENTRY, FREE, MAKER, SENT
+from utils.codes import CLOSE, ENTRY, FREE, LIQUIDATION, MAKER, SENT, STOP_LOSS, TRAILING_STOP
 from utils.compiled import compiled, inlined
 from utils.rows import (
     BPS,
@@ -77,7 +77,7 @@ def apply_fill(
     order.aimed = fill.reference
     opens = p.qty == 0.0
     if opens:
-        _begin(acc, p, order, fill)
+        _begin(acc, p, par, order, fill)
     fill.entry_no = p.entry_no
     paid = p.fees
     p.fees += fill.fee
@@ -87,7 +87,7 @@ def apply_fill(
     else:
         _part(p, ins, fill)
         if p.qty == 0.0:
-            _end(acc, p, order, fill, trade)
+            _end(acc, p, par, order, fill, trade)
     if acc.keep_fills == 1:
         acc.n_fills += 1
 
@@ -99,7 +99,7 @@ def rest_of(qty: float, ins: InstrumentRow) -> float:
 
 
 @inlined
-def _begin(acc: AccountRow, p: PositionRow, order: OrderSlotRow, fill: FillRow) -> None:
+def _begin(acc: AccountRow, p: PositionRow, par: ParamsRow, order: OrderSlotRow, fill: FillRow) -> None:
     """A round trip begins with this fill."""
     acc.entries += 1
     p.entry_no = acc.entries
@@ -119,6 +119,7 @@ def _begin(acc: AccountRow, p: PositionRow, order: OrderSlotRow, fill: FillRow) 
     p.horizon = order.horizon
     p.best = fill.price
     p.trail = order.trail
+    p.atr = order.trail / par.trail_atr if par.chandelier == 1 else 0.0
     p.fees = 0.0
     p.funding = 0.0
     p.gaps = 0
@@ -153,7 +154,7 @@ def _part(p: PositionRow, ins: InstrumentRow, fill: FillRow) -> None:
 
 
 @inlined
-def _end(acc: AccountRow, p: PositionRow, order: OrderSlotRow, fill: FillRow, trade: TradeRow) -> None:
+def _end(acc: AccountRow, p: PositionRow, par: ParamsRow, order: OrderSlotRow, fill: FillRow, trade: TradeRow) -> None:
     """The round trip is over: its money is realised, and its row written where rows are kept.
 
     Formula: gross = d (exit - entry) qty, of the mean prices, once there was more than one fill a side the sum of its
@@ -162,6 +163,12 @@ def _end(acc: AccountRow, p: PositionRow, order: OrderSlotRow, fill: FillRow, tr
     """
     net = p.share - p.fees - p.funding
     acc.realised += net
+    if net < 0.0:
+        acc.losses += 1
+        if order.reason in (STOP_LOSS, TRAILING_STOP, LIQUIDATION):
+            p.cool_until = fill.ts + par.cooldown_ns
+    elif net > 0.0:
+        acc.losses = 0
     if acc.keep_trades == 1:
         trade.entry_no = p.entry_no
         trade.sym = fill.sym
@@ -228,6 +235,7 @@ def mark(acc: AccountRow, total: float) -> None:
     acc.open_pnl = total
     acc.equity = acc.initial + acc.realised + total
     acc.peak = max(acc.peak, acc.equity)
+    acc.high = max(acc.high, acc.equity)
 
 
 @compiled

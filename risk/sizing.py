@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
-from utils.codes import MARKET
+from risk.controls import allowed_notional
+from utils.codes import AUTO, MARKET
 from utils.compiled import compiled
 from utils.market.barriers import crossed, floor_to, levels, resting_price
-from utils.rows import BPS, AccountRow, InstrumentRow, ParamsRow
+from utils.rows import BPS, AskedRow, InstrumentRow, ParamsRow
 
 
 @compiled
@@ -19,7 +18,7 @@ def crossing(reference: float, direction: int, ins: InstrumentRow, par: ParamsRo
 
 
 @compiled
-def loss_at_stop(side: int, price: float, stop: float, ins: InstrumentRow, par: ParamsRow) -> float:
+def loss_at_stop(side: int, kind: int, price: float, stop: float, ins: InstrumentRow, par: ParamsRow) -> float:
     """What an entry loses when its stop is hit where it stands: the move, what crossing costs, and both fees.
 
     Formula: (d (E - X) + fee_in E + fee_out X) / price: E where the entry is expected to fill, X the stop on its tick
@@ -27,15 +26,16 @@ def loss_at_stop(side: int, price: float, stop: float, ins: InstrumentRow, par: 
 
     Args:
         side: d, +1 long, -1 short.
+        kind: of the entry; what may be MARKET in the end is counted as such.
         price: close at which is decided, quote.
         stop: distance of the stop, fraction of the entry price.
         ins: tick and fees.
-        par: kind of entry, offset of a resting one, half spread and slippage.
+        par: offset of a resting entry, half spread and slippage.
 
     Returns:
         Fraction of `price`; 0 or less where rebates pay for it.
     """
-    if par.entry_kind == MARKET:
+    if kind in (MARKET, AUTO):
         entry = crossing(price, side, ins, par)
         fee = ins.taker_bps
     else:
@@ -46,29 +46,18 @@ def loss_at_stop(side: int, price: float, stop: float, ins: InstrumentRow, par: 
 
 
 @compiled
-def entry_qty(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, price: float, loss: float, gross: float, scale: float
-) -> float:
-    """Size of an entry.
+def entry_qty(at: AskedRow, ins: InstrumentRow, scale: float) -> tuple[float, int]:
+    """Size of an entry: what the smallest control allows, times what the rules left of it, down to the lot.
 
-    Formula: notional = min(risk x equity / loss, leverage x equity - gross, venue leverage x equity) x scale, or the
-    fixed notional under the same caps; qty = notional / price, rounded down to the lot. Where rebates pay for the stop,
-    nothing is lost at it, and the caps alone decide.
+    Where rebates pay for the stop, nothing is lost at it, and the caps alone decide.
 
     Args:
-        acc: marked equity, quote.
-        ins: lot and the venue's leverage limit.
-        par: risk fraction, fixed notional, account leverage.
-        price: close at which is decided, quote.
-        loss: what is lost at the stop, as `loss_at_stop` tells, fraction of the price; of a fixed notional nobody asks.
-        gross: notional already at work, quote.
-        scale: what the risk rules left of it, 0-1.
+        at: what `risk.exposure.look` found, the controls among it.
+        ins: lot.
+        scale: product of the rules' scales, 0-1.
 
     Returns:
-        Base quantity, >= 0.
+        (base quantity, >= 0; code of the control that held it).
     """
-    wanted = math.inf if loss <= 0.0 else par.risk_fraction * acc.equity / loss
-    if par.fixed_notional > 0.0:
-        wanted = par.fixed_notional
-    room = min(par.leverage * acc.equity - gross, ins.max_leverage * acc.equity)
-    return max(0.0, floor_to(min(wanted * scale, room) / price, ins.lot, ins.per_lot))
+    allowed, bound = allowed_notional(at)
+    return max(0.0, floor_to(allowed * scale / at.price, ins.lot, ins.per_lot)), bound

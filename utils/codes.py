@@ -11,6 +11,17 @@ MAKER, TAKER = 1, 2
 KIND_NAMES = ("", "MARKET", "LIMIT", "POST_ONLY", "STOP_MARKET")
 MARKET, LIMIT, POST_ONLY, STOP_MARKET = range(1, 5)
 
+#: An entry's kind in the settings: which of the three pays most; no order is of it.
+AUTO = len(KIND_NAMES)
+
+#: What a breaker does: no entries; or that, and every position is closed at the market.
+HALT_NAMES = ("", "block", "flatten")
+BLOCK, FLATTEN = 1, 2
+
+#: What set the distance of a stop.
+STOP_NAMES = ("", "stop_bps", "signal", "stop_atr", "stop_floor", "stop_liquidation")
+BY_BPS, BY_SIGNAL, BY_ATR, BY_FLOOR, BY_LIQUIDATION = range(1, len(STOP_NAMES))
+
 #: What an order is for: to open with brackets around it, to be one of them, to close, or to stand by itself.
 ROLE_NAMES = ("", "ENTRY", "TAKE", "STOP", "CLOSE", "QUOTE")
 ENTRY, TAKE, STOP, CLOSE, QUOTE = range(1, 6)
@@ -45,8 +56,19 @@ EXIT_NAMES = (
     "LIQUIDATION",
     "EARLY_STOP",
     "END_OF_DATA",
+    "RISK_HALT",
 )
-TAKE_PROFIT, STOP_LOSS, TRAILING_STOP, TIME_LIMIT, FLIP, LIQUIDATION, EARLY_STOP, END_OF_DATA = range(1, 9)
+(
+    TAKE_PROFIT,
+    STOP_LOSS,
+    TRAILING_STOP,
+    TIME_LIMIT,
+    FLIP,
+    LIQUIDATION,
+    EARLY_STOP,
+    END_OF_DATA,
+    RISK_HALT,
+) = range(1, len(EXIT_NAMES))
 
 #: Why an order ended: an exit reason, or one of these.
 ORDER_REASONS = (
@@ -105,9 +127,24 @@ BOUND_NAMES = (
 REFUSALS = (
     ("", ""),
     ("equity", "<="),
+    ("max_daily_loss", ">="),
+    ("max_losses", ">="),
+    ("max_drawdown", ">="),
+    ("cooldown_bars", "<"),
+    ("max_age_bars", ">"),
+    ("max_spread_bps", ">"),
+    ("max_volatility_bps", ">"),
+    ("drawdown_floor", "<="),
+    ("target_volatility_bps", "<="),
     ("max_positions", ">="),
     ("max_leverage", ">="),
+    ("max_net_leverage", ">="),
+    ("max_heat", ">="),
+    ("max_correlated_heat", ">="),
+    ("max_cluster_risk", ">="),
+    ("kelly", "<="),
     ("break_even", "<"),
+    ("no_edge", "<="),
     ("stop_distance", "<="),
     ("min_notional", "<"),
     ("order_slots", ">="),
@@ -116,4 +153,4 @@ REFUSALS = (
 )
 RULE_NAMES = tuple(name for name, _ in REFUSALS)
 RULE_SIGNS = tuple(sign for _, sign in REFUSALS)
-NO_STOP, TOO_SMALL, NO_SLOT, NO_ORDER, UNSOUND = range(len(REFUSALS) - 5, len(REFUSALS))
+NO_EDGE, NO_STOP, TOO_SMALL, NO_SLOT, NO_ORDER, UNSOUND = range(len(REFUSALS) - 6, len(REFUSALS))

@@ -2,19 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from utils.codes import LIMIT, MARKET, POST_ONLY
+from utils.codes import AUTO, HALT_NAMES, LIMIT, MARKET, POST_ONLY
 from utils.errors import InvariantError
-from utils.rows import NS_PER_S, PARAMS, Rows
+from utils.rows import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, PARAMS, Rows
 
 if TYPE_CHECKING:
-    from utils.settings.tree import Settings
+    from utils.settings.tree import RiskSettings, Settings
 
 #: The code of each kind of entry in the settings.
-ENTRY_KINDS = {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY}
+ENTRY_KINDS = {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY, "auto": AUTO}
+
+
+def limits_of(risk: RiskSettings, tf_ns: int) -> dict[str, float]:
+    """The limits among PARAMS: NaN, and 0 in times, where one is off, or all are."""
+
+    def limit(value: float) -> float:
+        return float(value) if risk.limits and value > 0.0 else math.nan
+
+    return {
+        "limits": risk.limits,
+        "max_risk": limit(risk.max_risk_per_trade),
+        "kelly": limit(risk.kelly_fraction),
+        "max_net": limit(risk.max_net_leverage),
+        "max_heat": limit(risk.max_heat),
+        "max_correlated": limit(risk.max_correlated_heat),
+        "max_cluster": limit(risk.max_cluster_risk),
+        "cluster_rho": risk.cluster_correlation,
+        "rho_floor": risk.correlation_floor,
+        "rho_weight": 1.0 - 2.0 ** (-1.0 / risk.correlation_halflife),
+        "depth_share": limit(risk.max_depth_share),
+        "target_vol_bps": limit(risk.target_volatility_bps),
+        "equity_floor": limit(risk.drawdown_floor),
+        "max_daily": limit(risk.max_daily_loss),
+        "daily_action": HALT_NAMES.index(risk.on_daily_loss),
+        "max_losses": limit(risk.max_losses),
+        "losses_ns": round(risk.losses_pause_minutes * NS_PER_MINUTE),
+        "max_drawdown": limit(risk.max_drawdown),
+        "drawdown_action": HALT_NAMES.index(risk.on_drawdown),
+        "drawdown_ns": round(risk.drawdown_pause_hours * NS_PER_HOUR),
+        "cooldown_ns": risk.cooldown_bars * tf_ns if risk.limits else 0,
+        "max_age_ns": limit(risk.max_age_bars) * tf_ns,
+        "max_spread_bps": limit(risk.max_spread_bps),
+        "max_vol_bps": limit(risk.max_volatility_bps),
+    }
 
 
 def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
@@ -39,7 +74,10 @@ def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
         "stop_in_atr": risk.stop == "atr",
         "stop_atr": risk.stop_atr,
         "trail_bps": risk.trail_bps if risk.trail == "bps" else 0.0,
-        "trail_atr": risk.trail_atr if risk.trail == "atr" else 0.0,
+        "trail_atr": risk.trail_atr if risk.trail in ("atr", "chandelier") else 0.0,
+        "chandelier": risk.trail == "chandelier",
+        "stop_floor": risk.stop_floor_costs,
+        "stop_liquidation": risk.stop_liquidation,
         "entry_kind": ENTRY_KINDS[entry.entry],
         "limit_offset_bps": entry.limit_offset_bps,
         "limit_bars": entry.limit_bars,
@@ -49,6 +87,7 @@ def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
         "max_positions": risk.max_positions,
         "veto_break_even": settings.signal.veto_below_break_even,
         "nan_refuses": live,
+        **limits_of(risk, tf_ns),
         "equity_step_ns": round(costs.equity_step_s * NS_PER_S),
     }
     # a field that nothing here sets would be a silent 0, and a value without a field would be lost

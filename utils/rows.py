@@ -69,6 +69,7 @@ class SignalRow(Protocol):
     stop_bps: float
     horizon: float  # bars
     atr: float  # quote; average true range at this close, for stops and trails in ATR units; NaN = warming up
+    vol_bps: float  # volatility of one bar at this close, bps; NaN = not known
 
 
 class FundingRow(Protocol):
@@ -109,7 +110,10 @@ class ParamsRow(Protocol):
     stop_atr: float  # multiples of ATR
     trail_bps: float  # 0 = off
     trail_atr: float  # multiples of ATR; 0 = off
-    entry_kind: int  # MARKET, LIMIT or POST_ONLY
+    chandelier: int  # 1 = the trail follows the ATR of each bar, 0 = that of the entry
+    stop_floor: float  # least ATR stop, multiples of spread plus slippage; 0 = off
+    stop_liquidation: float  # the stop is at most the way to liquidation over this; 0 = off
+    entry_kind: int  # MARKET, LIMIT, POST_ONLY, or AUTO: whichever pays most
     limit_offset_bps: float  # distance of a resting entry from the deciding close, away from the market
     limit_bars: float  # bars a resting entry waits before it expires
     risk_fraction: float  # equity lost at the stop, fraction
@@ -117,6 +121,30 @@ class ParamsRow(Protocol):
     leverage: float  # gross notional / equity, cap over the account
     max_positions: int
     veto_break_even: int  # 1 = refuse entries whose p_win is under break-even
+    limits: int  # 1 = the limits below are asked and the breakers watch; each that is NaN is off
+    max_risk: float  # equity lost at the stop of one entry, fraction
+    kelly: float  # share of what Kelly's rule allows, where the signal has a win probability
+    max_net: float  # notional, longs less shorts, / equity
+    max_heat: float  # equity lost if all stops were hit, fraction
+    max_correlated: float  # likewise, root of h' C h
+    max_cluster: float  # heat of positions that move together, fraction
+    cluster_rho: float  # correlation from which they do
+    rho_floor: float  # least correlation of two positions of one direction
+    rho_weight: float  # weight of the newest bar in a correlation
+    depth_share: float  # of the depth within 5 bps that one entry may take
+    target_vol_bps: float  # volatility of a bar up to which an entry keeps its size
+    equity_floor: float  # share of the peak that is never to be lost
+    max_daily: float  # loss of a UTC day that blocks entries, fraction of the equity at its start
+    daily_action: int  # BLOCK or FLATTEN
+    max_losses: float  # trades lost in a row that block entries
+    losses_ns: int  # for so long
+    max_drawdown: float  # fraction below the peak that blocks entries
+    drawdown_action: int
+    drawdown_ns: int  # for so long; 0 = until somebody lifts it
+    cooldown_ns: int  # no entry of a symbol so long after its stop; 0 = off
+    max_age_ns: float  # age of a mark that equity, or the entry, hangs on
+    max_spread_bps: float  # of a book, where one is known
+    max_vol_bps: float  # volatility of one bar
     nan_refuses: int  # 1 = a gate without its input refuses (live); 0 = it passes (bar simulation)
     equity_step_ns: int  # at most one equity row per this much time
 
@@ -129,10 +157,10 @@ class ControlsRow(Protocol):
     risk_fraction: float  # equity lost at the stop, fraction
     fixed_notional: float  # quote, in the place of risk_fraction; NaN = size by risk
     kelly: float  # equity lost at the stop that Kelly's rule allows, fraction
-    leverage: float  # gross notional at work / equity
-    max_leverage: float
+    gross: float  # notional at work, quote
+    max_leverage: float  # gross notional / equity
     venue_leverage: float  # the venue's limit for the symbol
-    net_leverage: float  # signed notional at work x side of the entry / equity
+    net: float  # notional at work in the direction of the entry, less that against it, quote
     max_net_leverage: float
     heat: float  # equity lost if all stops were hit now, fraction
     max_heat: float
@@ -143,6 +171,24 @@ class ControlsRow(Protocol):
     depth_share: float  # of it that one entry may take, fraction
 
 
+class AskedRow(ControlsRow, Protocol):
+    """What the rules are told when an entry is asked for, and, with it, what its size is held to."""
+
+    ts: int  # now, ns
+    side: int  # +1 long, -1 short
+    price: float  # quote
+    stop: float  # distance, fraction of the price
+    stop_rule: int  # what set it, `STOP_NAMES`
+    count: int  # positions and waiting entries that count
+    variance: float  # h' C h of what is at work, fraction squared
+    covariance: float  # of the entry with it, fraction
+    drawdown: float  # below the highest equity, fraction
+    age_ns: float  # of the oldest mark that equity, or this entry, hangs on
+    spread_bps: float  # of the symbol's book; NaN = none is known
+    vol_bps: float  # of one bar; NaN = not known
+    cool_until: int  # the symbol rests until then after a stop; 0 = it does not
+
+
 class AccountRow(Protocol):
     """One account: money, counters, and where the next journal row goes."""
 
@@ -151,6 +197,17 @@ class AccountRow(Protocol):
     open_pnl: float  # open positions at their last close, less fees and funding already paid on them
     equity: float  # initial + realised + open_pnl
     peak: float  # highest equity seen
+    high: float  # highest equity since a drawdown halt was lifted, or the start
+    day_end: int  # end of the UTC day at hand, ns; 0 = none has begun
+    day_equity: float  # when it began
+    losses: int  # trades lost in a row since a win, or a halt
+    daily_until: int  # entries are blocked until then, ns; 0 = they are not
+    daily_saw: float  # what tripped it, fraction
+    losses_until: int
+    losses_saw: float  # trades
+    drawdown_until: int
+    drawdown_saw: float  # fraction
+    halts: int  # breakers tripped so far
     entries: int  # positions opened so far: the entry order of trades
     orders: int  # orders numbered so far: order ids
     fills: int  # fills so far: fill ids
@@ -198,6 +255,13 @@ class PositionRow(Protocol):
     horizon: float  # bars
     best: float  # most favourable price shown so far
     trail: float  # distance of the trailing stop, quote; 0 = off
+    atr: float  # quote; what a chandelier measures with
+    cool_until: int  # no entry until then, after a stop; 0 = any time
+    spread_bps: float  # of the last book; NaN = none was seen
+    depth: float  # quote within 5 bps of its mid, the thinner side; NaN = not known
+    heat: float  # signed by side, fraction of equity; as of the last question for an entry
+    close: float  # of the last bar, for correlations; 0 = none yet
+    moved: float  # its log return, if the bar before it closed one bar earlier; NaN = it did not
     fees: float  # quote paid so far
     funding: float  # quote paid so far
     slip_bps: float  # entry leg, bps of decision_price
@@ -367,6 +431,12 @@ class DecisionRow(Protocol):
     side: Byte
     action: Byte
     rule: Word  # 0 = none; else the rule that refused
+    kind: Short  # of the entry, where the engine chose it; 0 = the settings did
+    stop_rule: Short  # what set the stop, `STOP_NAMES`
+    bound: Word  # what held the size, `BOUND_NAMES`
+    stop_bps: float  # distance of the stop
+    notional: float  # what was allowed, quote
+    until: int  # a refusal holds until then, ns; 0 = it does not say
     strength: float
     threshold: float
     p_win: float
@@ -391,6 +461,7 @@ FUNDING = layout_of(FundingRow)
 INSTRUMENT = layout_of(InstrumentRow)
 PARAMS = layout_of(ParamsRow)
 CONTROLS = layout_of(ControlsRow)
+ASKED = layout_of(AskedRow)
 ACCOUNT = layout_of(AccountRow)
 POSITION = layout_of(PositionRow)
 ORDER_SLOT = layout_of(OrderSlotRow)

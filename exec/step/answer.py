@@ -13,12 +13,14 @@ from textwrap import indent
 from typing import Any
 
 from exec.step.orders import carry_out, end_order
+from exec.timing import decide_kind
+from risk.exposure import look
 from risk.guard import guard as built_in
-from risk.portfolio import exposure
-from risk.sizing import entry_qty, loss_at_stop
+from risk.sizing import entry_qty
 from risk.stops import stop_distance, trail_distance
 from utils.codes import (
     ASKED,
+    AUTO,
     CANCEL,
     CLOSE,
     CLOSE_SIGNAL,
@@ -32,6 +34,7 @@ from utils.codes import (
     FREE,
     HELD,
     MARKET,
+    NO_EDGE,
     NO_STOP,
     OPENED,
     OPPOSITE_SIGNAL,
@@ -44,6 +47,7 @@ from utils.market.barriers import resting_price
 from utils.rows import (
     BPS,
     AccountRow,
+    AskedRow,
     BarRow,
     DecisionRow,
     InstrumentRow,
@@ -72,6 +76,12 @@ def note_answer(acc: AccountRow, decision: DecisionRow, bar: BarRow, sig: Signal
     decision.rule = 0
     decision.value = math.nan
     decision.limit = math.nan
+    decision.kind = 0
+    decision.stop_rule = 0
+    decision.bound = 0
+    decision.stop_bps = math.nan
+    decision.notional = math.nan
+    decision.until = 0
     acc.n_decisions += 1
 
 
@@ -181,9 +191,10 @@ def decide_entry(
     decision: DecisionRow,
     order: OrderRow,
     intent: IntentRow,
-    stop: float,
-    gross: float,
-    said: tuple[float, int, float, float],
+    at: AskedRow,
+    kind: int,
+    edge: float,
+    said: tuple[float, int, float, float, int],
 ) -> None:
     """Second half: sizing, and an order into the market, or a refusal that names its rule.
 
@@ -198,35 +209,44 @@ def decide_entry(
         decision: row to write.
         order: row for an entry that ends at once: one decided at a symbol's last bar has no bar left to fill in.
         intent: row for what is wanted.
-        stop: distance of the stop, fraction of the price.
-        gross: notional that counts against the limits, quote.
-        said: what the guard answered: scale, code of the refusing rule, value, limit.
+        at: what the rules were told, the controls of its size among it.
+        kind: of the entry.
+        edge: what it is worth after costs, bps, where the engine chose the kind; NaN = it did not.
+        said: what the guard answered: scale, code of the refusing rule, value, limit, until when.
     """
-    scale, rule, value, limit = said
-    trail = trail_distance(sig, bar.close, par)
+    scale, rule, value, limit, until = said
+    stop, trail = at.stop, trail_distance(sig, bar.close, par)
+    if rule == 0 and edge <= 0.0:
+        rule, value, limit = NO_EDGE, edge, 0.0
     if rule == 0 and not (stop > 0.0 and stop < 1.0 and trail >= 0.0):
         rule, value, limit = NO_STOP, trail if stop > 0.0 and stop < 1.0 else stop, 0.0
-    qty = 0.0
+    qty, bound = 0.0, 0
     if rule == 0:
-        loss = math.nan
-        if par.fixed_notional == 0.0:
-            loss = loss_at_stop(int(sig.side), bar.close, stop, ins, par)
-        qty = entry_qty(acc, ins, par, bar.close, loss, gross, scale)
+        qty, bound = entry_qty(at, ins, scale)
         if qty <= 0.0 or qty * bar.close < ins.min_notional:
             rule, value, limit = TOO_SMALL, qty * bar.close, max(ins.min_notional, ins.lot * bar.close)
     action = entry.reason
     entry.state = FREE
     if rule != 0:
         note_answer(acc, decision, bar, sig, CLOSED if action == FLIPPED else REFUSED)
-        decision.rule = rule
-        decision.value = value
-        decision.limit = limit
+        if acc.keep_decisions == 1:
+            decision.rule = rule
+            decision.value = value
+            decision.limit = limit
+            decision.until = until
+            decision.bound = bound
         return
     note_answer(acc, decision, bar, sig, action)
+    if acc.keep_decisions == 1:
+        decision.kind = kind if par.entry_kind == AUTO else 0
+        decision.stop_rule = at.stop_rule
+        decision.stop_bps = stop / BPS
+        decision.bound = bound
+        decision.notional = qty * bar.close
     side = int(sig.side)
     want(intent, PLACE, ENTRY, side, qty, 0, bar)
-    intent.kind = par.entry_kind
-    if par.entry_kind != MARKET:
+    intent.kind = kind
+    if kind != MARKET:
         intent.limit = resting_price(bar.close, side, par.limit_offset_bps * BPS, ins.tick, ins.per_tick)
         intent.patience = par.limit_bars
     intent.take_bps = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
@@ -239,6 +259,29 @@ def decide_entry(
         end_order(acc, p, entry, order, bar.sym, bar.ts, bar.close, 0, EXPIRED, END_OF_DATA)
 
 
+@compiled
+def kind_of(sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: ParamsRow) -> tuple[int, float]:
+    """The kind of an entry, and what it is worth after costs where the engine chooses (bps; NaN = the settings did)."""
+    if par.entry_kind != AUTO:
+        return par.entry_kind, math.nan
+    return decide_kind(
+        sig.expected_bps,
+        sig.vol_bps,
+        par.half_spread_bps,
+        par.slippage_bps,
+        ins.maker_bps,
+        ins.taker_bps,
+        par.limit_offset_bps,
+        ins.tick / price / BPS,
+        par.limit_bars,
+        par.take_bps if math.isnan(sig.take_bps) else sig.take_bps,
+        stop / BPS,
+        sig.p_win,
+    )
+
+
+#: (account, instrument, params, signal, ASKED) -> scale, code of the refusing rule, value, limit, until; `risk.guard`.
+Guard = Callable[..., tuple[float, int, float, float, int]]
 #: Text of the answers to the signals of rows `lo` to `hi`, for the loop to contain and for `answering` to wrap.
 ANSWER = """
 asked = 0
@@ -257,20 +300,28 @@ while asked > 0:
             if best < 0 or expected(signals[k]) > expected(signals[best]):
                 best = k
     s = rows[best].sym
-    count, gross = exposure(acc, pos, slots)
-    price = rows[best].close
-    stop = stop_distance(signals[best], price, par)
-    said = guard(acc, instruments[s], par, signals[best], price, stop, count, gross)
+    at = asked_for[0]
+    at.stop, at.stop_rule = stop_distance(signals[best], rows[best].close, instruments[s], par)
+    kind, edge = kind_of(signals[best], rows[best].close, at.stop, instruments[s], par)
+    look(
+        acc, pos, slots, pairs, instruments, par, signals[best], at, s, int(signals[best].side), rows[best].ts,
+        rows[best].close, kind,
+    )
+    said = guard(acc, instruments[s], par, signals[best], at)
     decide_entry(
         acc, pos[s], slots[s * acc.slots], instruments[s], par, rows[best], signals[best],
-        decisions[acc.n_decisions], orders[acc.n_orders], intents[0], stop, gross, said,
+        decisions[acc.n_decisions], orders[acc.n_orders], intents[0], at, kind, edge, said,
     )
     asked -= 1
 """
-HEAD = "def answer(acc, pos, slots, instruments, par, rows, signals, decisions, orders, intents, lo, hi):"
+HEAD = """
+def answer(
+    acc, pos, slots, instruments, par, rows, signals, decisions, orders, intents, asked_for, pairs, lo, hi,
+):
+"""
 
 
-def names_of(guard: Callable[..., tuple[float, int, float, float]]) -> dict[str, Any]:
+def names_of(guard: Guard) -> dict[str, Any]:
     """What the text of the answers calls."""
     return {
         "isnan": math.isnan,
@@ -278,19 +329,20 @@ def names_of(guard: Callable[..., tuple[float, int, float, float]]) -> dict[str,
         "decide_exit": decide_exit,
         "decide_entry": decide_entry,
         "expected": expected,
-        "exposure": exposure,
+        "kind_of": kind_of,
+        "look": look,
         "stop_distance": stop_distance,
         "guard": guard,
     }
 
 
 @cache
-def answering(guard: Callable[..., tuple[float, int, float, float]]) -> Callable[..., None]:
+def answering(guard: Guard) -> Callable[..., None]:
     """The answer phase under a guard, compiled.
 
     The result takes (account, POSITION, ORDER_SLOT, INSTRUMENT, params, BAR, SIGNAL beside it, DECISION, ORDER, INTENT,
-    lo, hi) and answers the signals of rows `lo` to `hi`, which stand for one instant: records where one is meant, else
-    arrays. Entries come by `expected_bps`, ties by name, until a limit refuses.
+    ASKED, PAIR, lo, hi) and answers the signals of rows `lo` to `hi`, which stand for one instant: records where one is
+    meant, else arrays. Entries come by `expected_bps`, ties by name, until a limit refuses.
     """
     return compile_source("answer", HEAD + indent(ANSWER, "    "), names_of(guard), __file__, cached=guard is built_in)
 

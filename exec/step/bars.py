@@ -24,6 +24,7 @@ from exec.step.orders import (
     place,
     write_fill,
 )
+from risk.halts import NEVER, calm_until, low_water
 from risk.portfolio import mark, note_equity, open_pnl, settle_at, settle_funding
 from risk.stops import move_trail
 from utils.codes import (
@@ -64,8 +65,6 @@ from utils.rows import (
     TradeRow,
 )
 
-#: A time that no run reaches, ns.
-NEVER = 2**63 - 1
 #: Most journal rows one symbol can cause at one instant without orders that stand by themselves; each of those adds two
 #: fills, two round trips and an order.
 TRADES_PER_BAR, ORDERS_PER_BAR, FILLS_PER_BAR = 2, 5, 3
@@ -167,7 +166,7 @@ def exit_inside(
         if due and close.state == FREE:
             close_at_next(p, close, TIME_LIMIT, bar.ts, bar.close)
         if p.trail > 0.0:
-            move_trail(p, stop, bar, ins)
+            move_trail(p, stop, bar, ins, par)
         return
     write_fill(fill, bar.sym, -p.side, abs(p.qty), price, reference, liquidity, bar.ts, bar.ts)
     if reason == TAKE_PROFIT:
@@ -464,6 +463,9 @@ def coast(
     if p.waiting != 0 or (held and p.trail > 0.0):
         return lo, False
     until = funding[p.f_next].ts if p.f_next < p.f_end else NEVER
+    if par.limits == 1:
+        until = min(until, calm_until(acc))
+    watched = held and par.limits == 1
     side, floor, ceiling = float(p.side), p.floor, p.ceiling
     end = len(bars)
     if held and p.horizon - 1.0 - p.bars < end - lo:
@@ -473,6 +475,10 @@ def coast(
     best = -math.inf
     gaps = 0
     asks = False
+    flat, low = 0.0, -math.inf
+    if watched:
+        flat = acc.initial + acc.realised + open_pnl(p) - p.qty * p.mark
+        low = low_water(acc, par, acc.high)
     if not held and not notes and until == NEVER:
         while k < end and math.isnan(signals[k].side):  # a flat account without a wish need not look at prices
             k += 1
@@ -482,6 +488,12 @@ def coast(
             break
         if held and (bar.volume <= 0.0 or bar.last == 1):
             break
+        if watched:
+            equity_now = flat + p.qty * bar.close
+            if equity_now <= low:
+                break
+            if side * bar.close > best:
+                low = max(low, low_water(acc, par, equity_now))
         gaps += bar.gap
         best = max(best, side * bar.close)
         says = not math.isnan(wants)

@@ -12,10 +12,10 @@ from exec.matching.events import match_exit_at, match_order_at, price_for, taker
 from exec.step.bars import stop_out
 from exec.step.orders import ROLE_SLOTS, arrive, end_order, fill_in_parts, fill_standing, leave, may_fill, write_fill
 from risk.portfolio import settle_at
-from utils.codes import CLOSE, FILLED, FREE, MARK, MIN_NOTIONAL, PRINT, REJECTED, TAKE_PROFIT, TAKER, WOULD_CROSS
+from utils.codes import BOOK, CLOSE, FILLED, FREE, MARK, MIN_NOTIONAL, PRINT, REJECTED, TAKE_PROFIT, TAKER, WOULD_CROSS
 from utils.compiled import compiled, inlined
 from utils.market.barriers import CROSSES, FILLS, floor_to
-from utils.rows import AccountRow, InstrumentRow, MarketEventRow, ParamsRow, PositionRow, Rows
+from utils.rows import BPS, AccountRow, InstrumentRow, MarketEventRow, ParamsRow, PositionRow, Rows
 
 
 @compiled
@@ -172,6 +172,8 @@ def meet_event(
         stand_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if not math.isnan(event.price):
         p.mark = event.price
+    if event.kind == BOOK:
+        p.spread_bps = (event.ask - event.bid) / event.price / BPS
     p.mark_ts = event.ts
     if event.kind != MARK:
         p.met_ts = event.ts

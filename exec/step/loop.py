@@ -16,12 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from exec.step.answer import ANSWER, names_of
+from exec.step.answer import ANSWER, Guard, names_of
 from exec.step.bars import FILLS_PER_BAR, ORDERS_PER_BAR, TRADES_PER_BAR, coast, meet_bar, meet_bar_standing
 from exec.step.events import meet_event
+from exec.step.halting import halt
 from exec.step.orders import ROLE_SLOTS
 from exec.step.quoting import obeying
+from risk.exposure import learn
 from risk.guard import guard as built_in
+from risk.halts import turn_day, watch_equity
 from risk.portfolio import mark, note_equity, open_pnl
 from utils.compiled import compile_source, compiled
 from utils.rows import BAR, MARKET_EVENT, AccountRow
@@ -64,7 +67,7 @@ def full(
 HEAD = """
 def turn(
     account, pos, slots, instruments, params, rows, signals, funding, trades, orders, fills, decisions, equity, intents,
-    blank, memory, start,
+    blank, memory, asked_for, pairs, start,
 ):
     acc, par = account[0], params[0]
     n, lo = len(rows), start
@@ -74,7 +77,7 @@ def turn(
         hi = lo + 1
         while together and hi < n and rows[hi].ts == rows[lo].ts:
             hi += 1
-        if full(acc, hi - lo, len(trades), len(orders), len(fills), len(decisions), len(equity), len(intents)):
+        if full(acc, len(pos), len(trades), len(orders), len(fills), len(decisions), len(equity), len(intents)):
             return lo
 """
 COAST = """
@@ -90,13 +93,23 @@ COAST = """
 """
 MARKET = """
         if not passed:
+            if par.limits == 1:
+                turn_day(acc, rows[lo].ts)
             for k in range(lo, hi):
                 meet(acc, pos, slots, instruments, par, rows[k], funding, trades, orders, fills)
             total = 0.0
             for s in range(len(pos)):
                 total += open_pnl(pos[s])
             mark(acc, total)
+            if par.limits == 1:
+                action = watch_equity(acc, par, rows[lo].ts)
+                if action > 0:
+                    halt(acc, pos, slots, orders, action, rows[lo].ts)
             note_equity(acc, par, rows[lo].ts, rows[lo].last, equity[acc.n_equity])
+"""
+LEARN = """
+            if par.limits == 1 and len(pos) > 1:
+                learn(pos, pairs, rows, par, lo, hi)
 """
 QUOTES = """
         for k in range(lo, hi):
@@ -105,7 +118,7 @@ QUOTES = """
             s = rows[k].sym
             own = slots[s * acc.slots : (s + 1) * acc.slots]
             count = quoting(acc, pos[s], instruments[s], par, rows[k], own, memory[s], intents)
-            obey(acc, pos, slots, instruments, par, intents, count, blank, orders)
+            obey(acc, pos, slots, instruments, par, intents, count, blank, orders, asked_for, pairs)
 """
 TAIL = """
         lo = hi
@@ -116,14 +129,14 @@ TAIL = """
 FLEET = """
 def turn_all(
     accounts, pos, slots, instruments, params, rows, signals, funding, trades, orders, fills, decisions, equity,
-    intents, blank, memory,
+    intents, blank, memory, asked_for, pairs,
 ):
     symbols, places = len(instruments), accounts[0].slots * len(instruments)
     for j in range(len(accounts)):
         turn(
             accounts[j : j + 1], pos[j * symbols : (j + 1) * symbols], slots[j * places : (j + 1) * places],
             instruments, params[j : j + 1], rows, signals, funding, trades, orders, fills, decisions, equity,
-            intents, blank, memory, 0,
+            intents, blank, memory, asked_for, pairs[j * symbols * symbols : (j + 1) * symbols * symbols], 0,
         )
 """
 
@@ -139,23 +152,22 @@ def fleet_of(matching: Matching) -> Callable[..., None]:
 
 def loop_of(
     matching: Matching,
-    guard: Callable[..., tuple[float, int, float, float]] = built_in,
+    guard: Guard = built_in,
     quoting: Quoting | None = None,
 ) -> Callable[..., int]:
     """The loop for a way to match, a guard, and a quoting step or none, compiled.
 
     The result turns (account, POSITION, ORDER_SLOT, INSTRUMENT, params, rows, SIGNAL beside them, FUNDING, then the
     journal arrays TRADE, ORDER, FILL, DECISION, EQUITY to be filled from the account's counters on, INTENT to write to,
-    a neutral SIGNAL row, the quoting step's memory, first row) and answers `len(rows)`, or the row to go on from once
-    the caller has flushed the journal arrays. Rows stand in order of (ts, sym); `start` begins an instant.
+    a neutral SIGNAL row, the quoting step's memory, ASKED to write to, PAIR of all symbols with all, first row) and
+    answers `len(rows)`, or the row to go on from once the caller has flushed the journal arrays. Rows stand in order of
+    (ts, sym); `start` begins an instant.
     """
     return _loop(matching, guard, quoting)
 
 
 @cache
-def _loop(
-    matching: Matching, guard: Callable[..., tuple[float, int, float, float]], quoting: Quoting | None
-) -> Callable[..., int]:
+def _loop(matching: Matching, guard: Guard, quoting: Quoting | None) -> Callable[..., int]:
     parts = [HEAD]
     names: dict[str, Any] = {"full": full, "isnan": math.isnan, "mark": mark, "meet": matching.meet}
     names |= {"note_equity": note_equity, "open_pnl": open_pnl, "together": matching.signals}
@@ -163,7 +175,10 @@ def _loop(
         parts.append(COAST)
         names["coast"] = matching.coast
     parts.append(MARKET)
+    names |= {"turn_day": turn_day, "watch_equity": watch_equity, "halt": halt}
     if matching.signals:
+        parts.append(LEARN)
+        names["learn"] = learn
         parts.append(indent(ANSWER, 8 * " "))
         names |= names_of(guard)
     if quoting is not None:

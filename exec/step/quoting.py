@@ -17,10 +17,15 @@ import math
 from collections.abc import Callable
 from functools import cache
 
+from exec.step.answer import Guard
 from exec.step.orders import ROLE_SLOTS, carry_out
+from risk.controls import allowed_notional
+from risk.exposure import look
 from risk.guard import guard as built_in
-from risk.portfolio import exposure, exposure_of, notional_of, worst_price
+from risk.portfolio import exposure_of, worst_price
+from risk.stops import liquidation_levels
 from utils.codes import (
+    BY_BPS,
     CANCEL,
     CLOSE,
     FREE,
@@ -38,7 +43,7 @@ from utils.codes import (
 )
 from utils.compiled import compile_source, compiled
 from utils.market.barriers import floor_to
-from utils.rows import BPS, AccountRow, InstrumentRow, IntentRow, ParamsRow, Rows
+from utils.rows import BPS, AccountRow, AskedRow, InstrumentRow, IntentRow, ParamsRow, Rows, SignalRow
 
 
 @compiled
@@ -118,22 +123,49 @@ def refuse(intent: IntentRow, rule: int, saw: float, allowed: float) -> None:
 
 
 @compiled
-def fit(
-    acc: AccountRow, ins: InstrumentRow, par: ParamsRow, intent: IntentRow, gross: float, own: float, scale: float
+def weigh(
+    acc: AccountRow,
+    pos: Rows,
+    slots: Rows,
+    pairs: Rows,
+    instruments: Rows,
+    par: ParamsRow,
+    neutral: SignalRow,
+    at: AskedRow,
+    intent: IntentRow,
+    i: int,
 ) -> None:
-    """Bring the quantity under the leverage caps and on the lot, or refuse it.
+    """Write what the rules are told of a wish; an order that it replaces, in slot `i`, does not count beside it.
+
+    It has no stop: what it may lose is the way to liquidation, and its size is its maker's, under the caps.
+    """
+    s, state = intent.sym, slots[i].state
+    slots[i].state = FREE
+    side = intent.side if intent.action == PLACE else slots[i].side
+    at.stop, at.stop_rule = par.stop_bps * BPS, BY_BPS
+    look(
+        acc, pos, slots, pairs, instruments, par, neutral, at, s, side, max(pos[s].mark_ts, intent.ts), pos[s].mark,
+        intent.kind,
+    )  # fmt: skip
+    at.venue_leverage = instruments[s].max_leverage - exposure_of(acc, pos[s], slots, s * acc.slots) / acc.equity
+    at.risk_fraction = at.fixed_notional = math.nan
+    leverage = max(1.0, min(par.leverage, instruments[s].max_leverage))
+    at.loss = abs(1.0 - liquidation_levels(side, 1.0, leverage, instruments[s].maintenance)[0])
+    slots[i].state = state
+
+
+@compiled
+def fit(ins: InstrumentRow, intent: IntentRow, at: AskedRow, scale: float) -> None:
+    """Bring the quantity under the controls and on the lot, or refuse it.
 
     Args:
-        acc: marked equity.
-        ins: lot, least notional and the venue's leverage limit of the symbol.
-        par: leverage of the account.
+        ins: lot and least notional.
         intent: what is wanted; its quantity moves.
-        gross: notional that counts against the account's limit, quote.
-        own: of it, the symbol's.
+        at: the controls, as `weigh` found them.
         scale: what the risk rules left, 0-1.
     """
+    room = allowed_notional(at)[0]
     worst = worst_price(intent.price, intent.limit, intent.trigger)
-    room = min(par.leverage * acc.equity - gross, ins.max_leverage * acc.equity - own)
     intent.qty = max(0.0, floor_to(min(intent.qty * scale, room / worst), ins.lot, ins.per_lot))
     if intent.qty <= 0.0 or intent.qty * intent.price < ins.min_notional:
         refuse(intent, TOO_SMALL, intent.qty * intent.price, max(ins.min_notional, ins.lot * intent.price))
@@ -156,7 +188,7 @@ def sound(intent: IntentRow) -> bool:
 
 
 OBEY = """
-def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
+def obey(acc, pos, slots, instruments, par, intents, count, blank, orders, asked_for, pairs):
     for k in range(count):
         intent = intents[k]
         s = intent.sym
@@ -169,19 +201,17 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
             known = intent.action == PLACE
             refuse(intent, NO_SLOT if known else NO_ORDER, acc.slots - ROLE_SLOTS if known else 0.0,
                    acc.slots - ROLE_SLOTS if known else 1.0)
-        elif intent.action == PLACE and intent.reduce_only == 0:
-            number, gross = exposure(acc, pos, slots)
-            stop = par.stop_bps * BPS
-            scale, rule, saw, allowed = guard(acc, instruments[s], par, blank[0], pos[s].mark, stop, number, gross)
+        elif (intent.action == PLACE and intent.reduce_only == 0) or (
+            intent.action == REPLACE and slots[i].reduce_only == 0
+        ):
+            weigh(acc, pos, slots, pairs, instruments, par, blank[0], asked_for[0], intent, i)
+            scale, rule, saw, allowed = 1.0, 0, 0.0, 0.0
+            if intent.action == PLACE:
+                scale, rule, saw, allowed, _ = guard(acc, instruments[s], par, blank[0], asked_for[0])
             if rule != 0:
                 refuse(intent, rule, saw, allowed)
             else:
-                fit(acc, instruments[s], par, intent, gross, exposure_of(acc, pos[s], slots, s * acc.slots), scale)
-        elif intent.action == REPLACE and slots[i].reduce_only == 0:
-            number, gross = exposure(acc, pos, slots)
-            its = notional_of(slots[i])
-            fit(acc, instruments[s], par, intent, gross - its,
-                exposure_of(acc, pos[s], slots, s * acc.slots) - its, 1.0)
+                fit(instruments[s], intent, asked_for[0], scale)
         elif intent.action != CANCEL and intent.role != CLOSE:
             intent.qty = floor_to(intent.qty, instruments[s].lot, instruments[s].per_lot)
             if intent.qty <= 0.0:
@@ -195,29 +225,26 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders):
 
 
 @cache
-def obeying(guard: Callable[..., tuple[float, int, float, float]]) -> Callable[..., None]:
+def obeying(guard: Guard) -> Callable[..., None]:
     """What carries out wishes under a guard, compiled.
 
     The result takes (account, POSITION, ORDER_SLOT, INSTRUMENT, params, INTENT, how many of them, a neutral SIGNAL row,
-    ORDER): each intent in turn, after the guard where it may add to a position; the answer stands in it.
+    ORDER, ASKED, PAIR): each intent in turn, after the guard where it may add to a position; the answer stands in it.
     """
     names = {
-        "BPS": BPS,
         "CANCEL": CANCEL,
         "CLOSE": CLOSE,
         "TOO_SMALL": TOO_SMALL,
         "UNSOUND": UNSOUND,
-        "exposure_of": exposure_of,
         "floor_to": floor_to,
-        "notional_of": notional_of,
         "sound": sound,
+        "weigh": weigh,
         "NO_ORDER": NO_ORDER,
         "NO_SLOT": NO_SLOT,
         "PLACE": PLACE,
         "REPLACE": REPLACE,
         "ROLE_SLOTS": ROLE_SLOTS,
         "carry_out": carry_out,
-        "exposure": exposure,
         "fit": fit,
         "guard": guard,
         "place_for": place_for,

@@ -242,7 +242,7 @@ def win_share(pnl: Floats) -> float:
     return wins / decided if decided else math.nan
 
 
-def wilson_interval(wins: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(wins: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Two-sided Wilson score interval of a share, fractions; NaN without observations. Source: Wilson 1927."""
     if n == 0:
         return math.nan, math.nan

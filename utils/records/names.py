@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 
 from utils.codes import (
     ACTION_NAMES,
+    BOUND_NAMES,
+    BY_BPS,
+    BY_FIXED,
+    BY_RISK,
+    BY_SIGNAL,
     EXIT_NAMES,
     KIND_NAMES,
     LIQUIDITY_NAMES,
@@ -19,6 +24,7 @@ from utils.codes import (
     RULE_NAMES,
     RULE_SIGNS,
     STATUS_NAMES,
+    STOP_NAMES,
 )
 from utils.records.schema import (
     EQUITY_COLUMNS,
@@ -152,13 +158,39 @@ def refusal_text(rule: int, value: float, limit: float) -> str:
     return f"{RULE_NAMES[rule]}={value:.6g}{RULE_SIGNS[rule]}{limit:.6g}"
 
 
+def until_text(until: int) -> str:
+    """`until=<time>` of a refusal that holds so long (ns), or until somebody lifts the halt."""
+    if until == np.iinfo(np.int64).max:
+        return "until=lifted"
+    return f"until={np.datetime_as_string(np.datetime64(until, 'ns').astype('M8[ms]'))}Z"
+
+
+#: What decided of an entry, where it was not simply what the settings ask for.
+PLAIN_BOUNDS = (0, BY_RISK, BY_FIXED)
+PLAIN_STOPS = (0, BY_BPS, BY_SIGNAL)
+
+
 def reasons_of(rows: Rows) -> list[str]:
-    """`rule=value<limit` of each decision: the strength it passed with, then the rule that refused."""
+    """Why each decision was taken, `name=value` or `rule=value<limit`, in this order.
+
+    The strength it passed with; the kind of entry, where the engine chose it; what set the stop (bps), and what held
+    the size (quote), where that was not simply the settings' word; then the rule that refused, and until when.
+    """
+    names = ["strength", "threshold", "kind", "stop_rule", "stop_bps", "bound", "notional"]
+    asked = rows[[*names, "rule", "value", "limit", "until"]].tolist()
     texts = []
-    for strength, threshold, rule, value, limit in rows[["strength", "threshold", "rule", "value", "limit"]].tolist():
+    for strength, threshold, kind, stop_rule, stop_bps, bound, notional, rule, value, limit, until in asked:
         parts = [] if threshold != threshold else [f"strength={strength:.1f}>={threshold:.1f}"]  # noqa: PLR0124 - NaN
+        if kind:
+            parts.append(f"entry={KIND_NAMES[kind]}")
+        if stop_rule not in PLAIN_STOPS:
+            parts.append(f"{STOP_NAMES[stop_rule]}={stop_bps:.6g}")
         if rule:
             parts.append(refusal_text(rule, value, limit))
+        if bound not in PLAIN_BOUNDS:
+            parts.append(f"held_by={BOUND_NAMES[bound]}" if rule else f"{BOUND_NAMES[bound]}={notional:.6g}")
+        if until:
+            parts.append(until_text(until))
         texts.append(";".join(parts))
     return texts
 

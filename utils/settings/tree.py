@@ -202,20 +202,103 @@ class RiskSettings(Section):
     horizon: int = setting(20, "Longest holding time.", "bars", ge=1, le=100_000)
     stop: Literal["bps", "atr"] = setting("bps", "What sets the stop distance: stop_bps or stop_atr.", "name")
     stop_atr: float = setting(1.5, "Stop distance when stop is atr.", "average true ranges", gt=0, le=20)
-    trail: Literal["off", "bps", "atr"] = setting("off", "Trailing stop: none, by trail_bps or by trail_atr.", "name")
+    stop_floor_costs: float = setting(
+        3.0, "Least ATR stop, times spread plus slippage; 0 = off.", "ratio", ge=0, le=100
+    )
+    stop_liquidation: float = setting(
+        2.0, "The way to liquidation is at least so many stops; 0 = off.", "ratio", ge=0, le=100
+    )
+    trail: Literal["off", "bps", "atr", "chandelier"] = setting(
+        "off",
+        "Trailing stop: none, by trail_bps, by trail_atr of the entry, or by trail_atr of each bar (chandelier).",
+        "name",
+    )
     trail_bps: float = setting(12.0, "Trailing distance when trail is bps.", "bps", gt=0, le=1000)
-    trail_atr: float = setting(2.0, "Trailing distance when trail is atr.", "average true ranges", gt=0, le=20)
+    trail_atr: float = setting(
+        2.0, "Trailing distance when trail is atr or chandelier.", "average true ranges", gt=0, le=20
+    )
     sizing: Literal["risk", "fixed"] = setting("risk", "Size an entry by risk_per_trade or by fixed_notional.", "name")
     risk_per_trade: float = setting(0.0025, "Share of equity lost when the stop is hit.", "fraction", gt=0, le=0.05)
     fixed_notional: float = setting(1000.0, "Value of an entry when sizing is fixed.", "quote", gt=0, le=1e9)
     max_leverage: float = setting(3.0, "Highest notional over equity, all positions together.", "ratio", gt=0, le=125)
     max_positions: int = setting(3, "Most positions open at once.", "positions", ge=1, le=1000)
+    limits: Switch = setting(
+        False,
+        "Ask the limits below at each entry, and let the breakers watch; off in simulations, to show what costs do.",
+        "switch",
+    )
+    max_risk_per_trade: float = setting(
+        0.01, "Most equity that one entry may lose at its stop; 0 = off.", "fraction", ge=0, le=0.5
+    )
+    kelly_fraction: float = setting(
+        0.25, "Share of Kelly's size that an entry with a win probability may have; 0 = off.", "fraction", ge=0, le=1
+    )
+    max_net_leverage: float = setting(2.0, "Highest |longs less shorts| over equity; 0 = off.", "ratio", ge=0, le=125)
+    max_heat: float = setting(0.04, "Most equity lost if all stops were hit at once; 0 = off.", "fraction", ge=0, le=1)
+    max_correlated_heat: float = setting(
+        0.03, "Likewise with correlations: root of h' C h; 0 = off.", "fraction", ge=0, le=1
+    )
+    max_cluster_risk: float = setting(
+        0.02, "Most heat of positions that move with an entry; 0 = off.", "fraction", ge=0, le=1
+    )
+    cluster_correlation: float = setting(
+        0.7, "Correlation above which positions move together.", "correlation", ge=0, le=1
+    )
+    correlation_floor: float = setting(
+        0.5, "Least correlation of two positions of one side.", "correlation", ge=-1, le=1
+    )
+    correlation_halflife: float = setting(288.0, "Memory of correlations.", "bars", gt=0, le=1_000_000)
+    max_depth_share: float = setting(
+        0.05, "Share of the depth within 5 bps that an entry may take, where a book is known; 0 = off.", "fraction",
+        ge=0, le=1,
+    )  # fmt: skip
+    target_volatility_bps: float = setting(
+        0.0, "Volatility of a bar above which entries shrink in proportion; 0 = off.", "bps", ge=0, le=10_000
+    )
+    drawdown_floor: float = setting(
+        0.85, "Share of the highest equity towards which entries shrink to nothing; 0 = off.", "fraction", ge=0, lt=1
+    )
+    max_daily_loss: float = setting(
+        0.02, "Loss of a UTC day that trips a breaker until midnight; 0 = off.", "fraction", ge=0, lt=1
+    )
+    on_daily_loss: Literal["block", "flatten"] = setting(
+        "block", "What it does: no entries, or no entries and every position closed.", "name"
+    )
+    max_losses: int = setting(
+        5, "Trades lost in a row that block entries for losses_pause_minutes; 0 = off.", "trades", ge=0, le=1000
+    )
+    losses_pause_minutes: float = setting(60.0, "How long they do.", "minutes", gt=0, le=100_000)
+    max_drawdown: float = setting(
+        0.1, "Fall below the highest equity that trips a breaker; 0 = off.", "fraction", ge=0, lt=1
+    )
+    on_drawdown: Literal["block", "flatten"] = setting(
+        "block", "What it does: no entries, or no entries and every position closed.", "name"
+    )
+    drawdown_pause_hours: float = setting(
+        0.0, "How long it holds; 0 = until somebody lifts it.", "hours", ge=0, le=100_000
+    )
+    cooldown_bars: int = setting(1, "Rest of a symbol after a stop; 0 = off.", "bars", ge=0, le=100_000)
+    max_age_bars: float = setting(
+        3.0,
+        "Age of a price, of the symbol or an open position, that blocks entries; 0 = off.",
+        "bars",
+        ge=0,
+        le=100_000,
+    )
+    max_spread_bps: float = setting(
+        0.0, "Spread of a book that blocks entries, where one is known; 0 = off.", "bps", ge=0, le=10_000
+    )
+    max_volatility_bps: float = setting(
+        0.0, "Volatility of a bar that blocks entries; 0 = off.", "bps", ge=0, le=10_000
+    )
 
 
 class ExecutionSettings(Section):
     """How entries reach the market."""
 
-    entry: Literal["market", "limit", "post_only"] = setting("post_only", "Kind of entry order.", "name")
+    entry: Literal["market", "limit", "post_only", "auto"] = setting(
+        "post_only", "Kind of entry order; auto = for each signal the one that pays most after costs, or none.", "name"
+    )
     limit_offset_bps: float = setting(
         1.0, "Distance of a resting entry from the deciding close, away from the market.", "bps", ge=0, le=1000
     )
