@@ -39,8 +39,10 @@ STOPS, KELLY = "stops", "kelly"
 WIDTHS = (1.0, 2.0, 4.0)
 #: The widest that may be asked for.
 MOST_WIDTH = 40.0
-#: Bars of the mock market where no flag says, the fewest and the most; a walk has seven times as many.
-BARS, FEWEST_BARS, MOST_BARS, WALK_TIMES = 60_000, 1_000, 200_000, 7
+#: Bars of the mock market where no flag says, the fewest and the most; a walk has three times as many.
+BARS, FEWEST_BARS, MOST_BARS, WALK_TIMES = 60_000, 1_000, 200_000, 3
+#: Walks of each kind.
+WALKS = 8
 MOST_SEED = 2**32 - 1
 #: The page.
 PAGE = ROOT / "docs" / "claims.md"
@@ -66,7 +68,7 @@ def build_parser() -> Parser:
     parser.add_argument("claim", choices=(STOPS, KELLY), metavar="CLAIM", help=f"{STOPS} or {KELLY}")
     add = parser.group("what it is tested on")
     add("--data", nargs="+", action="extend", metavar="PATH", help="candle files, patterns, or folders of them")
-    add("--bars", type=whole, default=BARS, metavar="N", help=f"of the mock market, a walk has 7 N (default: {BARS})")
+    add("--bars", type=whole, default=BARS, metavar="N", help=f"of the mock market, a walk has 3 N (default: {BARS})")
     add("--seed", type=whole, metavar="N", help="of everything drawn (default: that of the settings)")
     add = parser.group("how")
     add("--width", nargs="+", type=amount, metavar="W", help="take and stop, times the settings' (default: 1 2 4)")
@@ -134,7 +136,7 @@ def _made(bars: int, seed: int, settings: Settings, console: Any) -> Iterator[Se
     with Meter("trading", "bars", console) as meter:
         yield mocked(bars, seed, settings, meter.reach)
     for clustered in (False, True):
-        yield walked(WALK_TIMES * bars, seed, settings, clustered=clustered)
+        yield from walked(WALKS, WALK_TIMES * bars, seed, settings, clustered=clustered)
 
 
 def _check(flags: argparse.Namespace) -> None:

@@ -120,23 +120,29 @@ def mocked(bars: int, seed: int, settings: Settings, told: Told) -> Series:
     return series_of(market, chosen, f"{settings.simulation.preset}, seed {seed}", MOCK)
 
 
-def walked(bars: int, seed: int, settings: Settings, *, clustered: bool = False) -> Series:
-    """Geometric Brownian motion, or one whose volatility follows an Ornstein-Uhlenbeck process of its logarithm."""
+def walked(walks: int, bars: int, seed: int, settings: Settings, *, clustered: bool = False) -> Iterator[Series]:
+    """Walks of geometric Brownian motion, or one whose volatility clusters (`walk_candles`), on days of their own."""
     group = CLUSTERED if clustered else WALK
-    market = build_market([walk_candles(bars, seed, clustered=clustered)], settings)
-    return series_of(market, settings, f"seed {seed}", group)
+    for number in range(walks):
+        market = build_market([walk_candles(bars, seed, number, clustered=clustered)], settings)
+        yield series_of(market, settings, f"{bars:,} bars, seed {seed}, number {number}", group)
 
 
-def walk_candles(bars: int, seed: int, *, clustered: bool = False) -> Candles:
+def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = False) -> Candles:
     """Candles of a driftless walk, made of finer increments.
 
     Formula: 30 increments a bar, ln P' - ln P = s N(0, 1) - s^2 / 2 with s = 7 bps e^x / sqrt(30); x = 0, or,
     clustered, an Ornstein-Uhlenbeck process of standard deviation 0.7 and a memory of 240 bars, less 0.7^2, so that the
     mean variance is the same. A bar opens at the close before it; prices lie on a grid of 0.1; volumes are even dice of
-    1 to 2.
-    Unit: quote, base. NaN: the volume that takers bought.
+    1 to 2. Unit: quote, base. NaN: the volume that takers bought.
+
+    Args:
+        bars: how many.
+        seed: of the dice.
+        number: of the walk; it begins on a day that is after those before it.
+        clustered: volatility is not constant.
     """
-    dice = np.random.default_rng([seed, int(clustered)])
+    dice = np.random.default_rng([seed, number, int(clustered)])
     x = np.zeros(bars)
     if clustered:
         from scipy.signal import lfilter
@@ -152,7 +158,8 @@ def walk_candles(bars: int, seed: int, *, clustered: bool = False) -> Candles:
     opens = np.concatenate(([FIRST_PRICE], closes[:-1]))
     rows: Rows = np.zeros(bars, BAR)
     tf_ns = TIMEFRAMES[MADE_TF]
-    rows["ts"] = START_NS + tf_ns * np.arange(1, bars + 1)
+    days = -(-bars * tf_ns // NS_PER_DAY)
+    rows["ts"] = START_NS + number * days * NS_PER_DAY + tf_ns * np.arange(1, bars + 1)
     for name, column in (
         ("open", opens),
         ("high", np.maximum(opens, price.max(axis=1))),
