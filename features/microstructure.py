@@ -22,11 +22,12 @@ from features.folds.trade_flow import vpin_of
 from features.folds.volume import illiquidity
 from features.rows.book import BOOK_ROW, BOOK_SHARED, LEVELS, prepare_book
 from features.rows.tape import PRINT, QUOTE, TAPE_ROW, TAPE_SHARED, prepare_tape
-from features.rows.users import LONGEST_NS, Book, Quotes, Trades, book_rows, quote_rows, sides, tape_rows, trade_rows
+from features.rows.users import LONGEST_NS, Quotes, Trades, book_rows, quote_rows, tape_rows, trade_rows
 from features.studies.profile import VolumeProfile, volume_profile
 from features.studies.resiliency import Resiliency, price_impact_decay
 from utils.compiled import compiled
 from utils.errors import DataError
+from utils.market.sides import Book, sides
 from utils.rows import NS_PER_MS, NS_PER_S, Rows
 
 __all__ = [
@@ -320,7 +321,7 @@ def bid_ask_pressure(orderbook: Book, distance_bps: float = DISTANCE_BPS) -> flo
     NaN: a side is empty.
 
     Args:
-        orderbook: see `rows.users.Book`.
+        orderbook: see `utils.market.sides.Book`.
         distance_bps: d0.
 
     Raises:

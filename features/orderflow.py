@@ -1,6 +1,6 @@
 """Top-of-book measures for what users hold: how wide the book is, which side is heavier, where the price leans.
 
-A book is a ccxt order book, our BookSnapshot or BookView, or a pair of arrays (`features.rows.users`); the numbers are
+A book is a ccxt order book, our BookSnapshot or BookView, or a pair of arrays (`utils.market.sides`); the numbers are
 those of the folds (`features.folds.top_of_book`). An empty side gives NaN, a crossed book an error.
 """
 
@@ -10,8 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 from features.folds.top_of_book import leaning, measures, weighed_depths
-from features.rows.users import Book, sides, top_of
+from features.rows.users import top_of
 from utils.errors import DataError
+from utils.market.sides import Book, sides
 
 if TYPE_CHECKING:  # whoever has a model has loaded it
     from features.studies.micro_price import MicroPrice
@@ -36,7 +37,7 @@ def order_book_imbalance(
     NaN: a side is empty. A side with fewer levels counts those it has.
 
     Args:
-        book: see `rows.users.Book`.
+        book: see `utils.market.sides.Book`.
         levels: of each side, at least 1.
         decay: a level, at least 0; 0 = all levels weigh the same.
         distance_bps: distance from the mid at which a level weighs 1/e; None = distance does not count.

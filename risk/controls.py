@@ -7,18 +7,6 @@ from __future__ import annotations
 
 import math
 
-from utils.codes import (
-    BY_CLUSTER,
-    BY_CORRELATED_HEAT,
-    BY_DEPTH,
-    BY_FIXED,
-    BY_HEAT,
-    BY_KELLY,
-    BY_LEVERAGE,
-    BY_NET_LEVERAGE,
-    BY_RISK,
-    BY_VENUE,
-)
 from utils.compiled import compiled
 from utils.rows import ControlsRow
 
@@ -43,11 +31,31 @@ def room_of(limit: float, whole: float, used: float) -> float:
 
 
 @compiled
+def limits_of(c: ControlsRow) -> tuple[float, float, float, float, float, float, float, float, float, float]:
+    """What each control allows, quote, in the order of the codes (`utils.codes.BOUND_NAMES`); infinite = it is off.
+
+    Formula: r E / l, fixed, f E / l, L E - gross, L_venue E, N E - net, (H - h) E / l, room of the correlated heat,
+    room of the cluster, s D, each as `ControlsRow` names it; loss l at the stop includes costs.
+    """
+    return (
+        per_loss(c.risk_fraction, c.equity, c.loss),
+        math.inf if math.isnan(c.fixed_notional) else c.fixed_notional,
+        per_loss(c.kelly, c.equity, c.loss),
+        room_of(c.max_leverage, c.equity, c.gross),
+        room_of(c.venue_leverage, c.equity, 0.0),
+        room_of(c.max_net_leverage, c.equity, c.net),
+        per_loss(room_of(c.max_heat, 1.0, c.heat), c.equity, c.loss),
+        per_loss(c.correlated_room, c.equity, c.loss),
+        per_loss(room_of(c.max_cluster, 1.0, c.cluster), c.equity, c.loss),
+        room_of(c.depth_share, c.depth, 0.0),
+    )
+
+
+@compiled
 def allowed_notional(c: ControlsRow) -> tuple[float, int]:
     """The most that an entry may be worth: the smallest of all controls, before the multipliers.
 
-    Formula: min(fixed, r E / l, f E / l, L E - gross, L_venue E, N E - net, (H - h) E / l, room of the correlated heat,
-    room of the cluster, s D), each as `ControlsRow` names it; loss l at the stop includes costs.
+    Formula: the least of `limits_of`, of equals the first.
 
     Args:
         c: the controls; NaN in one switches it off.
@@ -55,21 +63,11 @@ def allowed_notional(c: ControlsRow) -> tuple[float, int]:
     Returns:
         (notional in quote, >= 0; the code of the control that gave it, `utils.codes.BOUND_NAMES`).
     """
+    limits = limits_of(c)
     best, bound = math.inf, 0
-    for code, room in (
-        (BY_FIXED, math.inf if math.isnan(c.fixed_notional) else c.fixed_notional),
-        (BY_RISK, per_loss(c.risk_fraction, c.equity, c.loss)),
-        (BY_KELLY, per_loss(c.kelly, c.equity, c.loss)),
-        (BY_LEVERAGE, room_of(c.max_leverage, c.equity, c.gross)),
-        (BY_VENUE, room_of(c.venue_leverage, c.equity, 0.0)),
-        (BY_NET_LEVERAGE, room_of(c.max_net_leverage, c.equity, c.net)),
-        (BY_HEAT, per_loss(room_of(c.max_heat, 1.0, c.heat), c.equity, c.loss)),
-        (BY_CORRELATED_HEAT, per_loss(c.correlated_room, c.equity, c.loss)),
-        (BY_CLUSTER, per_loss(room_of(c.max_cluster, 1.0, c.cluster), c.equity, c.loss)),
-        (BY_DEPTH, room_of(c.depth_share, c.depth, 0.0)),
-    ):
-        if room < best:
-            best, bound = room, code
+    for code in range(1, len(limits) + 1):
+        if limits[code - 1] < best:
+            best, bound = limits[code - 1], code
     return best, bound
 
 
@@ -90,24 +88,30 @@ def kelly_fraction(win_rate: float, win: float, loss: float) -> float:
 
 
 @compiled
+def on(limit: float) -> float:
+    """A limit of the settings among the controls, where off is NaN: settings say 0."""
+    return limit if limit > 0.0 else math.nan
+
+
+@compiled
 def drawdown_scale(drawdown: float, floor: float) -> float:
     """How much of a size a drawdown leaves: (1 - DD - floor) / (1 - floor), within [0, 1].
 
     Args:
         drawdown: DD = 1 - equity / peak, fraction.
-        floor: share of the peak that is never to be lost, fraction below 1; NaN = off, all of it.
+        floor: share of the peak that is never to be lost, fraction below 1; 0 or NaN = off.
 
     Source: Grossman and Zhou 1993.
     """
-    if math.isnan(floor):
+    if not floor > 0.0:
         return 1.0
     return min(1.0, max(0.0, (1.0 - drawdown - floor) / (1.0 - floor)))
 
 
 @compiled
 def volatility_scale(volatility: float, target: float) -> float:
-    """How much of a size a volatility leaves: min(1, target / volatility); 1 where either is unknown or off (NaN)."""
-    if math.isnan(volatility) or math.isnan(target) or volatility <= target:
+    """How much of a size a volatility leaves: min(1, target / volatility); 1 where either is unknown or off (0)."""
+    if math.isnan(volatility) or not target > 0.0 or volatility <= target:
         return 1.0
     return target / volatility
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 
-from risk.held import known_symbol, number
+from risk.held import Same, known_symbol, number
 from utils.compiled import compiled
 from utils.errors import DataError
 from utils.figures.arithmetic import Floats
@@ -305,7 +306,8 @@ def checked_matrix(given: Any, symbols: Sequence[str]) -> tuple[Mapping[str, int
     """
     if given is None:
         return {symbol: i for i, symbol in enumerate(symbols)}, np.ones((len(symbols), len(symbols)))
-    matrix = np.asarray(given)
+    framed = hasattr(given, "columns")
+    matrix = given.to_numpy() if framed else np.asarray(given)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size or matrix.dtype.kind not in "fiu":
         raise DataError(
             f"correlation_matrix: expected a square table of numbers, saw {matrix.dtype} of shape {matrix.shape};"
@@ -318,20 +320,35 @@ def checked_matrix(given: Any, symbols: Sequence[str]) -> tuple[Mapping[str, int
             f"correlation_matrix: expected one with 1 on its diagonal, symmetric and positive semi-definite, saw"
             f" {FAULTS[fault]}; correlation_matrix(returns) makes one"
         )
-    if not hasattr(given, "columns"):
+    if not framed:
         if len(symbols) > 1 and len(symbols) != len(matrix):
             raise DataError(
                 f"correlation_matrix: expected {len(symbols)} rows, of {', '.join(symbols[:5])}, saw {len(matrix)};"
                 " name the rows by a DataFrame or by `symbols`"
             )
         return {symbol: i for i, symbol in enumerate(symbols)}, matrix
-    names = [known_symbol(name) for name in given.columns]
-    if [known_symbol(name) for name in given.index] != names:
+    where = _rows_of(Same(given.columns))
+    if where != _rows_of(Same(given.index)):
         raise DataError(
             "correlation_matrix: expected the same symbols in rows and columns, saw others; sort both alike"
         )
-    where = {name: i for i, name in enumerate(names)}
     missing = [symbol for symbol in symbols if symbol not in where]
     if missing:
-        raise DataError(f"correlation_matrix: expected {missing[0]} in it, saw {', '.join(names[:5])}; add the symbol")
+        raise DataError(
+            f"correlation_matrix: expected {missing[0]} in it, saw {', '.join(list(where)[:5])}; add the symbol"
+        )
     return where, matrix
+
+
+@lru_cache(64)
+def _rows_of(index: Same) -> Mapping[str, int]:
+    """The row of each symbol; an index of pandas never changes.
+
+    Raises:
+        DataError: a name that is no symbol, or one twice.
+    """
+    names = [known_symbol(name) for name in index.it.tolist()]
+    where = {name: i for i, name in enumerate(names)}
+    if len(where) < len(names):
+        raise DataError(f"correlation_matrix: expected each symbol once, saw {', '.join(names[:5])}; drop one")
+    return where

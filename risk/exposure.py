@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from risk.controls import correlated_room, kelly_fraction
+from risk.controls import correlated_room, kelly_fraction, on
 from risk.correlation import heat_rho, pair_step
 from risk.portfolio import exposure, notional_of
 from risk.sizing import crossing, loss_at_stop
@@ -204,13 +204,13 @@ def look(
     if par.fixed_notional == 0.0 or par.limits == 1:
         at.loss = loss_at_stop(side, kind, price, at.stop, ins, par)
     at.heat = at.variance = at.covariance = at.cluster = at.net = 0.0
-    at.max_net_leverage, at.max_heat, at.max_cluster = par.max_net, par.max_heat, par.max_cluster
-    at.depth, at.depth_share = p.depth, par.depth_share
+    at.max_net_leverage, at.max_heat, at.max_cluster = on(par.max_net), on(par.max_heat), on(par.max_cluster)
+    at.depth, at.depth_share = p.depth, on(par.depth_share)
     at.kelly = at.correlated_room = math.nan
     if par.limits == 1:
         look_at_heat(acc, pos, slots, pairs, instruments, par, at, sym)
-        at.correlated_room = correlated_room(at.variance, at.covariance, par.max_correlated)
-        if not math.isnan(sig.p_win):
+        at.correlated_room = correlated_room(at.variance, at.covariance, on(par.max_correlated))
+        if not math.isnan(sig.p_win) and par.kelly > 0.0:
             at.kelly = par.kelly * kelly_after_costs(sig, at, kind not in (MARKET, AUTO), ins, par)
-        if not math.isnan(par.max_risk):
+        if par.max_risk > 0.0:
             at.risk_fraction = par.max_risk if par.fixed_notional > 0.0 else min(par.risk_fraction, par.max_risk)

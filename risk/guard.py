@@ -2,8 +2,8 @@
 
 A rule reads what the account and `risk.exposure.look` know, remembers nothing, and answers (scale, value, limit,
 until): scale 0 refuses, 1 lets the entry pass, between them shrinks it; value and limit say what it saw and what it
-allows, and stand in the journal beside the time (ns; 0 = it does not say) until which a refusal holds. A limit that is
-NaN is off.
+allows, and stand in the journal beside the time (ns; 0 = it does not say) until which a refusal holds. A limit of 0
+is off.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Answer = tuple[float, float, float, int]
 
 @compiled
 def below(value: float, limit: float) -> Answer:
-    """Passes while `value` is below `limit`; a limit of NaN is off."""
-    return (0.0 if value >= limit else 1.0), value, limit, 0
+    """Passes while `value` is below `limit`; a limit of 0 is off."""
+    return (0.0 if limit > 0.0 and value >= limit else 1.0), value, limit, 0
 
 
 @compiled
 def known(value: float, limit: float, par: ParamsRow) -> Answer:
     """Passes while `value` is at most `limit`; without a value it refuses in live runs alone."""
-    if math.isnan(value) and not math.isnan(limit):
+    if math.isnan(value) and limit > 0.0:
         return (0.0 if par.nan_refuses == 1 else 1.0), value, limit, 0
-    return (0.0 if value > limit else 1.0), value, limit, 0
+    return (0.0 if limit > 0.0 and value > limit else 1.0), value, limit, 0
 
 
 @compiled
@@ -107,13 +107,14 @@ def rule_volatility_scale(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, s
 @compiled
 def rule_max_positions(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, at: AskedRow) -> Answer:
     """Open positions and waiting entries stay under `risk.max_positions`."""
-    return below(float(at.count), float(par.max_positions))
+    return (1.0 if at.count < par.max_positions else 0.0), float(at.count), float(par.max_positions), 0
 
 
 @compiled
 def rule_max_leverage(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, at: AskedRow) -> Answer:
     """Gross notional over equity stays under `risk.max_leverage`."""
-    return below(at.gross / acc.equity, par.leverage)
+    leverage = at.gross / acc.equity
+    return (1.0 if leverage < par.leverage else 0.0), leverage, par.leverage, 0
 
 
 @compiled

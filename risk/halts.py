@@ -34,7 +34,7 @@ def watch_equity(acc: AccountRow, par: ParamsRow, ts: int) -> int:
 
     Args:
         acc: marked; halts and their reasons move.
-        par: thresholds, NaN = off; what each does; how long.
+        par: thresholds, 0 = off; what each does; how long.
         ts: now, ns.
 
     Returns:
@@ -46,18 +46,18 @@ def watch_equity(acc: AccountRow, par: ParamsRow, ts: int) -> int:
     acc.high = max(acc.high, acc.equity)
     action = 0
     below = 1.0 - acc.equity / acc.high
-    if below >= par.max_drawdown and acc.drawdown_until == 0:
+    if acc.drawdown_until == 0 and par.max_drawdown > 0.0 and below >= par.max_drawdown:
         acc.drawdown_until = NEVER if par.drawdown_ns == 0 else ts + par.drawdown_ns
         acc.drawdown_saw = below
         acc.halts += 1
         action = max(action, par.drawdown_action)
     lost = 1.0 - acc.equity / acc.day_equity
-    if lost >= par.max_daily and acc.daily_until != acc.day_end and ts < acc.day_end:
+    if par.max_daily > 0.0 and lost >= par.max_daily and acc.daily_until != acc.day_end and ts < acc.day_end:
         acc.daily_until = acc.day_end
         acc.daily_saw = lost
         acc.halts += 1
         action = max(action, par.daily_action)
-    if acc.losses >= par.max_losses:
+    if 0.0 < par.max_losses <= acc.losses:
         acc.losses_until = ts + par.losses_ns
         acc.losses_saw = float(acc.losses)
         acc.losses = 0
@@ -82,9 +82,9 @@ def low_water(acc: AccountRow, par: ParamsRow, high: float) -> float:
     -inf where none can.
     """
     low = -math.inf
-    if acc.drawdown_until == 0 and not math.isnan(par.max_drawdown):
+    if acc.drawdown_until == 0 and par.max_drawdown > 0.0:
         low = high * (1.0 - par.max_drawdown)
-    if acc.daily_until != acc.day_end and not math.isnan(par.max_daily):
+    if acc.daily_until != acc.day_end and par.max_daily > 0.0:
         low = max(low, acc.day_equity * (1.0 - par.max_daily))
     return low + 1e-9 * abs(low)
 

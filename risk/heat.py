@@ -266,11 +266,14 @@ def legs_of(open_ones: Sequence[Held], where: Any, prices: dict[str, Any] | None
     """
     values = []
     for one in sorted(open_ones):
-        sym = 0 if where is None else where.get(one.symbol)
+        symbol, side, qty, entry, stop, liquidation, _ = one
+        sym = 0 if where is None else where.get(symbol)
         if sym is None:
-            raise DataError(f"symbols: expected {one.symbol} among them, saw {', '.join(where)}; add it")
-        price = one.entry if prices is None else price_for(prices, one.symbol)
-        values.append((sym, one.side, one.qty, one.stop, one.liquidation, price, 0.0))
+            raise DataError(f"symbols: expected {symbol} among them, saw {', '.join(where)}; add it")
+        price = entry if prices is None else prices.get(symbol)
+        if not (type(price) is float and 0.0 < price < math.inf):
+            price = price_for(prices or {}, symbol)
+        values.append((sym, side, qty, stop, liquidation, price, 0.0))
     return np.array(values, LEG)
 
 

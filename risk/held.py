@@ -64,6 +64,21 @@ def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf
     raise DataError(f"{name}: expected a finite number{least}{most}, saw {str(value)[:40]!r}{cure}")
 
 
+class Same:
+    """Something frozen as a key of a cache, by identity: what it holds may have no hash, or a slow one."""
+
+    __slots__ = ("it",)
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.it is self.it
+
+
 @lru_cache(4096)
 def known_symbol(text: str) -> str:
     """The exchange id of a symbol in any spelling.
@@ -160,15 +175,16 @@ def _read(given: Any, row: int) -> Held | None:
         return Held(known_symbol(given.symbol), side, side * qty, given.entry_price, given.stop or 0.0, 0.0, 0.0)
     if type(given) is Held:
         return given
-    if not isinstance(given, Mapping):
+    if type(given) is not dict and not isinstance(given, Mapping):
         raise DataError(f"positions, row {row}: expected a position or a dict of one, saw {str(given)[:60]}")
     qty = _signed(given, row)
     if qty == 0.0:
         return None
-    if given.get("symbol") is None:
+    symbol = given.get("symbol")
+    if symbol is None:
         raise DataError(f"positions, row {row}: expected 'symbol', saw {', '.join(map(str, given))}; name it")
     return Held(
-        known_symbol(given["symbol"]),
+        known_symbol(symbol),
         1 if qty > 0.0 else -1,
         abs(qty),
         _price(given, _ENTRY, row) or _missing(given, "entryPrice", row),
@@ -193,26 +209,28 @@ def _given(given: Mapping[Any, Any], names: tuple[str, ...]) -> Any:
 
 def _price(given: Mapping[Any, Any], names: tuple[str, ...], row: int) -> float:
     """A price, quote; 0 where there is none: exchanges write 0 for a level that is not set."""
+    value = given.get(names[0])
+    if type(value) is float and 0.0 <= value < math.inf:  # as ccxt has it: no need to look further
+        return value
     value = _given(given, names)
     if value is None:
         return 0.0
-    if type(value) is float and 0.0 <= value < math.inf:
-        return value
     return number(value, f"positions, row {row}, {names[0]}", 0.0)
 
 
 def _signed(given: Mapping[Any, Any], row: int) -> float:
     """Signed base quantity: contracts x contract size, in the direction of `side`."""
-    value = _given(given, _QTY)
-    if value is None:
-        return _missing(given, "contracts", row)
-    qty = number(value, f"positions, row {row}, contracts")
-    if (size := _given(given, ("contractSize",))) is not None:
+    qty, size, word = given.get(_QTY[0]), given.get("contractSize"), given.get("side")
+    if not (type(qty) is float and -math.inf < qty < math.inf):
+        value = _given(given, _QTY)
+        if value is None:
+            return _missing(given, "contracts", row)
+        qty = number(value, f"positions, row {row}, contracts")
+    if size is not None and size != 1.0:
         qty *= number(size, f"positions, row {row}, contractSize", 0.0, open_low=True)
-    word = _given(given, ("side",))
     if word is None or qty == 0.0:
         return qty
-    side = side_of(word, f"positions, row {row}, side")
+    side = 1 if word == "long" else -1 if word == "short" else side_of(word, f"positions, row {row}, side")
     if qty < 0.0 and side > 0:
         raise DataError(f"positions, row {row}: expected a quantity above 0 of a long, saw {qty:g}; mend one of both")
     return side * abs(qty)

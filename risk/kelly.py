@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, overload
 
+from risk.controls import kelly_fraction
 from risk.held import number
 from utils.errors import DataError
 from utils.figures.arithmetic import wilson_interval
@@ -155,27 +156,21 @@ def _kelly(
     least: float,
 ) -> KellySize:
     """The rule on numbers that were looked at; win and loss are net."""
-    payoff = win / loss
     believed, short = win_rate, n is not None and n < ENOUGH_TRADES
     if n is not None and not short:
         believed = wilson_interval(win_rate * n, n, 2.0 * confidence - 1.0)[0]
-    full = kelly_fraction(believed, payoff)
+    full = kelly_fraction(believed, win, loss)
     risk, bound = fraction * full, "kelly" if fraction == 1.0 else "fraction"
     if believed < win_rate and fraction == 1.0:
         bound = "confidence"
     if full <= 0.0:
-        known = kelly_fraction(win_rate, payoff)
-        return KellySize(0.0, "confidence" if known > 0.0 else "no_edge", full, believed, payoff)
+        known = kelly_fraction(win_rate, win, loss)
+        return KellySize(0.0, "confidence" if known > 0.0 else "no_edge", full, believed, win / loss)
     if short and least < risk:
         risk, bound = least, "observations"
     if cap < risk:
         risk, bound = cap, "cap"
-    return KellySize(risk, bound, full, believed, payoff)
-
-
-def kelly_fraction(win_rate: float, payoff: float) -> float:
-    """f* = W - (1 - W) / b, not clipped; below 0 = no edge. A payoff b of 0 or less leaves nothing to win: -inf."""
-    return win_rate - (1.0 - win_rate) / payoff if payoff > 0.0 else -math.inf
+    return KellySize(risk, bound, full, believed, win / loss)
 
 
 def growth_share(fraction: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from risk.stops import liquidation_levels
-from utils.codes import CLOSE, ENTRY, FREE, LIQUIDATION, MAKER, SENT, STOP_LOSS, TRAILING_STOP
+from utils.codes import CLOSE, ENTRY, FREE, LIQUIDATION, MAKER, SENT, STOP_LOSS, TAKER, TRAILING_STOP
 from utils.compiled import compiled, inlined
 from utils.rows import (
     BPS,
@@ -82,6 +82,8 @@ def apply_fill(
     paid = p.fees
     p.fees += fill.fee
     order.fees += p.fees - paid
+    if fill.liquidity == TAKER:
+        _cross(p, par, order, fill)
     if opens or p.side == fill.side:
         _join(p, ins, par, fill)
     else:
@@ -96,6 +98,25 @@ def apply_fill(
 def rest_of(qty: float, ins: InstrumentRow) -> float:
     """What is left of a quantity (base): nothing where it is but the noise of a subtraction."""
     return qty if qty > 0.5 * ins.lot else 0.0
+
+
+@inlined
+def before_spread(p: PositionRow, fill: FillRow) -> float:
+    """The price of a fill without any cost, quote: the mid of the book that it met, else what it aimed at."""
+    return 0.5 * (p.bid + p.ask) if p.ask > 0.0 else fill.reference
+
+
+@inlined
+def _cross(p: PositionRow, par: ParamsRow, order: OrderSlotRow, fill: FillRow) -> None:
+    """What a taker paid beyond the price before the spread: half the spread at most is spread, the rest impact.
+
+    Half a spread is the book's where one is met, else the settings'; the aim is then the price before it.
+    """
+    half = 0.5 * (p.ask - p.bid) if p.ask > 0.0 else fill.reference * par.half_spread_bps * BPS
+    distance = fill.side * (fill.price - before_spread(p, fill))
+    spread = min(max(0.0, distance), half)
+    order.spread_cost += spread * fill.qty
+    order.impact_cost += (distance - spread) * fill.qty
 
 
 @inlined

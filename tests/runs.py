@@ -107,6 +107,8 @@ ORDERS = {
     "arrival_time": np.array([START, START + 2 * MINUTE, schema.NO_TIME, schema.NO_TIME]),
     "end_time": START + MINUTE * np.arange(1, 5),
     "arrival_mid": np.full(4, np.nan),
+    "spread_cost": np.array([0.2, 0.3, 0, 0]),
+    "impact_cost": np.array([0.36, 0.5, 0, 0]),
 }
 
 FILLS = {

@@ -59,6 +59,8 @@ PROMISED = {
     "ingest.news": ["fetch_headlines"],
     "ingest.smart_money": ["fetch_positioning"],
     "exec.simulator": ["PaperBroker"],
+    "exec.slippage": ["walk_book"],
+    "exec.timing": ["optimal_entry_timing", "order_decision", "ExecutionTimer"],
     "utils.kpis": ["sharpe_ratio", "avg_trade_duration_minutes", "implementation_shortfall_bps", "fill_rate"],
 }
 

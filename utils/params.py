@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,10 +18,10 @@ ENTRY_KINDS = {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY, "auto":
 
 
 def limits_of(risk: RiskSettings, tf_ns: int) -> dict[str, float]:
-    """The limits among PARAMS: NaN, and 0 in times, where one is off, or all are."""
+    """The limits among PARAMS: 0 where one is off, or all are."""
 
     def limit(value: float) -> float:
-        return float(value) if risk.limits and value > 0.0 else math.nan
+        return float(value) if risk.limits else 0.0
 
     return {
         "limits": risk.limits,

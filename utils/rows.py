@@ -121,7 +121,7 @@ class ParamsRow(Protocol):
     leverage: float  # gross notional / equity, cap over the account
     max_positions: int
     veto_break_even: int  # 1 = refuse entries whose p_win is under break-even
-    limits: int  # 1 = the limits below are asked and the breakers watch; each that is NaN is off
+    limits: int  # 1 = the limits below are asked and the breakers watch; each that is 0 is off
     max_risk: float  # equity lost at the stop of one entry, fraction
     kelly: float  # share of what Kelly's rule allows, where the signal has a win probability
     max_net: float  # notional, longs less shorts, / equity
@@ -274,6 +274,9 @@ class PositionRow(Protocol):
     floor: float  # a bar that stays above it and below `ceiling` touches none of its levels
     ceiling: float
     waiting: int  # orders of the symbol in the market, brackets left out
+    # best prices of the book that its orders are meeting; 0 = no book, or an empty side
+    bid: float
+    ask: float
     # funding settlements of this symbol still to come
     f_next: int
     f_end: int
@@ -306,11 +309,14 @@ class OrderSlotRow(Protocol):
     aimed: float  # price that its last fill or rejection aimed at; NaN = neither
     fill_price: float  # mean by quantity
     fees: float  # quote
+    spread_cost: float  # quote: half the spread, of what took
+    impact_cost: float  # quote: what it paid beyond that
     take_bps: float  # brackets of the position that it opens; NaN = none
     stop: float  # distance, fraction of the entry price; NaN = none
     trail: float  # quote; 0 = none
     horizon: float  # bars; inf = none
     patience: float  # bars it may wait; inf = until cancelled
+    chase: float  # bps that are left of its edge after the exit's costs: it crosses in the end if they pay; NaN = never
     waited: int  # bars it has been in the market
 
 
@@ -338,6 +344,7 @@ class IntentRow(Protocol):
     trail: float
     horizon: float
     patience: float
+    chase: float
 
 
 class MarketEventRow(Protocol):
@@ -403,6 +410,8 @@ class OrderRow(Protocol):
     fill_price: float
     end_price: float
     fees: float
+    spread_cost: float  # quote: half the spread, of what took
+    impact_cost: float  # quote: slippage and impact, what it paid beyond that
 
 
 class FillRow(Protocol):

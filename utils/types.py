@@ -331,10 +331,11 @@ class Signal(_Noun):
     reasons: tuple[str, ...] = ()
     threshold: float | None = None  # strength that was asked for
     atr: float | None = None  # quote; for stops and trails in ATR units
+    vol_bps: float | None = None  # volatility of one bar
 
     def row(self) -> tuple[float, ...]:
         """The values of its SIGNAL record; None is NaN."""
-        optional = (self.p_win, self.expected_bps, self.take_bps, self.stop_bps, self.horizon, self.atr)
+        optional = (self.p_win, self.expected_bps, self.take_bps, self.stop_bps, self.horizon, self.atr, self.vol_bps)
         values = (math.nan if value is None else value for value in optional)
         return self.side, self.strength, math.nan if self.threshold is None else self.threshold, *values
 

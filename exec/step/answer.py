@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import Any
 
 from exec.step.orders import carry_out, end_order
-from exec.timing import decide_kind
+from exec.timing import EDGE_PER_SIGMA, decide_kind, edge_of, exit_cost
 from risk.exposure import look
 from risk.guard import guard as built_in
 from risk.sizing import entry_qty
@@ -21,6 +21,8 @@ from risk.stops import stop_distance, trail_distance
 from utils.codes import (
     ASKED,
     AUTO,
+    BY_FIXED,
+    BY_SIGNAL,
     CANCEL,
     CLOSE,
     CLOSE_SIGNAL,
@@ -33,6 +35,7 @@ from utils.codes import (
     FLIPPED,
     FREE,
     HELD,
+    LIMIT,
     MARKET,
     NO_EDGE,
     NO_STOP,
@@ -79,8 +82,8 @@ def note_answer(acc: AccountRow, decision: DecisionRow, bar: BarRow, sig: Signal
     decision.kind = 0
     decision.stop_rule = 0
     decision.bound = 0
-    decision.stop_bps = math.nan
-    decision.notional = math.nan
+    decision.stop_bps = 0.0
+    decision.notional = 0.0
     decision.until = 0
     acc.n_decisions += 1
 
@@ -106,6 +109,7 @@ def want(intent: IntentRow, action: int, role: int, side: int, qty: float, reaso
     intent.trail = 0.0
     intent.horizon = math.inf
     intent.patience = math.inf
+    intent.chase = math.nan
 
 
 @compiled
@@ -216,7 +220,7 @@ def decide_entry(
     """
     scale, rule, value, limit, until = said
     stop, trail = at.stop, trail_distance(sig, bar.close, par)
-    if rule == 0 and edge <= 0.0:
+    if rule == 0 and par.entry_kind == AUTO and not edge > 0.0:
         rule, value, limit = NO_EDGE, edge, 0.0
     if rule == 0 and not (stop > 0.0 and stop < 1.0 and trail >= 0.0):
         rule, value, limit = NO_STOP, trail if stop > 0.0 and stop < 1.0 else stop, 0.0
@@ -240,15 +244,17 @@ def decide_entry(
     if acc.keep_decisions == 1:
         decision.kind = kind if par.entry_kind == AUTO else 0
         decision.stop_rule = at.stop_rule
-        decision.stop_bps = stop / BPS
+        decision.stop_bps = stop / BPS if at.stop_rule > BY_SIGNAL else 0.0
         decision.bound = bound
-        decision.notional = qty * bar.close
+        decision.notional = qty * bar.close if bound > BY_FIXED else 0.0
     side = int(sig.side)
     want(intent, PLACE, ENTRY, side, qty, 0, bar)
     intent.kind = kind
     if kind != MARKET:
         intent.limit = resting_price(bar.close, side, par.limit_offset_bps * BPS, ins.tick, ins.per_tick)
         intent.patience = par.limit_bars
+    if par.entry_kind == AUTO and kind == LIMIT:
+        intent.chase = expected_of(sig, par) - exit_of(sig, stop, ins, par)
     intent.take_bps = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
     intent.stop = stop
     intent.trail = trail
@@ -260,12 +266,29 @@ def decide_entry(
 
 
 @compiled
+def expected_of(sig: SignalRow, par: ParamsRow) -> float:
+    """The signal's expected move, bps; without one, the prior of its strength over the volatility of the horizon."""
+    if not math.isnan(sig.expected_bps):
+        return sig.expected_bps
+    horizon = par.horizon if math.isnan(sig.horizon) else sig.horizon
+    return edge_of(sig.strength, sig.vol_bps * math.sqrt(horizon), EDGE_PER_SIGMA)
+
+
+@compiled
+def exit_of(sig: SignalRow, stop: float, ins: InstrumentRow, par: ParamsRow) -> float:
+    """What leaving is expected to cost, bps; `stop` is the distance as a fraction."""
+    take = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
+    crossing = par.half_spread_bps + par.slippage_bps
+    return exit_cost(take, stop / BPS, sig.p_win, ins.maker_bps, ins.taker_bps, crossing)
+
+
+@compiled
 def kind_of(sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: ParamsRow) -> tuple[int, float]:
     """The kind of an entry, and what it is worth after costs where the engine chooses (bps; NaN = the settings did)."""
     if par.entry_kind != AUTO:
         return par.entry_kind, math.nan
     return decide_kind(
-        sig.expected_bps,
+        expected_of(sig, par),
         sig.vol_bps,
         par.half_spread_bps,
         par.slippage_bps,
@@ -274,6 +297,7 @@ def kind_of(sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: 
         par.limit_offset_bps,
         ins.tick / price / BPS,
         par.limit_bars,
+        par.horizon if math.isnan(sig.horizon) else sig.horizon,
         par.take_bps if math.isnan(sig.take_bps) else sig.take_bps,
         stop / BPS,
         sig.p_win,

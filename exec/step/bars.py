@@ -21,9 +21,11 @@ from exec.step.orders import (
     fill_standing,
     leave,
     may_fill,
+    number,
     place,
     write_fill,
 )
+from exec.timing import chase_pays
 from risk.halts import NEVER, calm_until, low_water
 from risk.portfolio import mark, note_equity, open_pnl, settle_at, settle_funding
 from risk.stops import move_trail
@@ -53,6 +55,7 @@ from utils.codes import (
 from utils.compiled import compiled, inlined
 from utils.market.barriers import CROSSES, WAITS, floor_to
 from utils.rows import (
+    BPS,
     AccountRow,
     BarRow,
     FillRow,
@@ -114,13 +117,39 @@ def enter(
 
 
 @inlined
-def age(acc: AccountRow, p: PositionRow, slot: OrderSlotRow, bar: BarRow, order: OrderRow) -> None:
+def age(
+    acc: AccountRow,
+    p: PositionRow,
+    slot: OrderSlotRow,
+    ins: InstrumentRow,
+    par: ParamsRow,
+    bar: BarRow,
+    order: OrderRow,
+) -> None:
     """One more bar has passed over a waiting order; it expires with its patience, or with the data."""
     slot.waited += 1
     if bar.last == 1 or slot.waited >= slot.patience:
         reason = END_OF_DATA if bar.last == 1 else LIMIT_BARS
         status = PARTIAL if slot.filled > 0.0 else EXPIRED
         end_order(acc, p, slot, order, bar.sym, bar.ts, bar.close, 0, status, reason)
+        if reason == LIMIT_BARS and not math.isnan(slot.chase):
+            chase(acc, p, slot, ins, par, bar)
+
+
+@compiled
+def chase(acc: AccountRow, p: PositionRow, slot: OrderSlotRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow) -> None:
+    """An entry that expired unfilled goes to the market after all, where what is left of its edge pays for that."""
+    moved = slot.side * (bar.close / slot.decision_price - 1.0) / BPS
+    waited = float(slot.waited)
+    if not chase_pays(
+        slot.chase, waited, slot.horizon, moved, par.half_spread_bps, par.slippage_bps, ins.taker_bps, 0.0
+    ) > 0.0:  # fmt: skip
+        return
+    take_bps, stop, trail, horizon = slot.take_bps, slot.stop, slot.trail, slot.horizon
+    place(slot, ENTRY, MARKET, slot.side, slot.leaves, 0, bar.ts, bar.close)
+    slot.take_bps, slot.stop, slot.trail, slot.horizon = take_bps, stop, trail, horizon - waited
+    p.waiting += 1
+    number(acc, slot)
 
 
 @inlined
@@ -261,7 +290,7 @@ def stand(
                         bar.close, ins, par, trades, orders, fills,
                     )  # fmt: skip
         if inside == 1 and slot.state != FREE:
-            age(acc, p, slot, bar, orders[acc.n_orders])
+            age(acc, p, slot, ins, par, bar, orders[acc.n_orders])
     return room
 
 
@@ -322,7 +351,7 @@ def open_bar(
         if trades_anew:
             enter(acc, p, slots, first, ins, par, bar, trades, orders[acc.n_orders], fills)
         if entry.state != FREE:
-            age(acc, p, entry, bar, orders[acc.n_orders])
+            age(acc, p, entry, ins, par, bar, orders[acc.n_orders])
 
 
 @inlined
@@ -362,6 +391,7 @@ def pass_by(
     p: PositionRow,
     slots: Rows,
     first: int,
+    ins: InstrumentRow,
     par: ParamsRow,
     bar: BarRow,
     funding: Rows,
@@ -375,7 +405,7 @@ def pass_by(
         slot = slots[i]
         waits = slot.state != FREE and slot.role in (ENTRY, QUOTE)
         if waits and slot.decision_ts <= bar.ts - par.tf_ns:
-            age(acc, p, slot, bar, orders[acc.n_orders])
+            age(acc, p, slot, ins, par, bar, orders[acc.n_orders])
     if p.qty != 0.0 and p.entry_ts < bar.ts:
         acc.held_bars += 1
         p.bars += 1
@@ -421,7 +451,7 @@ def meet_bar_standing(
     s = bar.sym
     p, ins, first = pos[s], instruments[s], s * acc.slots
     if p.mark_ts > bar.ts:
-        pass_by(acc, p, slots, first, par, bar, funding, orders)
+        pass_by(acc, p, slots, first, ins, par, bar, funding, orders)
         return
     trades_anew = bar.volume > 0.0 and p.met_ts <= bar.ts - par.tf_ns
     open_bar(acc, p, slots, first, ins, par, bar, funding, trades, orders, fills)

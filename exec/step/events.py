@@ -162,6 +162,9 @@ def meet_event(
     first = s * acc.slots
     while p.f_next < p.f_end and funding[p.f_next].ts <= event.ts:
         settle_at(p, funding[p.f_next], p.mark)
+    if event.kind == BOOK and event.bid <= event.ask:
+        p.bid = event.bid
+        p.ask = event.ask
     if p.qty != 0.0 and slots[first + CLOSE - 1].state != FREE:
         close_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if slots[first].state != FREE:
@@ -170,6 +173,8 @@ def meet_event(
         exit_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
     if acc.slots > ROLE_SLOTS and event.kind != MARK:
         stand_now(acc, p, slots, first, ins, par, event, trades, orders, fills)
+    p.bid = 0.0
+    p.ask = 0.0
     if not math.isnan(event.price):
         p.mark = event.price
     if event.kind == BOOK:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from risk.portfolio import apply_fill, rest_of
+from risk.portfolio import apply_fill, before_spread, rest_of
 from utils.codes import (
     CANCEL,
     CANCELLED,
@@ -78,11 +78,14 @@ def place(slot: OrderSlotRow, role: int, kind: int, side: int, qty: float, reaso
     slot.aimed = math.nan
     slot.fill_price = math.nan
     slot.fees = 0.0
+    slot.spread_cost = 0.0
+    slot.impact_cost = 0.0
     slot.take_bps = math.nan
     slot.stop = math.nan
     slot.trail = 0.0
     slot.horizon = math.inf
     slot.patience = math.inf
+    slot.chase = math.nan
     slot.waited = 0
 
 
@@ -116,6 +119,7 @@ def carry_out(acc: AccountRow, p: PositionRow, slot: OrderSlotRow, intent: Inten
         slot.trail = intent.trail
         slot.horizon = intent.horizon
         slot.patience = intent.patience
+        slot.chase = intent.chase
         p.waiting += 1
         if role in (ENTRY, QUOTE):
             number(acc, slot)
@@ -180,6 +184,8 @@ def end_order(
     row.fill_price = slot.fill_price
     row.end_price = price
     row.fees = slot.fees
+    row.spread_cost = slot.spread_cost
+    row.impact_cost = slot.impact_cost
     acc.n_orders += 1
 
 
@@ -271,7 +277,7 @@ def leave(
     slot.qty = fill.qty
     slot.filled = 0.0
     slot.arrival_ts = fill.ts if slot.arrival_ts == 0 else slot.arrival_ts
-    slot.arrival_price = fill.reference
+    slot.arrival_price = before_spread(p, fill)
     number(acc, slot)
     apply_fill(acc, p, ins, par, slot, fill, trade)
     end_order(acc, p, slot, order, int(fill.sym), fill.ts, end_price, fill.entry_no, FILLED, slot.reason)

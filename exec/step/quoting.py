@@ -94,6 +94,7 @@ def wish(
     intent.trail = 0.0
     intent.horizon = math.inf
     intent.patience = math.inf
+    intent.chase = math.nan
 
 
 @compiled

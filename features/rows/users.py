@@ -20,14 +20,12 @@ from features.rows.trades import TRADE_EVENT
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS, TOP, change, new_books
 from utils.market.prints import AGGRESSORS, print_columns
+from utils.market.sides import Book, sides
 from utils.market.times import NoTime, nanoseconds
 from utils.rows import NS_PER_DAY, Rows, layout_of
 from utils.types import Quote, Trade
 from utils.words import PRINT_SIDES, SIGNS, ours_or_none
 
-#: One order book: {'bids': [[price, qty], ...], 'asks': ...} as ccxt has it, anything with such attributes, (bids,
-#: asks), best first and further columns ignored, or a TOP or BOOK_EVENT record.
-Book = Any
 #: ccxt trades, Trade nouns, a DataFrame or TRADE_EVENT rows.
 Trades = Any
 #: A DataFrame of best bids and asks, Quote nouns, books, or BOOK_EVENT rows.
@@ -214,23 +212,6 @@ def tape_rows(quotes: Quotes, trades: Trades) -> Rows:
     return rows
 
 
-def sides(book: Book) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bids and asks of a book: rows of (price, qty), best first.
-
-    Raises:
-        DataError: the book is crossed, not sorted best first, or holds what is no number.
-    """
-    bids, asks = (_side(book, number, name) for number, name in ((BIDS, "bids"), (ASKS, "asks")))
-    if (np.diff(bids[:, 0]) >= 0.0).any() or (np.diff(asks[:, 0]) <= 0.0).any():
-        raise DataError("book: expected levels best first and each price once, saw others; sort them")
-    if len(bids) and len(asks) and bids[0, 0] >= asks[0, 0]:
-        raise DataError(
-            f"book: expected the best bid below the best ask, saw bid {bids[0, 0]:g} and ask {asks[0, 0]:g};"
-            " a crossed book is not a market, wait for the next"
-        )
-    return bids, asks
-
-
 def top_of(book: Book, levels: int = 1) -> Rows:
     """One TOP record of what users hold: best prices, and the quantities of the best `levels` of each side together.
 
@@ -242,30 +223,6 @@ def top_of(book: Book, levels: int = 1) -> Rows:
         if len(side):
             top[name], top[f"{name}_qty"] = side[0, 0], sum(side[:levels, 1].tolist())
     return top
-
-
-def _side(book: Book, number: int, name: str) -> NDArray[np.float64]:
-    """Rows of (price, qty) of one side, checked."""
-    try:
-        rows = _levels(book, number, name)
-    except (TypeError, ValueError, LookupError) as error:
-        raise DataError(f"{name}: expected rows of price and quantity, saw {str(book)[:80]}") from error
-    if not (np.isfinite(rows).all() and (rows > 0.0).all()):
-        raise DataError(f"{name}: expected finite prices and quantities above 0, saw others")
-    return rows
-
-
-def _levels(book: Book, number: int, name: str) -> NDArray[np.float64]:
-    kind = getattr(book, "dtype", None)
-    if kind in {TOP, BOOK_EVENT}:
-        row = book[0] if np.shape(book) else book
-        columns = ("prices", "qtys") if kind == BOOK_EVENT else (name[:-1], f"{name[:-1]}_qty")
-        prices, qtys = (np.atleast_1d(row[column][number] if kind == BOOK_EVENT else row[column]) for column in columns)
-        levels: NDArray[np.float64] = np.column_stack([prices, qtys])[~np.isnan(prices)]
-        return levels
-    side: Any = book[name] if isinstance(book, Mapping) else getattr(book, name, None)
-    side = book[number] if side is None else side
-    return np.array([(level[0], level[1]) for level in side], np.float64).reshape(-1, 2)
 
 
 def _table(given: Any, what: str, noun: Any, names: tuple[str, ...]) -> dict[str, Sequence[Any] | NDArray[Any]]:

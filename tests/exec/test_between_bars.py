@@ -109,7 +109,8 @@ def test_an_entry_fills_at_the_first_print_and_is_told_in_full(side, paid):
         "order_id": 1, "entry_no": 7, "side": side, "kind": MARKET, "status": FILLED, "role": ENTRY,
         "decision_ts": TF, "arrival_ts": round(1.2 * TF), "end_ts": round(1.2 * TF), "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.3, "mid": 100.3, "fill_price": paid, "end_price": 100.3,
-        "fees": pytest.approx(paid * 10.0 * 5e-4),
+        "fees": pytest.approx(paid * 10.0 * 5e-4), "spread_cost": pytest.approx(2.006),
+        "impact_cost": pytest.approx(1.994),
     }  # fmt: skip
     p = one.positions[0]
     assert (side * 10.0, 0, 100.3, round(1.2 * TF), TF) == (p.qty, p.waiting, p.mark, p.mark_ts, p.bar_ts)
@@ -179,7 +180,8 @@ def test_a_close_that_waits_fills_at_the_first_print_and_is_told_in_full(side, p
         "order_id": 2, "entry_no": 7, "side": -side, "kind": MARKET, "status": FILLED, "reason": EARLY_STOP,
         "role": CLOSE, "decision_ts": 2 * TF, "arrival_ts": round(2.2 * TF), "end_ts": round(2.2 * TF), "qty": 10.0,
         "filled_qty": 10.0, "decision_price": 100.0, "arrival_price": at, "mid": at, "fill_price": paid,
-        "end_price": at, "fees": fee,
+        "end_price": at, "fees": fee, "spread_cost": pytest.approx(0.02 * at),
+        "impact_cost": pytest.approx(10.0 * abs(paid - at) - 0.02 * at),
     }  # fmt: skip
     assert told(only(rows.fills)) == {
         "fill_id": 22, "order_id": 2, "entry_no": 7, "side": -side, "liquidity": TAKER, "role": CLOSE,
@@ -288,7 +290,7 @@ def test_an_order_of_ones_own_fills_at_the_first_print_and_is_told_in_full():
         "order_id": 1, "entry_no": 7, "side": SELL, "kind": MARKET, "status": FILLED, "role": QUOTE,
         "decision_ts": TF, "arrival_ts": round(1.2 * TF), "end_ts": round(1.2 * TF), "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.3, "mid": 100.3, "fill_price": 99.9, "end_price": 100.3,
-        "fees": fee,
+        "fees": fee, "spread_cost": pytest.approx(2.006), "impact_cost": pytest.approx(1.994),
     }  # fmt: skip
 
 
@@ -557,3 +559,28 @@ def test_a_quoting_step_is_asked_after_each_row_of_each_symbol():
     # moved to 99.1 after the first print, it arrives anew beyond the second
     assert [(0, BUY, 99.0, TAKER)] == [(f["sym"], f["side"], f["price"], f["liquidity"]) for f in one.drain().fills]
     assert PLACE == one.intents[0].action
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_of_a_book_half_its_spread_lies_between_the_mid_and_what_a_taker_pays(side):
+    par = params(half_spread_bps=20.0, slippage_bps=10.0, **FAR)
+    rows = happened(entering(side, FEES, par), quoted(1.2, 100.0, 100.6)).drain()
+    order, paid = only(rows.orders), 100.8 if side > 0 else 99.9  # 10 bps on 100.6, or on 100, on the tick against us
+    assert (paid, 100.3) == (order.fill_price, order.mid)
+    assert (pytest.approx(3.0), pytest.approx(10.0 * abs(paid - 100.3) - 3.0)) == (order.spread_cost, order.impact_cost)
+
+
+@pytest.mark.parametrize("side", [LONG, SHORT])
+def test_who_leaves_by_a_book_arrives_at_its_mid(side):
+    one = held(side, FEES, params(half_spread_bps=20.0, **FAR))
+    one.drain()
+    one.run(bars(FLAT, first=1), signals(1, {0: SHUT}))
+    order = only(happened(one, quoted(2.2, 100.0, 100.6)).drain().orders)
+    assert (100.0 if side > 0 else 100.6, pytest.approx(100.3)) == (order.fill_price, order.mid)
+    assert (pytest.approx(3.0), pytest.approx(0.0)) == (order.spread_cost, order.impact_cost)
+    assert (0.0, 0.0) == (one.positions[0].bid, one.positions[0].ask)
+
+
+def test_of_a_book_with_an_empty_side_the_distance_beyond_its_best_price_is_all_that_is_known():
+    order = only(happened(entering(par=params(half_spread_bps=20.0)), quoted(1.2, NAN, 100.6)).drain().orders)
+    assert (0.0, 0.0) == (order.spread_cost, order.impact_cost)

@@ -81,7 +81,9 @@ def market(seed, n=400):
             choice = [float(rng.uniform(10, 40)) if rng.random() < 0.5 else math.nan for _ in range(2)]
             horizon = float(rng.integers(1, 12)) if rng.random() < 0.5 else math.nan
             rank = float(rng.uniform(0, 9)) if rng.random() < 0.7 else math.nan
-            signals.append((side, float(rng.uniform(50, 100)), math.nan, math.nan, rank, *choice, horizon, math.nan))
+            signals.append(
+                (side, float(rng.uniform(50, 100)), math.nan, math.nan, rank, *choice, horizon, *2 * [math.nan])
+            )
         if k % 7 == 0:
             funding += [(k * TF - int(rng.integers(0, 2)) * TF // 3, s, 1e-4 * (s - 1)) for s in range(3)]
     return np.concatenate(bars, dtype=BAR), np.array(signals, SIGNAL), np.array(funding, FUNDING)
@@ -93,7 +95,7 @@ def as_signal(row, ts, symbol):
     def value(x):
         return None if math.isnan(x) else float(x)
 
-    names = ("p_win", "expected_bps", "take_bps", "stop_bps", "horizon", "threshold", "atr")
+    names = ("p_win", "expected_bps", "take_bps", "stop_bps", "horizon", "threshold", "atr", "vol_bps")
     return Signal(ts, symbol, int(row.side), float(row.strength), **{name: value(row[name]) for name in names})
 
 

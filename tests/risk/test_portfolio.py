@@ -327,3 +327,37 @@ def test_orders_that_stand_by_themselves_count_as_one_position_and_with_all_they
     assert (1, 40.0) == exposure(acc, pos, slots)
     pos[0] = row(POSITION, qty=1.0, side=1, mark=10.0)[0]
     assert (1, 50.0) == exposure(acc, pos, slots)
+
+
+def crossed(side, price, reference, *, half_spread_bps=1.0, liquidity=TAKER, bid=0.0, ask=0.0):
+    book = Book()
+    book.par.half_spread_bps = half_spread_bps
+    book.p.bid, book.p.ask = bid, ask
+    order = book.fills(side, 2.0, price, reference=reference, liquidity=liquidity)
+    return order.spread_cost, order.impact_cost
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_of_a_takers_distance_half_the_spread_is_spread_and_the_rest_impact(side):
+    assert (pytest.approx(0.02), pytest.approx(0.04)) == crossed(side, 100.0 + side * 0.03, 100.0)
+    assert (pytest.approx(0.01), pytest.approx(0.0)) == crossed(side, 100.0 + side * 0.005, 100.0)
+    assert (0.0, pytest.approx(-0.02)) == crossed(side, 100.0 - side * 0.01, 100.0)
+
+
+def test_a_maker_crosses_nothing():
+    assert (0.0, 0.0) == crossed(1, 100.0, 100.0, liquidity=MAKER, bid=99.9, ask=100.1)
+
+
+@pytest.mark.parametrize(("side", "best"), [(1, 100.2), (-1, 99.8)])
+def test_of_a_book_half_its_own_spread_lies_before_the_far_side(side, best):
+    assert (pytest.approx(0.4), pytest.approx(0.0)) == crossed(side, best, best, bid=99.8, ask=100.2)
+    assert (pytest.approx(0.4), pytest.approx(0.1)) == crossed(side, best + side * 0.05, best, bid=99.8, ask=100.2)
+
+
+def test_fills_of_one_order_add_up_to_what_it_crossed():
+    book = Book()
+    book.par.half_spread_bps = 1.0
+    order = book.fills(1, 1.0, 100.03, reference=100.0)
+    order = book.fills(1, 2.0, 100.02, reference=100.0, order=order)
+    assert pytest.approx(0.01 + 0.02) == order.spread_cost
+    assert pytest.approx(0.02 + 0.02) == order.impact_cost

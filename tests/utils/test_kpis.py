@@ -194,7 +194,9 @@ def test_importing_the_figures_imports_neither_pandas_nor_pyarrow() -> None:
 def test_the_mid_at_arrival_parts_delay_from_trading_and_leaves_the_total(tmp_path: Path) -> None:
     before = kpis.implementation_shortfall(write_run(tmp_path))
     text = (tmp_path / "orders.csv").read_text().splitlines()
-    text[1] += "100.02"  # the first order, whose mid was not known
+    at = text[0].split(",").index("arrival_mid")
+    cells = text[1].split(",")
+    text[1] = ",".join([*cells[:at], "100.02", *cells[at + 1 :]])  # the first order, whose mid was not known
     (tmp_path / "orders.csv").write_text("\n".join(text) + "\n")
     after = kpis.implementation_shortfall(tmp_path / "trades.csv")
     moved = 8 * 0.03 / (1000 + 808 + 500) * 1e4

@@ -121,6 +121,8 @@ def order_columns(rows: Rows, symbols: Sequence[str], latency_ms: float, sources
         "arrival_time": _moments(_said(rows, "arrival_ts", 0)),
         "end_time": _moments(_said(rows, "end_ts", 0)),
         "arrival_mid": _said(rows, "mid", np.nan),
+        "spread_cost": _said(rows, "spread_cost", np.nan),
+        "impact_cost": _said(rows, "impact_cost", np.nan),
     }
     return {name: columns[name] if name in columns else rows[name] for name in ORDER_COLUMNS}
 

@@ -60,7 +60,8 @@ SIGNAL_COLUMNS = (
 )
 
 #: orders.csv: one row per order, written when it ends; `side` is the order's own: buy | sell. Arrival is the moment at
-#: which it reached the market, `arrival_mid` the mid then, or the open of a bar.
+#: which it reached the market, `arrival_mid` the mid then, or the open of a bar; `spread_cost` is half the spread that
+#: its taker fills crossed, `impact_cost` what they paid beyond it, quote.
 ORDER_COLUMNS = (
     "order_id",
     "trade_id",
@@ -83,6 +84,8 @@ ORDER_COLUMNS = (
     "arrival_time",
     "end_time",
     "arrival_mid",
+    "spread_cost",
+    "impact_cost",
 )
 
 #: fills.csv: one row per fill, by time, then fill; `reference` is the price aimed at, `seen_time` when we could know.

@@ -47,6 +47,7 @@ from utils.codes import (
     TOO_SMALL,
 )
 from utils.rows import ACCOUNT, DECISION, INTENT, ORDER, ORDER_SLOT, POSITION
+from utils.rows import ASKED as ASKED_ROW
 
 LONG, SHORT, SHUT = 1.0, -1.0, 0.0
 SAID = {"strength": 71.0, "threshold": 60.0, "p_win": 0.6, "expected_bps": 3.0}
@@ -90,7 +91,7 @@ def test_what_a_signal_wants_is_a_market_order_without_brackets_at_the_close(rol
     assert written == {
         "action": PLACE, "sym": 3, "side": -1, "kind": MARKET, "role": role, **reduces, "reason": FLIP, "ts": TF,
         "price": 100.4, "qty": 2.5, "limit": None, "trigger": None, "take_bps": None, "stop": None,
-        "horizon": math.inf, "patience": math.inf,
+        "horizon": math.inf, "patience": math.inf, "chase": None,
     }  # fmt: skip
 
 
@@ -102,6 +103,7 @@ def test_an_entry_is_sent_as_the_settings_say(side):
         "limit": 100.2 if side > 0 else 100.6, "trigger": None, "ahead": None, "decision_ts": TF,
         "decision_price": 100.4, "arrival_price": None, "aimed": None, "fill_price": None, "take_bps": 100.0,
         "stop": pytest.approx(0.005), "trail": pytest.approx(0.2008), "horizon": 20.0, "patience": 4.0,
+        "chase": None,
     }  # fmt: skip
 
 
@@ -264,9 +266,14 @@ def test_a_scale_of_the_guard_shrinks_the_entry_and_a_refusal_names_what_it_saw(
     slot.reason = OPENED
     decision, order, intent = smudged(DECISION), smudged(ORDER), smudged(INTENT)
     (bar,), (sig,) = bars(FLAT), signals(1, {0: LONG})
-    where = acc, p, slot, instrument()[0], params()[0], bar, sig, decision, order, intent, 0.005, 0.0
-    decide_entry(*where, (0.0, 2, 3.0, 4.0))
-    assert (REFUSED, 2, 3.0, 4.0, FREE) == (*decision[["action", "rule", "value", "limit"]], slot.state)
+    where = acc, p, slot, instrument()[0], params()[0], bar, sig, decision, order, intent
+    at = row(ASKED_ROW, equity=1e4, price=100.0, stop=0.005, fixed_notional=1000.0, max_leverage=10.0)
+    at["venue_leverage"] = 10.0
+    for name in ("risk_fraction", "kelly", "max_net_leverage", "max_heat", "max_cluster", "depth_share"):
+        at[name] = NAN
+    decide_entry(*where, at[0], MARKET, NAN, (0.0, 2, 3.0, 4.0, 9))
+    said = decision[["action", "rule", "value", "limit", "until"]]
+    assert (REFUSED, 2, 3.0, 4.0, 9, FREE) == (*said, slot.state)
     slot.reason = OPENED
-    decide_entry(*where, (0.5, 0, NAN, NAN))
+    decide_entry(*where, at[0], MARKET, NAN, (0.5, 0, NAN, NAN, 0))
     assert (OPENED, 0, 5.0, SENT) == (*decision[["action", "rule"]], slot.qty, slot.state)

@@ -105,12 +105,13 @@ def test_an_entry_and_its_stop_are_told_in_full():
         "order_id": 1, "entry_no": 7, "side": BUY, "kind": MARKET, "status": FILLED, "role": ENTRY, "decision_ts": TF,
         "arrival_ts": TF, "end_ts": TF, "qty": 10.0, "filled_qty": 10.0, "decision_price": 100.0,
         "arrival_price": 100.4, "mid": 100.4, "fill_price": 100.6, "end_price": 100.4, "fees": pytest.approx(0.503),
+        "spread_cost": pytest.approx(1.004), "impact_cost": pytest.approx(0.996),
     }  # fmt: skip
     assert told(rows.orders[1]) == {
         "order_id": 2, "entry_no": 7, "side": SELL, "kind": STOP_MARKET, "status": FILLED, "reason": STOP_LOSS,
         "role": STOP, "decision_ts": TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.0, "mid": 100.0, "fill_price": 99.9, "end_price": 99.9,
-        "fees": pytest.approx(0.4995),
+        "fees": pytest.approx(0.4995), "spread_cost": pytest.approx(1.0),
     }  # fmt: skip
     assert told(only(rows.trades)) == {
         "entry_no": 7, "side": BUY, "entry_liquidity": TAKER, "exit_liquidity": TAKER, "exit_reason": STOP_LOSS,
@@ -153,6 +154,7 @@ def test_a_close_that_waited_fills_at_the_open_and_is_told_in_full(side):
         "role": CLOSE, "decision_ts": 2 * TF, "arrival_ts": 2 * TF, "end_ts": 2 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.2, "arrival_price": 100.4, "mid": 100.4, "fill_price": 100.2 if side > 0 else 100.6,
         "end_price": 100.4, "fees": pytest.approx((100.2 if side > 0 else 100.6) * 10.0 * 5e-4),
+        "spread_cost": pytest.approx(1.004), "impact_cost": pytest.approx(0.996),
     }  # fmt: skip
     assert told(rows.fills[1]) == {
         "fill_id": 22, "order_id": 2, "entry_no": 7, "side": -side, "liquidity": TAKER, "role": CLOSE, "ts": 2 * TF,
@@ -172,7 +174,7 @@ def test_a_limit_of_time_ends_at_the_close_and_is_told_in_full(side, worse, reas
         "order_id": 2, "entry_no": 7, "side": -side, "kind": MARKET, "status": FILLED, "reason": reason,
         "role": CLOSE, "decision_ts": 3 * TF, "arrival_ts": 3 * TF, "end_ts": 3 * TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.0, "mid": 100.0, "fill_price": worse, "end_price": 100.0,
-        "fees": pytest.approx(worse * 10.0 * 5e-4),
+        "fees": pytest.approx(worse * 10.0 * 5e-4), "spread_cost": pytest.approx(1.0),
     }  # fmt: skip
     assert 0 == one.positions[0].waiting
 
@@ -306,6 +308,7 @@ def test_a_market_order_of_ones_own_fills_at_the_next_open_and_is_told_in_full()
         "decision_ts": TF, "arrival_ts": TF, "end_ts": TF, "qty": 10.0, "filled_qty": 10.0,
         "decision_price": 100.0, "arrival_price": 100.4, "mid": 100.4, "fill_price": 100.2, "end_price": 100.2,
         "fees": pytest.approx(0.501),
+        "spread_cost": pytest.approx(1.004), "impact_cost": pytest.approx(0.996),
     }  # fmt: skip
     assert told(only(rows.fills)) == {
         "fill_id": 21, "order_id": 1, "entry_no": 7, "side": SELL, "liquidity": TAKER, "role": QUOTE, "ts": TF,

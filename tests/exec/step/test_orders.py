@@ -53,7 +53,7 @@ FEES = instrument(maker_bps=2.0, taker_bps=5.0)[0]
 #: What an order is without brackets, before it has met a market.
 BARE = {
     "limit": None, "trigger": None, "ahead": None, "arrival_price": None, "aimed": None, "fill_price": None,
-    "take_bps": None, "stop": None, "horizon": math.inf, "patience": math.inf,
+    "take_bps": None, "stop": None, "horizon": math.inf, "patience": math.inf, "chase": None,
 }  # fmt: skip
 
 
@@ -83,12 +83,20 @@ def placed(**values):
 
 def test_an_order_that_is_placed_is_what_its_intent_says_and_has_no_past():
     slot = smudged(ORDER_SLOT)
-    brackets = {"trigger": 103.0, "take_bps": 25.0, "stop": 0.002, "trail": 0.5, "horizon": 9.0, "patience": 3.0}
+    brackets = {
+        "trigger": 103.0,
+        "take_bps": 25.0,
+        "stop": 0.002,
+        "trail": 0.5,
+        "horizon": 9.0,
+        "patience": 3.0,
+        "chase": NAN,
+    }
     acc, p, _ = carried(slot, asked(SELL, 2.0, POST_ONLY, 101.0, at=3.0, price=100.5, reduce_only=1, **brackets))
     assert told(slot) == {
         **BARE, "id": 5, "state": SENT, "side": SELL, "kind": POST_ONLY, "role": QUOTE, "reduce_only": 1,
         "reason": ON_REQUEST, "qty": 2.0, "leaves": 2.0, "limit": 101.0, "decision_ts": 3 * TF,
-        "decision_price": 100.5, **brackets,
+        "decision_price": 100.5, **brackets, "chase": None,
     }  # fmt: skip
     assert (5, 3) == (acc.orders, p.waiting)
 
@@ -289,6 +297,6 @@ def test_an_intent_is_written_whole():
     assert told(intent) == {
         "action": REPLACE, "order_id": 9, "sym": 2, "side": SELL, "kind": LIMIT, "role": QUOTE, "reason": ON_REQUEST,
         "saw": None, "allowed": None, "ts": 3 * TF, "price": 100.5, "qty": 2.0, "limit": 101.0, "trigger": None,
-        "take_bps": None, "stop": None, "horizon": math.inf, "patience": math.inf,
+        "take_bps": None, "stop": None, "horizon": math.inf, "patience": math.inf, "chase": None,
     }  # fmt: skip
     assert PLACE == asked()[0].action

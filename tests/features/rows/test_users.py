@@ -13,9 +13,10 @@ from features.orderflow import spread_bps
 from features.rows.book import BAND_BPS, BOOK_EVENT
 from features.rows.tape import PRINT, QUOTE
 from features.rows.trades import TRADE_EVENT
-from features.rows.users import book_rows, quote_rows, sides, tape_rows, top_of, trade_rows
+from features.rows.users import book_rows, quote_rows, tape_rows, top_of, trade_rows
 from utils.errors import DataError
 from utils.market.book import ASKS, BIDS
+from utils.market.sides import sides
 from utils.types import BookSnapshot, Quote, Trade
 
 MS = 1_000_000

@@ -91,11 +91,15 @@ def test_an_order_says_what_it_was_for_and_when_it_arrived_where_its_row_does():
     assert [60, NO_TIME] == columns["arrival_time"].tolist()
     assert [90, NO_TIME] == columns["end_time"].tolist()
     assert 99.5 == columns["arrival_mid"][0]
-    older = [name for name in ORDER.names if name not in {"role", "arrival_ts", "end_ts", "mid"}]
+    older = [
+        name
+        for name in ORDER.names
+        if name not in {"role", "arrival_ts", "end_ts", "mid", "spread_cost", "impact_cost"}
+    ]
     older = order_columns(rows[older], NAMES, 50.0, SOURCES)
     said = {name: older[name].tolist() for name in ("role", "arrival_time", "end_time")}
     assert {"role": ["", ""], "arrival_time": [NO_TIME] * 2, "end_time": [NO_TIME] * 2} == said
-    assert np.isnan(older["arrival_mid"]).all()
+    assert np.isnan([older[name] for name in ("arrival_mid", "spread_cost", "impact_cost")]).all()
 
 
 def test_fills_stand_in_order_of_time_then_number_and_speak_in_names():
