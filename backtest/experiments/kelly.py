@@ -24,7 +24,7 @@ from backtest.experiments.statistics import (
     quotient,
 )
 from ml.barriers.outcomes import stopped_outcomes
-from risk.kelly import kelly_position_sizing
+from risk.advanced import kelly_position_sizing
 from utils.codes import END_OF_DATA, MARKET
 from utils.figures.arithmetic import NORMAL, Floats, mean_or_nan, sharpe
 from utils.figures.bootstrap import block_length

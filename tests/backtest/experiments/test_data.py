@@ -14,7 +14,7 @@ from backtest.experiments.data import (
     walk_candles,
     walked,
 )
-from backtest.run.loop import simulate
+from exec.trader import Trader
 from tests.places import ROOT
 from utils.errors import DataError
 from utils.settings.tree import Settings
@@ -79,13 +79,14 @@ def test_walks_of_one_seed_differ_and_share_no_day():
     assert one.bars.tobytes() == again.bars.tobytes()
 
 
-def test_signals_are_those_of_a_simulation():
+def test_signals_are_those_of_a_trader():
     settings = Settings()
     series = next(walked(1, 4_000, 5, settings))
-    told = simulate(build_market([walk_candles(4_000, 5)], settings), settings).rows.signals
+    market = build_market([walk_candles(4_000, 5)], settings)
+    told = Trader(market, settings).on_bars(market.bars)["side"]
     assert len(series.at) > 20
-    assert series.bars["ts"][series.at].tolist() == told["ts"].tolist()
-    assert series.sides.tolist() == told["side"].tolist()
+    assert np.flatnonzero(np.isfinite(told)).tolist() == series.at.tolist()
+    assert told[series.at].tolist() == series.sides.tolist()
 
 
 def test_the_mock_market_is_made_and_a_file_is_recorded(tmp_path):

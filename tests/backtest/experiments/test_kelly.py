@@ -28,7 +28,7 @@ from backtest.experiments.kelly import (
     matched,
 )
 from backtest.experiments.statistics import FAILS, HOLDS, UNMEASURED
-from risk.kelly import kelly_position_sizing
+from risk.advanced import kelly_position_sizing
 from utils.settings.tree import Settings
 
 
@@ -69,8 +69,8 @@ def test_losing_odds_get_no_size():
 
 
 def test_strength_that_tells_winners_gets_the_size():
-    strength = np.tile([1.0, 9.0], 200)
     dice = np.random.default_rng(1)
+    strength = np.tile([1.0, 9.0], 200) + dice.random(400)
     seen = chance_sizes(trades(np.where(dice.random(400) < np.where(strength > 5.0, 0.7, 0.3), 1.0, -1.0), strength))
     assert seen[1::2].mean() > 0.2
     assert seen[0::2].mean() < 0.02
