@@ -125,7 +125,7 @@ def walked(walks: int, bars: int, seed: int, settings: Settings, *, clustered: b
     group = CLUSTERED if clustered else WALK
     for number in range(walks):
         market = build_market([walk_candles(bars, seed, number, clustered=clustered)], settings)
-        yield series_of(market, settings, f"{bars:,} bars, seed {seed}, number {number}", group)
+        yield series_of(market, settings, f"{bars:,} bars, seed {seed}", group)
 
 
 def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = False) -> Candles:

@@ -324,7 +324,7 @@ def words(found: Sized) -> str:
     better = found.better
     return (
         f"{where}: the claim {verdict}: beside a fixed fraction that falls as deep ({100.0 * found.typical:.1f} %) its "
-        f"growth is other by {100.0 * better.value:+.2f} % per 100 trades ({100.0 * better.low:+.2f} to "
+        f"growth differs by {100.0 * better.value:+.2f} % per 100 trades ({100.0 * better.low:+.2f} to "
         f"{100.0 * better.high:+.2f}); {100.0 * found.sized:.1f} % of the trades get a size"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,11 @@ def listed(series: Iterable[Series]) -> list[str]:
     places: dict[str, list[str]] = {}
     for one in series:
         places.setdefault(one.place or one.group, []).append(one.name)
-    return [f"{place}: {', '.join(names)}" for place, names in places.items()]
+    counted = {place: Counter(names) for place, names in places.items()}
+    return [
+        f"{place}: {', '.join(f'{n} of {name}' if n > 1 else name for name, n in names.items())}"
+        for place, names in counted.items()
+    ]
 
 
 def require_page(path: Path) -> None:

@@ -198,7 +198,7 @@ def words(found: Finding) -> str:
     ratio, difference = found.ratio, found.difference
     return (
         f"{where}: the claim {verdict}: {change} false triggers (ratio {ratio.value:.2f}, {ratio.low:.2f} to "
-        f"{ratio.high:.2f}; promised at most {PROMISE:g}), and the mean net of a trade is other by "
+        f"{ratio.high:.2f}; promised at most {PROMISE:g}), and the mean net of a trade changes by "
         f"{difference.value:+.2f} bps ({difference.low:+.2f} to {difference.high:+.2f})"
     )
 
