@@ -28,6 +28,7 @@ CONTRACTS = {contract["name"][0]: contract for contract in PYPROJECT["tool"]["im
 
 #: Public names, as far as they are built; the list grows with the product.
 PROMISED = {
+    "backtest.claims": ["main"],
     "backtest.replicate": ["main"],
     "backtest.sim_loop": ["run_simulation"],
     "features.news_metrics": ["news_metrics"],

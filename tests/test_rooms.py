@@ -20,6 +20,7 @@ OPEN = (
     "features.folds.",
     "features.studies.",
     "ingest.files.",
+    "ml.barriers.",
     "ingest.wire.",
     "ingest.venues.known",
     "ingest.live.market",

@@ -11,6 +11,7 @@ import math
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from utils.codes import MAKER, MARKET, TAKER, TIME_LIMIT
 from utils.compiled import compiled
@@ -26,6 +27,8 @@ from utils.market.barriers import (
     resting_price,
 )
 from utils.rows import BPS, InstrumentRow, ParamsRow, Rows, layout_of
+
+Whole = NDArray[np.int64]
 
 
 class OutcomeRow(Protocol):
@@ -179,4 +182,31 @@ def outcomes(bars: Rows, sides: Floats, instrument: Rows, params: Rows) -> Rows:
     """The trade behind every signal, each as if the account were flat: OUTCOME rows beside `bars`."""
     out: Rows = np.zeros(len(bars), OUTCOME)
     outcome_rows(bars, sides, instrument, params, out)
+    return out
+
+
+@compiled
+def stopped_rows(
+    bars: Rows, at: Whole, sides: Floats, stops: Floats, instruments: Rows, params: Rows, out: Rows
+) -> None:
+    """`trade_from` for signals at some bars, each with a stop of its own.
+
+    Args:
+        bars: BAR rows of one symbol.
+        at: rows of the signals.
+        sides: +1 or -1 of each.
+        stops: distance of each stop, bps of the entry.
+        instruments: INSTRUMENT, one row.
+        params: PARAMS, one row; its `stop_bps` is written over.
+        out: OUTCOME rows to write, beside the signals.
+    """
+    for i in range(len(at)):
+        params[0].stop_bps = stops[i]
+        trade_from(bars, at[i], 1 if sides[i] > 0.0 else -1, instruments[0], params[0], out[i])
+
+
+def stopped_outcomes(bars: Rows, at: Whole, sides: Floats, stops: Floats, instrument: Rows, params: Rows) -> Rows:
+    """The trades behind signals at some bars, each with a stop of its own (bps): OUTCOME rows beside `at`."""
+    out: Rows = np.zeros(len(at), OUTCOME)
+    stopped_rows(bars, at, sides, stops, instrument, params.copy(), out)
     return out

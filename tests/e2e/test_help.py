@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from backtest.audit import build_parser as audit
+from backtest.claims import build_parser as claims
 from backtest.replicate import build_parser as replicate
 from backtest.run.cli import build_parser as simulate
 from ingest import doctor, download, tape
@@ -20,6 +21,7 @@ PARSERS = {
     "run_simulation.py": partial(simulate, real=False),
     "backtest.sim_loop": partial(simulate, real=True),
     "backtest.audit": audit,
+    "backtest.claims": claims,
     "backtest.replicate": replicate,
     "ingest.doctor": doctor.build_parser,
     "ingest.download": download.build_parser,

@@ -10,6 +10,7 @@ import ingest.doctor
 import ingest.download
 import ingest.replay_server
 import ingest.tape
+from backtest.claims import main as claims
 from backtest.replicate import main as replicate
 from backtest.run.cli import main as simulate
 from tests.places import ROOT
@@ -24,6 +25,7 @@ COMMANDS = {
                  ["--symbol", "--timeframe", "--data", "--config", "--logs-dir", "--exchange", "--market-type"]),
     "exchange": (partial(simulate, real=True), ["--quiet", "--live"], ["--steps"],
                  ["--symbol", "--timeframe", "--exchange-for-ob", "--exchange", "--logs-dir"]),
+    "claims": (claims, ["stops"], ["--bars", "--width"], ["--data", "--config"]),
     "replicate": (replicate, ["--synthetic"], ["--seed", "--hours"], ["--out"]),
     "record": (record, ["--out", "o"], ["--seconds", "--rotate-minutes", "--rotate-mib", "--news-minutes", "--depth"],
                ["--tf", "--streams", "--exchange", "--market-type", "--config"]),
