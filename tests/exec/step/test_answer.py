@@ -267,7 +267,9 @@ def test_a_scale_of_the_guard_shrinks_the_entry_and_a_refusal_names_what_it_saw(
     decision, order, intent = smudged(DECISION), smudged(ORDER), smudged(INTENT)
     (bar,), (sig,) = bars(FLAT), signals(1, {0: LONG})
     where = acc, p, slot, instrument()[0], params()[0], bar, sig, decision, order, intent
-    at = row(ASKED_ROW, equity=1e4, price=100.0, stop=0.005, fixed_notional=1000.0, max_leverage=10.0, venue_leverage=10.0)
+    at = row(
+        ASKED_ROW, equity=1e4, price=100.0, stop=0.005, fixed_notional=1000.0, max_leverage=10.0, venue_leverage=10.0
+    )
     for name in ("risk_fraction", "kelly", "max_net_leverage", "max_heat", "max_cluster", "depth_share"):
         at[name] = NAN
     decide_entry(*where, at[0], MARKET, NAN, (0.0, 2, 3.0, 4.0, 9))
