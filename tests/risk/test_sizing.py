@@ -5,15 +5,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from risk.sizing import entry_qty, loss_at_stop
-from tests.market import instrument, params, row
-from utils.codes import MARKET, POST_ONLY
-from utils.rows import ACCOUNT
+from tests.market import instrument, params, question
+from utils.codes import (
+    AUTO,
+    BOUND_NAMES,
+    BY_DEPTH,
+    BY_FIXED,
+    BY_HEAT,
+    BY_LEVERAGE,
+    BY_NET_LEVERAGE,
+    BY_RISK,
+    BY_VENUE,
+    LIMIT,
+    MARKET,
+    POST_ONLY,
+)
 
 
-def qty(price, loss, *, equity=10_000.0, gross=0.0, scale=1.0, ins=None, **settings):
-    par = params(**{"fixed_notional": 0.0, "risk_fraction": 0.0025, "leverage": 3.0, **settings})[0]
-    acc, ins = row(ACCOUNT, equity=equity)[0], (instrument() if ins is None else ins)[0]
-    return entry_qty(acc, ins, par, price, loss, gross, scale)
+def sized(price, loss, *, scale=1.0, ins=None, **known):
+    """(quantity, code of what held it) of an entry at a price, of a loss at its stop, under these controls."""
+    ins = (instrument() if ins is None else ins)[0]
+    risked = {} if "fixed_notional" in known else {"risk_fraction": 0.0025}
+    usual = {"max_leverage": 3.0, "venue_leverage": ins.max_leverage, **risked}
+    return entry_qty(question(price=price, loss=loss, **{**usual, **known})[0], ins, scale)
+
+
+def qty(price, loss, **known):
+    return sized(price, loss, **known)[0]
 
 
 def test_the_stop_costs_the_risked_share_of_equity():
@@ -69,23 +87,42 @@ def test_ruined_accounts_buy_nothing():
 )
 def test_an_entry_never_exceeds_risk_room_or_venue(price, stop, gross, scale):
     notional = qty(price, stop, gross=gross, scale=scale, ins=instrument(max_leverage=2.0)) * price
-    for cap in (25.0 / stop * scale, max(0.0, 30_000.0 - gross), 20_000.0):
-        assert notional <= cap + 1e-6 * 0.001 * price + 1e-9
+    caps = 25.0 / stop, max(0.0, 30_000.0 - gross), 20_000.0
+    for cap in caps:
+        assert notional <= cap * scale + 1e-6 * 0.001 * price + 1e-9
     assert 0.0 <= notional
-    assert notional == pytest.approx(min(25.0 / stop * scale, max(0.0, 30_000.0 - gross), 20_000.0), abs=0.0011 * price)
+    assert notional == pytest.approx(min(caps) * scale, abs=0.0011 * price)
 
 
 @pytest.mark.parametrize("loss", [0.0, -0.001])
 def test_where_nothing_is_lost_at_the_stop_the_caps_decide(loss):
     assert 300.0 == qty(100.0, loss)
-    assert 150.0 == qty(100.0, loss, scale=0.5, gross=0.0, leverage=1.5)
+    assert (75.0, BY_LEVERAGE) == sized(100.0, loss, scale=0.5, max_leverage=1.5)
     assert 10.0 == qty(100.0, loss, fixed_notional=1000.0)
 
 
-def lost(side, stop_bps, price=100.0, tick=0.01, **settings):
+@pytest.mark.parametrize(
+    ("known", "quantity", "bound"),
+    [
+        ({}, 50.0, BY_RISK),
+        ({"fixed_notional": 1000.0}, 10.0, BY_FIXED),
+        ({"max_leverage": 0.2}, 20.0, BY_LEVERAGE),
+        ({"venue_leverage": 0.1}, 10.0, BY_VENUE),
+        ({"max_net_leverage": 1.0, "net": 9_000.0}, 10.0, BY_NET_LEVERAGE),
+        ({"max_heat": 0.04, "heat": 0.039}, 20.0, BY_HEAT),
+        ({"depth": 20_000.0, "depth_share": 0.05}, 10.0, BY_DEPTH),
+    ],
+)
+def test_a_size_names_what_held_it(known, quantity, bound):
+    found, by = sized(100.0, 0.005, **known)
+    assert (pytest.approx(quantity, abs=0.001), BOUND_NAMES[bound]) == (found, BOUND_NAMES[by])
+    assert (pytest.approx(0.5 * quantity, abs=0.001), by) == sized(100.0, 0.005, scale=0.5, **known)
+
+
+def lost(side, stop_bps, price=100.0, tick=0.01, kind=MARKET, **settings):
     """What the stop costs in quote, for one base at `price`."""
     ins = instrument(tick=tick, per_tick=1.0 / tick, maker_bps=2.0, taker_bps=5.0)[0]
-    return price * loss_at_stop(side, price, stop_bps * 1e-4, ins, params(**settings)[0])
+    return price * loss_at_stop(side, kind, price, stop_bps * 1e-4, ins, params(**settings)[0])
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -95,13 +132,13 @@ def test_the_loss_at_the_stop_is_the_move_the_crossing_and_both_fees(side):
     entry = 100.0 + side * 0.1
     out = {1: 99.49, -1: 100.51}[side]  # 99.5995 -> 99.59 -> 99.4904; 100.3995 -> 100.40 -> 100.5004
     expected = side * (entry - out) + 5e-4 * (entry + out)
-    assert pytest.approx(expected, abs=1e-9) == lost(side, 50.0, entry_kind=MARKET, **costs)
+    assert pytest.approx(expected, abs=1e-9) == lost(side, 50.0, **costs) == lost(side, 50.0, kind=AUTO, **costs)
     # resting ten bps away, as a maker
     entry = 100.0 - side * 0.1
     out = {1: 99.3, -1: 100.72}[side]  # 99.4005 -> 99.40 -> 99.3006; 100.6005 -> 100.61 -> 100.7106
     expected = side * (entry - out) + 2e-4 * entry + 5e-4 * out
-    found = lost(side, 50.0, entry_kind=POST_ONLY, limit_offset_bps=10.0, **costs)
-    assert pytest.approx(expected, abs=1e-9) == found
+    for kind in (POST_ONLY, LIMIT):
+        assert pytest.approx(expected, abs=1e-9) == lost(side, 50.0, kind=kind, limit_offset_bps=10.0, **costs)
 
 
 def test_crossing_costs_a_tick_even_where_the_settings_say_nothing():

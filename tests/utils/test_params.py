@@ -6,16 +6,23 @@ from typing import Any
 
 import pytest
 
-from utils.codes import LIMIT, MARKET, POST_ONLY
+from utils.codes import AUTO, BLOCK, FLATTEN, LIMIT, MARKET, POST_ONLY
 from utils.params import ENTRY_KINDS, params_of
-from utils.rows import NS_PER_MINUTE, NS_PER_S, PARAMS
+from utils.rows import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, PARAMS
 from utils.settings.tree import Settings
 
+#: Fields of limits: all are off without the switch.
+LIMITS = (
+    "max_risk", "kelly", "max_net", "max_heat", "max_correlated", "max_cluster", "depth_share", "target_vol_bps",
+    "equity_floor", "max_daily", "max_losses", "max_drawdown", "cooldown_ns", "max_age_ns", "max_spread_bps",
+    "max_vol_bps",
+)  # fmt: skip
 #: What makes a field count at all, where something does.
 GATES = {
     "trail_bps": {"risk.trail": "bps"},
     "trail_atr": {"risk.trail": "atr"},
     "fixed_notional": {"risk.sizing": "fixed"},
+    **dict.fromkeys(LIMITS, {"risk.limits": True}),
 }
 #: PARAMS field -> the setting that sets it, another value of it, and what the field is then.
 SET_BY = {
@@ -39,6 +46,32 @@ SET_BY = {
     "leverage": ("risk.max_leverage", 5.0, 5.0),
     "max_positions": ("risk.max_positions", 8, 8),
     "veto_break_even": ("signal.veto_below_break_even", True, 1),
+    "chandelier": ("risk.trail", "chandelier", 1),
+    "stop_floor": ("risk.stop_floor_costs", 4.0, 4.0),
+    "stop_liquidation": ("risk.stop_liquidation", 3.0, 3.0),
+    "max_risk": ("risk.max_risk_per_trade", 0.02, 0.02),
+    "kelly": ("risk.kelly_fraction", 0.5, 0.5),
+    "max_net": ("risk.max_net_leverage", 1.5, 1.5),
+    "max_heat": ("risk.max_heat", 0.05, 0.05),
+    "max_correlated": ("risk.max_correlated_heat", 0.05, 0.05),
+    "max_cluster": ("risk.max_cluster_risk", 0.05, 0.05),
+    "cluster_rho": ("risk.cluster_correlation", 0.6, 0.6),
+    "rho_floor": ("risk.correlation_floor", 0.3, 0.3),
+    "rho_weight": ("risk.correlation_halflife", 1.0, 0.5),
+    "depth_share": ("risk.max_depth_share", 0.1, 0.1),
+    "target_vol_bps": ("risk.target_volatility_bps", 12.0, 12.0),
+    "equity_floor": ("risk.drawdown_floor", 0.7, 0.7),
+    "max_daily": ("risk.max_daily_loss", 0.03, 0.03),
+    "daily_action": ("risk.on_daily_loss", "flatten", FLATTEN),
+    "max_losses": ("risk.max_losses", 7, 7.0),
+    "losses_ns": ("risk.losses_pause_minutes", 1.5, 3 * NS_PER_MINUTE // 2),
+    "max_drawdown": ("risk.max_drawdown", 0.2, 0.2),
+    "drawdown_action": ("risk.on_drawdown", "flatten", FLATTEN),
+    "drawdown_ns": ("risk.drawdown_pause_hours", 1.5, 3 * NS_PER_HOUR // 2),
+    "cooldown_ns": ("risk.cooldown_bars", 4, 4 * NS_PER_MINUTE),
+    "max_age_ns": ("risk.max_age_bars", 2.5, 2.5 * NS_PER_MINUTE),
+    "max_spread_bps": ("risk.max_spread_bps", 6.0, 6.0),
+    "max_vol_bps": ("risk.max_volatility_bps", 90.0, 90.0),
     "equity_step_ns": ("simulation.equity_step_s", 1.5, 3 * NS_PER_S // 2),
 }
 #: What no setting says: the market's bars, and whether it is live.
@@ -59,15 +92,40 @@ def fields(values: dict[str, Any]) -> dict[str, float]:
 
 
 def test_every_field_is_set_by_a_setting_or_by_the_caller():
-    assert set(PARAMS.names) == SET_BY.keys() | TOLD
+    assert set(PARAMS.names) == SET_BY.keys() | {"limits"} | TOLD
 
 
-@pytest.mark.parametrize("name", SET_BY)
+@pytest.mark.parametrize("name", [name for name in SET_BY if name != "chandelier"])
 def test_a_setting_changes_its_field_and_no_other(name):
     key, value, wanted = SET_BY[name]
     gates = GATES.get(name, {})
     before, after = fields(gates), fields({**gates, key: value})
     assert {name: wanted} == {field: after[field] for field in after if after[field] != before[field]}
+
+
+def test_a_chandelier_is_a_trail_in_true_ranges_that_goes_on():
+    assert {"trail_atr": 2.0, "chandelier": 1} == {
+        name: fields({"risk.trail": "chandelier"})[name] for name in ("trail_atr", "chandelier")
+    }
+    assert 0 == fields({"risk.trail": "atr"})["chandelier"]
+
+
+def test_one_switch_turns_all_limits_on_and_nothing_else():
+    on, off = fields({"risk.limits": True}), fields({})
+    silent = {"target_vol_bps", "max_spread_bps", "max_vol_bps"}  # of themselves off
+    assert {"limits", *LIMITS} - silent == {name for name in on if on[name] != off[name]}
+    assert (1, 0) == (on["limits"], off["limits"])
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_of_nothing_is_off(name):
+    key = SET_BY[name][0]
+    assert 0.0 == fields({"risk.limits": True, key: 0})[name]
+
+
+def test_what_a_breaker_does_has_its_code():
+    for name, setting in (("daily_action", "risk.on_daily_loss"), ("drawdown_action", "risk.on_drawdown")):
+        assert [BLOCK, FLATTEN] == [fields({setting: said})[name] for said in ("block", "flatten")]
 
 
 @pytest.mark.parametrize("name", GATES)
@@ -82,5 +140,5 @@ def test_the_caller_says_the_length_of_a_bar_and_whether_it_is_live():
 
 
 def test_every_kind_of_entry_has_its_code():
-    codes = {kind: fields({"execution.entry": kind})["entry_kind"] for kind in ("market", "limit", "post_only")}
-    assert {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY} == codes == ENTRY_KINDS
+    codes = {kind: fields({"execution.entry": kind})["entry_kind"] for kind in ENTRY_KINDS}
+    assert {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY, "auto": AUTO} == codes == ENTRY_KINDS

@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
+from risk.halts import NEVER
 from tests.market import NAN, row
 from utils.codes import (
+    BY_ATR,
+    BY_BPS,
+    BY_DEPTH,
+    BY_FIXED,
+    BY_FLOOR,
+    BY_HEAT,
+    BY_LIQUIDATION,
+    BY_RISK,
+    BY_SIGNAL,
     CLOSED,
     ENTRY,
     HELD,
@@ -15,10 +25,13 @@ from utils.codes import (
     POST_ONLY,
     REFUSED,
     REJECTED,
+    RULE_NAMES,
+    RULE_SIGNS,
     STOP,
     STOP_LOSS,
     TAKE_PROFIT,
     TAKER,
+    TOO_SMALL,
 )
 from utils.records.names import (
     Words,
@@ -151,8 +164,8 @@ def test_a_refusal_names_rule_value_and_threshold():
     said = np.concatenate(
         [
             decision(OPENED, **passed),
-            decision(REFUSED, **passed, rule=2, value=3.0, limit=3.0),
-            decision(CLOSED, rule=6, value=4.5, limit=5.0),
+            decision(REFUSED, **passed, rule=RULE_NAMES.index("max_positions"), value=3.0, limit=3.0),
+            decision(CLOSED, rule=TOO_SMALL, value=4.5, limit=5.0),
             decision(HELD),
         ]
     )
@@ -162,6 +175,47 @@ def test_a_refusal_names_rule_value_and_threshold():
         "min_notional=4.5<5",
         "",
     ] == reasons_of(said)
+
+
+def test_a_refusal_says_until_when_it_holds():
+    halted = {"rule": RULE_NAMES.index("max_daily_loss"), "value": 0.021, "limit": 0.02}
+    said = np.concatenate(
+        [
+            decision(REFUSED, **halted, until=1_700_006_400_000_000_000),
+            decision(REFUSED, **halted, until=NEVER),
+            decision(REFUSED, **halted),
+        ]
+    )
+    rule = "max_daily_loss=0.021>=0.02"
+    assert [f"{rule};until=2023-11-15T00:00:00.000Z", f"{rule};until=lifted", rule] == reasons_of(said)
+
+
+def test_what_the_engine_chose_of_an_entry_is_told_with_its_figure():
+    chose = {"threshold": 60.0, "strength": 71.0, "kind": POST_ONLY, "stop_rule": BY_FLOOR, "stop_bps": 9.0}
+    said = decision(OPENED, **chose, bound=BY_HEAT, notional=1234.5)
+    assert ["strength=71.0>=60.0;entry=POST_ONLY;stop_floor=9;max_heat=1234.5"] == reasons_of(said)
+
+
+def test_a_refusal_for_its_size_names_what_held_it():
+    said = decision(REFUSED, rule=TOO_SMALL, value=4.5, limit=5.0, bound=BY_DEPTH)
+    assert ["min_notional=4.5<5;held_by=max_depth_share"] == reasons_of(said)
+
+
+def test_what_is_simply_the_word_of_the_settings_or_the_signal_is_not_repeated():
+    said = [
+        decision(OPENED, stop_rule=stop, stop_bps=9.0, bound=bound, notional=1.0)
+        for stop, bound in ((BY_BPS, BY_RISK), (BY_SIGNAL, BY_FIXED), (0, 0))
+    ]
+    assert [""] * 3 == reasons_of(np.concatenate(said))
+    assert ["stop_atr=9", "stop_liquidation=9"] == reasons_of(
+        np.concatenate([decision(OPENED, stop_rule=rule, stop_bps=9.0) for rule in (BY_ATR, BY_LIQUIDATION)])
+    )
+
+
+@pytest.mark.parametrize("rule", range(1, len(RULE_NAMES)))
+def test_every_refusal_reads_as_a_value_that_failed_its_limit(rule):
+    (text,) = reasons_of(decision(REFUSED, rule=rule, value=1.5, limit=2.0))
+    assert text == f"{RULE_NAMES[rule]}=1.5{RULE_SIGNS[rule]}2"
 
 
 def test_equity_keeps_its_numbers():
