@@ -1,8 +1,8 @@
 """What a size costs beside 20 open positions: `python -m benchmarks.sizing`, or `python -m benchmarks risk`.
 
 The call is `calculate_position_size_with_all_controls`, with a win probability, so that Kelly's rule is asked, too: all
-checks of positions, prices and matrix are in it. Positions are nouns or dicts as ccxt gives them, the matrix an
-array or a DataFrame. Every combination has to give the same size before anything is timed. Exit code 1 when the bar is missed.
+checks of positions, prices and matrix are in it. Positions are nouns or dicts as ccxt gives them, the matrix an array
+or a DataFrame. Every combination has to give the same size before anything is timed. Exit code 1 = the bar is missed.
 """
 
 from __future__ import annotations

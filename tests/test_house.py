@@ -60,6 +60,12 @@ PROMISED = {
     "ingest.replay_server": ["ReplayServer"],
     "ingest.news": ["fetch_headlines"],
     "ingest.smart_money": ["fetch_positioning"],
+    "risk.advanced": [
+        "kelly_position_sizing",
+        "portfolio_heat",
+        "correlation_matrix",
+        "calculate_position_size_with_all_controls",
+    ],
     "exec.simulator": ["PaperBroker"],
     "exec.slippage": ["walk_book"],
     "exec.timing": ["optimal_entry_timing", "order_decision", "ExecutionTimer"],
