@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.barriers.outcomes import outcomes
+from ml.barriers.outcomes import outcomes, stopped_outcomes
 from tests.market import EMPTY, FLAT, TF, bars, instrument, only, params, play, wander
 from utils.codes import END_OF_DATA, EXIT_NAMES, LIMIT, MAKER, MARKET, POST_ONLY, TAKER
 
@@ -132,3 +132,15 @@ def test_a_time_limit_that_no_trade_meets_waits_for_the_next_open():
     rows = bars(FLAT, FLAT, EMPTY, (100.3, 100.4, 100.2, 100.3))
     one = outcomes(rows, sides_of(4, {0: 1.0}), instrument(), params(horizon=2.0))[0]
     assert ("TIME_LIMIT", 1, 100.3) == (EXIT_NAMES[one["exit_reason"]], one["at_open"], one["exit_price"])
+
+
+def test_with_a_stop_of_its_own_a_trade_is_what_it_is_with_that_stop_for_all():
+    rows, ins = wander(200, 3), instrument(**FEES)
+    at, sides = np.arange(0, 190, 7), np.where(np.arange(28) % 2, 1.0, -1.0)
+    stops = np.where(np.arange(28) % 3, 20.0, 60.0)
+    par = params(stop_bps=999.0)
+    seen = stopped_outcomes(rows, at, sides, stops, ins, par)
+    for k, t in enumerate(at):
+        alone = outcomes(rows, sides_of(len(rows), {t: sides[k]}), ins, params(stop_bps=stops[k]))[t]
+        assert alone.tobytes() == seen[k].tobytes()
+    assert 999.0 == par["stop_bps"][0]
