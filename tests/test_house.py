@@ -362,8 +362,8 @@ def test_ml_is_mathematics_and_opens_no_file_and_reads_no_settings() -> None:
 def test_a_row_class_and_its_dtype_have_the_same_fields(name: str) -> None:
     dtype = getattr(rows, re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.removesuffix("Row")).upper())
     assert issubclass(dtype.type, np.record)
-    above = [one for one in reversed(getattr(rows, name).__mro__) if one.__module__ == rows.__name__]
-    assert dtype.names == tuple(field for one in above for field in inspect.get_annotations(one))
+    lineage = [one for one in getattr(rows, name).__mro__ if one.__module__ == rows.__name__]
+    assert dtype.names == tuple(field for one in lineage for field in inspect.get_annotations(one))
 
 
 def test_dataclasses_are_slotted_and_frozen_but_for_the_state_of_shells() -> None:
