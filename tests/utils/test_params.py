@@ -22,7 +22,7 @@ GATES = {
     "trail_bps": {"risk.trail": "bps"},
     "trail_atr": {"risk.trail": "atr"},
     "fixed_notional": {"risk.sizing": "fixed"},
-    **dict.fromkeys(LIMITS, {"risk.limits": True}),
+    **{limit: {"risk.limits": True} for limit in LIMITS},
 }
 #: PARAMS field -> the setting that sets it, another value of it, and what the field is then.
 SET_BY = {
