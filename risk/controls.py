@@ -15,11 +15,11 @@ from utils.rows import ControlsRow
 def per_loss(share: float, equity: float, loss: float) -> float:
     """Notional (quote) of which `share` of `equity` is lost at the stop; infinite where nothing is lost there.
 
-    A control that is off has a `share` of NaN, and no limit.
+    A control that is off has a `share` of NaN or infinity, and no limit; equity that is gone leaves nothing.
     """
-    if math.isnan(share) or loss <= 0.0:
+    if not share < math.inf or loss <= 0.0:
         return math.inf
-    return max(0.0, share) * equity / loss
+    return max(0.0, share) * max(0.0, equity) / loss
 
 
 @compiled

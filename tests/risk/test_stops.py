@@ -153,15 +153,12 @@ def test_a_chandelier_hangs_by_the_true_range_of_each_bar(side):
     up, down = (100.7, 100.0) if side > 0 else (100.0, 99.3)
     # a true range of 0.7: 1.4 + (0.7 - 1.4) / 14 = 1.35, the trail 2.7: 98.0 and 102.0
     move_trail(p, stop, bars((100.0, up, down, 100.0))[0], instrument()[0], par)
-    assert (pytest.approx(1.35), pytest.approx(2.7), pytest.approx(100.0 - 2.0 * side)) == (
-        p.atr,
-        p.trail,
-        stop.trigger,
-    )
+    hung = pytest.approx(100.0 - 2.0 * side)
+    assert (pytest.approx(1.35), pytest.approx(2.7), hung) == (p.atr, p.trail, stop.trigger)
     # a jump from the close before counts: 4.85 of it, 1.35 + 3.5 / 14 = 1.6, and it never lets out
     p.mark = 100.0 + 4.85 * side
     move_trail(p, stop, bars((100.0, 100.0, 100.0, 100.0))[0], instrument()[0], par)
-    assert (pytest.approx(1.6), pytest.approx(3.2), pytest.approx(100.0 - 2.0 * side)) == (p.atr, p.trail, stop.trigger)
+    assert (pytest.approx(1.6), pytest.approx(3.2), hung) == (p.atr, p.trail, stop.trigger)
 
 
 def test_a_chandelier_goes_on_with_the_average_true_range_of_its_entry():

@@ -59,11 +59,11 @@ DISTANCE = """
 import json
 import numpy as np
 from risk.stops import stop_distance
-from utils.rows import PARAMS, SIGNAL
+from utils.rows import INSTRUMENT, PARAMS, SIGNAL
 
-signals, params = np.full(1, np.nan, SIGNAL), np.zeros(1, PARAMS)
+signals, instruments, params = np.full(1, np.nan, SIGNAL), np.zeros(1, INSTRUMENT), np.zeros(1, PARAMS)
 params[0].stop_bps = 100.0
-seen = {"stop": stop_distance(signals[0], 100.0, params[0])}
+seen = {"stop": stop_distance(signals[0], 100.0, instruments[0], params[0])[0]}
 counts = {"hits": stop_distance.stats.cache_hits, "misses": stop_distance.stats.cache_misses}
 print(json.dumps({**seen, **{name: sum(count.values()) for name, count in counts.items()}}))
 """
