@@ -76,7 +76,7 @@ def test_controls_that_are_off_have_no_say():
 
 
 def test_of_two_that_allow_the_same_the_first_is_named():
-    assert (5_000.0, "fixed_notional") == allowed(fixed_notional=5_000.0, risk_fraction=0.0025)
+    assert (5_000.0, "risk_per_trade") == allowed(fixed_notional=5_000.0, risk_fraction=0.0025)
     assert (20_000.0, "max_leverage") == allowed(max_leverage=2.0, venue_leverage=2.0)
 
 
