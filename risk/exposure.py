@@ -186,7 +186,8 @@ def look(
     at.vol_bps, at.spread_bps, at.cool_until = sig.vol_bps, p.spread_bps, p.cool_until
     at.age_ns = float(ts - p.mark_ts)
     at.loss = math.nan
-    if par.fixed_notional == 0.0 or par.limits == 1:
+    stands = at.stop > 0.0 and at.stop < 1.0  # else the entry is refused for its stop, and for nothing reckoned from it
+    if stands and (par.fixed_notional == 0.0 or par.limits == 1):
         at.loss = loss_at_stop(side, kind, price, at.stop, ins, par)
     at.heat = at.variance = at.covariance = at.cluster = at.net = 0.0
     at.max_net_leverage, at.max_heat, at.max_cluster = on(par.max_net), on(par.max_heat), on(par.max_cluster)
@@ -195,7 +196,7 @@ def look(
     if par.limits == 1:
         look_at_heat(acc, pos, slots, pairs, instruments, par, at, sym)
         at.correlated_room = correlated_room(at.variance, at.covariance, on(par.max_correlated))
-        if not math.isnan(sig.p_win) and par.kelly > 0.0:
+        if stands and not math.isnan(sig.p_win) and par.kelly > 0.0:
             at.kelly = par.kelly * kelly_after_costs(sig, at, kind not in (MARKET, AUTO), ins, par)
         if par.max_risk > 0.0:
             at.risk_fraction = par.max_risk if par.fixed_notional > 0.0 else min(par.risk_fraction, par.max_risk)

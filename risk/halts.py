@@ -87,7 +87,7 @@ def low_water(acc: AccountRow, par: ParamsRow, high: float) -> float:
         low = high * (1.0 - par.max_drawdown)
     if acc.daily_until != acc.day_end and par.max_daily > 0.0:
         low = max(low, acc.day_equity * (1.0 - par.max_daily))
-    return low + 1e-9 * abs(low)
+    return low + 1e-9 * abs(low) if low > -math.inf else low
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,12 @@ def test_a_stop_of_nothing_or_of_all_is_no_stop(bps, value):
     assert (REFUSED, NO_STOP, pytest.approx(value), 0.0) == refusal({}, stop_bps=bps)
 
 
+def test_a_stop_that_warms_up_is_what_an_entry_is_refused_for_whatever_is_asked_besides():
+    atr = {"stop_in_atr": 1, "stop_atr": 1.5, "fixed_notional": 0.0, "risk_fraction": 0.01}
+    assert (REFUSED, NO_STOP, None, 0.0) == refusal({"p_win": 0.6}, **atr)
+    assert (REFUSED, NO_STOP, None, 0.0) == refusal({"p_win": 0.6}, **atr, limits=1, kelly=0.25)
+
+
 def test_a_stop_just_inside_is_one():
     for bps in (0.01, 9_999.0):
         assert SENT == heard((FLAT,), {0: {"side": LONG, "stop_bps": bps}}).slots[0].state
