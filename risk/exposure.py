@@ -201,7 +201,7 @@ def look(
     at.vol_bps, at.spread_bps, at.cool_until = sig.vol_bps, p.spread_bps, p.cool_until
     at.age_ns = float(ts - p.mark_ts)
     at.loss = math.nan
-    if par.fixed_notional == 0.0 or par.limits == 1:
+    if (par.fixed_notional == 0.0 or par.limits == 1) and not math.isnan(at.stop):
         at.loss = loss_at_stop(side, kind, price, at.stop, ins, par)
     at.heat = at.variance = at.covariance = at.cluster = at.net = 0.0
     at.max_net_leverage, at.max_heat, at.max_cluster = on(par.max_net), on(par.max_heat), on(par.max_cluster)
