@@ -521,18 +521,26 @@ class PaperBroker:
             if close.state != FREE and before[asked.sym] == FREE:
                 out.append(self._order(asked.sym, close))
             if entry.state != FREE and entry.id > sent:
-                if asked.limit is not None:
-                    self._move(asked.sym, entry, asked.limit)
-                out.append(self._order(asked.sym, entry))
+                if asked.limit is not None and (refused := self._move(asked.sym, entry, asked.limit)):
+                    refusals.append(refused)
+                else:
+                    out.append(self._order(asked.sym, entry))
         return out
 
-    def _move(self, s: int, entry: Any, limit: float) -> None:
-        """Give an entry that was just sent the price its maker named."""
+    def _move(self, s: int, entry: Any, limit: float) -> Refusal | None:
+        """Give an entry that was just sent the price its maker named; where that is refused, nothing is sent."""
         (intent,) = intents = np.zeros(1, INTENT)
         self._wish(intent, REPLACE, s, order_id=int(entry.id), qty=float(entry.leaves))
         intent.limit = self._instruments[s].round_price(limit, -int(entry.side))
         intent.patience = entry.patience
         self._engine.obey(intents)
+        if not intent.rule:
+            return None
+        reason = refusal_text(intent.rule, intent.saw, intent.allowed)
+        refused = Refusal(RULE_NAMES[intent.rule], f"{self._symbols[s]}: {reason}")
+        self._wish(intent, CANCEL, s, order_id=int(entry.id))
+        self._engine.obey(intents)
+        return refused
 
     def _wish(self, intent: Any, action: int, s: int, **what: Any) -> None:
         """Write an intent at the symbol's last price."""

@@ -530,6 +530,7 @@ def coast(
         if says or notes:
             noting = notes and (bar.ts - acc.equity_ts >= par.equity_step_ns or bar.last == 1)
             if (noting and acc.n_equity >= len(equity)) or (answers and acc.n_decisions + 1 >= len(decisions)):
+                gaps -= bar.gap  # the bar comes again
                 break
             asks = says and wants != side
             if noting or asks or (answers and says):

@@ -138,20 +138,23 @@ def weigh(
 ) -> None:
     """Write what the rules are told of a wish; an order that it replaces, in slot `i`, does not count beside it.
 
-    It has no stop: what it may lose is the way to liquidation, and its size is its maker's, under the caps.
+    Without a stop, which an entry alone brings, it may lose the way to liquidation. Its size is its maker's, under the
+    caps.
     """
     s, state = intent.sym, slots[i].state
     slots[i].state = FREE
     side = intent.side if intent.action == PLACE else slots[i].side
-    at.stop, at.stop_rule = par.stop_bps * BPS, BY_BPS
+    bare = intent.action == PLACE or math.isnan(slots[i].stop)
+    at.stop, at.stop_rule = par.stop_bps * BPS if bare else slots[i].stop, BY_BPS
     look(
         acc, pos, slots, pairs, instruments, par, neutral, at, s, side, max(pos[s].mark_ts, intent.ts), pos[s].mark,
         intent.kind,
     )  # fmt: skip
     at.venue_leverage = instruments[s].max_leverage - exposure_of(acc, pos[s], slots, s * acc.slots) / acc.equity
     at.risk_fraction = at.fixed_notional = math.nan
-    leverage = max(1.0, min(par.leverage, instruments[s].max_leverage))
-    at.loss = abs(1.0 - liquidation_levels(side, 1.0, leverage, instruments[s].maintenance)[0])
+    if bare:
+        leverage = max(1.0, min(par.leverage, instruments[s].max_leverage))
+        at.loss = abs(1.0 - liquidation_levels(side, 1.0, leverage, instruments[s].maintenance)[0])
     slots[i].state = state
 
 

@@ -406,6 +406,12 @@ def test_an_entry_whose_stop_is_still_warming_up_is_refused(settings):
     assert ["stop_distance=nan<=0"] == reasons_of(rows.decisions)
 
 
+def test_what_an_entry_loses_at_a_stop_that_is_still_warming_up_is_unknown():
+    one = engine(par=params(stop_in_atr=1, stop_atr=1.0, fixed_notional=0.0, risk_fraction=0.01))
+    one.run(bars(FLAT, FLAT), signals(2, {0: LONG}))
+    assert np.isnan(one.asked[0].loss)  # a level of no price is no number of ticks: plain Python fails at it
+
+
 def test_the_same_side_neither_adds_nor_extends():
     said = {0: LONG, 1: LONG, 2: {"side": LONG, "horizon": 99.0}}
     rows = play((FLAT, FLAT, FLAT, FLAT, FLAT), said, par=params(horizon=3.0))

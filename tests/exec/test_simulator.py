@@ -568,3 +568,22 @@ def test_an_event_that_comes_late_is_passed_over_and_counted():
     assert [] == filled(broker.on_event(print_(100, 90.0)))
     assert 1 == broker.late
     assert [(1, 2.0, 100.0, "taker")] == filled(broker.on_event(print_(200, 100.0)))
+
+
+@pytest.mark.parametrize("limits", [False, True])
+def test_an_entry_at_a_named_price_is_as_large_as_one_at_the_usual_price(limits):
+    settings = Settings.model_validate({"risk": {"limits": limits}, "execution": {"entry": "post_only"}})
+    found = []
+    for terms in ({}, {"limit": 99.9}):
+        broker = PaperBroker([BTC], params=params_of(settings, TF))
+        broker.on_event(bar(1))
+        (order,) = broker.open("BTC", "long", **terms).orders
+        found.append((order.price, order.qty))
+    assert found[0] == found[1]
+
+
+def test_an_entry_whose_named_price_is_refused_is_not_sent_at_another():
+    broker, _ = calm(limits=1, max_net=0.001)
+    decision = broker.open("BTC", "short", 0.1, limit=300.0)  # worth 10 at the mark; 30 would be too much
+    assert ((), ["min_notional"]) == (decision.orders, [refusal.rule for refusal in decision.refusals])
+    assert () == broker.orders

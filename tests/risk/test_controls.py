@@ -11,6 +11,7 @@ from risk.controls import (
     correlated_room,
     drawdown_scale,
     kelly_fraction,
+    loss_to,
     on,
     per_loss,
     room_of,
@@ -215,3 +216,11 @@ def test_a_size_is_what_its_bound_alone_allows(known):
     if name:
         own = {**ALONE[name][0], "equity": 0.0, "loss": 0.0, "gross": 0.0, "heat": 0.0, "cluster": 0.0, "net": 0.0}
         assert (notional, name) == allowed(**{field: known[field] for field in own})
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_is_lost_at_a_stop_is_the_way_and_the_cost_of_leaving_and_never_below_nothing(side):
+    stop = 100.0 - 2.0 * side
+    assert pytest.approx(3.0 * (2.0 + 7e-4 * stop)) == loss_to(side, 100.0, stop, 3.0, 7e-4, 1.0)
+    assert pytest.approx(3.0 * (3.0 + 7e-4 * stop)) == loss_to(side, 100.0, stop, 3.0, 7e-4, 1.5)
+    assert 0.0 == loss_to(side, stop - side, stop, 3.0, 7e-4, 1.0)

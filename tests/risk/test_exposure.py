@@ -7,7 +7,7 @@ import pytest
 
 from exec.engine import Engine
 from risk.correlation import PAIR
-from risk.exposure import LEAST_PAIRS, heat_at, held_heat, kelly_after_costs, learn, look, planned_heat
+from risk.exposure import LEAST_PAIRS, held_heat, kelly_after_costs, learn, look, planned_heat
 from risk.sizing import loss_at_stop
 from risk.stops import liquidation_levels
 from tests.market import FLAT, NAN, TF, bars, instrument, one_clock, params, question, row, signals
@@ -51,16 +51,6 @@ def held(side, qty=10.0, stop=None, **position):
 
 
 NOTHING = ({}, {})
-
-
-@pytest.mark.parametrize("side", [1, -1])
-def test_the_heat_of_a_position_is_the_way_from_its_price_to_its_stop_and_the_cost_of_leaving(side):
-    # 2 away, 3 base; a fee of 5 bps of the stop, and a crossing of 0.1
-    stop = 100.0 - 2.0 * side
-    expected = 3.0 * (2.0 + 0.1 + 5e-4 * stop)
-    assert pytest.approx(expected) == heat_at(side, 100.0, stop, 3.0, stop - 0.1 * side, 5.0)
-    # beyond its stop already there is the cost alone
-    assert pytest.approx(3.0 * (0.1 + 5e-4 * stop)) == heat_at(side, stop - side, stop, 3.0, stop - 0.1 * side, 5.0)
 
 
 @pytest.mark.parametrize("side", [1, -1])

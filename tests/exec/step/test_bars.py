@@ -639,6 +639,18 @@ def test_the_short_way_stops_where_a_table_is_full():
         assert getattr(expected, name).tobytes() == getattr(seen, name).tobytes()
 
 
+def test_a_gap_where_a_table_is_full_is_counted_once():
+    n = 400
+    rows = bars(*[FLAT] * n, last=True)
+    rows["gap"] = 1
+    said = signals(n, dict.fromkeys(range(0, n, 3), LONG))
+    par, kept = params(horizon=1e4), ("trades", "decisions")
+    small, large = Engine(instrument(), par, 10_000.0, None, kept, buffer=1), Engine(instrument(), par, 10_000.0)
+    for one in (small, large):
+        one.run(rows, said)
+    assert [n - 2] == large.drain().trades["gap_bars"].tolist() == small.drain().trades["gap_bars"].tolist()
+
+
 def test_the_short_way_knows_the_best_close_of_a_calm_stretch():
     candles = (FLAT, FLAT, (100.0, 100.6, 100.0, 100.6), (100.6, 100.6, 100.2, 100.2), FLAT)
     for side, peak in ((LONG, 10_006.0), (SHORT, 10_000.0)):
