@@ -69,7 +69,7 @@ def rule_drawdown(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: Sign
 
 @compiled
 def rule_cooldown(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, at: AskedRow) -> Answer:
-    """The symbol has rested `risk.cooldown_bars` since its last stop (bars)."""
+    """The symbol has rested `risk.cooldown_bars` since it was last stopped at a loss (bars)."""
     rested = (at.ts - at.cool_until + par.cooldown_ns) / par.tf_ns
     return (0.0 if at.ts < at.cool_until else 1.0), rested, par.cooldown_ns / par.tf_ns, at.cool_until
 
