@@ -185,7 +185,7 @@ def calculate_position_size_with_all_controls(
     sigma = number(volatility, "volatility", 0.0)
     given_heat = None if portfolio_heat is None else number(portfolio_heat, "portfolio_heat", 0.0)
     down = number(drawdown, "drawdown", 0.0, 1.0)
-    way = side if side in {1, -1} and type(side) is int else side_of(side)
+    way = side if type(side) is int and side in {1, -1} else side_of(side)
     paid = None if prices is None else prices_of(prices)
     at = price if price is not None or paid is None else paid.get(terms.symbol)
     at = math.nan if at is None else number(at, "price", 0.0, open_low=True)

@@ -51,7 +51,8 @@ def planned_heat(order: OrderSlotRow, ins: InstrumentRow, par: ParamsRow) -> flo
     if math.isnan(order.stop):
         leverage = max(1.0, min(par.leverage, ins.max_leverage))
         return order.side * notional * abs(1.0 - liquidation_levels(order.side, 1.0, leverage, ins.maintenance)[0])
-    return order.side * notional * loss_at_stop(order.side, order.kind, order.decision_price, order.stop, ins, par)
+    kind = order.kind if math.isnan(order.chase) else MARKET  # in the end it may take
+    return order.side * notional * loss_at_stop(order.side, kind, order.decision_price, order.stop, ins, par)
 
 
 @compiled

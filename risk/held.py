@@ -57,7 +57,10 @@ def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf
     if type(value) is float and low < value < high:  # most are
         return value
     if isinstance(value, float | int | np.floating | np.integer) and not isinstance(value, bool):
-        found = float(value)
+        try:
+            found = float(value)
+        except OverflowError:
+            found = math.inf
         if (low < found if open_low else low <= found) and found <= high and math.isfinite(found):
             return found
     least = "" if low == -math.inf else f" above {low:g}" if open_low else f" of at least {low:g}"
@@ -81,7 +84,6 @@ class Same:
         return isinstance(other, Same) and other.it is self.it
 
 
-@lru_cache(4096)
 def known_symbol(text: str) -> str:
     """The exchange id of a symbol in any spelling.
 
@@ -89,9 +91,14 @@ def known_symbol(text: str) -> str:
         DataError: it is none, or that of another kind of instrument.
     """
     try:
-        return linear_symbol(text)
-    except (AttributeError, ConfigError) as error:
-        raise DataError(str(error) if isinstance(text, str) else f"symbol: expected a name, saw {text!r}") from None
+        return _spelled(text)
+    except ConfigError as error:
+        raise DataError(str(error)) from None
+    except (AttributeError, TypeError):
+        raise DataError(f"symbol: expected a name, saw {str(text)[:40]!r}; give a text such as BTCUSDT") from None
+
+
+_spelled = lru_cache(4096)(linear_symbol)
 
 
 def held(positions: Positions, stops: Prices | None = None) -> list[Held]:

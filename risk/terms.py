@@ -64,6 +64,8 @@ def _kept(same: Same, instrument: Instrument | None, symbol: str | None) -> Term
         raise DataError(
             f"settings: expected Settings, saw {type(settings).__name__}; load_settings().settings are some"
         )
+    if instrument is not None and not isinstance(instrument, Instrument):
+        raise DataError(f"instrument: expected an Instrument, saw {str(instrument)[:40]!r}; utils.types has the noun")
     name = symbol or (settings.market.symbol if instrument is None else known_symbol(instrument.symbol))
     if instrument is not None and known_symbol(instrument.symbol) != name:
         raise DataError(f"instrument: expected that of {name}, saw that of {instrument.symbol}; name one symbol")

@@ -220,7 +220,7 @@ def decide_entry(
     """
     scale, rule, value, limit, until = said
     stop, trail = at.stop, trail_distance(sig, bar.close, par)
-    if rule == 0 and par.entry_kind == AUTO and not edge > 0.0:
+    if rule == 0 and par.entry_kind == AUTO and (edge <= 0.0 or (math.isnan(edge) and par.nan_refuses == 1)):
         rule, value, limit = NO_EDGE, edge, 0.0
     if rule == 0 and not (stop > 0.0 and stop < 1.0 and trail >= 0.0):
         rule, value, limit = NO_STOP, trail if stop > 0.0 and stop < 1.0 else stop, 0.0
@@ -271,7 +271,8 @@ def expected_of(sig: SignalRow, par: ParamsRow) -> float:
     if not math.isnan(sig.expected_bps):
         return sig.expected_bps
     horizon = par.horizon if math.isnan(sig.horizon) else sig.horizon
-    return edge_of(sig.strength, sig.vol_bps * math.sqrt(horizon), EDGE_PER_SIGMA)
+    strength = 100.0 if math.isnan(sig.strength) else sig.strength
+    return edge_of(strength, sig.vol_bps * math.sqrt(horizon), EDGE_PER_SIGMA)
 
 
 @compiled
@@ -329,7 +330,7 @@ while asked > 0:
     kind, edge = kind_of(signals[best], rows[best].close, at.stop, instruments[s], par)
     look(
         acc, pos, slots, pairs, instruments, par, signals[best], at, s, int(signals[best].side), rows[best].ts,
-        rows[best].close, kind,
+        rows[best].close, MARKET if kind == LIMIT and par.entry_kind == AUTO else kind,
     )
     said = guard(acc, instruments[s], par, signals[best], at)
     decide_entry(
@@ -353,6 +354,9 @@ def names_of(guard: Guard) -> dict[str, Any]:
         "decide_exit": decide_exit,
         "decide_entry": decide_entry,
         "expected": expected,
+        "AUTO": AUTO,
+        "LIMIT": LIMIT,
+        "MARKET": MARKET,
         "kind_of": kind_of,
         "look": look,
         "stop_distance": stop_distance,

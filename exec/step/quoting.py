@@ -210,7 +210,7 @@ def obey(acc, pos, slots, instruments, par, intents, count, blank, orders, asked
         ):
             weigh(acc, pos, slots, pairs, instruments, par, blank[0], asked_for[0], intent, i)
             scale, rule, saw, allowed = 1.0, 0, 0.0, 0.0
-            if intent.action == PLACE:
+            if intent.action == PLACE or intent.qty > slots[i].leaves:
                 scale, rule, saw, allowed, _ = guard(acc, instruments[s], par, blank[0], asked_for[0])
             if rule != 0:
                 refuse(intent, rule, saw, allowed)

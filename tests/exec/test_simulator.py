@@ -10,7 +10,7 @@ from exec.engine import Engine
 from exec.simulator import PaperBroker, default_params
 from tests.fakes import FakeBroker, ListFeed, ListJournal
 from tests.market import row
-from utils.codes import LIMIT, MARKET, STATUS_NAMES
+from utils.codes import AUTO, LIMIT, MARKET, STATUS_NAMES
 from utils.market.timeframes import parse_timeframe
 from utils.params import params_of
 from utils.ports import Broker, Feed
@@ -587,3 +587,21 @@ def test_an_entry_whose_named_price_is_refused_is_not_sent_at_another():
     decision = broker.open("BTC", "short", 0.1, limit=300.0)  # worth 10 at the mark; 30 would be too much
     assert ((), ["min_notional"]) == (decision.orders, [refusal.rule for refusal in decision.refusals])
     assert () == broker.orders
+
+
+def test_an_order_is_made_larger_only_where_a_new_one_could_be_sent():
+    broker, _ = calm(limits=1, max_spread_bps=30.0)
+    (order,) = broker.apply([Order("a", "BTC", TF, 1, 2.0, "LIMIT", 99.0)]).orders
+    broker.on_event(quote(50, 99.6, 100.2))
+    (refused,) = broker.replace(order.id, qty=3.0).refusals
+    assert ("max_spread_bps", 2.0) == (refused.rule, broker.orders[0].qty)
+    (smaller,) = broker.replace(order.id, qty=1.0).orders
+    assert 1.0 == smaller.qty
+
+
+def test_an_entry_of_any_kind_by_a_signal_that_tells_no_edge_rests_in_simulations_and_is_refused_live():
+    auto = {"entry_kind": AUTO, "limit_bars": 3.0}
+    (order,) = calm(**auto)[0].open("BTC", "long").orders
+    assert "POST_ONLY" == order.kind
+    (refused,) = calm(nan_refuses=1, **auto)[0].open("BTC", "long").refusals
+    assert "no_edge" == refused.rule

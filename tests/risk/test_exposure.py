@@ -72,12 +72,14 @@ def test_a_position_without_a_stop_is_as_hot_as_the_way_to_liquidation():
 
 def test_an_entry_that_waits_is_as_hot_as_what_it_may_lose():
     ins, par = instrument(**VENUE)[0], params(half_spread_bps=1.0)[0]
-    entry = row(ORDER_SLOT, state=SENT, role=ENTRY, side=-1, kind=POST_ONLY, qty=3.0, decision_price=100.0, stop=0.01)[
-        0
-    ]
+    entry = row(
+        ORDER_SLOT, state=SENT, role=ENTRY, side=-1, kind=POST_ONLY, qty=3.0, decision_price=100.0, stop=0.01, chase=NAN
+    )[0]
     expected = -300.0 * loss_at_stop(-1, POST_ONLY, 100.0, 0.01, ins, par)
     assert -310.0 * 0.012 < expected < -300.0 * 0.01
     assert pytest.approx(expected) == planned_heat(entry, ins, par)
+    entry.chase = 3.0  # it may take in the end
+    assert pytest.approx(-300.0 * loss_at_stop(-1, MARKET, 100.0, 0.01, ins, par)) == planned_heat(entry, ins, par)
     entry.reduce_only = 1
     assert 0.0 == planned_heat(entry, ins, par)
 

@@ -122,3 +122,14 @@ def test_a_side_is_a_word_or_a_sign():
 def test_a_symbol_that_is_none_is_refused():
     with pytest.raises(DataError):
         known_symbol("BTCUSDT_240329")
+
+
+@pytest.mark.parametrize("symbol", [["BTC"], None, 3, {"a": 1}])
+def test_what_is_no_name_is_no_symbol(symbol):
+    with pytest.raises(DataError, match="symbol: expected a name, saw"):
+        known_symbol(symbol)
+
+
+def test_a_number_beyond_all_floats_is_refused_as_infinite():
+    with pytest.raises(DataError, match="win_rate: expected a finite number"):
+        number(10**400, "win_rate", 0.0)

@@ -256,7 +256,11 @@ class RiskSettings(Section):
         0.0, "Volatility of a bar above which entries shrink in proportion; 0 = off.", "bps", ge=0, le=10_000
     )
     drawdown_floor: float = setting(
-        0.85, "Share of the highest equity towards which entries shrink to nothing; 0 = off.", "fraction", ge=0, lt=1
+        0.85,
+        "Share of the highest equity, since a drawdown halt ended, at which entries are shrunk to nothing; 0 = off.",
+        "fraction",
+        ge=0,
+        lt=1,
     )
     max_daily_loss: float = setting(
         0.02, "Loss of a UTC day that trips a breaker until midnight; 0 = off.", "fraction", ge=0, lt=1
@@ -269,7 +273,11 @@ class RiskSettings(Section):
     )
     losses_pause_minutes: float = setting(60.0, "How long they do.", "minutes", gt=0, le=100_000)
     max_drawdown: float = setting(
-        0.1, "Fall below the highest equity that trips a breaker; 0 = off.", "fraction", ge=0, lt=1
+        0.1,
+        "Fall below the highest equity, since such a halt ended, that trips a breaker; 0 = off.",
+        "fraction",
+        ge=0,
+        lt=1,
     )
     on_drawdown: Literal["block", "flatten"] = setting(
         "block", "What it does: no entries, or no entries and every position closed.", "name"
@@ -277,10 +285,10 @@ class RiskSettings(Section):
     drawdown_pause_hours: float = setting(
         0.0, "How long it holds; 0 = until somebody lifts it.", "hours", ge=0, le=100_000
     )
-    cooldown_bars: int = setting(1, "Rest of a symbol after a stop; 0 = off.", "bars", ge=0, le=100_000)
+    cooldown_bars: int = setting(1, "Rest of a symbol after a stop that lost; 0 = off.", "bars", ge=0, le=100_000)
     max_age_bars: float = setting(
         3.0,
-        "Age of a price, of the symbol or an open position, that blocks entries; 0 = off.",
+        "Age of a price that equity or the entry hangs on, and that blocks entries; 0 = off.",
         "bars",
         ge=0,
         le=100_000,
