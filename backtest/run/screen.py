@@ -210,9 +210,10 @@ def signal_line(market: Market, row: Any) -> Text:
     """One signal that was acted upon, e.g. `2024-01-01 05:00  BTCUSDT long   signal  strength 34  OPENED`."""
     side = ("close", "long ", "short")[int(row["side"])]
     entry = int(row["action"]) in {OPENED, FLIPPED}
+    strength = "" if np.isnan(row["strength"]) else f" of strength {row['strength']:.0f}"
     return Text.assemble(
         (f"{minute(int(row['ts']))}  ", "dim"),
-        f"{market.symbols[row['sym']]} {side}  signal of strength {row['strength']:.0f}: "
+        f"{market.symbols[row['sym']]} {side}  signal{strength}: "
         f"{'entry order' if entry else ACTION_NAMES[row['action']].lower()}",
     )
 
