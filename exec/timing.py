@@ -323,7 +323,7 @@ def chase_pays(
 
 
 class Terms(TypedDict, total=False):
-    """What a market charges and a signal is worth; what is left out is that of the default settings, on Bybit."""
+    """What a market charges and a signal is worth; what is left out is that of the default settings."""
 
     maker_bps: float  # fee, below 0 = rebate
     taker_bps: float  # fee
@@ -390,11 +390,11 @@ def signal_kind(given: tuple[float, ...]) -> int:
 
 @cache
 def usual_terms() -> dict[str, float]:
-    """`Terms` of the default settings, and the fees of Bybit, in the order of `RANGES`; NaN = absent."""
+    """`Terms` of the default settings, and the fees of their exchange, in the order of `RANGES`; NaN = absent."""
     from utils.settings.tree import Settings  # not needed by whoever asks the compiled functions
 
     settings = Settings()
-    fees = settings.instrument("bybit_linear", settings.market.symbol)
+    fees = settings.instrument(f"{settings.market.exchange}_linear", settings.market.symbol)
     return {
         "maker_bps": float(fees.maker_bps),
         "taker_bps": float(fees.taker_bps),

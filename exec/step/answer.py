@@ -339,11 +339,10 @@ while asked > 0:
     )
     asked -= 1
 """
-HEAD = """
-def answer(
-    acc, pos, slots, instruments, par, rows, signals, decisions, orders, intents, asked_for, pairs, lo, hi,
-):
-"""
+HEAD = (
+    "def answer(acc, pos, slots, instruments, par, rows, signals, decisions, orders, intents, asked_for, pairs, "
+    "lo, hi):"
+)
 
 
 def names_of(guard: Guard) -> dict[str, Any]:

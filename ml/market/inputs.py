@@ -11,7 +11,7 @@ import numpy as np
 
 from features.fold import FeatureSet
 from features.registry import FEATURES
-from utils.codes import MARKET
+from utils.codes import AUTO, MARKET
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import crossing_bps, round_trip_costs
@@ -19,6 +19,9 @@ from utils.params import ENTRY_KINDS, params_of
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
 from utils.settings.tree import Settings
 from utils.types import Instrument, per_step
+
+#: Kinds of entry that a walk over candles can take: auto is the engine's, signal by signal.
+FIXED_KINDS = {name: kind for name, kind in ENTRY_KINDS.items() if kind != AUTO}
 
 
 class Terms(TypedDict, total=False):
@@ -138,9 +141,13 @@ def _told(market: ScalpMarket, terms: Terms) -> ScalpMarket:
         table[name] = value
     kind, tick = terms.get("entry"), terms.get("tick")
     if kind is not None:
-        if kind not in ENTRY_KINDS:
-            raise ConfigError(f"entry: expected one of {', '.join(ENTRY_KINDS)}, saw {kind!r}; choose one of these")
-        params["entry_kind"] = ENTRY_KINDS[kind]
+        if kind not in FIXED_KINDS:
+            raise ConfigError(f"entry: expected one of {', '.join(FIXED_KINDS)}, saw {kind!r}; choose one of these")
+        params["entry_kind"] = FIXED_KINDS[kind]
+    if params[0]["entry_kind"] == AUTO:
+        raise ConfigError(
+            f"entry: expected one of {', '.join(FIXED_KINDS)}, saw auto, which chooses by signal; name one of these"
+        )
     if tick is not None:
         if not (isinstance(tick, (int, float)) and 0.0 < tick < math.inf):
             raise ConfigError(f"tick: expected a finite price step above 0, saw {tick!r}; correct it")

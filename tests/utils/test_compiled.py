@@ -102,7 +102,7 @@ def test_a_callee_edited_in_another_file_changes_the_next_run_and_nothing_else_r
     assert {**cold, "hits": 1, "misses": 0} == warm
     assert pytest.approx(99.0) == cold["stop"]
 
-    edit(tree / "risk" / "stops.py", "return par.stop_bps * BPS", "return 2.0 * par.stop_bps * BPS")
+    edit(tree / "risk" / "stops.py", "distance, rule = par.stop_bps * BPS", "distance, rule = 2.0 * par.stop_bps * BPS")
     edited, again = run(tree, "trade.py"), run(tree, "trade.py")
     assert (0, 1) == (edited["hits"], edited["misses"])
     assert pytest.approx(98.0) == edited["stop"]
