@@ -248,7 +248,7 @@ def names_of(open_ones: Iterable[Held], symbols: Sequence[str] | None, further: 
     """The symbols of a bare matrix's rows: those named, or those held in their order and then a further one."""
     if symbols is not None:
         return [known_symbol(name) for name in symbols]
-    found = dict.fromkeys(one.symbol for one in open_ones)
+    found = dict.fromkeys([one[0] for one in open_ones])
     if further is not None:
         found[further] = None
     return list(found)

@@ -91,14 +91,20 @@ def known_symbol(text: str) -> str:
         DataError: it is none, or that of another kind of instrument.
     """
     try:
-        return _spelled(text)
-    except ConfigError as error:
-        raise DataError(str(error)) from None
-    except (AttributeError, TypeError):
+        return spelled(text)
+    except TypeError:
         raise DataError(f"symbol: expected a name, saw {str(text)[:40]!r}; give a text such as BTCUSDT") from None
 
 
-_spelled = lru_cache(4096)(linear_symbol)
+@lru_cache(4096)
+def spelled(text: str) -> str:
+    """`known_symbol` of what can be looked up, without a second call: a size asks it forty times."""
+    if not isinstance(text, str):
+        raise TypeError
+    try:
+        return linear_symbol(text)
+    except ConfigError as error:
+        raise DataError(str(error)) from None
 
 
 def held(positions: Positions, stops: Prices | None = None) -> list[Held]:
@@ -115,8 +121,8 @@ def held(positions: Positions, stops: Prices | None = None) -> list[Held]:
             and field.
     """
     listed = list(_listed(positions))
-    if all(type(given) is Position for given in listed):
-        found = [_of_noun(given) for given in listed]
+    if set(map(type, listed)) <= {Position}:
+        found = list(map(_of_noun, listed))
     else:
         found = [one for row, given in enumerate(listed) if (one := _read(given, row)) is not None]
     if stops is not None:
@@ -135,7 +141,12 @@ def prices_of(prices: Prices, what: str = "current_prices") -> dict[str, Any]:
         pairs = prices.items()
     except AttributeError:
         raise DataError(f"{what}: expected prices by symbol, saw {str(prices)[:60]}; give a dict") from None
-    found: dict[str, Any] = {}
+    found: dict[str, Any]
+    if type(prices) is dict and set(map(type, prices)) <= {str}:
+        found = dict(zip(map(spelled, prices), prices.values(), strict=True))
+        if len(found) == len(prices):  # else a symbol stands there twice
+            return found
+    found = {}
     for name, price in pairs:
         symbol = known_symbol(name)
         if symbol in found and found[symbol] != price:
@@ -182,10 +193,8 @@ def _listed(positions: Positions) -> Iterable[Any]:
 
 def _of_noun(given: Position) -> Held:
     """A noun, which was checked when it was made."""
-    qty = given.qty
-    if qty > 0.0:
-        return _new(Held, (known_symbol(given.symbol), 1, qty, given.entry_price, given.stop or 0.0, 0.0, 0.0))
-    return _new(Held, (known_symbol(given.symbol), -1, -qty, given.entry_price, given.stop or 0.0, 0.0, 0.0))
+    qty, side = (given.qty, 1) if given.qty > 0.0 else (-given.qty, -1)
+    return _new(Held, (spelled(given.symbol), side, qty, given.entry_price, given.stop or 0.0, 0.0, 0.0))
 
 
 #: Without the arguments by name that a NamedTuple reads, in half the time.
@@ -209,9 +218,11 @@ def _of_ccxt(given: dict[Any, Any]) -> Held | None:
     # what is NaN compares as false
     if not (0.0 < qty < math.inf and 0.0 < entry < math.inf and 0.0 <= stop < math.inf and size > 0.0):
         return None
-    if not (0.0 <= liquidation < math.inf and 0.0 <= mark < math.inf and side in {"long", "short"} and symbol):
+    if not (
+        0.0 <= liquidation < math.inf and 0.0 <= mark < math.inf and side in {"long", "short"} and type(symbol) is str
+    ):
         return None
-    return _new(Held, (known_symbol(symbol), 1 if side == "long" else -1, qty, entry, stop, liquidation, mark))
+    return _new(Held, (spelled(symbol), 1 if side == "long" else -1, qty, entry, stop, liquidation, mark))
 
 
 def _read(given: Any, row: int) -> Held | None:
