@@ -21,7 +21,7 @@ from features.rows.maker import GIVEN, GONE, LINE, LINE_FIELDS, OwnBooks, new_li
 from features.rows.sources import EVENT_SOURCES, Source
 from utils.compiled import compile_source
 from utils.errors import ConfigError
-from utils.rows import NS_PER_MS, Rows, layout
+from utils.rows import NEVER, NS_PER_MS, Rows, layout
 from utils.types import Bar, BookDelta, BookInvalid, BookSnapshot, MarketEvent, Trade
 
 #: One symbol's event features; NaN where they have no value.
@@ -30,10 +30,6 @@ EVENT_VECTOR = layout(*((feature.name, np.float64) for source in EVENT_SOURCES f
 #: and the event features. NaN = no valid book, or no print known: a candle file has none, nor has a bar that closed
 #: before the first came.
 BOOK_AT_CLOSE = layout(*((name, np.float64) for name in ("book_age_ms", "print_age_ms", *(EVENT_VECTOR.names or ()))))
-
-
-#: A close that no event reaches.
-NEVER = 2**63 - 1
 
 
 class Steps(NamedTuple):

@@ -12,7 +12,7 @@ from risk.controls import correlated_room, kelly_fraction, loss_to, on
 from risk.correlation import heat_rho, pair_step
 from risk.portfolio import exposure, notional_of
 from risk.sizing import loss_at_stop
-from risk.stops import liquidation_levels
+from risk.stops import way_to_liquidation
 from utils.codes import AUTO, CLOSE, FREE, MARKET, SENT, STOP
 from utils.compiled import compiled
 from utils.market.costs import crossing_bps, round_trip_costs
@@ -49,8 +49,7 @@ def planned_heat(order: OrderSlotRow, ins: InstrumentRow, par: ParamsRow) -> flo
     if notional == 0.0:
         return 0.0
     if math.isnan(order.stop):
-        leverage = max(1.0, min(par.leverage, ins.max_leverage))
-        return order.side * notional * abs(1.0 - liquidation_levels(order.side, 1.0, leverage, ins.maintenance)[0])
+        return order.side * notional * way_to_liquidation(order.side, ins, par)
     kind = order.kind if math.isnan(order.chase) else MARKET  # in the end it may take
     return order.side * notional * loss_at_stop(order.side, kind, order.decision_price, order.stop, ins, par)
 
@@ -111,9 +110,8 @@ def learn(pos: Rows, pairs: Rows, rows: Rows, par: ParamsRow, lo: int, hi: int) 
 def look_at_heat(
     acc: AccountRow, pos: Rows, slots: Rows, pairs: Rows, instruments: Rows, par: ParamsRow, at: AskedRow, sym: int
 ) -> None:
-    """Write heat, correlated heat, cluster and net of what is at work, as they bear on an entry of `sym`."""
+    """Add up heat, correlated heat, cluster and net of what is at work, as they bear on an entry of `sym`, to noughts."""
     symbols = len(pos)
-    at.heat = at.variance = at.covariance = at.cluster = at.net = 0.0
     for k in range(symbols):
         p = pos[k]
         p.heat = heat_of(acc, p, slots, k * acc.slots, instruments[k], par)

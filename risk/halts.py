@@ -12,10 +12,7 @@ from dataclasses import dataclass
 
 from utils.codes import BLOCK
 from utils.compiled import compiled, inlined
-from utils.rows import NS_PER_DAY, AccountRow, ParamsRow
-
-#: A time that no run reaches, ns: a halt that somebody has to lift.
-NEVER = 2**63 - 1
+from utils.rows import NEVER, NS_PER_DAY, AccountRow, ParamsRow
 
 
 @inlined

@@ -35,6 +35,13 @@ def liquidation_levels(side: int, entry: float, leverage: float, maintenance: fl
 
 
 @compiled
+def way_to_liquidation(side: int, ins: InstrumentRow, par: ParamsRow) -> float:
+    """How far the venue lets a position of `side` run before it takes over, fraction of the entry price."""
+    leverage = max(1.0, min(par.leverage, ins.max_leverage))
+    return abs(1.0 - liquidation_levels(side, 1.0, leverage, ins.maintenance)[0])
+
+
+@compiled
 def stop_distance(sig: SignalRow, price: float, ins: InstrumentRow, par: ParamsRow) -> tuple[float, int]:
     """Distance of the stop as a fraction of the price, and what set it.
 
@@ -60,9 +67,7 @@ def stop_distance(sig: SignalRow, price: float, ins: InstrumentRow, par: ParamsR
         if distance < least:
             distance, rule = least, BY_FLOOR
     if par.stop_liquidation > 0.0:
-        leverage = max(1.0, min(par.leverage, ins.max_leverage))
-        side = int(sig.side)
-        most = abs(1.0 - liquidation_levels(side, 1.0, leverage, ins.maintenance)[0]) / par.stop_liquidation
+        most = way_to_liquidation(int(sig.side), ins, par) / par.stop_liquidation
         if distance > most:
             distance, rule = most, BY_LIQUIDATION
     return distance, rule

@@ -6,6 +6,7 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
+from risk.controls import on
 from risk.held import Same, known_symbol
 from utils.errors import DataError
 from utils.rows import BPS
@@ -77,20 +78,20 @@ def _kept(same: Same, instrument: Instrument | None, symbol: str | None) -> Term
         equity=costs.initial_capital,
         stop_bps=risk.stop_bps if risk.stop == "bps" else math.nan,
         take_bps=risk.take_bps,
-        risk=_least(math.nan if fixed else risk.risk_per_trade, _on(risk.max_risk_per_trade)),
+        risk=_least(math.nan if fixed else risk.risk_per_trade, on(risk.max_risk_per_trade)),
         fixed=risk.fixed_notional if fixed else math.nan,
         kelly=risk.kelly_fraction,
         max_leverage=risk.max_leverage,
         venue_leverage=row.max_leverage,
-        max_net=_on(risk.max_net_leverage),
-        max_heat=_on(risk.max_heat),
-        max_correlated=_on(risk.max_correlated_heat),
-        max_cluster=_on(risk.max_cluster_risk),
+        max_net=on(risk.max_net_leverage),
+        max_heat=on(risk.max_heat),
+        max_correlated=on(risk.max_correlated_heat),
+        max_cluster=on(risk.max_cluster_risk),
         cluster_rho=risk.cluster_correlation,
         rho_floor=risk.correlation_floor,
-        depth_share=_on(risk.max_depth_share),
-        target=_on(risk.target_volatility_bps) * BPS,
-        drawdown_floor=_on(risk.drawdown_floor),
+        depth_share=on(risk.max_depth_share),
+        target=on(risk.target_volatility_bps) * BPS,
+        drawdown_floor=on(risk.drawdown_floor),
         maker_entry=settings.execution.entry in {"limit", "post_only"},
         maker_bps=row.maker_bps,
         taker_bps=row.taker_bps,
@@ -123,11 +124,6 @@ def _charged(settings: Settings, symbol: str) -> _Charged:
         known.taker_bps,
         known.max_leverage or math.inf,
     )
-
-
-def _on(limit: float) -> float:
-    """A limit of the settings, where 0 is off, as the controls have it, where NaN is."""
-    return limit if limit > 0.0 else math.nan
 
 
 def _least(one: float, other: float) -> float:

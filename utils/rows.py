@@ -321,7 +321,7 @@ class OrderSlotRow(Protocol):
     trail: float  # quote; 0 = none
     horizon: float  # bars; inf = none
     patience: float  # bars it may wait; inf = until cancelled
-    chase: float  # bps that are left of its edge after the exit's costs: it crosses in the end if they pay; NaN = never
+    chase: float  # bps left of its edge when its wait is over, exit's costs off: if they pay it crosses; NaN = never
     waited: int  # bars it has been in the market
 
 
@@ -493,6 +493,8 @@ NS_PER_S = 1_000 * NS_PER_MS
 NS_PER_MINUTE = 60 * NS_PER_S
 NS_PER_HOUR = 60 * NS_PER_MINUTE
 NS_PER_DAY = 24 * NS_PER_HOUR
+#: A time that no run reaches, ns.
+NEVER = 2**63 - 1
 MS_PER_MINUTE = 60_000
 MS_PER_HOUR = 60 * MS_PER_MINUTE
 MS_PER_DAY = 24 * MS_PER_HOUR

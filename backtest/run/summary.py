@@ -18,10 +18,10 @@ from rich.text import Text
 from backtest.data.market import FEWER
 from backtest.run.result import SimulationResult
 from backtest.run.verdict import Step, all_steps, verdict
-from risk.halts import NEVER
 from utils.figures.shown import counted, needed, percent, plain
 from utils.kpis import Log
 from utils.records.files import TABLES
+from utils.rows import NEVER
 from utils.shell.console import draws
 from utils.summary import FRACTION, PERCENT, SECTIONS, SUMMARY_ROWS, TIME, exit_reasons
 

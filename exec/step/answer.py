@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import Any
 
 from exec.step.orders import carry_out, end_order
-from exec.timing import EDGE_PER_SIGMA, decide_kind, edge_of, exit_cost
+from exec.timing import EDGE_PER_SIGMA, chase_pays, decide_kind, edge_of, exit_cost
 from risk.exposure import look
 from risk.guard import guard as built_in
 from risk.sizing import entry_qty
@@ -253,12 +253,13 @@ def decide_entry(
     if kind != MARKET:
         intent.limit = resting_price(bar.close, side, par.limit_offset_bps * BPS, ins.tick, ins.per_tick)
         intent.patience = par.limit_bars
-    if par.entry_kind == AUTO and kind == LIMIT:
-        intent.chase = expected_of(sig, par) - exit_of(sig, stop, ins, par)
     intent.take_bps = par.take_bps if math.isnan(sig.take_bps) else sig.take_bps
     intent.stop = stop
     intent.trail = trail
     intent.horizon = par.horizon if math.isnan(sig.horizon) else sig.horizon
+    if par.entry_kind == AUTO and kind == LIMIT:
+        exit_bps = exit_of(sig, stop, ins, par)
+        intent.chase = chase_pays(expected_of(sig, par), par.limit_bars, intent.horizon, 0.0, 0.0, 0.0, 0.0, exit_bps)
     carry_out(acc, p, entry, intent, order)
     if bar.last == 1:
         entry.waited += 1

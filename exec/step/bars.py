@@ -26,7 +26,7 @@ from exec.step.orders import (
     write_fill,
 )
 from exec.timing import chase_pays
-from risk.halts import NEVER, calm_until, low_water
+from risk.halts import calm_until, low_water
 from risk.portfolio import mark, note_equity, open_pnl, settle_at, settle_funding
 from risk.stops import move_trail
 from utils.codes import (
@@ -56,6 +56,7 @@ from utils.compiled import compiled, inlined
 from utils.market.barriers import CROSSES, WAITS, floor_to
 from utils.rows import (
     BPS,
+    NEVER,
     AccountRow,
     BarRow,
     FillRow,
@@ -140,14 +141,12 @@ def age(
 def chase(acc: AccountRow, p: PositionRow, slot: OrderSlotRow, ins: InstrumentRow, par: ParamsRow, bar: BarRow) -> None:
     """An entry that expired unfilled goes to the market after all, where what is left of its edge pays for that."""
     moved = slot.side * (bar.close / slot.decision_price - 1.0) / BPS
-    waited = float(slot.waited)
-    if not chase_pays(
-        slot.chase, waited, slot.horizon, moved, par.half_spread_bps, par.slippage_bps, ins.taker_bps, 0.0
-    ) > 0.0:  # fmt: skip
+    left = chase_pays(slot.chase, 0.0, 1.0, moved, par.half_spread_bps, par.slippage_bps, ins.taker_bps, 0.0)
+    if not left > 0.0:
         return
     take_bps, stop, trail, horizon = slot.take_bps, slot.stop, slot.trail, slot.horizon
     place(slot, ENTRY, MARKET, slot.side, slot.leaves, 0, bar.ts, bar.close)
-    slot.take_bps, slot.stop, slot.trail, slot.horizon = take_bps, stop, trail, horizon - waited
+    slot.take_bps, slot.stop, slot.trail, slot.horizon = take_bps, stop, trail, horizon
     p.waiting += 1
     number(acc, slot)
 

@@ -23,7 +23,7 @@ from risk.controls import allowed_notional
 from risk.exposure import look
 from risk.guard import guard as built_in
 from risk.portfolio import exposure_of, worst_price
-from risk.stops import liquidation_levels
+from risk.stops import way_to_liquidation
 from utils.codes import (
     BY_BPS,
     CANCEL,
@@ -153,8 +153,7 @@ def weigh(
     at.venue_leverage = instruments[s].max_leverage - exposure_of(acc, pos[s], slots, s * acc.slots) / acc.equity
     at.risk_fraction = at.fixed_notional = math.nan
     if bare:
-        leverage = max(1.0, min(par.leverage, instruments[s].max_leverage))
-        at.loss = abs(1.0 - liquidation_levels(side, 1.0, leverage, instruments[s].maintenance)[0])
+        at.loss = way_to_liquidation(side, instruments[s], par)
     slots[i].state = state
 
 

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from risk.halts import NEVER, calm_until, lift, low_water, turn_day, watch_equity
+from risk.halts import calm_until, lift, low_water, turn_day, watch_equity
 from tests.market import params, row
 from utils.codes import BLOCK, FLATTEN
-from utils.rows import ACCOUNT, NS_PER_DAY, NS_PER_HOUR
+from utils.rows import ACCOUNT, NEVER, NS_PER_DAY, NS_PER_HOUR
 
 NOON = 3 * NS_PER_DAY + 12 * NS_PER_HOUR
 MIDNIGHT = 4 * NS_PER_DAY

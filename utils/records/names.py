@@ -35,7 +35,7 @@ from utils.records.schema import (
     TRADE_COLUMNS,
     Columns,
 )
-from utils.rows import DECISION, EQUITY, FILL, ORDER, TRADE, Rows
+from utils.rows import DECISION, EQUITY, FILL, NEVER, ORDER, TRADE, Rows
 
 #: The rows of a run by name, with the layout of each: what the log tables are made of.
 KINDS = {"trades": TRADE, "decisions": DECISION, "orders": ORDER, "fills": FILL, "equity": EQUITY}
@@ -162,7 +162,7 @@ def refusal_text(rule: int, value: float, limit: float) -> str:
 
 def until_text(until: int) -> str:
     """`until=<time>` of a refusal that holds so long (ns), or until somebody lifts the halt."""
-    if until == np.iinfo(np.int64).max:
+    if until == NEVER:
         return "until=lifted"
     return f"until={np.datetime_as_string(np.datetime64(until, 'ns').astype('M8[ms]'))}Z"
 
