@@ -110,7 +110,7 @@ def learn(pos: Rows, pairs: Rows, rows: Rows, par: ParamsRow, lo: int, hi: int) 
 def look_at_heat(
     acc: AccountRow, pos: Rows, slots: Rows, pairs: Rows, instruments: Rows, par: ParamsRow, at: AskedRow, sym: int
 ) -> None:
-    """Add up heat, correlated heat, cluster and net of what is at work, as they bear on an entry of `sym`, to noughts."""
+    """Add up heat, correlated heat, cluster and net of what is at work, as they bear on an entry of `sym`."""
     symbols = len(pos)
     for k in range(symbols):
         p = pos[k]
