@@ -466,6 +466,30 @@ class ComputeSettings(Section):
     )
 
 
+class MetaSettings(Section):
+    """The meta-model: whether it judges signals, and where its versions are kept."""
+
+    enabled: Switch = setting(
+        False, "Signals carry the model's win probability, and it may refuse them; a retrain turns it on.", "switch"
+    )
+    dir: Annotated[Path, Strict(strict=False)] = setting(
+        Path("model/artifacts"),
+        "Folder of the versions, and of CURRENT, which names the one that serves.",
+        "path",
+        "a directory",
+    )
+    version: str = setting(
+        "",
+        "Version that serves whatever CURRENT says; empty = CURRENT.",
+        "name",
+        "a version, or empty",
+        pattern=r"^$|^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    )
+    ledger: Annotated[Path, Strict(strict=False)] = setting(
+        Path("model/artifacts/trials.jsonl"), "Where each configuration ever tried is written down.", "path", "a file"
+    )
+
+
 class RetrainSettings(Section):
     """When the model is trained again; nothing reads these until there is a model."""
 
@@ -504,6 +528,7 @@ class Settings(Section):
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
+    meta: MetaSettings = Field(default_factory=MetaSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     secrets: SecretSettings = Field(default_factory=SecretSettings)
 
