@@ -1,0 +1,221 @@
+"""Trades out of sample: each decided by the model that was current then, on rows after its training.
+
+A walk through a history and a retrain of every day are the same step: the model that there is judges what came since,
+and then the next is made of all that is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.learning.fit import Fitted, fit_meta
+from ml.learning.policy import Taken, taken
+from ml.learning.table import Table
+from ml.scoring import Scored, scored
+from utils.errors import DataError
+from utils.figures.arithmetic import Floats, Times
+from utils.rows import NS_PER_DAY
+
+#: Share of the instants before the first that is judged, and steps through the rest.
+FIRST, FOLDS = 0.4, 8
+#: What a day of predictions leaves behind: weight of the labels, of their wins; squared errors of p, and of the base rate.
+DAY = ("weight", "won", "squared", "base")
+
+Told = Callable[[float, float], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What one model said of rows after its training, and what it took."""
+
+    fitted: Fitted
+    table: Table  # the rows
+    told: Scored
+    trades: Taken  # rows are those of `table`
+
+    @property
+    def threshold(self) -> float:
+        """From how many expected bps on the model trades."""
+        return self.fitted.meta.threshold_bps
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """What a configuration has to show: trades and predictions of models that did not know them; nothing is counted twice.
+
+    It is all that the gate looks at, and may be written down and put together again.
+    """
+
+    first: int  # the first close that was judged, ns; 0 = none
+    last: int  # the last close that was judged, ns
+    ts: Times  # of each trade: its decision, in order
+    until: Times  # its end
+    sym: NDArray[np.int64]
+    side: NDArray[np.int64]  # +1 or -1
+    p: Floats  # win probability that was told
+    bps: Floats  # net that was expected
+    net: Floats  # what it earned, bps
+    day: NDArray[np.int64]  # UTC days since 1970 with a label, in order
+    scores: Floats  # days x DAY
+
+    @property
+    def days(self) -> int:
+        """Days on which something was judged."""
+        return len(self.day)
+
+    @property
+    def trade_days(self) -> NDArray[np.int64]:
+        """UTC day of each trade's decision; a close at midnight belongs to the day that ends."""
+        found: NDArray[np.int64] = (self.ts - 1) // NS_PER_DAY
+        return found
+
+
+def nothing() -> Evidence:
+    """No evidence yet."""
+    none, whole = np.zeros(0), np.zeros(0, np.int64)
+    return Evidence(0, 0, whole, whole, whole, whole, none, none, none, whole, np.zeros((0, len(DAY))))
+
+
+def of_judged(judged: Judged) -> Evidence:
+    """What one model's judgements leave behind.
+
+    Formula: of each label of the day, weighted with its uniqueness: w, w y, w (p - y)^2 and w (b - y)^2, where b is the
+    base rate among the rows that the model learned from.
+    """
+    table, trades = judged.table, judged.trades
+    known = table.labelled
+    won = np.where(known, table.won, 0.0)
+    weight = np.where(known, table.weight, 0.0)
+    away, plain = judged.told.p - won, np.array(judged.fitted.base) - won
+    each = np.column_stack(
+        [(weight * part).sum(axis=1) for part in (np.ones_like(won), won, away * away, plain * plain)]
+    )
+    days, at = np.unique((table.ts - 1) // NS_PER_DAY, return_inverse=True)
+    sums = np.column_stack([np.bincount(at, column, len(days)) for column in each.T])
+    seen = sums[:, 0] > 0.0
+    return Evidence(
+        first=int(table.ts[0]),
+        last=int(table.ts[-1]),
+        ts=trades.ts,
+        until=trades.until,
+        sym=trades.sym,
+        side=1 - 2 * trades.way,
+        p=trades.p,
+        bps=trades.bps,
+        net=trades.net,
+        day=days[seen],
+        scores=sums[seen],
+    )
+
+
+def added(before: Evidence, after: Evidence) -> Evidence:
+    """Evidence with what came later; a day that both have a part of is one day.
+
+    Raises:
+        DataError: it is not later: something would be counted twice.
+    """
+    if not before.last:
+        return after
+    if not after.last:
+        return before
+    if after.first <= before.last:
+        raise DataError("evidence: expected closes after those that were judged, saw some of them again; begin after")
+    days, at = np.unique(np.concatenate([before.day, after.day]), return_inverse=True)
+    scores = np.concatenate([before.scores, after.scores])
+    sums = np.column_stack([np.bincount(at, column, len(days)) for column in scores.T])
+    beside = ("ts", "until", "sym", "side", "p", "bps", "net")
+    one = {name: np.concatenate([getattr(before, name), getattr(after, name)]) for name in beside}
+    return replace(before, last=after.last, day=days, scores=sums, **one)
+
+
+def together(parts: Sequence[Evidence]) -> Evidence:
+    """Evidence of consecutive stretches."""
+    whole = nothing()
+    for part in parts:
+        whole = added(whole, part)
+    return whole
+
+
+def judge(fitted: Fitted, table: Table, busy: NDArray[np.int64] | None = None) -> Judged:
+    """What a model says of rows, and what it takes.
+
+    Args:
+        fitted: the model.
+        table: rows after all that it learned from.
+        busy: when what each symbol had before is over, ns; brought up to date.
+
+    Raises:
+        DataError: a row is not after its training.
+    """
+    if len(table) and table.ts[0] < fitted.until:
+        raise DataError("model: expected rows after its training, saw some that it may know; judge later ones")
+    told = scored(fitted.meta, table.x)
+    return Judged(fitted, table, told, taken(table, told, fitted.meta.threshold_bps, busy))
+
+
+def known_at(table: Table, now: int) -> Table:
+    """The rows whose orders and trades were over by a moment, in both directions: what a model may then learn from."""
+    return table.take((table.ts <= now) & (table.until <= now).all(axis=1))
+
+
+def cuts_of(table: Table, folds: int = FOLDS, first: float = FIRST) -> list[int]:
+    """The closes at which a walk begins to judge with a new model, and the end beyond the last, ns.
+
+    Formula: the instants from `first` of them on, in `folds` equal runs.
+
+    Raises:
+        DataError: there are fewer instants than that.
+    """
+    instants = np.unique(table.ts)
+    begin = math.ceil(first * len(instants))
+    if len(instants) - begin < folds or begin < 1:
+        raise DataError(
+            f"data set: expected at least {math.ceil(folds / (1.0 - first)) + 1} times of decision for a walk of {folds} "
+            f"folds, saw {len(instants)}; ask for more bars"
+        )
+    places = begin + (np.arange(folds) * (len(instants) - begin)) // folds
+    return [*(int(instants[place]) for place in places), int(instants[-1]) + 1]
+
+
+def walk(
+    table: Table,
+    family: str,
+    fingerprint: str,
+    *,
+    seed: int,
+    threads: int = 1,
+    folds: int = FOLDS,
+    first: float = FIRST,
+    progressed: Told | None = None,
+) -> list[Judged]:
+    """Purged walk-forward, expanding: at each cut a model of all labels known by then judges until the next.
+
+    Args:
+        table: decisions in order of (ts, sym).
+        family: learner.
+        fingerprint: of the features.
+        seed: of the learner's dice.
+        threads: of the learner.
+        folds: steps.
+        first: share of the instants before the first step.
+        progressed: told how many of the folds are done.
+
+    Raises:
+        DataError: too few instants, or too few labels before the first step.
+    """
+    cuts = cuts_of(table, folds, first)
+    busy = np.zeros(len(table.symbols), np.int64)
+    found = []
+    for k in range(folds):
+        start, end = cuts[k], cuts[k + 1]
+        fitted = fit_meta(known_at(table, start), family, fingerprint, seed=seed, threads=threads)
+        rows = table.take((table.ts >= max(start, fitted.until)) & (table.ts < end))
+        found.append(judge(fitted, rows, busy))
+        if progressed is not None:
+            progressed(k + 1, folds)
+    return found
