@@ -96,10 +96,10 @@ def train(
             family,
             record,
             judged,
-            record.evidence(),
+            record.evidence,
             fitted,
             version,
-            verdict(record.evidence(), ledger.count(), worst_of(record.configuration), seed=seed),
+            verdict(record.evidence, ledger.count(), worst_of(record.configuration), seed=seed),
         )
         for family, record, judged, fitted, version in found
     ]
@@ -123,7 +123,7 @@ def advance(
         return judged, "walk-forward"
     manifest, parts = versions.read(record.version)
     fitted = fitted_of(manifest, parts)
-    before = record.evidence()
+    before = record.evidence
     rows = data.table.take(data.table.ts > max(before.last, fitted.until - 1))
     if not len(rows):
         return [], record.version
@@ -222,7 +222,7 @@ def against_champion(trained: Trained, folder: Path, serving: str, tried: int, *
     champion = Record(folder / RECORDS, manifest["configuration"])
     best = max(float(one["take_bps"]) for one in (trained.record.configuration, champion.configuration))
     worst = max(worst_of(one) for one in (trained.record.configuration, champion.configuration))
-    return challenge(trained.evidence, champion.evidence(), tried, worst, best, seed=seed)
+    return challenge(trained.evidence, champion.evidence, tried, worst, best, seed=seed)
 
 
 def daily_matrix(judged: Sequence[Judged], shares: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
