@@ -7,8 +7,6 @@ Nothing in it is ever computed again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,18 +17,13 @@ import numpy as np
 from ml.learning.walk import DAY, Evidence, added, nothing
 from utils.errors import DataError
 from utils.records.chain import Chain
+from utils.records.ledger import key_of
 
 #: What a trade is written as, in order.
 TRADE = ("ts", "until", "sym", "side", "p", "bps", "net")
 WHOLE = ("ts", "until", "sym", "side")
 #: Trades of a line.
 CHUNK = 2_000
-
-
-def key_of(configuration: Mapping[str, Any]) -> str:
-    """What tells a configuration from all others: SHA-256 of its canonical JSON, hexadecimal."""
-    text = json.dumps(configuration, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Record:
@@ -84,7 +77,13 @@ class Record:
             self._chain.append({"kind": "configuration", "key": self.key, "configuration": self.configuration})
         for start in range(0, max(len(fresh.net), 1), CHUNK):
             self._chain.append(
-                {"kind": "judged", "key": self.key, "for": version, "by": judged_by, **_row(fresh, start, start + CHUNK)}
+                {
+                    "kind": "judged",
+                    "key": self.key,
+                    "for": version,
+                    "by": judged_by,
+                    **_row(fresh, start, start + CHUNK),
+                }
             )
         line = {"kind": "training", "key": self.key, "version": version, "trained_until": trained_until}
         self._chain.append(line)

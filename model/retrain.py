@@ -1,7 +1,6 @@
 """One command from market data to a calibrated signal, or to why there is none: data set, training, gate, settings.
 
-    python -m model.retrain --symbol BTCUSDT --tf 5m --horizon 20 --take_bps 25 --stop_bps 18 --exchange bybit \\
-        --market_type futures --limit 2000
+    python -m model.retrain --symbol BTCUSDT --tf 5m --horizon 20 --take_bps 25 --stop_bps 18 --exchange bybit
     python -m model.retrain --data BTCUSDT-5m.parquet          your candles
     python -m model.retrain --freeze VERSION                   serve exactly this version from now on
 
@@ -16,24 +15,25 @@ import argparse
 import json
 import math
 import sys
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from backtest.build_dataset import add_data_flags, built
 from backtest.data.dataset import DataSet, write_dataset
+from utils.records.lock import only_one
+from utils.records.versions import Versions
+from utils.settings.edit import set_values
+
 from ml.learning.gate import Verdict
 from model.report import report_of, write_report
-from model.train_meta import REPORT, SERVING, best_of, stamp, step_back, threads
+from model.train_meta import REPORT, SERVING, best_of, step_back, threads
 from model.training import Trained, against_champion, table_days, train
 from utils.config import load_settings
 from utils.errors import ConfigError
 from utils.records.ledger import Ledger
-from utils.records.lock import only_one
-from utils.records.versions import Versions
 from utils.root import ROOT
-from utils.settings.edit import set_values
 from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console
@@ -89,7 +89,6 @@ def run(flags: argparse.Namespace) -> int:
     folder = flags.outdir or settings.meta.dir
     if flags.freeze is not None:
         return freeze(flags.freeze, folder, config)
-    now = datetime.now(tz=UTC)
     seed = settings.simulation.seed if flags.seed is None else flags.seed
     ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
     quiet = flags.json or flags.quiet
@@ -104,7 +103,7 @@ def run(flags: argparse.Namespace) -> int:
                 ledger,
                 families=SERVING,
                 kind="retrain",
-                now=stamp(now),
+                now_ns=time.time_ns(),
                 seed=seed,
                 threads=threads(),
                 told=lambda _, done, total: meter.reach(done, total),

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ml.learning.walk import Evidence, added, nothing
-from model.records import CHUNK, Record, key_of
+from model.records import CHUNK, Record
 from tests.ml.learning.test_gate import evidence
 from utils.errors import DataError
+from utils.records.ledger import key_of
 
 CONFIGURATION = {"symbols": ["BTCUSDT"], "take_bps": 25.0, "family": "logistic"}
 
