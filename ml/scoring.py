@@ -21,9 +21,6 @@ from utils.rows import Rows, layout_of
 
 Whole = NDArray[np.int64]
 
-#: Columns of whatever there is of either direction.
-LONG, SHORT = 0, 1
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
@@ -108,7 +105,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """What a meta-model says of n rows, n x 2: LONG and SHORT."""
+    """What a meta-model says of n rows, n x 2: `ml.learning.table.LONG` and SHORT."""
 
     raw: Floats  # log odds, before calibration
     p: Floats  # win probability
@@ -310,13 +307,13 @@ def scored(meta: Meta, x: Floats) -> Scored:
         raise DataError(f"expected {len(meta.names)} features a row, saw {rows.shape[1]}; give the model its own")
     form = meta_form(meta)
     answer = Scored(*(np.empty((len(rows), 2)) for _ in range(3)))
-    for which in (LONG, SHORT):
+    for which in range(2):
         _score_rows(form, which, rows, answer.raw, answer.p, answer.bps)
     return answer
 
 
 def meta_form(meta: Meta) -> Form:
-    """A meta-model in the arrays that compiled code walks; directions are LONG and SHORT.
+    """A meta-model in the arrays that compiled code walks: long, then short.
 
     Raises:
         DataError: it is not sound.

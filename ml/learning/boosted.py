@@ -84,7 +84,7 @@ def _fields(block: str) -> dict[str, str]:
     for line in block.split("\n"):
         key, _, value = line.partition("=")
         if key and key in fields:
-            raise wrong(f"{key} once", "it twice")
+            raise wrong("each line once", key)
         fields[key] = value
     return fields
 
