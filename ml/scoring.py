@@ -436,7 +436,7 @@ def _check_trees(trees: Trees) -> None:
     children = np.concatenate([trees.left, trees.right])
     if any(len(part) != nodes for part in (trees.threshold, trees.kind, trees.left, trees.right)):
         raise DataError("expected as many thresholds, kinds and children as splits, saw others; train the model again")
-    if not (np.isfinite(trees.threshold).all() and np.isfinite(trees.leaf).all()):
+    if np.isnan(trees.threshold).any() or not np.isfinite(trees.leaf).all():
         raise DataError("expected finite thresholds and leaves, saw others; train the model again")
     if ((trees.feature < 0) | (trees.feature >= trees.features)).any():
         raise DataError(f"expected splits by features 0 to {trees.features - 1}, saw others; train the model again")

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from backtest.data.dataset import make_dataset
+from backtest.data.decisions import Maker
 
 from backtest.data.market import build_market, read_sources, synthetic_market
 from backtest.experiments.data import walk_candles
 from ml.learning.fit import fit_meta
 from ml.learning.gate import FEWEST_DAYS, FEWEST_TRADES, verdict
-from ml.learning.table import LONG, SHORT, Table
+from exec.market import Market
+from ml.learning.table import LONG, SHORT, Table, joined
 from ml.learning.walk import Evidence, added, judge, known_at, of_judged, together, walk
 from ml.learning.wealth import wealth, wealth_needed
 from utils.config import load_settings
@@ -155,17 +156,23 @@ def table_of(kind: str, seed: int, bars: int, edge_bps: float, settings: Setting
     if kind == MOCK:
         chosen = settings.model_copy(update={"simulation": settings.simulation.model_copy(update={"seed": seed})})
         market = synthetic_market(chosen, settings.market.symbol, "1m", bars)
-        return free_sides(make_dataset(market, chosen).table)
+        return free_sides(decisions(market, chosen))
     chosen = free(settings)
     if data is not None:
         market = build_market(read_sources(data, None, None), chosen, data=data)
     else:
         market = build_market([walk_candles(bars, seed, clustered=kind != WALK, tf=TF)], chosen)
-    table = free_sides(make_dataset(market, chosen).table)
+    table = free_sides(decisions(market, chosen))
     if kind == WALK:
         return table
-    turned = rotated(table, np.random.default_rng([seed, 12]))
-    return planted(turned, edge_bps) if kind == PLANTED else turned
+    dice = np.random.default_rng([seed, 12])
+    turned = rotated(table, dice)
+    return planted(turned, edge_bps, dice) if kind == PLANTED else turned
+
+
+def decisions(market: Market, settings: Settings) -> Table:
+    """The decisions of a market with their labels."""
+    return joined([part.table for part in Maker(market, settings).parts()])
 
 
 def free_sides(table: Table) -> Table:
@@ -187,13 +194,20 @@ def rotated(table: Table, dice: np.random.Generator) -> Table:
     )
 
 
-def planted(table: Table, edge_bps: float) -> Table:
-    """An edge on a tenth of the signals in each direction: where a feature is lowest for long, highest for short."""
+def planted(table: Table, edge_bps: float, dice: np.random.Generator) -> Table:
+    """An edge on a tenth of the signals in each direction: where a feature is lowest for long, highest for short.
+
+    There as many losses, drawn by dice, become the largest gain as raise the mean by the edge. (A few bps more on each
+    trade would leave nearly every win and loss what it was, so no win probability could be learned.)
+    """
     tells = table.x[:, table.names.index(TELLS)]
     low, high = np.nanquantile(tells, [PLANTED_SHARE, 1.0 - PLANTED_SHARE])
     net = table.net.copy()
-    net[tells <= low, LONG] += edge_bps
-    net[tells >= high, SHORT] += edge_bps
+    for way, rows in ((LONG, tells <= low), (SHORT, tells >= high)):
+        lost = np.flatnonzero(rows & (net[:, way] < 0.0))
+        gain = np.nanmax(net[:, way]) - net[lost, way]
+        share = edge_bps * np.count_nonzero(rows & np.isfinite(net[:, way])) / gain.sum()
+        net[lost[dice.random(len(lost)) < share], way] = np.nanmax(net[:, way])
     return replace(table, net=net)
 
 

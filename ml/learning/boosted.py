@@ -19,6 +19,8 @@ T = TypeVar("T", int, float)
 MOST_TEXT, MOST_SPLITS = 50_000_000, 500_000
 #: A number as LightGBM writes it; Python alone would read `1_0`, `nan` and digits of other scripts, too.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
+#: Thresholds that part what is missing from all else.
+INFINITE = ("inf", "-inf")
 REAL = re.compile(r"-?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,4})?")
 
 #: Lines of the head that mean what this reader does; each must stand there, or it must not.
@@ -128,6 +130,7 @@ def _tree(number: int, block: str) -> Part:
     return Part(
         numbers("leaf_value", leaves, REAL, float),
         numbers("split_feature", splits, WHOLE, int),
+        # inf parts what is missing from all else
         numbers("threshold", splits, REAL, float),
         numbers("decision_type", splits, WHOLE, int),
         numbers("left_child", splits, WHOLE, int),
@@ -142,6 +145,9 @@ def _read(what: str, given: Iterable[str], pattern: re.Pattern[str], kind: Calla
         DataError: one is none, or not finite.
     """
     for text in given:
+        if text in INFINITE and what.startswith("threshold "):
+            yield kind(text)
+            continue
         if not pattern.fullmatch(text) or not math.isfinite(value := kind(text)):
             raise wrong(f"a finite number as {what}", text)
         yield value
