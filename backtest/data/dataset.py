@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from backtest.data.decisions import DIRECTIONS, MORE, SCHEMA, DataSet, Further, Maker, Tally
+from backtest.data.decisions import DIRECTIONS, LABELS, MORE, OF_DIRECTION, SCHEMA, DataSet, Further, Maker, Tally
 from exec.market import Market
 from features.registry import fingerprint
 from ml.learning.table import Table, joined
@@ -37,8 +37,6 @@ MOST_ROWS = 20_000_000
 FEWEST = 50
 #: What a cell may unpack to, bytes, and what a file may have besides.
 CELL, BESIDES = 16, 1 << 20
-#: Columns of a direction, and what they are of a data set.
-OF_DIRECTION = ("net_bps", "gross_bps", "reason", "ambiguous", "t1", "uniqueness")
 #: How a file is made anew.
 ANEW = "build it anew with python -m backtest.build_dataset"
 
@@ -134,7 +132,7 @@ def schema_of(features: tuple[str, ...]) -> Any:
             ("symbol", pa.dictionary(pa.int16(), pa.string())),
             ("side", pa.float64()),
             *((name, pa.float64()) for name in features),
-            *((name, pa.int8()) for name in ("label_long_win", "label_short_win", "label_win")),
+            *((name, pa.int8()) for name in LABELS),
             *((f"{name}_{direction}", kinds[name]) for name in OF_DIRECTION for direction in DIRECTIONS),
             ("t0", time),
             ("t1", time),

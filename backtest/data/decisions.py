@@ -41,6 +41,9 @@ SCHEMA = 1
 STRETCH = 65_536
 #: Names of the directions, in the order of the columns of a table.
 DIRECTIONS = ("long", "short")
+#: Columns of a file: those before the features, labels, those of either direction, and the last.
+FIRST, LABELS, LAST = ("ts", "symbol", "side"), ("label_long_win", "label_short_win", "label_win"), ("t0", "t1")
+OF_DIRECTION = ("net_bps", "gross_bps", "reason", "ambiguous", "t1", "uniqueness")
 #: Reasons for which nobody knows what became of a decision.
 UNKNOWN = (END_OF_DATA, NO_BAR)
 #: Sections of the settings that a data set depends on.
@@ -74,6 +77,12 @@ class Further:
     names: tuple[str, ...]
     values: Floats  # bars x names; NaN = not computable
     fingerprint: str  # of their definitions
+
+
+def reserved() -> frozenset[str]:
+    """Names of columns that no feature may have."""
+    each = {f"{name}_{direction}" for name in OF_DIRECTION for direction in DIRECTIONS}
+    return frozenset({*FIRST, *LABELS, *LAST, *each})
 
 
 class Maker:
