@@ -41,6 +41,9 @@ SCHEMA = 1
 STRETCH = 65_536
 #: Names of the directions, in the order of the columns of a table.
 DIRECTIONS = ("long", "short")
+#: Columns of a file: those before the features, labels, those of either direction, and the last.
+FIRST, LABELS, LAST = ("ts", "symbol", "side"), ("label_long_win", "label_short_win", "label_win"), ("t0", "t1")
+OF_DIRECTION = ("net_bps", "gross_bps", "reason", "ambiguous", "t1", "uniqueness")
 #: Reasons for which nobody knows what became of a decision.
 UNKNOWN = (END_OF_DATA, NO_BAR)
 #: Sections of the settings that a data set depends on.
@@ -76,6 +79,12 @@ class Further:
     fingerprint: str  # of their definitions
 
 
+def reserved() -> frozenset[str]:
+    """Names of columns that no feature may have."""
+    each = {f"{name}_{direction}" for name in OF_DIRECTION for direction in DIRECTIONS}
+    return frozenset({*FIRST, *LABELS, *LAST, *each})
+
+
 class Maker:
     """Makes a data set stretch by stretch.
 
@@ -103,7 +112,7 @@ class Maker:
         self._further = (*of_book(market), *further)
         self.names = (*self._features.names, *(name for each in self._further for name in each.names))
         self.fingerprint = joint_fingerprint(self._features.fingerprint(), self._further)
-        self.tally = Tally()
+        self.tally = Tally(len(self.names))
 
     @property
     def rows(self) -> int:
@@ -146,6 +155,8 @@ class Maker:
             "schema": SCHEMA,
             "features": list(self.names),
             "fingerprint": self.fingerprint,
+            "registered": self._features.fingerprint(),
+            "empty": [name for name, there in zip(self.names, self.tally.there, strict=True) if not there],
             "symbols": list(market.symbols),
             "timeframe": market.tf,
             "timeframe_ns": market.tf_ns,
@@ -271,8 +282,9 @@ def joint_fingerprint(own: str, further: Sequence[Further]) -> str:
 class Tally:
     """What a data set is counted by while it is made, and the hash of its content."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: int) -> None:
         self.rows = self.signals = 0
+        self.there = np.zeros(features, np.bool_)  # features that had a value
         self.span = (0, 0)
         self.counts = np.zeros((len(LABEL_NAMES), len(SIDES)), np.int64)
         self.wins, self.both = np.zeros(len(SIDES), np.int64), np.zeros(len(SIDES), np.int64)
@@ -288,6 +300,8 @@ class Tally:
         self.rows += len(table)
         self.signals += int(np.count_nonzero(np.isfinite(table.side)))
         labelled = table.labelled
+        if not self.there.all():
+            self.there |= np.isfinite(table.x).any(axis=0)
         for k in range(len(SIDES)):
             self.counts[:, k] += np.bincount(part.reason[:, k], minlength=len(LABEL_NAMES))
         self.wins += (table.net > 0.0).sum(axis=0)
