@@ -19,8 +19,8 @@ from utils.figures.arithmetic import Floats
 NEAREST = 1e-15
 #: Isotonic probabilities stay within: a level that saw no loss is no promise.
 LOWEST, HIGHEST = 0.01, 0.99
-#: No score is as large; infinity is none.
-MOST = 1e300
+#: No score is as large: squares of scores are finite.
+MOST = 1e100
 #: Winners from which on isotonic steps are worth their freedom. Source: Niculescu-Mizil and Caruana 2005.
 ENOUGH_POSITIVES = 1000
 #: Newton's steps; few are needed, and one that halves is counted once.

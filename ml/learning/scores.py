@@ -34,7 +34,9 @@ def brier_skill(p: Floats, y: Floats, w: Floats | None = None, base: float | Flo
             harder to beat than any rate known before.
     """
     weight = _weights(p, y, w)
-    without = np.broadcast_to(_mean(y, weight) if base is None else np.asarray(base, np.float64), np.shape(y))
+    without = np.full(len(y), _mean(y, weight)) if base is None else np.broadcast_to(base, len(y)).astype(np.float64)
+    if base is not None:
+        _weights(without, y, w)
     return 1.0 - ratio_or_nan(brier(p, y, w), _mean(np.square(without - y), weight))
 
 

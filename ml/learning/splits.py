@@ -88,7 +88,7 @@ def walk_forward(start: Whole, end: Whole, folds: int, first: float = 0.5) -> li
         raise ValueError(f"expected a share of rows within (0, 1) before the first test, got {first}")
     if folds < 1:
         raise ValueError(f"expected at least 1 fold, got {folds}")
-    firsts = _firsts(start, int(len(start) * first), folds)
+    firsts = _firsts(start, round(len(start) * first), folds)
     if firsts[0] == 0:
         raise DataError(f"expected rows before the first test, saw none of {len(start)}; use more data")
     return [_told(end[: firsts[fold]] <= start[firsts[fold]], firsts, (fold,)) for fold in range(folds)]
@@ -117,8 +117,8 @@ def _firsts(start: Whole, begin: int, parts: int) -> Whole:
     firsts[:-1] = np.searchsorted(start, start[np.minimum(firsts[:-1], n - 1)]) if n else 0
     if np.any(firsts[1:] <= firsts[:-1]):
         raise DataError(
-            f"expected instants enough for {parts} stretches, saw {len(np.unique(start[begin:]))} among {n} rows; "
-            "use more data or fewer folds"
+            f"expected {parts} stretches of whole instants, saw {n} rows at {len(np.unique(start))} instants; use "
+            "more data or fewer folds"
         )
     return firsts
 

@@ -172,6 +172,13 @@ def test_what_is_no_probability_is_refused(score):
         score(np.array([0.5, 0.5]), np.array([0.0, 2.0]))
 
 
+def test_a_base_rate_that_is_no_probability_is_refused():
+    p, y = np.array([0.2, 0.6]), np.array([0.0, 1.0])
+    for base in (1.2, math.nan, np.array([-0.5, 0.5])):
+        with pytest.raises(ValueError, match="row 0 is not"):
+            brier_skill(p, y, base=base)
+
+
 def test_auc_takes_any_score_but_nan():
     assert auc(np.array([-math.inf, 3.0]), np.array([0.0, 1.0])) == 1.0
     with pytest.raises(ValueError, match="row 0 is not"):

@@ -132,14 +132,14 @@ def test_rows_of_one_instant_stay_together():
 
 def test_too_few_instants_and_nothing_to_train_on_are_said():
     start = np.zeros(50, dtype=np.int64)
-    with pytest.raises(DataError, match="expected instants enough for 5 stretches, saw 1 among 50 rows"):
+    with pytest.raises(DataError, match="expected 5 stretches of whole instants, saw 50 rows at 1 instants"):
         purged_kfold(start, start + 1, 5)
     start = np.arange(50, dtype=np.int64)
     with pytest.raises(DataError, match="expected rows to train on beside stretch 1 of 5"):
         purged_kfold(start, start + 1, 5, embargo=60)
     with pytest.raises(DataError, match="stretch 1 of 2"):
         walk_forward(start, start + 40, 2, 0.5)
-    with pytest.raises(DataError, match="saw 0 among 0 rows"):
+    with pytest.raises(DataError, match="saw 0 rows at 0 instants"):
         purged_kfold(start[:0], start[:0], 2)
 
 
