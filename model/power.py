@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from backtest.data.decisions import Maker
 
+from backtest.data.decisions import Maker
 from backtest.data.market import build_market, read_sources, synthetic_market
 from backtest.experiments.data import walk_candles
+from exec.market import Market
 from ml.learning.fit import fit_meta
 from ml.learning.gate import FEWEST_DAYS, FEWEST_TRADES, verdict
-from exec.market import Market
 from ml.learning.table import LONG, SHORT, Table, joined
 from ml.learning.walk import Evidence, added, judge, known_at, of_judged, together, walk
 from ml.learning.wealth import wealth, wealth_needed

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from ml.learning.walk import DAY, Evidence, added, nothing
+from ml.learning.walk import DAY, TRADE, Evidence, added, nothing, of_both
 from utils.errors import DataError
 from utils.records.chain import Chain
 from utils.records.ledger import key_of
 
-#: What a trade is written as, in order.
-TRADE = ("ts", "until", "sym", "side", "p", "bps", "net")
-WHOLE = ("ts", "until", "sym", "side")
+#: Columns of a trade that are whole numbers; they come first.
+WHOLE = TRADE[:4]
 #: Trades of a line.
 CHUNK = 2_000
 
@@ -109,8 +108,7 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
     for k, part in enumerate(parts):
         same = k > 0 and (part.first, part.last) == (parts[k - 1].first, parts[k - 1].last)
         if same and part.last:
-            beside = {name: np.concatenate([getattr(whole, name), getattr(part, name)]) for name in TRADE}
-            whole = replace(whole, **beside)
+            whole = replace(whole, **of_both(whole, part))
         else:
             whole = added(whole, part)
     return whole
@@ -122,13 +120,14 @@ def _read(line: Mapping[str, Any], name: str) -> Evidence:
         trades = np.array(line["trades"], np.float64).reshape(-1, len(TRADE))
         whole = np.array([trade[: len(WHOLE)] for trade in line["trades"]], np.int64).reshape(-1, len(WHOLE))
         days = np.array(line["days"], np.float64).reshape(-1, 1 + len(DAY))
+        columns: dict[str, Any] = dict(zip(WHOLE, whole.T.copy(), strict=True))
+        columns |= zip(TRADE[len(WHOLE) :], trades[:, len(WHOLE) :].T.copy(), strict=True)
         found = Evidence(
-            int(line["first"]),
-            int(line["last"]),
-            *(whole[:, k] for k in range(len(WHOLE))),
-            *(trades[:, k] for k in range(len(WHOLE), len(TRADE))),
-            days[:, 0].astype(np.int64),
-            days[:, 1:],
+            first=int(line["first"]),
+            last=int(line["last"]),
+            **columns,
+            day=days[:, 0].astype(np.int64),
+            scores=days[:, 1:].copy(),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{name}: expected trades and days of a training, saw something else ({error})") from error

@@ -21,19 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from backtest.build_dataset import add_data_flags, built
-from backtest.data.dataset import DataSet, write_dataset
 from utils.records.lock import only_one
-from utils.records.versions import Versions
-from utils.settings.edit import set_values
 
+from backtest.data.dataset import DataSet, write_dataset
 from ml.learning.gate import Verdict
 from model.report import report_of, write_report
-from model.train_meta import REPORT, SERVING, best_of, step_back, threads
-from model.training import Trained, against_champion, table_days, train
+from model.train_meta import REPORT, best_of, step_back, threads
+from model.training import SERVING, Trained, against_champion, table_days, train
 from utils.config import load_settings
 from utils.errors import ConfigError
 from utils.records.ledger import Ledger
+from utils.records.versions import Versions
 from utils.root import ROOT
+from utils.settings.edit import set_values
 from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console

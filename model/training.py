@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from backtest.data.dataset import DataSet
-from ml.learning.artifact import meta_of, parts_of
-from utils.records.versions import Versions
 
+from backtest.data.dataset import DataSet
+from backtest.data.decisions import UNKNOWN
 from backtest.data.manifest import stamp
+from ml.learning.artifact import meta_of, parts_of
 from ml.learning.evaluate import shadow
 from ml.learning.fit import Fitted, fit_meta
 from ml.learning.gate import Verdict, challenge, verdict
@@ -27,6 +27,7 @@ from model.records import Record
 from utils.errors import DataError
 from utils.figures.arithmetic import mean_or_nan, moments
 from utils.records.ledger import Kind, Ledger, Trial, daily
+from utils.records.versions import Versions
 from utils.rows import NS_PER_DAY
 
 #: Families that may serve; the base rate is what they are compared with.
@@ -34,6 +35,8 @@ SERVING = tuple(family for family in FAMILIES if family != "base")
 #: Told what is being done, how much of it, and how much there is.
 Told = Callable[[str, float, float], None]
 RECORDS = "records"
+#: A symbol whose last decision is that many bars before the last of all has ended.
+ALIVE_BARS = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,13 +79,13 @@ def train(
     Raises:
         DataError: too few rows or labels, or a record that was changed.
     """
-    versions, found = Versions(folder), []
+    versions, found, table = Versions(folder), [], settled(data)
     for family in families:
-        record = Record(folder / RECORDS, {**data.configuration, "family": family})
-        judged, by = advance(data, record, versions, family, seed, threads, told)
+        record = Record(folder / RECORDS, {**data.manifest["configuration"], "family": family})
+        judged, by = advance(table, data, record, versions, family, seed, threads, told)
         fresh = together([of_judged(one) for one in judged if len(one.table)])
-        known = known_at(data.table, int(data.table.ts[-1]))
-        fitted = fit_meta(known, family, data.fingerprint, seed=seed, threads=threads)
+        known = known_at(table, int(table.ts[-1]))  # the next begins to judge right after
+        fitted = fit_meta(known, family, data.manifest["fingerprint"], seed=seed, threads=threads)
         version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, now_ns))
         record.advance(fresh, version, fitted.until, by)
         ledger.add(trial_of(record, data, kind, now_ns))
@@ -101,8 +104,39 @@ def train(
     ]
 
 
+def settled(data: DataSet) -> Table:
+    """The decisions before the first whose trade was still open, in either direction, when the bars ended.
+
+    Of trades still open, those that end early would be counted and the others never: these are not the same trades. A
+    symbol whose bars ended long ago is cut by itself.
+
+    Raises:
+        DataError: none is left.
+    """
+    table = data.table
+    open_ = np.isin(data.reason, UNKNOWN).any(axis=1)
+    keep = np.ones(len(table), np.bool_)
+    for sym in range(len(table.symbols)):
+        mine = table.sym == sym
+        if not (open_ & mine).any():
+            continue
+        first = table.ts[open_ & mine][0]
+        alive = table.ts[mine][-1] + ALIVE_BARS * table.tf_ns >= table.ts[-1]
+        keep &= (table.ts < first) | (~mine & ~alive)
+    if not keep.any():
+        raise DataError("data set: expected trades that were over when its bars ended, saw none; ask for more bars")
+    return table.take(keep)
+
+
 def advance(
-    data: DataSet, record: Record, versions: Versions, family: str, seed: int, threads: int, told: Told | None
+    table: Table,
+    data: DataSet,
+    record: Record,
+    versions: Versions,
+    family: str,
+    seed: int,
+    threads: int,
+    told: Told | None,
 ) -> tuple[list[Judged], str]:
     """What came since the record ends, judged by the version that was current then; of an empty record, a walk.
 
@@ -115,15 +149,17 @@ def advance(
             told(f"{family}: walking forward", done, whole)
 
     if not record.version:
-        judged = walk(data.table, family, data.fingerprint, seed=seed, threads=threads, progressed=progressed)
+        judged = walk(
+            data.table, family, data.manifest["fingerprint"], seed=seed, threads=threads, progressed=progressed
+        )
         return judged, "walk-forward"
     manifest, parts = versions.read(record.version)
     fitted = fitted_of(manifest, parts)
     before = record.evidence
-    rows = data.table.take(data.table.ts > max(before.last, fitted.until - 1))
+    rows = table.take(table.ts > max(before.last, fitted.until - 1))
     if not len(rows):
         return [], record.version
-    busy = np.zeros(len(data.table.symbols), np.int64)
+    busy = np.zeros(len(table.symbols), np.int64)
     np.maximum.at(busy, before.sym, before.until)
     return [judge(fitted, rows, busy)], record.version
 
@@ -140,7 +176,7 @@ def manifest_of(data: DataSet, record: Record, fitted: Fitted, fresh: Evidence, 
         "family": meta.family,
         "threshold_bps": None if math.isinf(meta.threshold_bps) else meta.threshold_bps,
         "data": {
-            "sha256": data.sha256,
+            "sha256": str(data.manifest["content"]),
             "rows": len(data.table),
             "first": int(data.table.ts[0]),
             "last": int(data.table.ts[-1]),
@@ -191,7 +227,7 @@ def trial_of(record: Record, data: DataSet, kind: Kind, now_ns: int) -> Trial:
         time=now_ns,
         kind=kind,
         configuration=record.configuration,
-        data=data.sha256,
+        data=str(data.manifest["content"]),
         trades=len(evidence.net),
         net_bps=mean_or_nan(evidence.net),
         sharpe=moments(evidence.net)[0],
@@ -204,7 +240,9 @@ def worst_of(configuration: Mapping[str, Any]) -> float:
 
     Unit: bps.
     """
-    return 2.0 * (float(configuration["stop_bps"]) + float(configuration["round_trip_bps"]))
+    costs = configuration["costs"]
+    crossing = float(costs["half_spread_bps"]) + float(costs["slippage_bps"])
+    return 2.0 * (float(configuration["stop_bps"]) + 2.0 * (float(max(costs["taker_bps"])) + crossing))
 
 
 def against_champion(trained: Trained, folder: Path, serving: str, tried: int, *, seed: int) -> Verdict | None:

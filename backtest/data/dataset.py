@@ -21,8 +21,9 @@ from exec.market import Market
 from features.registry import fingerprint
 from ml.learning.table import Table, joined
 from utils.codes import LABEL_NAMES
+from utils.disk import FULL
 from utils.errors import DataError, StorageError
-from utils.records.files import FULL, plain
+from utils.records.files import plain
 from utils.records.swap import Hidden
 from utils.rows import NS_PER_MS
 from utils.settings.tree import Settings

@@ -106,7 +106,7 @@ def _enough(part: Table, rows: NDArray[np.bool_], way: int, what: str) -> Floats
     Raises:
         DataError: too few of them, or of one kind only.
     """
-    won = part.won[rows, way]
+    won: Floats = part.won[rows, way]
     of_a_kind = int(min(won.sum(), len(won) - won.sum()))
     if len(won) < FEWEST_LABELS or of_a_kind < FEWEST_OF_A_KIND:
         raise DataError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from utils.rows import NS_PER_DAY
 FIRST, FOLDS = 0.4, 8
 #: What a day of predictions leaves behind: weight of the labels, of their wins; squared errors of p, of the base rate.
 DAY = ("weight", "won", "squared", "base")
+
+#: Columns of a trade.
+TRADE = ("ts", "until", "sym", "side", "p", "bps", "net")
 
 Told = Callable[[float, float], None]
 
@@ -96,7 +100,7 @@ def of_judged(judged: Judged) -> Evidence:
         [(weight * part).sum(axis=1) for part in (np.ones_like(won), won, away * away, plain * plain)]
     )
     days, at = np.unique((table.ts - 1) // NS_PER_DAY, return_inverse=True)
-    sums = np.column_stack([np.bincount(at, column, len(days)) for column in each.T])
+    sums = _by_day(each, at, len(days))
     seen = sums[:, 0] > 0.0
     return Evidence(
         first=int(table.ts[0]),
@@ -126,11 +130,18 @@ def added(before: Evidence, after: Evidence) -> Evidence:
     if after.first <= before.last:
         raise DataError("evidence: expected closes after those that were judged, saw some of them again; begin after")
     days, at = np.unique(np.concatenate([before.day, after.day]), return_inverse=True)
-    scores = np.concatenate([before.scores, after.scores])
-    sums = np.column_stack([np.bincount(at, column, len(days)) for column in scores.T])
-    beside = ("ts", "until", "sym", "side", "p", "bps", "net")
-    one = {name: np.concatenate([getattr(before, name), getattr(after, name)]) for name in beside}
-    return replace(before, last=after.last, day=days, scores=sums, **one)
+    sums = _by_day(np.concatenate([before.scores, after.scores]), at, len(days))
+    return replace(before, last=after.last, day=days, scores=sums, **of_both(before, after))
+
+
+def of_both(before: Evidence, after: Evidence) -> dict[str, Any]:
+    """The trades of both, one after the other, by name of the column."""
+    return {name: np.concatenate([getattr(before, name), getattr(after, name)]) for name in TRADE}
+
+
+def _by_day(rows: Floats, day: NDArray[np.intp], days: int) -> Floats:
+    """Columns added up by day."""
+    return np.column_stack([np.bincount(day, column, days).astype(np.float64) for column in rows.T])
 
 
 def together(parts: Sequence[Evidence]) -> Evidence:
