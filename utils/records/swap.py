@@ -18,7 +18,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+from utils.disk import held, is_same
 from utils.errors import StorageError
 
 #: Held while the log files are replaced; names the set that counts while they are.
@@ -56,7 +56,7 @@ class Hidden:
             _clear(folder, files)
             self.path = folder / f".partial-{uuid.uuid4().hex[:12]}"
             self.path.mkdir()
-            self._held = _held(self.path)
+            self._held = held(self.path)
 
     def __enter__(self) -> Path:
         return self.path
@@ -85,13 +85,13 @@ def alone(folder: Path) -> Iterator[None]:
     lock = folder / LOCK
     for _ in range(LOCK_TRIES):
         try:
-            held = _held(lock, os.O_CREAT | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            opened = held(lock, os.O_CREAT | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         except BlockingIOError:
             time.sleep(LOCK_PAUSE_S)
             continue
-        if held is None or _is(lock, held):
+        if opened is None or is_same(lock, opened):
             break
-        os.close(held)  # whoever held it took it away meanwhile
+        os.close(opened)  # whoever held it took it away meanwhile
     else:
         raise StorageError(
             f"{lock}: other runs have held the log files for {LOCK_TRIES * LOCK_PAUSE_S:g} seconds; "
@@ -102,47 +102,8 @@ def alone(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             lock.unlink()
-        if held is not None:
-            os.close(held)
-
-
-def _held(path: Path, how: int = os.O_RDONLY) -> int | None:
-    """A lock on a file or folder, until it is closed or the process ends; None where there are no locks.
-
-    Raises:
-        BlockingIOError: somebody else holds it.
-        OSError: it is not there, or cannot be opened.
-    """
-    if sys.platform == "win32":  # which opens no folders; locks fail there with EACCES
-        if path.is_dir():
-            return None
-        import msvcrt
-
-        opened = os.open(path, how, 0o666)
-        try:
-            msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
+        if opened is not None:
             os.close(opened)
-            raise BlockingIOError from None
-        return opened
-    import fcntl
-
-    opened = os.open(path, how, 0o666)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(opened)
-        raise
-    except OSError:  # a disk without locks
-        os.close(opened)
-        return None
-    return opened
-
-
-def _is(path: Path, opened: int) -> bool:
-    with suppress(OSError):
-        return os.path.samestat(path.stat(), os.fstat(opened))
-    return False
 
 
 def _pointed(folder: Path) -> str:
@@ -231,12 +192,12 @@ def _clear(folder: Path, files: Sequence[str]) -> None:
     counts = _pointed(folder)
     for left in folder.glob(".partial-*"):
         with contextlib.ExitStack() as stack, suppress(OSError):
-            held = _held(left)  # refused by whoever writes there
-            if held is not None:
-                stack.callback(os.close, held)
+            opened = held(left)  # refused by whoever writes there
+            if opened is not None:
+                stack.callback(os.close, opened)
             if left.name == counts:
                 _put(left, folder, files)
-            if held is not None:
+            if opened is not None:
                 shutil.rmtree(left, ignore_errors=True)
     if not _pointed(folder):
         (folder / POINTER).unlink(missing_ok=True)  # it names nothing that is there
