@@ -1,7 +1,7 @@
-"""The meta-model as a value: of either direction a score, a win probability, and bps that may be expected after costs.
+"""The meta-model as a value: in either direction a score, a win probability, and bps to be expected after costs.
 
-Everything here is numbers: what is saved is what is said, and no code comes with it. One compiled function scores a row,
-`row_score`; whole tables, the loop of a run and a single close all call it, so they give the same bits.
+Everything here is numbers: what is saved is what is said, and no code comes with it. One compiled function scores a
+row, `row_score`; whole tables, the loop of a run and a single close all call it, so they give the same bits.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def goes_left(kind: int, threshold: float, value: float) -> bool:
 @inlined
 def tree_score(form: Form, first: int, end: int, x: Floats, i: int) -> float:
     """Sum over trees, in their order, of the leaf that row `i` falls into; log odds."""
-    raw = 0.0
+    raw: float = 0.0
     for tree in range(first, end):
         at = form.roots[tree]
         while at >= 0:
@@ -218,7 +218,7 @@ def between_knots(form: Form, first: int, count: int, raw: float) -> float:
     if math.isnan(raw):
         return math.nan
     if raw <= form.knots[first, 0]:
-        return form.knots[first, 1]
+        return float(form.knots[first, 1])
     low, high = first, first + count
     while high - low > 1:
         middle = (low + high) // 2
@@ -227,9 +227,9 @@ def between_knots(form: Form, first: int, count: int, raw: float) -> float:
         else:
             high = middle
     if high == first + count:
-        return form.knots[low, 1]
+        return float(form.knots[low, 1])
     x0, y0, x1, y1 = form.knots[low, 0], form.knots[low, 1], form.knots[high, 0], form.knots[high, 1]
-    return y0 + (y1 - y0) * ((raw - x0) / (x1 - x0))
+    return float(y0 + (y1 - y0) * ((raw - x0) / (x1 - x0)))
 
 
 @inlined
@@ -434,7 +434,7 @@ def check_calibrator(calibrator: Calibrator) -> None:
 
 
 def _check_trees(trees: Trees) -> None:
-    """Refuse trees in which a walk would leave the arrays or never end: each node and leaf has one parent, before it."""
+    """Refuse trees in which a walk might leave the arrays or never end: all have one parent, which stands before."""
     nodes, leaves = len(trees.feature), len(trees.leaf)
     children = np.concatenate([trees.left, trees.right])
     if any(len(part) != nodes for part in (trees.threshold, trees.kind, trees.left, trees.right)):

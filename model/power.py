@@ -6,8 +6,8 @@
     python -m model.power mock    [--seeds 20]
 
 `rotated`: labels of a market turned against its features by a random number of rows, their mean net set to 0. `walk`:
-driftless walks. `planted`: rotated labels, and an edge on one signal in ten that a feature tells. `mock`: the mock market
-with its costs. All but the last have no costs at all: with them nothing passes, which would prove nothing.
+driftless walks. `planted`: rotated labels, and an edge on one signal in ten that a feature tells. `mock`: the mock
+market with its costs. All but the last have no costs at all: with them nothing passes, which would prove nothing.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from backtest.data.dataset import make_dataset
+
 from backtest.data.market import build_market, read_sources, synthetic_market
 from backtest.experiments.data import walk_candles
 from ml.learning.fit import fit_meta
-from ml.learning.gate import FEWEST_DAYS, FEWEST_TRADES, WEALTH, Verdict, verdict
+from ml.learning.gate import FEWEST_DAYS, FEWEST_TRADES, verdict
 from ml.learning.table import LONG, SHORT, Table
-from ml.learning.walk import Evidence, added, judge, known_at, nothing, of_judged, together, walk
-from ml.learning.wealth import wealth
+from ml.learning.walk import Evidence, added, judge, known_at, of_judged, together, walk
+from ml.learning.wealth import wealth, wealth_needed
 from utils.config import load_settings
 from utils.errors import ConfigError, DataError
 from utils.figures.arithmetic import wilson_interval
@@ -216,7 +216,7 @@ def daily(table: Table, seed: int, family: str, days: int, worst_bps: float, win
         np.maximum.at(busy, evidence.sym, evidence.until)
     now = int(start.ts[-1])
     fitted = fit_meta(known_at(start, now), family, "", seed=seed)
-    first_pass, parts, looks = -1, [evidence], 0
+    first_pass, looks = -1, 0
     while looks < days and now + NS_PER_DAY <= int(table.ts[-1]):
         later = now + NS_PER_DAY
         fresh = judge(fitted, table.take((table.ts > now) & (table.ts <= later)), busy)
@@ -235,7 +235,7 @@ def daily(table: Table, seed: int, family: str, days: int, worst_bps: float, win
 def _may_open(evidence: Evidence, worst_bps: float) -> bool:
     """Whether the rules that cost nothing to ask hold."""
     enough = len(evidence.net) >= FEWEST_TRADES and evidence.days >= FEWEST_DAYS
-    return enough and wealth(evidence.net, worst_bps) >= WEALTH
+    return enough and wealth(evidence.net, worst_bps) >= wealth_needed(1)
 
 
 def _tried(seed: int, evidence: Evidence, passed: bool, worst_bps: float, first: int) -> Tried:

@@ -1,32 +1,29 @@
 """The one record of a configuration: trades out of sample, each counted once, and which version judged them.
 
-It is a chain of lines (`utils.records.chain`): one for each training, with what the version before it made of the rows
-since, and the version that was made then. Nothing in it is ever computed again.
+It is a chain of lines (`utils.records.chain`): for each training what the version before it made of the rows since, and
+then, in a line of its own, the version that was made. What no such line follows was never finished, and does not count.
+Nothing in it is ever computed again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ml.learning.walk import DAY, Evidence, nothing, together
+from ml.learning.walk import DAY, Evidence, added, nothing
 from utils.errors import DataError
 from utils.records.chain import Chain
+from utils.records.ledger import key_of
 
 #: What a trade is written as, in order.
 TRADE = ("ts", "until", "sym", "side", "p", "bps", "net")
 WHOLE = ("ts", "until", "sym", "side")
-
-
-def key_of(configuration: Mapping[str, Any]) -> str:
-    """What tells a configuration from all others: SHA-256 of its canonical JSON, hexadecimal."""
-    text = json.dumps(configuration, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+#: Trades of a line.
+CHUNK = 2_000
 
 
 class Record:
@@ -45,53 +42,78 @@ class Record:
         self.key = key_of(configuration)
         self.path = folder / f"{self.key[:16]}.jsonl"
         self._chain = Chain(self.path)
-        self._lines = [line for line in self._chain.read() if line.get("kind") == "training"]
-        other = next((line["key"] for line in self._lines if line.get("key") != self.key), None)
+        rows = self._chain.read()
+        other = next((row["key"] for row in rows if row.get("key") != self.key), None)
         if other is not None:
             raise DataError(f"{self.path.name}: expected the record of {self.key[:16]}, saw {other[:16]}; move it away")
+        self._trainings = [row for row in rows if row.get("kind") == "training"]
+        finished = {row["version"] for row in self._trainings}
+        judged = [row for row in rows if row.get("kind") == "judged" and row.get("for") in finished]
+        self._evidence = joined([_read(row, self.path.name) for row in judged])
 
     @property
     def version(self) -> str:
         """The version that judges next; empty = there is none yet."""
-        return str(self._lines[-1]["version"]) if self._lines else ""
+        return str(self._trainings[-1]["version"]) if self._trainings else ""
 
     @property
     def trainings(self) -> int:
         """How often it was trained."""
-        return len(self._lines)
+        return len(self._trainings)
 
+    @property
     def evidence(self) -> Evidence:
         """All that was judged."""
-        return together([_read(line, self.path.name) for line in self._lines])
+        return self._evidence
 
-    def advance(self, evidence: Evidence, version: str, trained_until: int, judged_by: str) -> None:
-        """Write down what was judged since, and the version that judges from now on; one line, whole or not at all.
+    def advance(self, fresh: Evidence, version: str, trained_until: int, judged_by: str) -> None:
+        """Write down what was judged since, and the version that judges from now on: both, or what no reader counts.
 
         Raises:
             DataError: the evidence is not later than what there is.
         """
-        together([self.evidence(), evidence])
-        line = {
-            "kind": "training",
-            "key": self.key,
-            "version": version,
-            "trained_until": trained_until,
-            "judged_by": judged_by,
-            "first": evidence.first,
-            "last": evidence.last,
-            "trades": [
-                [
-                    *(int(getattr(evidence, name)[i]) for name in WHOLE),
-                    *(float(getattr(evidence, name)[i]) for name in TRADE[4:]),
-                ]
-                for i in range(len(evidence.net))
-            ],
-            "days": [[int(day), *map(float, row)] for day, row in zip(evidence.day, evidence.scores, strict=True)],
-        }
-        if not self._lines:
+        whole = added(self._evidence, fresh)
+        if not self._trainings:
             self._chain.append({"kind": "configuration", "key": self.key, "configuration": self.configuration})
+        for start in range(0, max(len(fresh.net), 1), CHUNK):
+            self._chain.append(
+                {
+                    "kind": "judged",
+                    "key": self.key,
+                    "for": version,
+                    "by": judged_by,
+                    **_row(fresh, start, start + CHUNK),
+                }
+            )
+        line = {"kind": "training", "key": self.key, "version": version, "trained_until": trained_until}
         self._chain.append(line)
-        self._lines.append(line)
+        self._trainings.append(line)
+        self._evidence = whole
+
+
+def _row(fresh: Evidence, start: int, end: int) -> dict[str, Any]:
+    """Some of its trades, and with the first of them its days."""
+    columns = [getattr(fresh, name)[start:end].tolist() for name in TRADE]
+    days = zip(fresh.day.tolist(), fresh.scores.tolist(), strict=True)
+    return {
+        "first": fresh.first,
+        "last": fresh.last,
+        "trades": [list(trade) for trade in zip(*columns, strict=True)],
+        "days": [] if start else [[day, *row] for day, row in days],
+    }
+
+
+def joined(parts: Sequence[Evidence]) -> Evidence:
+    """Lines of a record: those of one training share a period, those of the next begin after it."""
+    whole = nothing()
+    for k, part in enumerate(parts):
+        same = k > 0 and (part.first, part.last) == (parts[k - 1].first, parts[k - 1].last)
+        if same and part.last:
+            beside = {name: np.concatenate([getattr(whole, name), getattr(part, name)]) for name in TRADE}
+            whole = replace(whole, **beside)
+        else:
+            whole = added(whole, part)
+    return whole
 
 
 def _read(line: Mapping[str, Any], name: str) -> Evidence:

@@ -13,16 +13,16 @@ import argparse
 import json
 import os
 import sys
-from datetime import UTC, datetime
+import time
 from pathlib import Path
-from typing import Any
 
 from backtest.data.dataset import read_dataset
+from utils.records.lock import only_one
+
 from model.report import report_of, write_report
 from model.training import SERVING, Trained, train
 from utils.config import load_settings
 from utils.records.ledger import Ledger
-from utils.records.lock import only_one
 from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console
 from utils.shell.meter import Meter
@@ -63,7 +63,6 @@ def run(flags: argparse.Namespace) -> int:
     data = read_dataset(flags.data)
     folder = flags.outdir or settings.meta.dir
     ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
-    now = datetime.now(tz=UTC)
     families = SERVING if flags.family == "both" else (flags.family,)
     with only_one(folder), Meter("training", "folds", progress_console(quiet=flags.json or flags.quiet)) as meter:
         found = train(
@@ -71,7 +70,7 @@ def run(flags: argparse.Namespace) -> int:
             folder,
             ledger,
             families=families,
-            now=stamp(now),
+            now_ns=time.time_ns(),
             seed=settings.simulation.seed if flags.seed is None else flags.seed,
             threads=threads(),
             told=lambda _, done, total: meter.reach(done, total),
@@ -102,11 +101,6 @@ def step_back() -> None:
 def threads() -> int:
     """Threads of a training: all cores but one."""
     return max(1, (os.cpu_count() or 1) - 1)
-
-
-def stamp(now: datetime) -> str:
-    """A time as manifests and ledgers have it: ISO 8601 UTC with milliseconds."""
-    return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03d}Z"
 
 
 main = command(build_parser, run)

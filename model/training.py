@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from backtest.data.dataset import DataSet
 from ml.learning.artifact import meta_of, parts_of
+from utils.records.versions import Versions
+
+from backtest.data.manifest import stamp
 from ml.learning.evaluate import shadow
 from ml.learning.fit import Fitted, fit_meta
 from ml.learning.gate import Verdict, challenge, verdict
 from ml.learning.learners import FAMILIES
 from ml.learning.table import Table
-from ml.learning.walk import Evidence, Judged, judge, known_at, nothing, of_judged, together, walk
+from ml.learning.walk import Evidence, Judged, judge, known_at, of_judged, together, walk
 from model.records import Record
 from utils.errors import DataError
-from utils.figures.arithmetic import moments
-from utils.records.ledger import Ledger, Trial
-from utils.records.versions import Versions
+from utils.figures.arithmetic import mean_or_nan, moments
+from utils.records.ledger import Kind, Ledger, Trial, daily
 from utils.rows import NS_PER_DAY
 
 #: Families that may serve; the base rate is what they are compared with.
@@ -42,7 +43,6 @@ class Trained:
     family: str
     record: Record
     judged: list[Judged]  # what was judged now: the walk of a first training, or what came since the last
-    evidence: Evidence  # all that the record holds
     fitted: Fitted  # the version that was made
     version: str
     verdict: Verdict
@@ -54,15 +54,13 @@ def train(
     ledger: Ledger,
     *,
     families: Sequence[str] = SERVING,
-    kind: str = "training",
-    now: str,
+    kind: Kind = "training",
+    now_ns: int,
     seed: int,
     threads: int = 1,
     told: Told | None = None,
 ) -> list[Trained]:
     """Train each family on a data set: its record goes on, its next version is written, the gate is asked.
-
-    The trials are written down before anything is judged, so that a training that is killed has been tried, too.
 
     Args:
         data: decisions with their labels.
@@ -70,7 +68,7 @@ def train(
         ledger: of all configurations ever tried.
         families: of learners; each is a configuration of its own.
         kind: of trial: training or retrain.
-        now: the time, ISO 8601 UTC, for names and manifests.
+        now_ns: the time, for manifests and the ledger.
         seed: of learners and bootstraps.
         threads: of the learners.
         told: of progress.
@@ -78,28 +76,26 @@ def train(
     Raises:
         DataError: too few rows or labels, or a record that was changed.
     """
-    found = []
-    records = {family: Record(folder / RECORDS, {**data.configuration, "family": family}) for family in families}
-    for record in records.values():
-        ledger.add(trial_of(record, data, nothing(), kind, now))
-    for family, record in records.items():
-        judged, by = advance(data, record, Versions(folder), family, seed, threads, told)
+    versions, found = Versions(folder), []
+    for family in families:
+        record = Record(folder / RECORDS, {**data.configuration, "family": family})
+        judged, by = advance(data, record, versions, family, seed, threads, told)
         fresh = together([of_judged(one) for one in judged if len(one.table)])
-        fitted = fit_meta(
-            known_at(data.table, int(data.table.ts[-1])), family, data.fingerprint, seed=seed, threads=threads
-        )
-        version = Versions(folder).write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, now))
+        known = known_at(data.table, int(data.table.ts[-1]))
+        fitted = fit_meta(known, family, data.fingerprint, seed=seed, threads=threads)
+        version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, now_ns))
         record.advance(fresh, version, fitted.until, by)
+        ledger.add(trial_of(record, data, kind, now_ns))
         found.append((family, record, judged, fitted, version))
+    tried = ledger.count()  # all families of this training among them
     return [
         Trained(
             family,
             record,
             judged,
-            record.evidence(),
             fitted,
             version,
-            verdict(record.evidence(), ledger.count(), worst_of(record.configuration), seed=seed),
+            verdict(record.evidence, tried, worst_of(record.configuration), seed=seed),
         )
         for family, record, judged, fitted, version in found
     ]
@@ -123,7 +119,7 @@ def advance(
         return judged, "walk-forward"
     manifest, parts = versions.read(record.version)
     fitted = fitted_of(manifest, parts)
-    before = record.evidence()
+    before = record.evidence
     rows = data.table.take(data.table.ts > max(before.last, fitted.until - 1))
     if not len(rows):
         return [], record.version
@@ -132,11 +128,11 @@ def advance(
     return [judge(fitted, rows, busy)], record.version
 
 
-def manifest_of(data: DataSet, record: Record, fitted: Fitted, fresh: Evidence, now: str) -> dict[str, Any]:
+def manifest_of(data: DataSet, record: Record, fitted: Fitted, fresh: Evidence, now_ns: int) -> dict[str, Any]:
     """What a version says of itself."""
     meta = fitted.meta
     return {
-        "made": now,
+        "made": stamp(now_ns),
         "key": record.key,
         "configuration": record.configuration,
         "fingerprint": meta.fingerprint,
@@ -188,21 +184,18 @@ def fitted_of(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Fitted
         ) from error
 
 
-def trial_of(record: Record, data: DataSet, evidence: Evidence, kind: str, now: str) -> Trial:
-    """A configuration as the ledger keeps it."""
-    ratio = moments(evidence.net)[0]
-    days = {}
-    for day, net in zip(evidence.trade_days.tolist(), evidence.net.tolist(), strict=True):
-        days[day] = days.get(day, 0.0) + net
+def trial_of(record: Record, data: DataSet, kind: Kind, now_ns: int) -> Trial:
+    """A configuration as the ledger keeps it: what its record holds by now."""
+    evidence = record.evidence
     return Trial(
-        time=now,
+        time=now_ns,
         kind=kind,
         configuration=record.configuration,
         data=data.sha256,
         trades=len(evidence.net),
-        net_bps=float(evidence.net.mean()) if len(evidence.net) else math.nan,
-        sharpe=ratio,
-        days=days,
+        net_bps=mean_or_nan(evidence.net),
+        sharpe=moments(evidence.net)[0],
+        days=daily(evidence.ts, evidence.net, evidence.first, evidence.last) if evidence.last else {},
     )
 
 
@@ -215,14 +208,14 @@ def worst_of(configuration: Mapping[str, Any]) -> float:
 
 
 def against_champion(trained: Trained, folder: Path, serving: str, tried: int, *, seed: int) -> Verdict | None:
-    """The gate of a challenger: on differences to the version that serves; None = the same configuration serves already."""
+    """The gate of a challenger: on differences to the version that serves; None = that is of the same configuration."""
     manifest, _ = Versions(folder).read(serving)
     if manifest.get("key") == trained.record.key:
         return None
     champion = Record(folder / RECORDS, manifest["configuration"])
     best = max(float(one["take_bps"]) for one in (trained.record.configuration, champion.configuration))
     worst = max(worst_of(one) for one in (trained.record.configuration, champion.configuration))
-    return challenge(trained.evidence, champion.evidence(), tried, worst, best, seed=seed)
+    return challenge(trained.record.evidence, champion.evidence, tried, worst, best, seed=seed)
 
 
 def daily_matrix(judged: Sequence[Judged], shares: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ml.scoring import Direction, Platt, Trees, form_of
+from ml.scoring import Direction, Platt, Trees, Whole, form_of
 from utils.errors import DataError
 
 T = TypeVar("T", int, float)
@@ -46,11 +47,11 @@ def trees_of(text: str) -> Trees:
     for line in rest.split("\n"):
         if line.startswith("[boosting: ") and line != "[boosting: gbdt]":
             raise wrong("boosting gbdt", line)
-    parts = [_tree(number, block, features) for number, block in enumerate(blocks)]
+    parts = [_tree(number, block) for number, block in enumerate(blocks)]
     sizes = _fields(head).get("tree_sizes", "").split()
     if not parts or len(sizes) != len(parts):
         raise wrong(f"{len(sizes)} trees, from 1 on", str(len(parts)))
-    if sum(len(part[1]) for part in parts) > MOST_SPLITS:
+    if sum(len(part.feature) for part in parts) > MOST_SPLITS:
         raise wrong(f"at most {MOST_SPLITS} splits", "more")
     trees = _joined(text, features, parts)
     form_of([Direction(trees, Platt(-1.0, 0.0), 0.0, 0.0)], features=features)  # which checks that a walk ends
@@ -62,7 +63,15 @@ def wrong(expected: str, saw: str) -> DataError:
     return DataError(f"LightGBM model: expected {expected}, saw {saw[:60]!r}; train the model again")
 
 
-Part = tuple[list[float], list[int], list[float], list[int], list[int], list[int]]
+class Part(NamedTuple):
+    """One tree, in its own numbering."""
+
+    leaf: list[float]
+    feature: list[int]
+    threshold: list[float]
+    kind: list[int]
+    left: list[int]
+    right: list[int]
 
 
 def _fields(block: str) -> dict[str, str]:
@@ -97,7 +106,7 @@ def _features_of(head: str) -> int:
     return count
 
 
-def _tree(number: int, block: str, features: int) -> Part:
+def _tree(number: int, block: str) -> Part:
     """Leaves, features, thresholds, kinds and children of one tree, in its own numbering."""
     fields = _fields(f"Tree={block}")
 
@@ -116,7 +125,7 @@ def _tree(number: int, block: str, features: int) -> Part:
         if fields.get(key) != "0":
             raise wrong(f"no {name} ({key}=0)", f"{key}={fields.get(key, '')}")
     splits = leaves - 1
-    return (
+    return Part(
         numbers("leaf_value", leaves, REAL, float),
         numbers("split_feature", splits, WHOLE, int),
         numbers("threshold", splits, REAL, float),
@@ -144,29 +153,28 @@ def _joined(text: str, features: int, parts: list[Part]) -> Trees:
     Raises:
         DataError: a child is none of its tree's.
     """
-    splits = np.cumsum([0, *(len(part[1]) for part in parts)])
-    leaves = np.cumsum([0, *(len(part[0]) for part in parts)])
-
-    def children(column: int) -> list[int]:
-        moved = []
-        for number, part in enumerate(parts):
-            for child in part[column]:
-                if not -len(part[0]) <= child < len(part[1]):
+    splits = np.cumsum([0, *(len(part.feature) for part in parts)]).tolist()
+    leaves = np.cumsum([0, *(len(part.leaf) for part in parts)]).tolist()
+    moved: dict[str, list[int]] = {"left": [], "right": []}
+    for number, part in enumerate(parts):
+        for name, column in moved.items():
+            for child in getattr(part, name):
+                if not -len(part.leaf) <= child < len(part.feature):
                     raise wrong(f"children of tree {number} among its own", str(child))
-                moved.append(child + int(splits[number]) if child >= 0 else child - int(leaves[number]))
-        return moved
+                column.append(child + splits[number] if child >= 0 else child - leaves[number])
+    roots = [splits[k] if part.feature else ~leaves[k] for k, part in enumerate(parts)]
 
-    roots = [int(splits[k]) if part[1] else ~int(leaves[k]) for k, part in enumerate(parts)]
-    whole = [np.array([v for part in parts for v in part[column]], dtype=np.int64) for column in (1, 3)]
-    real = [np.array([v for part in parts for v in part[column]], dtype=np.float64) for column in (0, 2)]
+    def whole(numbers: Iterable[int]) -> Whole:
+        return np.array(list(numbers), dtype=np.int64)
+
     return Trees(
         text=text,
         features=features,
-        root=np.array(roots, dtype=np.int64),
-        feature=whole[0],
-        threshold=real[1],
-        kind=whole[1],
-        left=np.array(children(4), dtype=np.int64),
-        right=np.array(children(5), dtype=np.int64),
-        leaf=real[0],
+        root=whole(roots),
+        feature=whole(chain.from_iterable(part.feature for part in parts)),
+        threshold=np.array([value for part in parts for value in part.threshold], dtype=np.float64),
+        kind=whole(chain.from_iterable(part.kind for part in parts)),
+        left=whole(moved["left"]),
+        right=whole(moved["right"]),
+        leaf=np.array([value for part in parts for value in part.leaf], dtype=np.float64),
     )

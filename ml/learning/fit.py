@@ -22,7 +22,7 @@ from utils.figures.arithmetic import Floats
 
 #: Share of the known rows that calibrate, the latest.
 CALIBRATION = 0.3
-#: Labels of a direction, of either kind of row, and labels of the rarer outcome among them, below which nothing is fitted.
+#: Labels of a direction, and of the rarer outcome among them, below which nothing is fitted or calibrated.
 FEWEST_LABELS, FEWEST_OF_A_KIND = 100, 10
 #: Thresholds that are tried: shares of the strategy's own signals, the most promising, that would be taken.
 SHARES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ml.learning.walk import DAY, Evidence
-from ml.learning.wealth import LAMBDAS, wealth
+from ml.learning.wealth import bets, wealth, wealth_needed
 from utils.figures.arithmetic import NORMAL, Floats, ratio_or_nan
 from utils.figures.bootstrap import chance_positive, lower_bound, skill
 from utils.rows import NS_PER_DAY
@@ -22,8 +22,6 @@ from utils.rows import NS_PER_DAY
 FEWEST_DAYS, FEWEST_TRADES = 30, 100
 #: Share of bootstrap means above 0, and trades of a block.
 CHANCE, BLOCK = 0.95, 10
-#: Wealth asked of the only configuration ever tried; of k it is k times that.
-WEALTH = 20.0
 #: How surely the Brier skill is above its lower bound; labels reach a few hours ahead, so days stand for themselves.
 SURE, SKILL_DAYS = 0.95, 1
 #: An edge is shown by a window when it is that many standard errors above 0.
@@ -168,7 +166,7 @@ def differences(challenger: Evidence, champion: Evidence, since: int, end: int) 
 
 def _judged(net: Floats, days: int, low: float, tried: int, worst_bps: float, seed: int, evidence: Evidence) -> Verdict:
     chance = chance_positive(net, BLOCK, seed=seed) if len(net) >= 2 * BLOCK else math.nan
-    needed = WEALTH * max(tried, 1)
+    needed = wealth_needed(max(tried, 1))
     rules = (
         Rule(DAYS_RULE, days, FEWEST_DAYS),
         Rule(TRADES_RULE, len(net), FEWEST_TRADES),
@@ -184,9 +182,9 @@ def outlook(
 ) -> Outlook:
     """The smallest edge that so many trades can show, and the days still needed.
 
-    Formula: 2.5 sd / sqrt n. Days for the counting rules: the greater of 30 - days and (100 - n) days / n. For the wealth
-    at a mean of e: n with ln(needed) + ln(bets) - ln W = n max over lambda of ln(1 + lambda e) - lambda^2 sd^2 / 2,
-    times days a trade. Unit: bps, days.
+    Formula: 2.5 sd / sqrt n. Days for the counting rules: the greater of 30 - days and (100 - n) days / n. For the
+    wealth at a mean of e: n with ln(needed) + ln(bets) - ln W = n max over lambda of
+    ln(1 + lambda e) - lambda^2 sd^2 / 2, times days a trade. Unit: bps, days.
     """
     n = len(net)
     sd = float(np.std(net, ddof=1)) if n > 1 else math.nan
@@ -195,9 +193,9 @@ def outlook(
     counting = max(float(FEWEST_DAYS - days), (FEWEST_TRADES - n) * pace if n < FEWEST_TRADES else 0.0, 0.0)
     mean = float(net.mean()) if n else math.nan
     edge = mean if mean > 0.0 else asked_bps
-    bets = [one for one in LAMBDAS if one * worst_bps < 1.0] or [LAMBDAS[0]]
-    growth = max((math.log1p(one * edge) - one * one * sd * sd / 2.0 for one in bets), default=math.nan)
-    left = math.log(needed) + math.log(len(bets)) - (math.log(max(wealth(net, worst_bps), 1e-300)) if n else 0.0)
+    sizes = bets(worst_bps).tolist()
+    growth = max(math.log1p(one * edge) - one * one * sd * sd / 2.0 for one in sizes)
+    left = math.log(needed) + math.log(len(sizes)) - (math.log(max(wealth(net, worst_bps), 1e-300)) if n else 0.0)
     ahead = max(left, 0.0) / growth * pace if growth > 0.0 else math.inf
     return Outlook(n, days, sd, SHOWN * sd / math.sqrt(n) if n > 1 else math.nan, counting, edge, max(counting, ahead))
 

@@ -7,7 +7,7 @@ are loaded by a training alone; what serves walks the numbers that they left.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,10 +45,12 @@ def fit(family: str, x: Floats, y: Floats, w: Floats | None = None, *, seed: int
         DataError: lengths differ, a number is infinite, too few rows, one class only, no weight.
         StorageError: LightGBM cannot be loaded.
     """
-    if family not in FITS:
+    if family not in FAMILIES:
         raise DataError(f"learner: expected one of {', '.join(FAMILIES)}, saw {family!r}; name one of them")
     rows, won, weight = _sound(x, y, np.ones(len(y)) if w is None else w)
-    return FITS[family](rows, won, weight, seed, threads)
+    if family == "lightgbm":
+        return _boosted(rows, won, weight, seed, threads)
+    return _logistic(rows, won, weight) if family == "logistic" else Constant(_log_odds(won, weight))
 
 
 def _sound(x: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
@@ -81,13 +83,12 @@ def _sound(x: Floats, y: Floats, w: Floats) -> tuple[Floats, Floats, Floats]:
     return np.ascontiguousarray(x[counts], dtype=np.float64), y[counts].astype(np.float64), weight
 
 
-def _base(x: Floats, y: Floats, w: Floats, seed: int, threads: int) -> Learner:
+def _log_odds(y: Floats, w: Floats) -> float:
     """Log odds of the weighted share of wins."""
-    won, lost = float(np.dot(w, y)), float(np.dot(w, 1.0 - y))
-    return Constant(math.log(won / lost))
+    return math.log(float((w * y).sum()) / float((w * (1.0 - y)).sum()))
 
 
-def _logistic(x: Floats, y: Floats, w: Floats, seed: int, threads: int) -> Learner:
+def _logistic(x: Floats, y: Floats, w: Floats) -> Linear:
     """Logistic regression with an L2 penalty on features of mean 0 and spread 1; one that is constant has weight 0."""
     from sklearn.linear_model import LogisticRegression
 
@@ -101,13 +102,22 @@ def _logistic(x: Floats, y: Floats, w: Floats, seed: int, threads: int) -> Learn
     # what float arithmetic leaves of no spread is none
     varies = scale > 1e-12 * (1.0 + np.abs(mean))
     scale = np.where(varies, scale, 1.0)
-    weight, bias = np.zeros(x.shape[1]), _base(x, y, w, seed, threads)
+    weight = np.zeros(x.shape[1])
     if not varies.any():
-        return Linear(mean, scale, weight, bias.raw) if isinstance(bias, Constant) else bias
+        return Linear(mean, scale, weight, _log_odds(y, w))
     model = LogisticRegression(C=1.0 / RIDGE, solver="newton-cholesky", tol=1e-8, max_iter=100)
-    model.fit((away / scale)[:, varies], y, sample_weight=w)
+    with _pools().limit(limits=1):
+        model.fit((away / scale)[:, varies], y, sample_weight=w)
     weight[varies] = model.coef_[0]
     return Linear(mean, scale, weight, float(model.intercept_[0]))
+
+
+@cache
+def _pools() -> Any:
+    """The thread pools of linear algebra: one thread gives one answer, and is faster where columns are few."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _boosted(x: Floats, y: Floats, w: Floats, seed: int, threads: int) -> Learner:
@@ -145,14 +155,7 @@ def library() -> Any:
         raise StorageError("LightGBM: expected it installed, saw no such package; pip install lightgbm") from error
     except OSError as error:
         raise StorageError(
-            f"LightGBM: expected the OpenMP library libgomp1, saw {error}; apt-get install libgomp1 (macOS: brew install "
-            "libomp)"
+            f"LightGBM: expected the OpenMP library libgomp1, saw {error}; apt-get install libgomp1 "
+            "(macOS: brew install libomp)"
         ) from error
     return lightgbm
-
-
-FITS: dict[str, Callable[[Floats, Floats, Floats, int, int], Learner]] = {
-    "base": _base,
-    "logistic": _logistic,
-    "lightgbm": _boosted,
-}

@@ -6,7 +6,6 @@ and then the next is made of all that is known.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,15 +14,16 @@ from numpy.typing import NDArray
 
 from ml.learning.fit import Fitted, fit_meta
 from ml.learning.policy import Taken, taken
+from ml.learning.splits import walk_forward
 from ml.learning.table import Table
 from ml.scoring import Scored, scored
 from utils.errors import DataError
 from utils.figures.arithmetic import Floats, Times
 from utils.rows import NS_PER_DAY
 
-#: Share of the instants before the first that is judged, and steps through the rest.
+#: Share of the rows before the first that is judged, and steps through the rest.
 FIRST, FOLDS = 0.4, 8
-#: What a day of predictions leaves behind: weight of the labels, of their wins; squared errors of p, and of the base rate.
+#: What a day of predictions leaves behind: weight of the labels, of their wins; squared errors of p, of the base rate.
 DAY = ("weight", "won", "squared", "base")
 
 Told = Callable[[float, float], None]
@@ -46,7 +46,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What a configuration has to show: trades and predictions of models that did not know them; nothing is counted twice.
+    """What a configuration has to show: trades and predictions of models that did not know them, each counted once.
 
     It is all that the gate looks at, and may be written down and put together again.
     """
@@ -163,25 +163,6 @@ def known_at(table: Table, now: int) -> Table:
     return table.take((table.ts <= now) & (table.until <= now).all(axis=1))
 
 
-def cuts_of(table: Table, folds: int = FOLDS, first: float = FIRST) -> list[int]:
-    """The closes at which a walk begins to judge with a new model, and the end beyond the last, ns.
-
-    Formula: the instants from `first` of them on, in `folds` equal runs.
-
-    Raises:
-        DataError: there are fewer instants than that.
-    """
-    instants = np.unique(table.ts)
-    begin = math.ceil(first * len(instants))
-    if len(instants) - begin < folds or begin < 1:
-        raise DataError(
-            f"data set: expected at least {math.ceil(folds / (1.0 - first)) + 1} times of decision for a walk of {folds} "
-            f"folds, saw {len(instants)}; ask for more bars"
-        )
-    places = begin + (np.arange(folds) * (len(instants) - begin)) // folds
-    return [*(int(instants[place]) for place in places), int(instants[-1]) + 1]
-
-
 def walk(
     table: Table,
     family: str,
@@ -195,6 +176,8 @@ def walk(
 ) -> list[Judged]:
     """Purged walk-forward, expanding: at each cut a model of all labels known by then judges until the next.
 
+    The stretches are those of `ml.learning.splits.walk_forward`.
+
     Args:
         table: decisions in order of (ts, sym).
         family: learner.
@@ -202,20 +185,17 @@ def walk(
         seed: of the learner's dice.
         threads: of the learner.
         folds: steps.
-        first: share of the instants before the first step.
+        first: share of the rows before the first step.
         progressed: told how many of the folds are done.
 
     Raises:
         DataError: too few instants, or too few labels before the first step.
     """
-    cuts = cuts_of(table, folds, first)
     busy = np.zeros(len(table.symbols), np.int64)
-    found = []
-    for k in range(folds):
-        start, end = cuts[k], cuts[k + 1]
-        fitted = fit_meta(known_at(table, start), family, fingerprint, seed=seed, threads=threads)
-        rows = table.take((table.ts >= max(start, fitted.until)) & (table.ts < end))
-        found.append(judge(fitted, rows, busy))
+    found: list[Judged] = []
+    for train, test in walk_forward(table.ts, table.until.max(axis=1), folds, first):
+        fitted = fit_meta(table.take(train), family, fingerprint, seed=seed, threads=threads)
+        found.append(judge(fitted, table.take(test), busy))
         if progressed is not None:
-            progressed(k + 1, folds)
+            progressed(len(found), folds)
     return found

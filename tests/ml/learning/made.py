@@ -13,7 +13,7 @@ DAY = 24 * 60 * MINUTE
 def made(
     rows: int = 6000, *, edge_bps: float = 0.0, seed: int = 1, features: int = 4, life: int = 6, tf: int = 5
 ) -> Table:
-    """Dice: net is N(0, 20) bps, and on the tenth of the rows where the first feature is lowest or highest, an edge more.
+    """Dice: net is N(0, 20) bps, with an edge on the tenth of the rows where the first feature is lowest or highest.
 
     Long earns it where the feature is low, short where it is high. Labels live `life` bars of `tf` minutes.
     """

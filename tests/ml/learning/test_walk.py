@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ml.learning.policy import taken
-from ml.learning.walk import added, cuts_of, judge, known_at, nothing, of_judged, together, walk
+from ml.learning.walk import FIRST, added, judge, known_at, nothing, of_judged, together, walk
 from tests.ml.learning.made import DAY, made
 from utils.errors import DataError
 
@@ -20,9 +20,8 @@ def judged(table):
 
 
 def test_each_row_after_the_first_stretch_is_judged_once(table, judged):
-    cuts = cuts_of(table)
     ts = np.concatenate([one.table.ts for one in judged])
-    np.testing.assert_array_equal(ts, table.ts[table.ts >= cuts[0]])
+    np.testing.assert_array_equal(ts, table.ts[int(FIRST * len(table)) :])
 
 
 def test_no_model_knows_a_label_that_was_open_when_it_began_to_judge(table, judged):
@@ -44,18 +43,15 @@ def test_trades_of_two_folds_do_not_overlap(judged):
 
 
 def test_rows_after_a_fold_do_not_change_what_it_did(table, judged):
-    cuts = cuts_of(table)
-    short = table.take(table.ts < cuts[3])
     other = made(4000, edge_bps=-10.0, seed=9)
     mixed = table.take(slice(None))
-    later = table.ts >= cuts[3]
+    later = table.ts >= judged[3].table.ts[0]
     mixed.net[later] = other.net[later]
     mixed.x[later] = other.x[later]
     again = walk(mixed, "logistic", "f", seed=1)
     for k in range(3):
         np.testing.assert_array_equal(again[k].told.p, judged[k].told.p)
         np.testing.assert_array_equal(again[k].trades.net, judged[k].trades.net)
-    assert len(short)
 
 
 def test_evidence_together_is_that_of_one_stretch(table, judged):
@@ -97,8 +93,8 @@ def test_an_edge_that_a_feature_tells_is_found(judged):
 
 
 def test_too_few_instants_are_refused():
-    with pytest.raises(DataError, match="ask for more bars"):
-        cuts_of(made(8))
+    with pytest.raises(DataError, match="use more data"):
+        walk(made(8), "logistic", "f", seed=1)
 
 
 def test_the_threshold_is_what_was_served(judged):
