@@ -32,6 +32,11 @@ from utils.errors import StorageError
 LOCK, POINTER = ".lock", ".swap"
 #: How patiently the lock is tried for, seconds.
 LOCK_TRIES, LOCK_PAUSE_S = 500, 0.01
+#: What is said to whoever waited for it in vain.
+BUSY = (
+    "other runs have held the log files for {seconds:g} seconds; the run is kept under runs/ if it has a place there, "
+    "else run again with another --logs-dir"
+)
 #: The name of a hidden directory.
 _HIDDEN = re.compile(r"\.partial-[0-9a-f]{12}")
 
@@ -43,16 +48,18 @@ class Hidden:
 
     Args:
         folder: where.
+        files: names of the files of a set; none = the directory itself is to be moved to its place.
+        busy: see `alone`.
 
     Raises:
         OSError: it cannot be made.
         StorageError: others have held the place for too long.
     """
 
-    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+    def __init__(self, folder: Path, files: Sequence[str], busy: str = BUSY) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        with alone(folder):
+        with alone(folder, busy):
             _clear(folder, files)
             self.path = folder / f".partial-{uuid.uuid4().hex[:12]}"
             self.path.mkdir()
@@ -76,8 +83,12 @@ class Hidden:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, busy: str = BUSY) -> Iterator[None]:
     """Be the only one that replaces files in a folder, as far as the disk knows locks.
+
+    Args:
+        folder: where.
+        busy: what is said when others hold it for too long, with their `seconds`.
 
     Raises:
         StorageError: others have held it for too long.
@@ -93,10 +104,7 @@ def alone(folder: Path) -> Iterator[None]:
             break
         os.close(opened)  # whoever held it took it away meanwhile
     else:
-        raise StorageError(
-            f"{lock}: other runs have held the log files for {LOCK_TRIES * LOCK_PAUSE_S:g} seconds; "
-            "the run is kept under runs/ if it has a place there, else run again with another --logs-dir"
-        )
+        raise StorageError(f"{lock}: {busy.format(seconds=LOCK_TRIES * LOCK_PAUSE_S)}")
     try:
         yield
     finally:

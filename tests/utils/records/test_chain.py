@@ -216,8 +216,10 @@ def test_killed_at_random_moments_the_rows_are_whole_and_those_that_were_told_ar
         with os.fdopen(read, "rb") as pipe:
             said = pipe.read()
         told = max(told, int.from_bytes(said[-8:], "big"))
-        assert told <= len(chain.read()) <= told + 1
-    assert told > 30
+        there = len(chain.read())
+        assert told <= there <= told + 1
+        told = there
+    assert told > 10
 
 
 def _fills(path, limit):
