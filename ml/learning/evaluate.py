@@ -1,4 +1,4 @@
-"""What a walk through a history shows: how good the probabilities were, what was earned, and what the bars paid anyway."""
+"""What a walk through a history shows: how good its probabilities were, what it earned, what the bars paid anyway."""
 
 from __future__ import annotations
 
@@ -11,22 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.learning.fit import expectation
-from ml.learning.gate import SHOWN
+from ml.learning.gate import skill_bound
+from ml.learning.overfitting import record_needed, smallest_edge
 from ml.learning.policy import Taken, taken
 from ml.learning.scores import BINS, auc, brier, brier_skill, ece, log_loss, murphy
 from ml.learning.table import LONG, SHORT, Table, Whole
 from ml.learning.walk import Judged
 from ml.scoring import Scored
-from utils.figures.arithmetic import (
-    Floats,
-    deflated_sharpe,
-    mean_or_nan,
-    min_track_record,
-    moments,
-    probabilistic_sharpe,
-    ratio_or_nan,
-)
-from utils.figures.bootstrap import interval, lower_bound, skill, stationary_means
+from utils.figures.arithmetic import Floats, mean_or_nan, moments, probabilistic_sharpe, ratio_or_nan
+from utils.figures.bootstrap import interval, lower_bound, stationary_means
 from utils.rows import NS_PER_DAY
 
 #: Draws of random entries, and of days for the interval of a calibration error.
@@ -185,11 +178,8 @@ def at_base(seen: Predicted) -> Predicted:
 def skill_low(seen: Predicted, seed: int) -> float:
     """What the Brier skill exceeds with 95 % confidence, days drawn as they come; NaN under two days."""
     days, at = np.unique(seen.day, return_inverse=True)
-    if len(days) < 2:
-        return math.nan
-    errors = [seen.w * np.square(said - seen.y) for said in (seen.p, seen.base)]
-    sums = np.column_stack([np.bincount(at, each, len(days)) for each in errors])
-    return lower_bound(sums, block=1.0, seed=seed, statistic=skill)
+    squared, base = (np.bincount(at, seen.w * np.square(said - seen.y), len(days)) for said in (seen.p, seen.base))
+    return skill_bound(squared, base, seed=seed)
 
 
 def ece_interval(seen: Predicted, seed: int) -> tuple[float, float]:
@@ -235,27 +225,11 @@ def earned(what: str, net: Floats) -> Earned:
         net_bps=mean_or_nan(net),
         low_bps=lower_bound(net) if n > 1 else math.nan,
         sd_bps=sd,
-        smallest_bps=SHOWN * sd / math.sqrt(n) if n else math.nan,
+        smallest_bps=smallest_edge(sd, n) if n > 1 else math.nan,
         sharpe=ratio,
         psr=probabilistic_sharpe(ratio, n, skew, kurtosis),
-        track=min_track_record(ratio, skew, kurtosis),
+        track=record_needed(net),
     )
-
-
-def deflated(net: Floats, tried: int, sharpes: Floats) -> float:
-    """Probability that trades beat the best of all that was tried, were it worthless: the deflated Sharpe ratio.
-
-    Formula: `deflated_sharpe` with N = `tried` and V the variance of the Sharpe ratios. NaN: fewer than two trades, or
-    fewer than two ratios where more than one was tried.
-
-    Args:
-        net: of each trade, bps.
-        tried: configurations ever tried; at least 1.
-        sharpes: Sharpe ratio of a trade of those that had one.
-    """
-    ratio, skew, kurtosis = moments(net)
-    variance = float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else math.nan
-    return deflated_sharpe(ratio, len(net), skew, kurtosis, max(tried, 1), variance)
 
 
 def folds(judged: Sequence[Judged]) -> list[Fold]:
@@ -282,18 +256,21 @@ def trades_of(judged: Sequence[Judged]) -> Floats:
 
 
 def shadow(judged: Sequence[Judged], share: float) -> list[Taken]:
-    """The trades of another threshold: that which this share of the rows of a stretch reaches.
+    """The trades of another threshold: that which at most this share of the rows of a stretch reaches.
 
-    It is known only afterwards, so nobody could trade by it: it shows whether there is anything in the order of what was
-    expected.
+    It is known only afterwards, so nobody could trade by it: it shows whether there is anything in the order of what
+    was expected. Rows of which the same is expected have no order, and are taken together or not at all.
     """
     busy: Whole | None = None
     found = []
     for one in judged:
         busy = np.zeros(len(one.table.symbols), np.int64) if busy is None else busy
         best = np.where(one.table.allowed, one.told.bps, -np.inf).max(axis=1)
-        best = best[np.isfinite(best)]
-        level = float(np.quantile(best, 1.0 - share)) if len(best) else math.inf
+        best = np.sort(best[np.isfinite(best)])
+        most = math.floor(share * len(best))
+        level = float(best[len(best) - most]) if most else math.inf
+        if len(best) - np.searchsorted(best, level) > most:
+            level = math.nextafter(level, math.inf)
         found.append(taken(one.table, one.told, level, busy))
     return found
 
@@ -311,8 +288,26 @@ def baselines(judged: Sequence[Judged]) -> list[Earned]:
         rules += [("last bar, followed", LAST_RETURN, 1.0), ("last bar, faded", LAST_RETURN, -1.0)]
     heavier = next((name for name in names if name.startswith(BOOK_SIDE)), None)
     if heavier is not None:
-        rules += [("heavier side of the book, followed", heavier, 1.0), ("heavier side of the book, faded", heavier, -1.0)]
+        rules += [
+            ("heavier side of the book, followed", heavier, 1.0),
+            ("heavier side of the book, faded", heavier, -1.0),
+        ]
     return [earned(what, _followed(tables, feature, sign)) for what, feature, sign in rules]
+
+
+def shared_days(net_bps: Floats, fewest: int) -> Floats:
+    """The configurations that can be compared, on the days that their data share, of days x configurations with NaN.
+
+    Those of the most days first, each as long as `fewest` days are left. No rows: no two can be.
+    """
+    known = np.isfinite(net_bps)
+    chosen: list[int] = []
+    rows = np.ones(len(net_bps), np.bool_)
+    for column in np.argsort(-known.sum(axis=0), kind="stable").tolist():
+        left = rows & known[:, column]
+        if int(left.sum()) >= fewest:
+            chosen, rows = [*chosen, column], left
+    return net_bps[rows][:, sorted(chosen)] if len(chosen) > 1 else np.zeros((0, len(chosen)))
 
 
 def held_throughout(judged: Sequence[Judged]) -> float:
@@ -328,7 +323,7 @@ def held_throughout(judged: Sequence[Judged]) -> float:
 
 
 def random_entries(judged: Sequence[Judged], seed: int) -> tuple[float, float]:
-    """What as many random entries earn where a trade is allowed: their mean net, bps, and how often they beat the model.
+    """What as many random entries earn where a trade is allowed: mean net, bps, and how often they beat the model.
 
     Formula: 1000 draws of as many labels of allowed directions as the model took trades, without replacement. The share
     counts the model as one of the draws. NaN: no trade, or fewer labels than trades.

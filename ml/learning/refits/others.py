@@ -1,4 +1,4 @@
-"""What others would have said of the rows that a walk judged: the base rate, three features, a model that knows less."""
+"""What others would have said of the rows of a walk: the base rate, three features, a model that knows less."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from utils.errors import DataError
 
 #: Shares of the history, the latest part of it, that models of a learning curve know.
 SHARES = (0.125, 0.25, 0.5, 1.0)
-#: Features of the simplest model that could be meant: where the last bar went, how far off the price is, how much it moves.
+#: Features of the simplest model: where the last bar went, how far off the price is, how much it moves.
 SIMPLE = ("return_1_bps", "zscore_20", "ewma_vol_20_bps")
 
 
