@@ -20,19 +20,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backtest.build_dataset import add_data_flags, built
-
-from backtest.data.dataset import DataSet, write_dataset
+from backtest.build_dataset import add_data_flags, build, settings_of
+from backtest.build_dataset import check as check_data
+from backtest.data.dataset import DataSet, read_dataset
+from backtest.data.market import warmup_of
 from ml.learning.gate import Verdict
 from model.report import best_of, report_of, write_report
 from model.train_meta import REPORT, step_back, threads
 from model.training import SERVING, Trained, against_champion, table_days, train
 from utils.config import load_settings
 from utils.errors import ConfigError
+from utils.market.timeframes import TIMEFRAMES
 from utils.records.ledger import Ledger
 from utils.records.lock import only_one
 from utils.records.versions import Versions
 from utils.root import ROOT
+from utils.rows import NS_PER_DAY
 from utils.settings.edit import set_values
 from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
@@ -69,7 +72,6 @@ def build_parser() -> Parser:
         help=f"fetch so many days instead of --limit bars (without a number: {PAGE_BACK})",
     )
     add = parser.group("what becomes of it")
-    add("--out", type=Path, default=Path("data/features.parquet"), metavar="PATH", help="where the data set is written")
     add("--outdir", type=Path, metavar="DIR", help="versions, records and the report (default: meta.dir)")
     add("--force", action="store_true", help="enable the version whatever the gate says, loudly")
     add("--freeze", metavar="VERSION", help="train nothing: serve exactly this version from now on")
@@ -83,19 +85,21 @@ def build_parser() -> Parser:
 
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
-    loaded = load_settings(flags.config)
-    settings = loaded.settings
+    settings = load_settings(flags.config).settings
     config = flags.config or ROOT / "config.yaml"
     folder = flags.outdir or settings.meta.dir
     if flags.freeze is not None:
         return freeze(flags.freeze, folder, config)
+    asked = settings_of(flags).settings
+    page_back(flags, asked)
+    check_data(flags, asked)
     seed = settings.simulation.seed if flags.seed is None else flags.seed
     ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
     quiet = flags.json or flags.quiet
     with only_one(folder):
         step_back()
-        data = built(flags, settings, quiet=quiet)
-        write_dataset(data, flags.out)
+        build(flags, asked, quiet=quiet)
+        data = read_dataset(flags.out)
         with Meter("training", "folds", progress_console(quiet=quiet)) as meter:
             found = train(
                 data,
@@ -124,6 +128,23 @@ def run(flags: argparse.Namespace) -> int:
             print(line)
     print(said[-1])
     return 0
+
+
+def page_back(flags: argparse.Namespace, settings: Settings) -> None:
+    """Make bars of the days that are to be fetched.
+
+    Raises:
+        ConfigError: no day, or bars were named, too.
+    """
+    if flags.page_back is None:
+        return
+    if flags.page_back < 1:
+        raise ConfigError(f"--page_back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
+    for name in ("data", "limit", "since", "until"):
+        if getattr(flags, name) is not None:
+            raise ConfigError(f"--page_back: it says how much is fetched, and so does --{name}; leave one of them out")
+    a_day = NS_PER_DAY / TIMEFRAMES[settings.market.timeframe]
+    flags.limit = warmup_of(settings) + math.ceil(flags.page_back * a_day)
 
 
 def decide(
@@ -218,12 +239,6 @@ def _edge(seen: Any) -> str:
 
 def _days(days: float) -> str:
     return "more than can be said" if not math.isfinite(days) else f"{math.ceil(days):,}"
-
-
-def check(flags: argparse.Namespace) -> None:
-    """Refuse what can be seen to be wrong before anything is fetched."""
-    if flags.page_back is not None and flags.page_back < 1:
-        raise ConfigError(f"--page_back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
 
 
 main = command(build_parser, run)
