@@ -24,7 +24,8 @@ from backtest.build_dataset import add_data_flags, build, settings_of
 from backtest.build_dataset import check as check_data
 from backtest.data.dataset import DataSet, read_dataset
 from backtest.data.market import warmup_of
-from ml.learning.gate import Verdict
+from ml.learning.gate import FEWEST_DAYS
+from ml.learning.walk import FIRST
 from model.report import best_of, report_of, write_report
 from model.train_meta import REPORT, step_back, threads
 from model.training import SERVING, Trained, against_champion, table_days, train
@@ -44,8 +45,6 @@ from utils.shell.meter import Meter
 
 #: Days that `--page_back` asks for where it does not say: 60 hold 36 days out of sample.
 PAGE_BACK = 60
-#: Share of a window that a first training judges.
-JUDGED = 0.6
 
 
 def build_parser() -> Parser:
@@ -122,9 +121,7 @@ def run(flags: argparse.Namespace) -> int:
     if not flags.quiet:
         print(told.brief())
         print(f"report: {paths.markdown.as_posix()}, {paths.html.as_posix()}")
-        for line in window_words(best.verdict, data):
-            print(line)
-        for line in said[:-1]:
+        for line in filter(None, (too_small(data), *said[:-1])):
             print(line)
     print(said[-1])
     return 0
@@ -212,33 +209,15 @@ def freeze(version: str, folder: Path, config: Path) -> int:
     return 0
 
 
-def window_words(verdict: Verdict, data: DataSet) -> list[str]:
-    """What the window can show, and the days still needed."""
-    seen = verdict.outlook
+def too_small(data: DataSet) -> str:
+    """What has to be said of a window that a first training cannot judge enough of; empty = nothing."""
     days = table_days(data.table)
-    said = []
-    if days * JUDGED < 30.0:
-        said.append(
-            f"the window of {days:.1f} days is too small: a first training judges {100 * JUDGED:.0f} % of it, and 30 "
-            f"days must be judged; page back (--page_back {PAGE_BACK}) or let the daily retrains add up"
-        )
-    if math.isnan(seen.smallest_bps):
-        said.append("smallest edge this window can show: not known, fewer than two trades were taken out of sample")
-    else:
-        said.append(
-            f"smallest edge this window can show: {seen.smallest_bps:.1f} bps a trade after costs "
-            f"(2.5 sd / sqrt n, sd {seen.sd_bps:.1f}, n {seen.trades})"
-        )
-    said.append(f"days still needed: {_days(seen.days_needed)} before anything is judged; {_edge(seen)}")
-    return said
-
-
-def _edge(seen: Any) -> str:
-    return f"about {_days(seen.edge_days)} for the gate at a mean of {seen.edge_bps:.1f} bps a trade"
-
-
-def _days(days: float) -> str:
-    return "more than can be said" if not math.isfinite(days) else f"{math.ceil(days):,}"
+    if days * (1.0 - FIRST) >= FEWEST_DAYS:
+        return ""
+    return (
+        f"warning: {days:.1f} days are too small a window: a first training judges {100 * (1.0 - FIRST):.0f} % of it, "
+        f"and {FEWEST_DAYS} days must be judged; page back (--page_back {PAGE_BACK}), or let daily retrains add up"
+    )
 
 
 main = command(build_parser, run)

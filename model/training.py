@@ -21,6 +21,7 @@ from ml.learning.evaluate import shadow
 from ml.learning.fit import Fitted, fit_meta
 from ml.learning.gate import Verdict, challenge, verdict
 from ml.learning.learners import FAMILIES
+from ml.learning.policy import unfiltered
 from ml.learning.table import Table
 from ml.learning.walk import Evidence, Judged, judge, known_at, of_judged, together, walk
 from model.records import Record
@@ -98,7 +99,13 @@ def train(
             judged,
             fitted,
             version,
-            verdict(record.evidence, tried, worst_of(record.configuration), seed=seed),
+            verdict(
+                record.evidence,
+                tried,
+                worst_of(record.configuration),
+                seed=seed,
+                signals=np.concatenate([unfiltered(one.table).net for one in judged] or [np.zeros(0)]),
+            ),
         )
         for family, record, judged, fitted, version in found
     ]
