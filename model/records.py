@@ -107,10 +107,7 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
     whole = nothing()
     for k, part in enumerate(parts):
         same = k > 0 and (part.first, part.last) == (parts[k - 1].first, parts[k - 1].last)
-        if same and part.last:
-            whole = replace(whole, **of_both(whole, part))
-        else:
-            whole = added(whole, part)
+        whole = replace(whole, **of_both(whole, part)) if same and part.last else added(whole, part)
     return whole
 
 

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from backtest.build_dataset import add_data_flags, built
-from utils.records.lock import only_one
 
 from backtest.data.dataset import DataSet, write_dataset
 from ml.learning.gate import Verdict
-from model.report import report_of, write_report
-from model.train_meta import REPORT, best_of, step_back, threads
+from model.report import best_of, report_of, write_report
+from model.train_meta import REPORT, step_back, threads
 from model.training import SERVING, Trained, against_champion, table_days, train
 from utils.config import load_settings
 from utils.errors import ConfigError
 from utils.records.ledger import Ledger
+from utils.records.lock import only_one
 from utils.records.versions import Versions
 from utils.root import ROOT
 from utils.settings.edit import set_values

@@ -17,12 +17,11 @@ import time
 from pathlib import Path
 
 from backtest.data.dataset import read_dataset
-from utils.records.lock import only_one
-
-from model.report import report_of, write_report
-from model.training import SERVING, Trained, train
+from model.report import best_of, report_of, write_report
+from model.training import SERVING, train
 from utils.config import load_settings
 from utils.records.ledger import Ledger
+from utils.records.lock import only_one
 from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console
 from utils.shell.meter import Meter
@@ -85,11 +84,6 @@ def run(flags: argparse.Namespace) -> int:
         print(f"report: {paths.markdown.as_posix()}, {paths.html.as_posix()}")
     print(best_of(found).verdict)
     return 0
-
-
-def best_of(found: list[Trained]) -> Trained:
-    """The one that the verdict is about: of those whose gate opens, else of all, that with the greatest wealth."""
-    return max(found, key=lambda one: (one.verdict.opens, one.verdict.rules[-1].value))
 
 
 def step_back() -> None:

@@ -26,11 +26,11 @@ from features.rows.sources import EVENT_SOURCES
 from ml.barriers.labels import SIDES, Labeller
 from ml.learning.table import BESIDE, Table
 from ml.signal import Signaller, strategy_params
-from utils.codes import END_OF_DATA, EXIT_NAMES, LABEL_NAMES, NO_BAR
+from utils.codes import END_OF_DATA, EXIT_NAMES, LABEL_NAMES, MARKET, NO_BAR
 from utils.figures.arithmetic import Floats
 from utils.market.costs import break_even_win_rate
 from utils.params import costs_of, params_of, require_fixed
-from utils.rows import Rows
+from utils.rows import BPS, Rows
 from utils.settings.tree import Settings
 
 Whole = NDArray[np.int64]
@@ -47,7 +47,7 @@ OF_DIRECTION = ("net_bps", "gross_bps", "reason", "ambiguous", "t1", "uniqueness
 #: Reasons for which nobody knows what became of a decision.
 UNKNOWN = (END_OF_DATA, NO_BAR)
 #: Sections of the settings that a data set depends on.
-USED = ("instruments", "signal", "risk", "execution", "simulation")
+USED = ("instruments", "signal", "risk", "execution", "simulation", "features")
 #: What a data set has beside its table, n x 2 each.
 MORE = ("gross", "reason", "ambiguous")
 
@@ -167,7 +167,7 @@ class Maker:
             "doubts": list(market.doubts),
             "settings": settings.model_dump(mode="json", include=set(USED)),
             "configuration": self.configuration(),
-            "break_even": {name: self._break_even(sym) for sym, name in enumerate(market.symbols)},
+            "prices": {name: self._prices(sym) for sym, name in enumerate(market.symbols)},
             **self.tally.row(),
         }
 
@@ -198,12 +198,18 @@ class Maker:
             "signal": hashlib.sha256(strategy.encode()).hexdigest(),
         }
 
-    def _break_even(self, sym: int) -> float | None:
-        bars = self.market.bars
+    def _prices(self, sym: int) -> dict[str, float | None]:
+        """What a win rate must be, and how wide a tick is beside the fees of a round trip, at the first close."""
+        bars, par, fees = self.market.bars, self.params[0], self.market.instruments[sym]
         first = float(bars["close"][int(np.argmax(bars["sym"] == sym))])
-        par, costs = self.params[0], costs_of(self.params[0], self.instruments[sym], first)
+        costs = costs_of(par, self.instruments[sym], first)
         need = break_even_win_rate(float(par["take_bps"]), float(par["stop_bps"]), *costs)
-        return need if math.isfinite(need) else None
+        paid_in = fees["taker_bps"] if par["entry_kind"] == MARKET else fees["maker_bps"]
+        return {
+            "break_even": need if math.isfinite(need) else None,
+            "tick_bps": float(fees["tick"]) / first / BPS,
+            "fees_bps": float(paid_in + fees["taker_bps"]),
+        }
 
     def _labeller(self, sym: int) -> Labeller:
         bars = own_bars(self.market, sym)
