@@ -35,13 +35,13 @@ from ml.learning.overfitting import deflated, pbo
 from ml.learning.refits.others import instead, learning_curve, simple
 from ml.learning.refits.paths import Paths, paths
 from ml.learning.scores import log_loss, reliability
-from ml.learning.table import LONG, SHORT
+from ml.learning.table import LONG, SHORT, Table
 from ml.learning.walk import Judged
 from ml.learning.wealth import wealth_needed, wealth_path
 from model.pages.contents import page_of
 from model.pages.document import html, markdown
 from model.pages.findings import Bins, Family, Overfit, Record, Report, Slope
-from model.training import Trained, daily_matrix, worst_of
+from model.training import Trained, daily_matrix, settled, worst_of
 from utils.disk import put, written
 from utils.errors import DataError
 from utils.figures.arithmetic import Floats
@@ -86,7 +86,7 @@ def report_of(
         threads: of learners.
         told: of progress.
     """
-    table, configuration = data.table, found[0].record.configuration
+    table, configuration = settled(data), found[0].record.configuration
     steps = 4 * len(found) + 2
     done = iter(range(1, steps + 1))
 
@@ -95,7 +95,7 @@ def report_of(
             told(what, next(done), steps)
 
     sharpes, tried = ledger.sharpes(), max(ledger.count(), 1)
-    families = tuple(_family(one, data, sharpes, tried, seed, threads, tell) for one in found)
+    families = tuple(_family(one, table, sharpes, tried, seed, threads, tell) for one in found)
     judged = max((one.judged for one in found), key=lambda each: sum(len(one.table) for one in each))
     fingerprint = found[0].fitted.meta.fingerprint
     base, base_why, base_last = None, "", math.nan
@@ -160,9 +160,9 @@ def write_report(report: Report, stem: Path) -> Written:
 
 
 def _family(
-    one: Trained, data: DataSet, sharpes: Floats, tried: int, seed: int, threads: int, tell: Callable[[str], None]
+    one: Trained, table: Table, sharpes: Floats, tried: int, seed: int, threads: int, tell: Callable[[str], None]
 ) -> Family:
-    table, fingerprint = data.table, one.fitted.meta.fingerprint
+    fingerprint = one.fitted.meta.fingerprint
     seen = predicted(one.judged)
     of = reliability(seen.p, seen.y, seen.w)
     random_bps, random_chance = random_entries(one.judged, seed)
@@ -172,7 +172,7 @@ def _family(
     tell(f"{one.family}: importance")
     curve = learning_curve(one.judged, table, one.family, fingerprint, seed=seed, threads=threads)
     tell(f"{one.family}: learning curve")
-    ways, why = _ways(one, data, seed, threads)
+    ways, why = _ways(one, table, seed, threads)
     tell(f"{one.family}: paths")
     return Family(
         name=one.family,
@@ -199,13 +199,13 @@ def _family(
     )
 
 
-def _ways(one: Trained, data: DataSet, seed: int, threads: int) -> tuple[Paths | None, str]:
+def _ways(one: Trained, table: Table, seed: int, threads: int) -> tuple[Paths | None, str]:
     """All paths, or why there are none."""
-    if one.family != "logistic" and len(data.table) > MOST_ROWS:
-        return None, f"as fifteen fits of {len(data.table):,} rows take too long: it is for up to {MOST_ROWS:,}"
-    embargo = int(one.record.configuration.get("horizon", 0)) * data.table.tf_ns
+    if one.family != "logistic" and len(table) > MOST_ROWS:
+        return None, f"as fifteen fits of {len(table):,} rows take too long: it is for up to {MOST_ROWS:,}"
+    embargo = int(one.record.configuration.get("horizon", 0)) * table.tf_ns
     try:
-        found = paths(data.table, one.family, one.fitted.meta.fingerprint, embargo, seed=seed, threads=threads)
+        found = paths(table, one.family, one.fitted.meta.fingerprint, embargo, seed=seed, threads=threads)
     except DataError as error:
         return None, str(error)
     return found, ""

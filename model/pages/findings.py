@@ -180,11 +180,14 @@ def days_needed(outlook: Outlook) -> str:
     """How long it takes to know more, in words."""
     if not outlook.trades:
         return "unknown: no trade was worth taking"
-    counting = f"{counted(math.ceil(outlook.days_needed), 'day')} more until there is enough to judge"
+    days = math.ceil(outlook.days_needed)
+    counting = f"{counted(days, 'day')} more until there is enough to judge" if days else "there is enough to judge"
     at = f"at {plain(outlook.edge_bps, 1)} bps a trade"
     if math.isinf(outlook.edge_days) or math.isnan(outlook.edge_days):
         return f"{counting}; the wealth asked is never reached {at}"
-    return f"{counting}, {math.ceil(outlook.edge_days):,} until the wealth asked {at}"
+    if not outlook.edge_days:
+        return f"{counting}, and the wealth asked is reached"
+    return f"{counting}, {counted(math.ceil(outlook.edge_days), 'day')} until the wealth asked {at}"
 
 
 def day(ns: int) -> str:

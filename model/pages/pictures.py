@@ -113,27 +113,22 @@ def strips(rows: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> str:
     width = (WIDTH - 110 - 2 * (LEFT + RIGHT)) / 2
     height = 46.0 * len(rows)
     drawn: list[str] = []
-    for k, (title, unit, shown) in enumerate(
-        (("Brier skill", "%", _percent), ("net of a trade", "bps", _tenth)),
-    ):
-        values = [value for row in rows for value in row[1 + k] if math.isfinite(value)]
-        panel = Panel(
-            110 + LEFT + k * (width + LEFT + RIGHT),
-            ABOVE,
-            width,
-            height,
-            _ends([*values, 0.0]),
-            (0.0, float(len(rows))),
-        )
+    skills, nets = [row[1] for row in rows], [row[2] for row in rows]
+    kinds = (("Brier skill", "%", _percent, skills), ("net of a trade", "bps", _tenth, nets))
+    for k, (title, unit, shown, values) in enumerate(kinds):
+        ends = _ends([value for row in values for value in row] + [0.0])
+        panel = Panel(110 + LEFT + k * (width + LEFT + RIGHT), ABOVE, width, height, ends, (0.0, float(len(rows))))
         drawn += _frame(panel, f"{title} of each path", unit, "", shown, None)
         drawn.append(_line(panel, [(0.0, 0.0), (0.0, float(len(rows)))], "even"))
-        for place, row in enumerate(rows):
+        for place, row in enumerate(values):
             middle = panel.y(len(rows) - place - 0.5)
+            known = [value for value in row if math.isfinite(value)]
             if k == 0:
-                drawn.append(_label(panel.left - 10.0, middle + 4.0, row[0], "end"))
-            drawn += [_dot(panel.x(v), middle, 5.0, SERIES[place % 2]) for v in row[1 + k] if math.isfinite(v)]
-            if not any(map(math.isfinite, row[1 + k])):
-                drawn.append(_label(panel.left + 0.5 * width, middle + 4.0, "no trade", "middle", "dim"))
+                drawn.append(_label(panel.left - 10.0, middle + 4.0, rows[place][0], "end"))
+            drawn += [_dot(panel.x(value), middle, 5.0, SERIES[place % 2]) for value in known]
+            if not known:
+                said = "no trade" if row else "not computed"
+                drawn.append(_label(panel.left + 0.5 * width, middle + 4.0, said, "middle", "dim"))
     return _picture(drawn, height + ABOVE + BELOW, "paths of cross-validation")
 
 
