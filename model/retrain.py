@@ -26,6 +26,7 @@ from backtest.data.dataset import DataSet, read_dataset
 from backtest.data.market import warmup_of
 from ml.learning.gate import FEWEST_DAYS
 from ml.learning.walk import FIRST
+from model.registry import main as registry
 from model.report import best_of, report_of, write_report
 from model.train_meta import REPORT, step_back, threads
 from model.training import SERVING, Trained, against_champion, table_days, train
@@ -70,6 +71,9 @@ def build_parser() -> Parser:
         metavar="DAYS",
         help=f"fetch so many days instead of --limit bars (without a number: {PAGE_BACK})",
     )
+    add(
+        "--family", choices=(*SERVING, "both"), default="both", help="learner (default: both, each with its own record)"
+    )
     add = parser.group("what becomes of it")
     add("--outdir", type=Path, metavar="DIR", help="versions, records and the report (default: meta.dir)")
     add("--force", action="store_true", help="enable the version whatever the gate says, loudly")
@@ -88,7 +92,7 @@ def run(flags: argparse.Namespace) -> int:
     config = flags.config or ROOT / "config.yaml"
     folder = flags.outdir or settings.meta.dir
     if flags.freeze is not None:
-        return freeze(flags.freeze, folder, config)
+        return registry(["freeze", flags.freeze, "--dir", str(folder), "--config", str(config)])
     asked = settings_of(flags).settings
     page_back(flags, asked)
     check_data(flags, asked)
@@ -104,7 +108,7 @@ def run(flags: argparse.Namespace) -> int:
                 data,
                 folder,
                 ledger,
-                families=SERVING,
+                families=SERVING if flags.family == "both" else (flags.family,),
                 kind="retrain",
                 now_ns=time.time_ns(),
                 seed=seed,
@@ -199,14 +203,6 @@ def enable(
         said.append(f"execution.entry is set to {configuration['entry']}: the model was tested with it")
     Versions(folder).make_current(version)
     set_values(config, wanted)
-
-
-def freeze(version: str, folder: Path, config: Path) -> int:
-    """Serve exactly one version from now on."""
-    Versions(folder).read(version)
-    set_values(config, {"meta.enabled": True, "meta.dir": folder.as_posix(), "meta.version": version})
-    print(f"frozen: {version} serves, whatever is trained; python -m model.registry thaw ends that")
-    return 0
 
 
 def too_small(data: DataSet) -> str:

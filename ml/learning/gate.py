@@ -71,7 +71,9 @@ class Outlook:
     days_needed: float  # for the rules that count days and trades; inf = without a trade nothing can be said
     edge_bps: float  # the mean net asked about below: the observed one if above 0, else 2 bps
     edge_days: float  # days until the wealth would be reached if trades went on at that mean; inf = never
-    supposed: bool  # the model took fewer than two trades: all of this is said of the strategy's signals without it
+    supposed: bool = (
+        False  # the model took fewer than two trades: all of this is said of the strategy's signals without it
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def smallest(outlook: Outlook) -> str:
 def _seen(outlook: Outlook) -> str:
     """What stands behind what is said of a window."""
     if outlook.supposed:
-        return f"{counted(outlook.trades, 'signal')} of the strategy, the model taking none,"
+        return f"{counted(outlook.trades, 'signal')} without the model"
     return counted(outlook.trades, "trade")
 
 

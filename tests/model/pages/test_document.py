@@ -52,7 +52,9 @@ def page_with(text: str) -> Document:
 
 def test_a_page_is_closed_and_has_its_parts():
     page = read(html(page_with("plain")))
-    assert {"html", "head", "style", "body", "main", "h1", "nav", "section", "table", "details", "figure"} <= {*page.tags}
+    assert {"html", "head", "style", "body", "main", "h1", "nav", "section", "table", "details", "figure"} <= {
+        *page.tags
+    }
     assert "plain" in page.text
 
 
