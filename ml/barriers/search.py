@@ -60,6 +60,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """What a candidate did on all bars, in sample."""
+
+    candidate: Candidate
+    trades: int
+    net_bps: float  # mean of a trade; NaN without one
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """One step of the walk: chosen on what came before, judged on what came after."""
 
@@ -86,8 +95,13 @@ class Found:
     ambiguous: float  # share of trades whose bars touched both barriers
     psr: float  # probability that the Sharpe ratio of the stretches is above 0
     dsr: float  # likewise in sample, against the best of so many worthless trials
-    trials: int  # candidates looked at
+    tested: tuple[Tested, ...]  # every candidate looked at
     late: int  # trades of all candidates left out: a halted market held them beyond the next stretch
+
+    @property
+    def trials(self) -> int:
+        """Candidates looked at."""
+        return len(self.tested)
 
 
 @compiled
@@ -321,7 +335,9 @@ def _walk(trials: tuple[Candidate, ...], tables: Floats, folds: int, late: int, 
         ambiguous=ratio_or_nan(float(total[BOTH]), trades),
         psr=probabilistic_sharpe(ratio, n, skew, kurtosis),
         dsr=dsr,
-        trials=len(trials),
+        tested=tuple(
+            Tested(one, int(total[TRADES]), _mean(total)) for one, total in zip(trials, tables.sum(axis=1), strict=True)
+        ),
         late=late,
     )
 
