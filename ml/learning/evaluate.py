@@ -179,8 +179,7 @@ def skill_low(seen: Predicted, seed: int) -> float:
     """What the Brier skill exceeds with 95 % confidence, days drawn as they come; NaN under two days."""
     days, at = np.unique(seen.day, return_inverse=True)
     squared, base = (
-        np.bincount(at, seen.w * np.square(said - seen.y), len(days)).astype(np.float64)
-        for said in (seen.p, seen.base)
+        np.bincount(at, seen.w * np.square(said - seen.y), len(days)).astype(np.float64) for said in (seen.p, seen.base)
     )
     return skill_bound(squared, base, seed=seed)
 
