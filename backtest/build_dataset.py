@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from backtest.data.columns import audit_registered, of_user
 from backtest.data.dataset import write_dataset
@@ -72,6 +73,16 @@ def build_parser() -> Parser:
             ("python -m backtest.build_dataset --data A.csv --features mine.py:columns", "and columns of your own"),
         ),
     )
+    add_data_flags(parser)
+    add = parser.group("output")
+    add("--json", action="store_true", help="print the manifest as one JSON object and nothing else")
+    add("--quiet", action="store_true", help="print one line")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    return parser
+
+
+def add_data_flags(parser: Parser) -> None:
+    """The flags that say what a data set is made of; a retrain has them, too."""
     add = parser.group("what becomes of a trade")
     add("--take-bps", type=amount, metavar="BPS", help="take (default: risk.take_bps)")
     add("--stop-bps", type=amount, metavar="BPS", help="stop (default: risk.stop_bps)")
@@ -101,32 +112,16 @@ def build_parser() -> Parser:
         metavar="WHERE:NAME",
         help="your function from market rows to columns: module:name or file.py:name",
     )
-    add = parser.group("output")
-    add("--out", type=Path, default=OUT, metavar="FILE", help=f"where it goes (default: {OUT.as_posix()})")
+    add = parser.group("where it goes")
+    add("--out", type=Path, default=OUT, metavar="FILE", help=f"the data set (default: {OUT.as_posix()})")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
-    add("--json", action="store_true", help="print the manifest as one JSON object and nothing else")
-    add("--quiet", action="store_true", help="print one line")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
-    return parser
 
 
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     loaded = settings_of(flags)
-    _check(flags, loaded.settings)
-    function = None if flags.features is None else load_strategy(flags.features, "--features")
-    console = progress_console(quiet=flags.json or flags.quiet)
-    market = market_of(flags, loaded.settings)
-    if flags.tape:
-        market = replace(market, book=book_of(market, flags.tape))
-    audit_registered(market, loaded.settings)
-    further: tuple[Further, ...] = of_settings(market, loaded.settings)
-    if function is not None:
-        further = (*further, of_user(function, market))
-    with Meter("building", "bars", console, len(market.bars)) as meter:
-        manifest = write_dataset(
-            flags.out, market, loaded.settings, gross=flags.gross, further=further, tell=meter.reach
-        )
+    check(flags, loaded.settings)
+    manifest = build(flags, loaded.settings, quiet=flags.json or flags.quiet)
     if flags.json:
         print(json.dumps({"file": flags.out.as_posix(), **manifest}, allow_nan=False))
         return 0
@@ -142,6 +137,26 @@ def run(flags: argparse.Namespace) -> int:
     return 0
 
 
+def build(flags: argparse.Namespace, settings: Settings, *, quiet: bool) -> Mapping[str, Any]:
+    """Make the data set that the flags describe, and write it to `flags.out`; returns its manifest.
+
+    Raises:
+        ConfigError, DataError: of a flag or a file, or a column that knows later bars.
+        DataUnavailable: the exchange did not answer, or answered garbage.
+        StorageError: the file cannot be written.
+    """
+    function = None if flags.features is None else load_strategy(flags.features, "--features")
+    market = market_of(flags, settings)
+    if flags.tape:
+        market = replace(market, book=book_of(market, flags.tape))
+    audit_registered(market, settings)
+    further: tuple[Further, ...] = of_settings(market, settings)
+    if function is not None:
+        further = (*further, of_user(function, market))
+    with Meter("building", "bars", progress_console(quiet=quiet), len(market.bars)) as meter:
+        return write_dataset(flags.out, market, settings, gross=flags.gross, further=further, tell=meter.reach)
+
+
 def settings_of(flags: argparse.Namespace) -> Loaded:
     """Settings with the flags on top."""
     given = {key: getattr(flags, flag) for flag, key in SETTING_FLAGS.items()}
@@ -152,7 +167,7 @@ def settings_of(flags: argparse.Namespace) -> Loaded:
     return loaded
 
 
-def _check(flags: argparse.Namespace, settings: Settings) -> None:
+def check(flags: argparse.Namespace, settings: Settings) -> None:
     """Refuse what can be seen to be wrong before anything is fetched or read."""
     require_fixed(params_of(settings, 1))
     for name in ("exchange", *OF_EXCHANGE) if flags.data else ():

@@ -20,19 +20,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from backtest.build_dataset import add_data_flags, built
-
-from backtest.data.dataset import DataSet, write_dataset
-from ml.learning.gate import Verdict
+from backtest.build_dataset import add_data_flags, build, settings_of
+from backtest.build_dataset import check as check_data
+from backtest.data.dataset import DataSet, read_dataset
+from backtest.data.market import warmup_of
+from ml.learning.gate import FEWEST_DAYS
+from ml.learning.walk import FIRST
+from model.registry import main as registry
 from model.report import best_of, report_of, write_report
 from model.train_meta import REPORT, step_back, threads
 from model.training import SERVING, Trained, against_champion, table_days, train
 from utils.config import load_settings
 from utils.errors import ConfigError
+from utils.market.timeframes import TIMEFRAMES
 from utils.records.ledger import Ledger
 from utils.records.lock import only_one
 from utils.records.versions import Versions
 from utils.root import ROOT
+from utils.rows import NS_PER_DAY
 from utils.settings.edit import set_values
 from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
@@ -41,8 +46,6 @@ from utils.shell.meter import Meter
 
 #: Days that `--page_back` asks for where it does not say: 60 hold 36 days out of sample.
 PAGE_BACK = 60
-#: Share of a window that a first training judges.
-JUDGED = 0.6
 
 
 def build_parser() -> Parser:
@@ -68,8 +71,10 @@ def build_parser() -> Parser:
         metavar="DAYS",
         help=f"fetch so many days instead of --limit bars (without a number: {PAGE_BACK})",
     )
+    add(
+        "--family", choices=(*SERVING, "both"), default="both", help="learner (default: both, each with its own record)"
+    )
     add = parser.group("what becomes of it")
-    add("--out", type=Path, default=Path("data/features.parquet"), metavar="PATH", help="where the data set is written")
     add("--outdir", type=Path, metavar="DIR", help="versions, records and the report (default: meta.dir)")
     add("--force", action="store_true", help="enable the version whatever the gate says, loudly")
     add("--freeze", metavar="VERSION", help="train nothing: serve exactly this version from now on")
@@ -83,25 +88,27 @@ def build_parser() -> Parser:
 
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
-    loaded = load_settings(flags.config)
-    settings = loaded.settings
+    settings = load_settings(flags.config).settings
     config = flags.config or ROOT / "config.yaml"
     folder = flags.outdir or settings.meta.dir
     if flags.freeze is not None:
-        return freeze(flags.freeze, folder, config)
+        return registry(["freeze", flags.freeze, "--dir", str(folder), "--config", str(config)])
+    asked = settings_of(flags).settings
+    page_back(flags, asked)
+    check_data(flags, asked)
     seed = settings.simulation.seed if flags.seed is None else flags.seed
     ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
     quiet = flags.json or flags.quiet
     with only_one(folder):
         step_back()
-        data = built(flags, settings, quiet=quiet)
-        write_dataset(data, flags.out)
+        build(flags, asked, quiet=quiet)
+        data = read_dataset(flags.out)
         with Meter("training", "folds", progress_console(quiet=quiet)) as meter:
             found = train(
                 data,
                 folder,
                 ledger,
-                families=SERVING,
+                families=SERVING if flags.family == "both" else (flags.family,),
                 kind="retrain",
                 now_ns=time.time_ns(),
                 seed=seed,
@@ -118,12 +125,27 @@ def run(flags: argparse.Namespace) -> int:
     if not flags.quiet:
         print(told.brief())
         print(f"report: {paths.markdown.as_posix()}, {paths.html.as_posix()}")
-        for line in window_words(best.verdict, data):
-            print(line)
-        for line in said[:-1]:
+        for line in filter(None, (too_small(data), *said[:-1])):
             print(line)
     print(said[-1])
     return 0
+
+
+def page_back(flags: argparse.Namespace, settings: Settings) -> None:
+    """Make bars of the days that are to be fetched.
+
+    Raises:
+        ConfigError: no day, or bars were named, too.
+    """
+    if flags.page_back is None:
+        return
+    if flags.page_back < 1:
+        raise ConfigError(f"--page_back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
+    for name in ("data", "limit", "since", "until"):
+        if getattr(flags, name) is not None:
+            raise ConfigError(f"--page_back: it says how much is fetched, and so does --{name}; leave one of them out")
+    a_day = NS_PER_DAY / TIMEFRAMES[settings.market.timeframe]
+    flags.limit = warmup_of(settings) + math.ceil(flags.page_back * a_day)
 
 
 def decide(
@@ -183,47 +205,15 @@ def enable(
     set_values(config, wanted)
 
 
-def freeze(version: str, folder: Path, config: Path) -> int:
-    """Serve exactly one version from now on."""
-    Versions(folder).read(version)
-    set_values(config, {"meta.enabled": True, "meta.dir": folder.as_posix(), "meta.version": version})
-    print(f"frozen: {version} serves, whatever is trained; python -m model.registry thaw ends that")
-    return 0
-
-
-def window_words(verdict: Verdict, data: DataSet) -> list[str]:
-    """What the window can show, and the days still needed."""
-    seen = verdict.outlook
+def too_small(data: DataSet) -> str:
+    """What has to be said of a window that a first training cannot judge enough of; empty = nothing."""
     days = table_days(data.table)
-    said = []
-    if days * JUDGED < 30.0:
-        said.append(
-            f"the window of {days:.1f} days is too small: a first training judges {100 * JUDGED:.0f} % of it, and 30 "
-            f"days must be judged; page back (--page_back {PAGE_BACK}) or let the daily retrains add up"
-        )
-    if math.isnan(seen.smallest_bps):
-        said.append("smallest edge this window can show: not known, fewer than two trades were taken out of sample")
-    else:
-        said.append(
-            f"smallest edge this window can show: {seen.smallest_bps:.1f} bps a trade after costs "
-            f"(2.5 sd / sqrt n, sd {seen.sd_bps:.1f}, n {seen.trades})"
-        )
-    said.append(f"days still needed: {_days(seen.days_needed)} before anything is judged; {_edge(seen)}")
-    return said
-
-
-def _edge(seen: Any) -> str:
-    return f"about {_days(seen.edge_days)} for the gate at a mean of {seen.edge_bps:.1f} bps a trade"
-
-
-def _days(days: float) -> str:
-    return "more than can be said" if not math.isfinite(days) else f"{math.ceil(days):,}"
-
-
-def check(flags: argparse.Namespace) -> None:
-    """Refuse what can be seen to be wrong before anything is fetched."""
-    if flags.page_back is not None and flags.page_back < 1:
-        raise ConfigError(f"--page_back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
+    if days * (1.0 - FIRST) >= FEWEST_DAYS:
+        return ""
+    return (
+        f"warning: {days:.1f} days are too small a window: a first training judges {100 * (1.0 - FIRST):.0f} % of it, "
+        f"and {FEWEST_DAYS} days must be judged; page back (--page_back {PAGE_BACK}), or let daily retrains add up"
+    )
 
 
 main = command(build_parser, run)

@@ -21,8 +21,9 @@ from ml.learning.evaluate import shadow
 from ml.learning.fit import Fitted, fit_meta
 from ml.learning.gate import Verdict, challenge, verdict
 from ml.learning.learners import FAMILIES
+from ml.learning.policy import unfiltered
 from ml.learning.table import Table
-from ml.learning.walk import Evidence, Judged, judge, known_at, of_judged, together, walk
+from ml.learning.walk import Evidence, Judged, added, judge, known_at, of_judged, together, walk
 from model.records import Record
 from utils.errors import DataError
 from utils.figures.arithmetic import mean_or_nan, moments
@@ -79,29 +80,24 @@ def train(
     Raises:
         DataError: too few rows or labels, or a record that was changed.
     """
-    versions, found, table = Versions(folder), [], settled(data)
+    versions, table, configuration = Versions(folder), settled(data), data.manifest["configuration"]
+    walked = []
     for family in families:
-        record = Record(folder / RECORDS, {**data.manifest["configuration"], "family": family})
+        record = Record(folder / RECORDS, {**configuration, "family": family})
         judged, by = advance(table, data, record, versions, family, seed, threads, told)
         fresh = together([of_judged(one) for one in judged if len(one.table)])
-        known = known_at(table, int(table.ts[-1]))  # the next begins to judge right after
+        walked.append((family, record, judged, by, fresh, added(record.evidence, fresh)))
+    ledger.add(*(trial_of(record, whole, data, kind, now_ns) for _, record, _, _, _, whole in walked))
+    tried, known = ledger.count(), known_at(table, int(table.ts[-1]))  # the next begins to judge right after
+    found = []
+    for family, record, judged, by, fresh, whole in walked:
+        signals = np.concatenate([unfiltered(one.table).net for one in judged] or [np.zeros(0)])
+        told_of = verdict(whole, tried, worst_of(record.configuration), seed=seed, signals=signals)
         fitted = fit_meta(known, family, data.manifest["fingerprint"], seed=seed, threads=threads)
-        version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, now_ns))
+        version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, told_of, now_ns))
         record.advance(fresh, version, fitted.until, by)
-        ledger.add(trial_of(record, data, kind, now_ns))
-        found.append((family, record, judged, fitted, version))
-    tried = ledger.count()  # all families of this training among them
-    return [
-        Trained(
-            family,
-            record,
-            judged,
-            fitted,
-            version,
-            verdict(record.evidence, tried, worst_of(record.configuration), seed=seed),
-        )
-        for family, record, judged, fitted, version in found
-    ]
+        found.append(Trained(family, record, judged, fitted, version, told_of))
+    return found
 
 
 def settled(data: DataSet) -> Table:
@@ -164,7 +160,9 @@ def advance(
     return [judge(fitted, rows, busy)], record.version
 
 
-def manifest_of(data: DataSet, record: Record, fitted: Fitted, fresh: Evidence, now_ns: int) -> dict[str, Any]:
+def manifest_of(
+    data: DataSet, record: Record, fitted: Fitted, fresh: Evidence, told: Verdict, now_ns: int
+) -> dict[str, Any]:
     """What a version says of itself."""
     meta = fitted.meta
     return {
@@ -191,6 +189,7 @@ def manifest_of(data: DataSet, record: Record, fitted: Fitted, fresh: Evidence, 
             "calibration_trades": fitted.calibration_trades,
             "calibration_bps": None if math.isnan(fitted.calibration_bps) else fitted.calibration_bps,
         },
+        "verdict": str(told),
         "judged": {"first": fresh.first, "last": fresh.last, "trades": len(fresh.net)},
     }
 
@@ -220,9 +219,8 @@ def fitted_of(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Fitted
         ) from error
 
 
-def trial_of(record: Record, data: DataSet, kind: Kind, now_ns: int) -> Trial:
-    """A configuration as the ledger keeps it: what its record holds by now."""
-    evidence = record.evidence
+def trial_of(record: Record, evidence: Evidence, data: DataSet, kind: Kind, now_ns: int) -> Trial:
+    """A configuration as the ledger keeps it: all that was judged of it by now."""
     return Trial(
         time=now_ns,
         kind=kind,

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from backtest.data.decisions import DIRECTIONS, LABELS, MORE, OF_DIRECTION, SCHEMA, DataSet, Further, Maker, Tally
+from backtest.data.decisions import DIRECTIONS, LABELS, OF_DIRECTION, SCHEMA, Content, DataSet, Further, Maker
 from exec.market import Market
 from features.registry import fingerprint
-from ml.learning.table import Table, joined
+from ml.learning.table import Table
 from utils.codes import LABEL_NAMES
 from utils.disk import FULL
 from utils.errors import DataError, StorageError
@@ -52,7 +53,7 @@ def make_dataset(
     further: tuple[Further, ...] = (),
     tell: Tell | None = None,
 ) -> DataSet:
-    """The data set of a market, in memory.
+    """The data set of a market, in memory; its manifest is that of a file but for `content`.
 
     Args:
         market: bars, instruments, and the closes from which each symbol is decided on.
@@ -66,10 +67,11 @@ def make_dataset(
         DataError: not one decision has a known end.
     """
     maker = Maker(market, settings, gross=gross, further=further)
-    parts = list(maker.parts(tell))
+    room = maker.room(maker.rows)
+    for _ in maker.parts(tell, room):
+        pass
     _require_rows(maker)
-    more: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in MORE}
-    return replace(DataSet(joined([part.table for part in parts]), **more), manifest=maker.manifest())
+    return replace(room.take(slice(0, maker.tally.rows)), manifest=maker.manifest())
 
 
 def write_dataset(
@@ -98,19 +100,30 @@ def write_dataset(
     maker = Maker(market, settings, gross=gross, further=further)
     schema = schema_of(maker.names)
     with _storing(place), Hidden(place.absolute().parent, ()) as hidden:
-        part = hidden / "dataset"
-        with part.open("wb") as file:
+        staged = hidden / "dataset"
+        with staged.open("wb") as file:
             words = [name for name in schema.names if name == "symbol" or name.startswith("reason_")]
+            content = Content()
             with pq.ParquetWriter(file, schema, compression="lz4", use_dictionary=words) as writer:
-                for each in maker.parts(tell):
-                    if len(each):
-                        writer.write_table(arrow_of(each, schema))
+
+                def keep(part: DataSet) -> None:
+                    content.add(part)
+                    if len(part):
+                        writer.write_table(arrow_of(part, schema))
+
+                # one stretch is packed while the next is made
+                with ThreadPoolExecutor(1) as pool:
+                    last: Future[Any] = pool.submit(bool)
+                    for part in maker.parts(tell):
+                        last.result()
+                        last = pool.submit(keep, part)
+                    last.result()
                 _require_rows(maker)
-                manifest: dict[str, Any] = plain(maker.manifest())
+                manifest: dict[str, Any] = plain({**maker.manifest(), "content": content.digest})
                 writer.add_key_value_metadata({KEY: json.dumps(manifest)})
             file.flush()
             os.fsync(file.fileno())
-        part.replace(place)
+        staged.replace(place)
     return manifest
 
 
@@ -335,7 +348,7 @@ def _check(place: Path, made: DataSet) -> None:
     for name, rows in wrong:
         if rows.any():
             raise DataError(f"{place}: row {int(np.argmax(rows))}: expected a {name} that can be, saw none; {ANEW}")
-    tally = Tally(len(table.names))
-    tally.add(made)
-    if tally.content != made.manifest["content"]:
+    content = Content()
+    content.add(made)
+    if content.digest != made.manifest["content"]:
         raise DataError(f"{place}: expected the values of its manifest, saw others: it was changed; {ANEW}")

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,7 +31,7 @@ from utils.codes import END_OF_DATA, EXIT_NAMES, LABEL_NAMES, MARKET, NO_BAR
 from utils.figures.arithmetic import Floats
 from utils.market.costs import break_even_win_rate
 from utils.params import costs_of, params_of, require_fixed
-from utils.rows import BPS, Rows
+from utils.rows import BPS, SIGNAL, Rows
 from utils.settings.tree import Settings
 
 Whole = NDArray[np.int64]
@@ -39,6 +40,8 @@ Whole = NDArray[np.int64]
 SCHEMA = 1
 #: Bars made at once.
 STRETCH = 65_536
+#: Bars whose features and signals are made at once: few enough to stay in a core's own cache.
+CACHED = 4_096
 #: Names of the directions, in the order of the columns of a table.
 DIRECTIONS = ("long", "short")
 #: Columns of a file: those before the features, labels, those of either direction, and the last.
@@ -113,40 +116,72 @@ class Maker:
         self.names = (*self._features.names, *(name for each in self._further for name in each.names))
         self.fingerprint = joint_fingerprint(self._features.fingerprint(), self._further)
         self.tally = Tally(len(self.names))
+        self._vectors: Rows = np.empty(CACHED, self._features.dtype)
+        self._signals: Rows = np.empty(CACHED, SIGNAL)
+        # no trade is cut short that is over before the first symbol's last close
+        ts, sym = market.bars["ts"], market.bars["sym"]
+        self._ends = min(int(ts[sym == k][-1]) for k in range(len(market.symbols)))
 
     @property
     def rows(self) -> int:
         """Bars that are decided on."""
         return len(self.market.decided)
 
-    def parts(self, tell: Callable[[int], None] | None = None) -> Iterator[DataSet]:
-        """The data set in order of time, in stretches; `tell` hears how many bars were looked at.
+    def parts(self, tell: Callable[[int], None] | None = None, room: DataSet | None = None) -> Iterator[DataSet]:
+        """The data set in order of time, in stretches.
 
         Decisions of which nobody knows yet what became, in either direction, are left out.
+
+        Args:
+            tell: hears how many bars were looked at.
+            room: rows to write to, one behind the other; None = each stretch has its own.
         """
         market = self.market
         signaller = Signaller(strategy_params(self.settings), market.starts)
         starts = np.array(market.starts)
-        labellers = [self._labeller(sym) for sym in range(len(market.symbols))]
-        vectors: Rows = np.empty(0, self._features.dtype)
-        for lo, hi in chunks(market.bars, STRETCH):
-            bars = market.bars[lo:hi]
-            if len(vectors) < len(bars):
-                vectors = np.empty(len(bars), self._features.dtype)
-            features = self._features.batch(bars, vectors[: len(bars)])
-            side = signals_of(signaller, market, bars, features, lo)["side"]
-            decided = bars["ts"] >= starts[bars["sym"]]
-            part = self._part(bars, decided, labellers)
-            x = np.empty((len(part), len(self.names)))
-            self._fill(x, features, lo, decided)
-            table = replace(part.table, x=x, side=np.ascontiguousarray(side[decided]))
-            known = ~np.isin(part.reason, UNKNOWN).all(axis=1)
-            made = replace(part, table=table)
-            made = made if known.all() else made.take(known)
-            self.tally.add(made)
-            yield made
-            if tell is not None:
-                tell(hi)
+        labellers = [self._labellers(sym) for sym in range(len(market.symbols))]
+        done = 0
+        # of either direction labels are made beside the features: compiled code holds no lock
+        with ThreadPoolExecutor(len(SIDES)) as pool:
+            for lo, hi in chunks(market.bars, STRETCH):
+                bars = market.bars[lo:hi]
+                decided = bars["ts"] >= starts[bars["sym"]]
+                n = int(np.count_nonzero(decided))
+                part = self.room(n) if room is None else room.take(slice(done, done + n))
+                table = part.table
+                table.ts[:], table.sym[:] = bars["ts"][decided], bars["sym"][decided]
+                work = [pool.submit(self._label, part, k, labellers) for k in range(len(SIDES))]
+                self._see(part, lo, decided, signaller)
+                for each in work:
+                    each.result()
+                made = part.take(kept) if not (kept := self._kept(part)).all() else part
+                if room is not None and len(made) < n:  # close the ranks
+                    part = room.take(slice(done, done + len(made)))
+                    for name in BESIDE:
+                        getattr(part.table, name)[:] = getattr(made.table, name)
+                    for name in MORE:
+                        getattr(part, name)[:] = getattr(made, name)
+                done += len(made)
+                self.tally.add(made)
+                yield made
+                if tell is not None:
+                    tell(hi)
+
+    def room(self, rows: int) -> DataSet:
+        """A data set of so many rows, to be written to."""
+        table = Table(
+            self.names,
+            self.market.symbols,
+            self.market.tf_ns,
+            ts=np.empty(rows, np.int64),
+            sym=np.empty(rows, np.int64),
+            x=np.empty((rows, len(self.names))),
+            side=np.empty(rows),
+            net=np.empty((rows, 2)),
+            until=np.empty((rows, 2), np.int64),
+            weight=np.empty((rows, 2)),
+        )
+        return DataSet(table, np.empty((rows, 2)), np.empty((rows, 2), np.int64), np.empty((rows, 2), np.int64))
 
     def manifest(self) -> dict[str, Any]:
         """What the data set is, where from, and what it counts; whole once all parts were made."""
@@ -211,41 +246,50 @@ class Maker:
             "fees_bps": float(paid_in + fees["taker_bps"]),
         }
 
-    def _labeller(self, sym: int) -> Labeller:
+    def _labellers(self, sym: int) -> list[Labeller]:
         bars = own_bars(self.market, sym)
         first = int(np.searchsorted(bars["ts"], self.market.starts[sym]))
-        return Labeller(bars, first, self.instruments[sym : sym + 1], self.params)
+        return [Labeller(bars, first, side, self.instruments[sym : sym + 1], self.params) for side in SIDES]
 
-    def _part(self, bars: Rows, decided: NDArray[np.bool_], labellers: list[Labeller]) -> DataSet:
-        """The decisions of these bars with their labels, still without features."""
-        sym = bars["sym"][decided].astype(np.int64)
-        n = len(sym)
-        net, gross, weight = (np.empty((n, len(SIDES))) for _ in range(3))
-        until, reason, ambiguous = (np.empty((n, len(SIDES)), np.int64) for _ in range(3))
-        columns = {
-            "net_bps": net, "gross_bps": gross, "weight": weight,
-            "until": until, "reason": reason, "ambiguous": ambiguous,
-        }  # fmt: skip
-        for k, labeller in enumerate(labellers):
-            at: Any = slice(None) if len(labellers) == 1 else np.flatnonzero(sym == k)
-            for direction, rows in enumerate(labeller.take(n if len(labellers) == 1 else len(at))):
-                for name, values in columns.items():
-                    values[at, direction] = rows[name]
-        ts = np.ascontiguousarray(bars["ts"][decided])
-        nothing = np.empty((n, 0))
-        table = Table(
-            self.names, self.market.symbols, self.market.tf_ns, ts, sym, nothing, nothing, net, until, weight
-        )  # fmt: skip
-        return DataSet(table, gross, reason, ambiguous)
+    def _label(self, part: DataSet, k: int, labellers: Sequence[Sequence[Labeller]]) -> None:
+        """Write the labels of one direction."""
+        table = part.table
+        for sym, of_side in enumerate(labellers):
+            at: Any = slice(None) if len(labellers) == 1 else np.flatnonzero(table.sym == sym)
+            rows = of_side[k].take(len(table) if len(labellers) == 1 else len(at))
+            table.net[at, k], table.until[at, k], table.weight[at, k] = rows["net_bps"], rows["until"], rows["weight"]
+            part.gross[at, k], part.reason[at, k] = rows["gross_bps"], rows["reason"]
+            part.ambiguous[at, k] = rows["ambiguous"]
 
-    def _fill(self, x: Floats, features: Rows, lo: int, decided: NDArray[np.bool_]) -> None:
-        """Features, then what stands beside the bars."""
-        at = 0
-        own = matrix(features)
-        for values in (own, *(each.values[lo : lo + len(own)] for each in self._further)):
-            width = values.shape[1]
-            x[:, at : at + width] = values if decided.all() else values[decided]
-            at += width
+    def _see(self, part: DataSet, first: int, decided: NDArray[np.bool_], signaller: Signaller) -> None:
+        """Write features and sides of the bars that are decided on, from row `first` of the market on."""
+        market, own, at = self.market, len(self._features.names), 0
+        x, side = part.table.x, part.table.side
+        for lo in range(0, len(decided), CACHED):
+            mask = decided[lo : lo + CACHED]
+            bars = market.bars[first + lo : first + lo + len(mask)]
+            end = at + int(np.count_nonzero(mask))
+            straight = end - at == len(mask) and not self._further
+            # where nothing is left out or added, features are written to their place at once
+            out = x[at:end].view(self._features.dtype)[:, 0] if straight else self._vectors[: len(mask)]
+            features = self._features.batch(bars, out)
+            signals = signals_of(signaller, market, bars, features, first + lo, self._signals[: len(mask)])
+            side[at:end] = signals["side"][mask]
+            if not straight:
+                x[at:end, :own] = matrix(features)[mask]
+                done = own
+                for each in self._further:
+                    width = len(each.names)
+                    x[at:end, done : done + width] = each.values[first + lo : first + lo + len(mask)][mask]
+                    done += width
+            at = end
+
+    def _kept(self, part: DataSet) -> NDArray[np.bool_]:
+        """Which rows' ends are known in a direction."""
+        known: NDArray[np.bool_] = np.ones(len(part), np.bool_)
+        if len(part) and part.table.until.max() >= self._ends:
+            known[:] = ~np.isin(part.reason, UNKNOWN).all(axis=1)
+        return known
 
 
 def own_bars(market: Market, sym: int) -> Rows:
@@ -256,15 +300,14 @@ def own_bars(market: Market, sym: int) -> Rows:
     return rows
 
 
-def signals_of(signaller: Signaller, market: Market, bars: Rows, features: Rows, first: int) -> Rows:
+def signals_of(signaller: Signaller, market: Market, bars: Rows, features: Rows, first: int, out: Rows) -> Rows:
     """The default strategy's SIGNAL rows beside `bars`, which begin at row `first` of the market; it sees books."""
     if market.book is None:
-        return signaller.batch(bars, features)
-    told = []
+        return signaller.batch(bars, features, out)
     for i, bar in enumerate(bars):
         signaller.see_book(int(bar["sym"]), float(market.book["spread_bps"][first + i]))
-        told.append(signaller.batch(bars[i : i + 1], features[i : i + 1]))
-    return np.concatenate(told)
+        signaller.batch(bars[i : i + 1], features[i : i + 1], out[i : i + 1])
+    return out
 
 
 def of_book(market: Market) -> tuple[Further, ...]:
@@ -285,8 +328,27 @@ def joint_fingerprint(own: str, further: Sequence[Further]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+class Content:
+    """The hash of what stands in a data set, however it is cut."""
+
+    def __init__(self) -> None:
+        self._hashes = {name: hashlib.sha256() for name in (*BESIDE, *MORE)}
+
+    def add(self, part: DataSet) -> None:
+        """Take in some rows."""
+        for name, sha in self._hashes.items():
+            values: Any = np.ascontiguousarray(getattr(part.table if name in BESIDE else part, name))
+            sha.update(values)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all values: equal data sets have equal ones."""
+        text = json.dumps({name: sha.hexdigest() for name, sha in self._hashes.items()})
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
 class Tally:
-    """What a data set is counted by while it is made, and the hash of its content."""
+    """What a data set is counted by while it is made."""
 
     def __init__(self, features: int) -> None:
         self.rows = self.signals = 0
@@ -295,7 +357,6 @@ class Tally:
         self.counts = np.zeros((len(LABEL_NAMES), len(SIDES)), np.int64)
         self.wins, self.both = np.zeros(len(SIDES), np.int64), np.zeros(len(SIDES), np.int64)
         self.weight, self.net = np.zeros(len(SIDES)), np.zeros(len(SIDES))
-        self._hashes = {name: hashlib.sha256() for name in (*BESIDE, *MORE)}
 
     def add(self, part: DataSet) -> None:
         """Count some rows."""
@@ -306,23 +367,14 @@ class Tally:
         self.rows += len(table)
         self.signals += int(np.count_nonzero(np.isfinite(table.side)))
         labelled = table.labelled
-        if not self.there.all():
-            self.there |= np.isfinite(table.x).any(axis=0)
+        for column in np.flatnonzero(~self.there):
+            self.there[column] = np.isfinite(table.x[:, column]).any()
         for k in range(len(SIDES)):
             self.counts[:, k] += np.bincount(part.reason[:, k], minlength=len(LABEL_NAMES))
         self.wins += (table.net > 0.0).sum(axis=0)
         self.both += ((part.ambiguous > 0) & labelled).sum(axis=0)
         self.weight += table.weight.sum(axis=0)
         self.net += np.where(labelled, table.net, 0.0).sum(axis=0)
-        for name, sha in self._hashes.items():
-            values: Any = np.ascontiguousarray(getattr(table if name in BESIDE else part, name))
-            sha.update(values)
-
-    @property
-    def content(self) -> str:
-        """SHA-256 of all values: equal data sets have equal ones."""
-        text = json.dumps({name: sha.hexdigest() for name, sha in self._hashes.items()})
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def row(self) -> dict[str, Any]:
         """The counts as JSON has them."""
@@ -332,7 +384,6 @@ class Tally:
             "last_close": stamp(self.span[1]),
             "signals": self.signals,
             **{name: self._direction(k) for k, name in enumerate(DIRECTIONS)},
-            "content": self.content,
         }
 
     def _direction(self, k: int) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class LabelRow(Protocol):
 
 
 LABEL = layout_of(LabelRow)
+#: Room that is made for labels of trades that last beyond a stretch.
+AHEAD = 1_024
 #: How far the counts of labels at work have been added up.
 SETTLED = layout(("bar", np.int64), ("at_work", np.float64))
 
@@ -121,55 +123,59 @@ def weigh_rows(cover: Floats, rows: Rows) -> None:
 
 
 class Labeller:
-    """Labels of one symbol in order of time, a stretch of its bars at once.
+    """Labels of one symbol and direction in order of time, a stretch of its bars at once.
 
     A weight needs all labels that share its bars, so labels are made as far ahead as the stretch's trades last.
 
     Args:
         bars: BAR rows of one symbol, in order of time.
         first: row of the first bar that is decided on.
+        side: +1 long, -1 short.
         instrument: INSTRUMENT, one row: tick and fees.
         params: PARAMS, one row: barriers, kind of entry, costs.
     """
 
-    def __init__(self, bars: Rows, first: int, instrument: Rows, params: Rows) -> None:
-        self._bars, self._terms = bars, (instrument, params)
+    def __init__(self, bars: Rows, first: int, side: int, instrument: Rows, params: Rows) -> None:
+        self._bars, self._side, self._terms = bars, side, (instrument, params)
         self._given, self._made = first, first
-        self._ahead: list[Rows] = [np.zeros(0, LABEL) for _ in SIDES]  # made, and not yet given
-        self._covers = [np.zeros(len(bars) + 1) for _ in SIDES]
-        self._settled: list[Rows] = [np.zeros(1, SETTLED) for _ in SIDES]
+        self._rows: Rows = np.zeros(0, LABEL)  # those of `_given` to `_made`, and room
+        self._taken = 0  # rows before them, that the last call gave
+        self._cover = np.zeros(len(bars) + 1)
+        self._settled: Rows = np.zeros(1, SETTLED)
         self._scratch: Rows = np.zeros(1, OUTCOME)
 
-    def take(self, count: int) -> tuple[Rows, Rows]:
-        """LABEL rows of the next `count` bars: long, short.
+    def take(self, count: int) -> Rows:
+        """LABEL rows of the next `count` bars; the next call may write over them.
 
         Raises:
             InvariantError: fewer bars are left.
         """
         if not 0 <= count <= len(self._bars) - self._given:
             raise InvariantError(f"expected at most {len(self._bars) - self._given} labels, saw {count} asked for")
+        left = self._rows[self._taken : self._taken + self._made - self._given]
+        self._rows[: len(left)] = left.copy()
         self._make(self._given + count)
-        last = max((int(rows["exit_bar"][:count].max(initial=-1)) for rows in self._ahead), default=-1)
+        last = int(self._rows["exit_bar"][:count].max(initial=-1))
         self._make(last)
-        for rows, cover, settled in zip(self._ahead, self._covers, self._settled, strict=True):
-            settle_rows(cover, last + 1, settled)
-            weigh_rows(cover, rows[:count])
-        long, short = (rows[:count] for rows in self._ahead)
-        self._ahead = [rows[count:] for rows in self._ahead]
-        self._given += count
-        return long, short
+        settle_rows(self._cover, last + 1, self._settled)
+        weigh_rows(self._cover, self._rows[:count])
+        self._given, self._taken = self._given + count, count
+        return self._rows[:count]
 
     def _make(self, end: int) -> None:
         """Labels of all bars before `end`."""
         if end <= self._made:
             return
-        for k, side in enumerate(SIDES):
-            new: Rows = np.zeros(end - self._made, LABEL)
-            label_rows(self._bars, self._made, side, *self._terms, self._scratch, self._covers[k], new)
-            self._ahead[k] = np.concatenate([self._ahead[k], new]) if len(self._ahead[k]) else new
+        room, there = end - self._given, self._made - self._given
+        if room > len(self._rows):
+            rows: Rows = np.zeros(room + AHEAD, LABEL)
+            rows[:there] = self._rows[:there]
+            self._rows = rows
+        label_rows(self._bars, self._made, self._side, *self._terms, self._scratch, self._cover, self._rows[there:room])
         self._made = end
 
 
 def labels(bars: Rows, instrument: Rows, params: Rows) -> tuple[Rows, Rows]:
     """LABEL rows beside all bars: long, short."""
-    return Labeller(bars, 0, instrument, params).take(len(bars))
+    long, short = (Labeller(bars, 0, side, instrument, params).take(len(bars)) for side in SIDES)
+    return long, short

@@ -14,7 +14,7 @@ import numpy as np
 
 from ml.learning.walk import DAY, Evidence
 from ml.learning.wealth import bets, wealth, wealth_needed
-from utils.figures.arithmetic import NORMAL, Floats, ratio_or_nan
+from utils.figures.arithmetic import NORMAL, Floats, mean_or_nan
 from utils.figures.bootstrap import chance_positive, lower_bound, skill
 from utils.rows import NS_PER_DAY
 
@@ -26,6 +26,10 @@ CHANCE, BLOCK = 0.95, 10
 SURE, SKILL_DAYS = 0.95, 1
 #: An edge is shown by a window when it is that many standard errors above 0.
 SHOWN = 2.5
+#: The edge that is asked about where none was seen, bps.
+ASKED_BPS = 2.0
+#: So little wealth counts as that much: what is lost for ever is not waited for.
+LEAST_WEALTH = 1e-300
 
 DAYS_RULE, TRADES_RULE, CHANCE_RULE, SKILL_RULE, WEALTH_RULE = (
     "test days",
@@ -60,13 +64,16 @@ class Rule:
 class Outlook:
     """What the window can show, and how long it would take to know more."""
 
-    trades: int
+    trades: int  # that were taken; `supposed`: the strategy's own signals
     days: int
     sd_bps: float  # of a trade's net; NaN with fewer than two
     smallest_bps: float  # the smallest mean net that so many trades can show
     days_needed: float  # for the rules that count days and trades; inf = without a trade nothing can be said
     edge_bps: float  # the mean net asked about below: the observed one if above 0, else 2 bps
     edge_days: float  # days until the wealth would be reached if trades went on at that mean; inf = never
+    supposed: bool = (
+        False  # the model took fewer than two trades: all of this is said of the strategy's signals without it
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class Verdict:
         return f"not enabled: {failing.name} {_short(failing.value)} threshold {_short(failing.threshold)}{about}"
 
 
-def verdict(evidence: Evidence, tried: int, worst_bps: float, *, seed: int) -> Verdict:
+def verdict(evidence: Evidence, tried: int, worst_bps: float, *, seed: int, signals: Floats | None = None) -> Verdict:
     """The gate before a first enabling.
 
     Formula: days >= 30, trades >= 100, P(net > 0) >= .95 by a stationary bootstrap in blocks of ten trades, the 5 %
@@ -112,9 +119,11 @@ def verdict(evidence: Evidence, tried: int, worst_bps: float, *, seed: int) -> V
         tried: k, configurations ever tried; at least 1.
         worst_bps: the worst loss of a trade that is to be reckoned with, bps.
         seed: of the bootstraps.
+        signals: what the strategy's own signals earned on the rows that were judged, bps; they say what the window can
+            show where the model took nothing.
     """
     low = skill_bound(evidence.scores[:, DAY.index("squared")], evidence.scores[:, DAY.index("base")], seed=seed)
-    return _judged(evidence.net, evidence.days, low, tried, worst_bps, seed, evidence)
+    return _judged(evidence.net, evidence.days, low, tried, worst_bps, seed, evidence, signals)
 
 
 def challenge(
@@ -164,7 +173,16 @@ def differences(challenger: Evidence, champion: Evidence, since: int, end: int) 
     return np.array([found[key] for key in sorted(found)])
 
 
-def _judged(net: Floats, days: int, low: float, tried: int, worst_bps: float, seed: int, evidence: Evidence) -> Verdict:
+def _judged(
+    net: Floats,
+    days: int,
+    low: float,
+    tried: int,
+    worst_bps: float,
+    seed: int,
+    evidence: Evidence,
+    signals: Floats | None = None,
+) -> Verdict:
     chance = chance_positive(net, BLOCK, seed=seed) if len(net) >= 2 * BLOCK else math.nan
     needed = wealth_needed(max(tried, 1))
     rules = (
@@ -174,30 +192,36 @@ def _judged(net: Floats, days: int, low: float, tried: int, worst_bps: float, se
         Rule(SKILL_RULE, low, 0.0, strict=True),
         Rule(WEALTH_RULE, wealth(net, worst_bps), needed),
     )
-    return Verdict(rules, outlook(net, days, evidence, needed, worst_bps), max(tried, 1))
+    return Verdict(rules, outlook(net, days, evidence, needed, worst_bps, signals), max(tried, 1))
 
 
 def outlook(
-    net: Floats, days: int, evidence: Evidence, needed: float, worst_bps: float, asked_bps: float = 2.0
+    net: Floats, days: int, evidence: Evidence, needed: float, worst_bps: float, signals: Floats | None = None
 ) -> Outlook:
     """The smallest edge that so many trades can show, and the days still needed.
 
     Formula: 2.5 sd / sqrt n. Days for the counting rules: the greater of 30 - days and (100 - n) days / n. For the
     wealth at a mean of e: n with ln(needed) + ln(bets) - ln W = n max over lambda of
-    ln(1 + lambda e) - lambda^2 sd^2 / 2, times days a trade. Unit: bps, days.
+    ln(1 + lambda e) - lambda^2 sd^2 / 2, times days a trade; e is the observed mean if that is above 0, else 2 bps.
+    Unit: bps, days.
     """
-    n = len(net)
-    sd = float(np.std(net, ddof=1)) if n > 1 else math.nan
+    taken = len(net)
+    supposed = taken < 2 and signals is not None and len(signals) > 1
+    seen = signals if supposed and signals is not None else net
+    n = len(seen)
+    sd = float(np.std(seen, ddof=1)) if n > 1 else math.nan
     span = max((evidence.last - evidence.first) / NS_PER_DAY, float(days))
-    pace = ratio_or_nan(span, float(n)) if n else math.inf
-    counting = max(float(FEWEST_DAYS - days), (FEWEST_TRADES - n) * pace if n < FEWEST_TRADES else 0.0, 0.0)
-    mean = float(net.mean()) if n else math.nan
-    edge = mean if mean > 0.0 else asked_bps
+    pace = span / n if n else math.inf
+    missing = max(FEWEST_TRADES - taken, 0)
+    counting = max(float(FEWEST_DAYS - days), missing * pace if missing else 0.0, 0.0)
+    mean = mean_or_nan(net)
+    edge = mean if mean > 0.0 else ASKED_BPS
     sizes = bets(worst_bps).tolist()
     growth = max(math.log1p(one * edge) - one * one * sd * sd / 2.0 for one in sizes)
-    left = math.log(needed) + math.log(len(sizes)) - (math.log(max(wealth(net, worst_bps), 1e-300)) if n else 0.0)
+    left = math.log(needed) + math.log(len(sizes)) - math.log(max(wealth(net, worst_bps), LEAST_WEALTH))
     ahead = max(left, 0.0) / growth * pace if growth > 0.0 else math.inf
-    return Outlook(n, days, sd, SHOWN * sd / math.sqrt(n) if n > 1 else math.nan, counting, edge, max(counting, ahead))
+    smallest = SHOWN * sd / math.sqrt(n) if n > 1 else math.nan
+    return Outlook(taken if not supposed else n, days, sd, smallest, counting, edge, max(counting, ahead), supposed)
 
 
 def days_to_show(edge_bps: float, sd_bps: float, trades_a_day: float, confidence: float = 0.95) -> float:

@@ -29,6 +29,12 @@ class Taken:
         return len(self.net)
 
 
+def unfiltered(table: Table) -> Taken:
+    """The trades of all that the strategy wants, one of a symbol at a time; long where it lets both be taken."""
+    nothing = np.zeros((len(table), 2))
+    return taken(table, Scored(nothing, nothing, nothing), 0.0)
+
+
 def taken(table: Table, told: Scored, threshold_bps: float, busy: NDArray[np.int64] | None = None) -> Taken:
     """The trades of a threshold: the better of the allowed directions where it expects at least that much.
 

@@ -54,7 +54,7 @@ def meaning(about: Family) -> str:
             "cost, beyond what chance and repeated tries explain. A training changes no setting; python -m "
             "model.retrain enables what passes."
         )
-    if not about.outlook.trades:
+    if not about.outlook.trades or about.outlook.supposed:
         return (
             "This is the normal outcome: on the rows that chose the thresholds no trade was expected to earn more than "
             "it costs, so none was taken and there is nothing to judge. Signals stay as they are, and no setting was "

@@ -164,9 +164,16 @@ def smallest(outlook: Outlook) -> str:
     if math.isnan(outlook.smallest_bps):
         return f"unknown with {counted(outlook.trades, 'trade')}"
     return (
-        f"{plain(outlook.smallest_bps, 1)} bps a trade is what {counted(outlook.trades, 'trade')} can show "
+        f"{plain(outlook.smallest_bps, 1)} bps a trade is what {_seen(outlook)} can show "
         f"(2.5 x {plain(outlook.sd_bps, 1)} bps / sqrt n)"
     )
+
+
+def _seen(outlook: Outlook) -> str:
+    """What stands behind what is said of a window."""
+    if outlook.supposed:
+        return f"{counted(outlook.trades, 'signal')} without the model"
+    return counted(outlook.trades, "trade")
 
 
 def days_needed(outlook: Outlook) -> str:

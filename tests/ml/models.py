@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from exec.champion import Champion, champion_of
+from features.registry import feature_set, fingerprint
 from ml.learning.boosted import trees_of
 from ml.scoring import Constant, Direction, Knots, Linear, Meta, Platt
 
@@ -12,10 +14,9 @@ version=v4
 num_class=1
 num_tree_per_iteration=1
 label_index=0
-max_feature_idx=1
+max_feature_idx={last}
 objective=binary sigmoid:1
-feature_names=a b
-feature_infos=[-1:1] [-1:1]
+feature_names={names}
 tree_sizes={sizes}
 
 """
@@ -65,11 +66,12 @@ END = "end of trees\n\nfeature_importances:\na=1\n"
 KINDS = ("0 4 8", "2 6 10", "10 0 6", "8 2 4")
 
 
-def text(kinds=KINDS) -> str:
-    """A text model: a tree for each of `kinds`, then one without a split."""
+def text(kinds=KINDS, names=("a", "b")) -> str:
+    """A text model: a tree for each of `kinds` on the first two features, then one without a split."""
     trees = [TREE.format(number=k, kinds=kind) for k, kind in enumerate(kinds)]
     trees.append(STUMP.format(number=len(trees)))
-    return HEAD.format(sizes=" ".join(str(len(tree)) for tree in trees)) + "".join(trees) + END
+    sizes = " ".join(str(len(tree)) for tree in trees)
+    return HEAD.format(sizes=sizes, last=len(names) - 1, names=" ".join(names)) + "".join(trees) + END
 
 
 def metas() -> dict[str, Meta]:
@@ -96,3 +98,18 @@ VALUES = (0.0, -0.0, 1e-36, -1e-36, 2e-35, 0.5, np.nextafter(0.5, 1.0), -0.25, -
 def grid():
     """All pairs of `VALUES`."""
     return np.array([[a, b] for a in VALUES for b in VALUES])
+
+
+def judging(threshold_bps: float) -> Meta:
+    """A model of the features of this version: trees for longs, a line for shorts."""
+    names = feature_set().names
+    drawn = np.random.default_rng(11)
+    line = Linear(np.zeros(len(names)), np.full(len(names), 30.0), drawn.normal(size=len(names)), -0.2)
+    knots = Knots(np.array([-1.0, 0.0, 0.5]), np.array([0.1, 0.4, 0.9]))
+    long = Direction(trees_of(text(names=names)), Platt(-1.1, 0.2), 4.0, 7.0)
+    return Meta(names, fingerprint(), "lightgbm", long, Direction(line, knots, 0.3, 3.0), threshold_bps)
+
+
+def champion(threshold_bps: float = 0.0, name: str = "one") -> Champion:
+    """`judging`, ready to be asked."""
+    return champion_of(name, judging(threshold_bps), feature_set().names, fingerprint())

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from backtest.data.dataset import make_dataset
-from backtest.data.decisions import Further, Maker
+from backtest.data.decisions import Content, Further, Maker
 from backtest.data.market import build_market, synthetic_market
 from exec.trader import Trader
 from features.live import BOOK_AT_CLOSE
 from features.registry import feature_set
 from ingest.synthetic import SyntheticFeed
 from ml.barriers.labels import labels
-from ml.learning.table import LONG, SHORT
+from ml.learning.table import BESIDE, LONG, SHORT
 from utils.codes import END_OF_DATA, NO_BAR
 from utils.errors import ConfigError, DataError
 from utils.params import params_of
@@ -104,13 +104,20 @@ def test_the_manifest_counts_what_stands_in_the_table(market, made):
 
 
 def test_equal_data_have_equal_hashes_however_they_were_cut(market, made, monkeypatch):
+    whole, cut = Content(), Content()
+    whole.add(made)
     monkeypatch.setattr("backtest.data.decisions.STRETCH", 37)
+    monkeypatch.setattr("backtest.data.decisions.CACHED", 16)
+    for part in Maker(market, SETTINGS).parts():
+        cut.add(part)
+    assert cut.digest == whole.digest
     again = make_dataset(market, SETTINGS)
-    assert again.manifest["content"] == made.manifest["content"]
-    np.testing.assert_array_equal(again.table.x, made.table.x)
-    np.testing.assert_array_equal(again.table.weight, made.table.weight)
-    fewer = build_market([candles("ADAUSDT")], SETTINGS)
-    assert make_dataset(fewer, SETTINGS).manifest["content"] != made.manifest["content"]
+    assert again.manifest["long"]["reasons"] == made.manifest["long"]["reasons"]
+    for name in BESIDE:
+        np.testing.assert_array_equal(getattr(again.table, name), getattr(made.table, name))
+    fewer = Content()
+    fewer.add(made.take(slice(1, None)))
+    assert fewer.digest != whole.digest
 
 
 def test_columns_of_a_user_and_of_a_book_are_features_and_change_the_fingerprint(market, made):

@@ -130,9 +130,9 @@ def test_an_order_that_nobody_took_is_over_when_it_is_given_up_or_refused():
 def test_labels_of_a_history_in_stretches_are_those_of_the_whole():
     ins, par = instrument(tick=0.01, per_tick=100.0), params(take_bps=20.0, stop_bps=20.0, horizon=3.0)
     rows = steps()
-    maker = Labeller(rows, 0, ins, par)
-    parts = [maker.take(count) for count in (1, 0, 3, 4)]
-    for whole, pieces in zip(labels(rows, ins, par), zip(*parts, strict=True), strict=True):
-        assert np.concatenate(pieces).tobytes() == whole.tobytes()
-    with pytest.raises(InvariantError, match="expected at most 0 labels, saw 1 asked for"):
-        maker.take(1)
+    for side, whole in zip((1, -1), labels(rows, ins, par), strict=True):
+        maker = Labeller(rows, 0, side, ins, par)
+        parts = [maker.take(count).copy() for count in (1, 0, 3, 4)]
+        assert np.concatenate(parts).tobytes() == whole.tobytes()
+        with pytest.raises(InvariantError, match="expected at most 0 labels, saw 1 asked for"):
+            maker.take(1)

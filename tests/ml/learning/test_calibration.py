@@ -101,6 +101,14 @@ def test_a_logistic_fit_leaves_no_slope_in_any_direction(seed, slope, scale):
     assert (0.0, 0.0) == pytest.approx((float(np.sum(rest)), float(rest @ raw)), abs=1e-6)
 
 
+def test_a_step_that_would_lose_is_made_shorter():
+    raw = np.concatenate([np.zeros(100), [0.1, 1.0, 100.0]])
+    y = np.concatenate([np.zeros(100), [1.0, 0.0, 1.0]])
+    slope, intercept = fit_logistic(raw, y)
+    rest = y - sigmoid(intercept + slope * raw)
+    assert (0.0, 0.0) == pytest.approx((float(np.sum(rest)), float(rest @ raw)), abs=1e-5)
+
+
 @given(st.integers(0, 2**32))
 def test_a_weight_is_as_many_rows(seed):
     raw, y = scored(seed, 40)
@@ -180,7 +188,9 @@ def test_isotonic_needs_a_thousand_winners_by_weight():
     raw, y = scored(n=2500)
     assert isinstance(fit_calibrator(raw, y), Knots)
     assert isinstance(fit_calibrator(raw, y, np.full(2500, 0.5)), Platt)
-    assert isinstance(fit_calibrator(raw[:100], y[:100]), Platt)
+    order = np.argsort(-y, kind="stable")
+    assert isinstance(fit_calibrator(raw[order[:999]], y[order[:999]]), Platt)
+    assert isinstance(fit_calibrator(raw[order[:1000]], y[order[:1000]]), Knots)
 
 
 @pytest.mark.parametrize("fit", [fit_platt, fit_logistic, fit_isotonic, fit_beta, fit_calibrator])

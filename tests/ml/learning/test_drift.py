@@ -104,6 +104,14 @@ def test_a_promise_kept_is_no_alarm_and_one_broken_is():
     assert "40.9% of 1000 trades won, expected 50.7%" == verdict([], broken, CALM).reason
 
 
+def test_an_interval_of_wins_knows_few_trades_and_trades_that_overlap():
+    all_won = calibration_gap(np.full(3, 0.5), np.ones(3))
+    assert (0.438 - 0.5, 0.5) == pytest.approx((all_won.low, all_won.high), abs=1e-3)
+    runs = calibration_gap(np.full(600, 0.5), np.repeat(np.random.default_rng(9).permutation([0.0, 1.0] * 30), 10))
+    assert runs.low < -0.08
+    assert runs.high > 0.08
+
+
 def test_of_even_promises_few_are_called_broken():
     dice = np.random.default_rng(5)
     p = np.full(200, 0.45)

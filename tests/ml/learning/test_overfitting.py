@@ -52,13 +52,17 @@ def brute(returns, blocks):
 @given(st.integers(0, 2**32), st.integers(24, 61), st.integers(2, 70), st.sampled_from([2, 4, 6]))
 def test_each_logit_is_that_of_a_brute_force(seed, periods, columns, blocks):
     returns = np.random.default_rng(seed).normal(0.01, 1.0, (periods, columns))
+    began = np.array_split(np.arange(periods), blocks)[blocks // 2][0]
+    returns[:began, ::3] = 0.0  # every third traded in the later half alone
     np.testing.assert_allclose(pbo(returns, blocks).logits, list(brute(returns, blocks)), rtol=0, atol=1e-12)
 
 
 @given(st.integers(0, 2**32))
 def test_equal_configurations_share_a_rank(seed):
     one = np.random.default_rng(seed).normal(0.3, 1.0, (37, 1))
-    assert np.all(pbo(np.repeat(one, 150, axis=1), 4).logits == 0.0)
+    found = pbo(np.repeat(one, 150, axis=1), 4)
+    assert np.all(found.logits == 0.0)
+    assert 1.0 == found.probability
 
 
 def test_configurations_that_never_trade_are_worth_nothing():

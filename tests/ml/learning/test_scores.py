@@ -134,6 +134,13 @@ def test_bins_hold_all_weight_in_order_of_p_and_no_rate_leaves_its_interval(rows
     assert len(found.p) == 0 or 0.0 <= ece(p, y, w) <= 1.0
 
 
+def test_bins_take_equal_probabilities_in_the_order_of_rows():
+    p = np.random.default_rng(6).integers(1, 4, 2000) / 4.0
+    y = np.repeat([1.0, 0.0], 1000)
+    ordered = y[np.lexsort([np.arange(2000), p])]
+    assert [float(np.mean(part)) for part in np.array_split(ordered, 8)] == reliability(p, y, bins=8).rate.tolist()
+
+
 @given(said())
 def test_nothing_that_is_said_of_all_beats_the_rate_itself(rows):
     p, y, w = rows

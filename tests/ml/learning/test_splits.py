@@ -55,7 +55,7 @@ def test_a_walk_forward_is_that_of_independent_code():
 def decisions(draw):
     """Rows of several symbols, at irregular times, with labels of any length."""
     steps = draw(st.lists(st.integers(0, 3), min_size=12, max_size=60))
-    lives = draw(st.lists(st.integers(1, 9), min_size=len(steps), max_size=len(steps)))
+    lives = draw(st.lists(st.integers(0, 9), min_size=len(steps), max_size=len(steps)))
     unit = draw(st.sampled_from([1, 300_000_000_000]))
     start = np.cumsum(np.array(steps, dtype=np.int64)) * unit + 1_700_000_000_000_000_000
     return start, start + np.array(lives, dtype=np.int64) * unit, unit

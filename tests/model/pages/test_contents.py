@@ -23,7 +23,7 @@ def report(tmp_path_factory):
 
 def test_each_end_has_its_meaning_in_plain_words(report):
     about = report.about
-    some = replace(about.outlook, trades=5, days_needed=12.0, edge_days=math.inf)
+    some = replace(about.outlook, trades=5, days_needed=12.0, edge_days=math.inf, supposed=False)
     none = replace(some, trades=0)
     assert "no trade was expected to earn more than it costs" in meaning(replace(about, outlook=none))
     assert "too little to judge yet" in meaning(replace(about, outlook=some, enough=False))
