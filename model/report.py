@@ -30,10 +30,10 @@ from ml.learning.evaluate import (
     shared_days,
     trades_of,
 )
-from ml.learning.importance import importances
+from ml.learning.evidence.importance import importances
+from ml.learning.evidence.others import instead, learning_curve, simple
+from ml.learning.evidence.paths import Paths, paths
 from ml.learning.overfitting import deflated, pbo
-from ml.learning.refits.others import instead, learning_curve, simple
-from ml.learning.refits.paths import Paths, paths
 from ml.learning.scores import log_loss, reliability
 from ml.learning.table import LONG, SHORT, Table
 from ml.learning.walk import Judged

@@ -10,7 +10,7 @@ from ml.learning.gate import CHANCE_RULE, SKILL_RULE, Rule
 from ml.learning.overfitting import days_needed as days_to_see
 from model.pages import pictures
 from model.pages.document import Block, Document, Folded, Grid, Picture, Section, Words
-from model.pages.findings import Family, Report, day, days_needed, smallest
+from model.pages.findings import Family, Report, day, days_needed, seen, smallest
 from utils.figures.shown import NOTHING, counted, percent, plain
 
 #: Groups of features that are listed; the rest matters less.
@@ -116,7 +116,7 @@ def _gate(report: Report) -> Section:
 
 def _window(report: Report) -> Section:
     rows = [
-        ("trades", *(f"{one.outlook.trades:,}" for one in report.families)),
+        ("reckoned from", *(seen(one.outlook) for one in report.families)),
         ("sd of a trade's net, bps", *(plain(one.outlook.sd_bps, 1) for one in report.families)),
         ("smallest mean net it can show, bps", *(plain(one.outlook.smallest_bps, 1) for one in report.families)),
         ("days until there is enough to judge", *(_ahead(one, one.outlook.days_needed) for one in report.families)),
@@ -149,9 +149,8 @@ def _window(report: Report) -> Section:
 
 
 def _until(one: Family, edge_bps: float) -> float:
-    """Days until an edge stands out at the pace of a record; NaN without a trade."""
-    record, outlook = one.record, one.outlook
-    return days_to_see(edge_bps, outlook.sd_bps, float(record.earned.trades), float(record.days))
+    """Days until an edge stands out, at the pace of trades so far, or of signals."""
+    return days_to_see(edge_bps, one.outlook.sd_bps, float(one.outlook.trades), float(one.record.days))
 
 
 def _probabilities(report: Report) -> Section:

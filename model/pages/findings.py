@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ml.learning.evaluate import Earned, Fold, Line, Quality
+from ml.learning.evidence.importance import Importance
+from ml.learning.evidence.others import Point
+from ml.learning.evidence.paths import Paths
 from ml.learning.gate import Outlook, Rule
-from ml.learning.importance import Importance
-from ml.learning.refits.others import Point
-from ml.learning.refits.paths import Paths
 from utils.figures.shown import counted, percent, plain
 from utils.records.files import plain as as_json
 from utils.rows import NS_PER_DAY
@@ -164,12 +164,12 @@ def smallest(outlook: Outlook) -> str:
     if math.isnan(outlook.smallest_bps):
         return f"unknown with {counted(outlook.trades, 'trade')}"
     return (
-        f"{plain(outlook.smallest_bps, 1)} bps a trade is what {_seen(outlook)} can show "
+        f"{plain(outlook.smallest_bps, 1)} bps a trade is what {seen(outlook)} can show "
         f"(2.5 x {plain(outlook.sd_bps, 1)} bps / sqrt n)"
     )
 
 
-def _seen(outlook: Outlook) -> str:
+def seen(outlook: Outlook) -> str:
     """What stands behind what is said of a window."""
     if outlook.supposed:
         return f"{counted(outlook.trades, 'signal')} without the model"
@@ -182,6 +182,8 @@ def days_needed(outlook: Outlook) -> str:
         return "unknown: no trade was worth taking"
     days = math.ceil(outlook.days_needed)
     counting = f"{counted(days, 'day')} more until there is enough to judge" if days else "there is enough to judge"
+    if outlook.supposed:
+        counting = f"no trade was worth taking; if all signals were, {counting}"
     at = f"at {plain(outlook.edge_bps, 1)} bps a trade"
     if math.isinf(outlook.edge_days) or math.isnan(outlook.edge_days):
         return f"{counting}; the wealth asked is never reached {at}"

@@ -24,14 +24,12 @@ def report(tmp_path_factory):
 def test_each_end_has_its_meaning_in_plain_words(report):
     about = report.about
     some = replace(about.outlook, trades=5, days_needed=12.0, edge_days=math.inf, supposed=False)
-    assert "no trade was expected to earn more than it costs" in meaning(
-        replace(about, outlook=replace(some, trades=0))
-    )
+    none = replace(some, trades=0)
+    assert "no trade was expected to earn more than it costs" in meaning(replace(about, outlook=none))
     assert "too little to judge yet" in meaning(replace(about, outlook=some, enough=False))
     assert "12 days more" in meaning(replace(about, outlook=some, enough=False))
-    assert "beyond what chance and repeated tries explain. Signals" in meaning(
-        replace(about, outlook=some, enough=True)
-    )
+    enough = replace(about, outlook=some, enough=True)
+    assert "beyond what chance and repeated tries explain. Signals" in meaning(enough)
     assert "Every rule holds" in meaning(replace(about, opens=True))
 
 
