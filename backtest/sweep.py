@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import under
+from exec.champion import Champion
 from exec.engine import Fleet, joined
+from exec.live.serving import served
 from exec.market import Market
 from exec.trader import chunks
 from features.fold import FeatureSet
@@ -21,7 +23,7 @@ from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.params import params_of
 from utils.rows import PARAMS, SIGNAL, Rows
-from utils.settings.tree import Settings
+from utils.settings.tree import MetaSettings, Settings
 
 #: Bars that all sets see before the next are looked at: few enough to stay in a core's own cache, signals beside them.
 CHUNK = 4_096
@@ -98,26 +100,49 @@ def run_branches(
     return [scores[index] for index in sorted(scores)]
 
 
+def models_of(settings: Sequence[Settings]) -> dict[MetaSettings, Champion]:
+    """The models that are enabled in some of these settings, each read once.
+
+    Raises:
+        ConfigError: one is enabled, and there is none.
+        DataError: it is not as it was written, or was trained on other features.
+    """
+    asked = {one.meta: one for one in settings}
+    models = {meta: served(one) for meta, one in asked.items()}
+    return {meta: model for meta, model in models.items() if model is not None}
+
+
 def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
     """Score the default strategy under each of `settings`, with the fees and the capital of each.
 
     Each score is what `backtest.run.loop.simulate` finds for the same settings.
 
     Raises:
-        ConfigError: settings under which the market would have other bars, see `backtest.data.market.under`.
+        ConfigError: settings under which the market would have other bars, see `backtest.data.market.under`, or that
+            enable a model where there is none.
+        DataError: a model is not as it was written, or was trained on other features.
     """
-    groups: dict[tuple[bytes, bytes, float], list[int]] = {}
+    groups: dict[tuple[bytes, bytes, float, bytes], list[int]] = {}
     listed = [under(market, one).instruments for one in settings]
+    models = models_of(settings)
+    params = [params_of(one, market.tf_ns) for one in settings]
     for index, one in enumerate(settings):
-        key = (strategy_params(one).tobytes(), listed[index].tobytes(), one.simulation.initial_capital)
+        # a model's expectation before costs hangs on the costs
+        own = params[index].tobytes() if one.meta in models else b""
+        key = (strategy_params(one).tobytes(), listed[index].tobytes(), one.simulation.initial_capital, own)
         groups.setdefault(key, []).append(index)
 
-    def begin(one: Settings) -> Callable[[], SignalMaker]:
+    def begin(first: int) -> Callable[[], SignalMaker]:
+        one = settings[first]
+        model = models.get(one.meta)
+
         def fresh() -> SignalMaker:
             signaller = Signaller(strategy_params(one), market.starts)
 
             def make(bars: Rows, seen: Rows, out: Rows) -> None:
                 signaller.batch(bars, seen, out)
+                if model is not None:
+                    model.judge(bars, seen, out, listed[first], params[first])
 
             return make
 
@@ -125,12 +150,12 @@ def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> 
 
     branches = [
         Branch(
-            begin(settings[indices[0]]),
-            tuple(params_of(settings[index], market.tf_ns) for index in indices),
+            begin(indices[0]),
+            tuple(params[index] for index in indices),
             tuple(indices),
             listed[indices[0]],
             capital,
         )
-        for (_, _, capital), indices in groups.items()
+        for (_, _, capital, _), indices in groups.items()
     ]
     return run_branches(market, branches, 0.0, workers=workers)

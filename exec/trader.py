@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from exec.asking import LiveStrategy, Verdict
+from exec.champion import Champion
 from exec.engine import TABLES, Engine, JournalRows
 from exec.market import Market
 from exec.past import Part, Past, no_book
@@ -64,6 +65,7 @@ class Trader:
         live: gates without input refuse.
         asked: a user's function, which then answers at each close; None = the default strategy.
         events: the folds of books and prints, if they began to listen before there was a market.
+        model: judges what the default strategy wants; None = nobody does.
         remember: keep what is needed to decide everything once more; a user's function always needs that.
     """
 
@@ -76,9 +78,10 @@ class Trader:
         live: bool = False,
         asked: LiveStrategy | None = None,
         events: EventFeatures | None = None,
+        model: Champion | None = None,
         remember: bool = False,
     ) -> None:
-        self.market = market
+        self.market, self.model = market, model
         self.features = feature_set(len(market.symbols))
         self.signaller = Signaller(strategy_params(settings, live=live), market.starts)
         params = params_of(settings, market.tf_ns, live=live)
@@ -208,7 +211,10 @@ class Trader:
         if len(self._vectors) < len(bars):
             self._vectors, self._signals = np.empty(len(bars), self.features.dtype), np.empty(len(bars), SIGNAL)
         vectors = self.features.batch(bars, self._vectors[: len(bars)])
-        return self.signaller.batch(bars, vectors, self._signals[: len(bars)])
+        signals = self.signaller.batch(bars, vectors, self._signals[: len(bars)])
+        if self.model is not None:
+            self.model.judge(bars, vectors, signals, self.engine.instruments, self.engine.params)
+        return signals
 
     def _book_at(self, bars: Rows) -> Rows:
         """BOOK_AT_CLOSE rows beside the bars of one close; the signal is told of the spreads."""

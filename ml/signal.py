@@ -202,6 +202,9 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
     signal.horizon = math.nan
     signal.atr = f.atr_14
     signal.vol_bps = f.ewma_vol_20_bps
+    signal.net_bps = math.nan
+    signal.least_bps = math.nan
+    signal.model = math.nan
     return SIGNALLED
 
 
@@ -214,7 +217,7 @@ def signal_step(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: Signa
         par: STRATEGY record.
         bar: the bar.
         f: its feature record.
-        signal: SIGNAL record to write; `p_win` is NaN (nothing here estimates it), barriers stay with the settings.
+        signal: SIGNAL record to write; `p_win` is NaN until a model is asked, barriers stay with the settings.
     """
     signal.side = math.nan
     state.ended[ends_at(state, par, bar, f, signal)] += 1

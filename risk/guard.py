@@ -169,6 +169,17 @@ def rule_break_even(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: Si
     return (1.0 if sig.p_win >= needed else 0.0), sig.p_win, needed, 0
 
 
+@compiled
+def rule_expected_net(acc: AccountRow, ins: InstrumentRow, par: ParamsRow, sig: SignalRow, at: AskedRow) -> Answer:
+    """What a model expects after costs reaches the least that it takes a trade for (bps); off without a model.
+
+    A model that was asked and knows nothing, NaN, refuses: what it would say of such a bar nobody has tested.
+    """
+    if math.isnan(sig.least_bps):
+        return 1.0, math.nan, math.nan, 0
+    return (1.0 if sig.net_bps >= sig.least_bps else 0.0), sig.net_bps, sig.least_bps, 0
+
+
 #: In the order of `utils.codes.REFUSALS`: a rule's code is its place, from 1 on.
 RULES = (
     rule_equity,
@@ -189,6 +200,7 @@ RULES = (
     rule_cluster,
     rule_kelly,
     rule_break_even,
+    rule_expected_net,
 )
 
 

@@ -144,6 +144,7 @@ REFUSALS = (
     ("max_cluster_risk", ">="),
     ("kelly", "<="),
     ("break_even", "<"),
+    ("expected_net", "<"),
     ("no_edge", "<="),
     ("stop_distance", "<="),
     ("min_notional", "<"),
@@ -153,4 +154,5 @@ REFUSALS = (
 )
 RULE_NAMES = tuple(name for name, _ in REFUSALS)
 RULE_SIGNS = tuple(sign for _, sign in REFUSALS)
+EXPECTED_NET = RULE_NAMES.index("expected_net")
 NO_EDGE, NO_STOP, TOO_SMALL, NO_SLOT, NO_ORDER, UNSOUND = range(len(REFUSALS) - 6, len(REFUSALS))

@@ -75,6 +75,9 @@ class SignalRow(Protocol):
     horizon: float  # bars
     atr: float  # quote; average true range at this close, for stops and trails in ATR units; NaN = warming up
     vol_bps: float  # volatility of one bar at this close, bps; NaN = not known
+    net_bps: float  # what a model expects after costs; NaN = it knows nothing, or there is none
+    least_bps: float  # from which the model takes a trade, bps; NaN = no model was asked
+    model: float  # which of the run's models was asked, from 1 on; NaN = none
 
 
 class FundingRow(Protocol):
@@ -447,7 +450,8 @@ class DecisionRow(Protocol):
     rule: Word  # 0 = none; else the rule that refused
     kind: Short  # of the entry, where the engine chose it; 0 = the settings did
     stop_rule: Short  # what set the stop, `STOP_NAMES`
-    bound: Word  # what held the size, `BOUND_NAMES`
+    bound: Short  # what held the size, `BOUND_NAMES`
+    model: Short  # which of the run's models was asked, from 1 on; 0 = none
     stop_bps: float  # distance of the stop
     notional: float  # what was allowed, quote
     until: int  # a refusal holds until then, ns; 0 = it does not say
@@ -455,6 +459,7 @@ class DecisionRow(Protocol):
     threshold: float
     p_win: float
     expected_bps: float
+    net_bps: float
     value: float  # what the rule saw
     limit: float  # what it allows
 

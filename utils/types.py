@@ -337,7 +337,8 @@ class Signal(_Noun):
         """The values of its SIGNAL record; None is NaN."""
         optional = (self.p_win, self.expected_bps, self.take_bps, self.stop_bps, self.horizon, self.atr, self.vol_bps)
         values = (math.nan if value is None else value for value in optional)
-        return self.side, self.strength, math.nan if self.threshold is None else self.threshold, *values
+        asked = math.nan if self.threshold is None else self.threshold
+        return self.side, self.strength, asked, *values, math.nan, math.nan, math.nan  # no model was asked
 
 
 @dataclass(frozen=True, slots=True)

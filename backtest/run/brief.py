@@ -14,7 +14,7 @@ from rich.text import Text
 
 from backtest.run.result import SimulationResult
 from backtest.run.summary import FEW_DAYS, WIDTH, drawn_steps, warnings
-from backtest.run.verdict import Step, exits, net_result, steps, verdict, why_not_more
+from backtest.run.verdict import Step, exits, model_says, net_result, steps, verdict, why_not_more
 from utils.figures.shown import NOTHING, amount, counted, needed, percent, plain
 from utils.records.files import TABLES
 from utils.shell.console import draws
@@ -71,6 +71,8 @@ def brief(result: SimulationResult, width: int, *, drawn: bool) -> list[Text]:
     if result.report["trades"]:
         lines += money_lines(steps(result), width, "█" if drawn else "#")
     lines += block("why not more trades", why_not_more(result), width)
+    if said := model_says(result):
+        lines += block("model", said, width)
     if result.report["trades"]:
         lines += block("exits", exits(result), width)
     foot = foot_lines(result, width)

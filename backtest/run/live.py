@@ -30,7 +30,9 @@ from backtest.run.result import SimulationResult
 from backtest.run.resume import Going, agreed, check_agreement, run_to_resume
 from backtest.strategies.identity import Identity, identity_of
 from exec.asking import LiveStrategy
+from exec.champion import Champion
 from exec.live.follow import Follower
+from exec.live.serving import served
 from exec.market import Market
 from exec.strategy import Strategy
 from exec.trader import Instant, Trader
@@ -84,6 +86,8 @@ class Begun:
         files = tuple(describe(_with_rows(one, part)) for one, part in zip(self.candles, parts, strict=True))
         market = dataclasses.replace(market, files=files)
         outcome = simulate(market, self.settings, signals=past.signals, live=True)
+        if self.trader.model is not None:
+            outcome = dataclasses.replace(outcome, models=(self.trader.model,))
         verdict = self.trader.review()
         if verdict is not None:
             return market, dataclasses.replace(outcome, answers=verdict.row())
@@ -96,6 +100,7 @@ def begin(
     settings: Settings,
     strategy: Strategy | None,
     events: EventFeatures | None = None,
+    model: Champion | None = None,
 ) -> Begun:
     """A live run at the end of its history.
 
@@ -105,6 +110,7 @@ def begin(
         settings: parameters.
         strategy: a user's function; None = the default strategy.
         events: the folds of books and prints, if they have begun to listen.
+        model: judges what the default strategy wants; None = nobody does.
 
     Raises:
         ConfigError: the strategy's lookback is wrong, as far as the history tells.
@@ -114,12 +120,18 @@ def begin(
     bars["last"] = 0  # the history goes on
     market = dataclasses.replace(market, bars=bars)
     asked = None if strategy is None else LiveStrategy(strategy, market)
-    trader = Trader(market, settings, live=True, asked=asked, events=events, remember=True)
+    trader = Trader(market, settings, live=True, asked=asked, events=events, model=model, remember=True)
     trader.on_bars(bars, None if asked is None else asked.signals)
     return Begun(candles, trader, settings)
 
 
-def resumed(recovery: Recovery, settings: Settings, strategy: Strategy | None, events: EventFeatures) -> Begun:
+def resumed(
+    recovery: Recovery,
+    settings: Settings,
+    strategy: Strategy | None,
+    events: EventFeatures,
+    model: Champion | None = None,
+) -> Begun:
     """A live run that was killed, as it was after its last close.
 
     Args:
@@ -127,6 +139,7 @@ def resumed(recovery: Recovery, settings: Settings, strategy: Strategy | None, e
         settings: its parameters.
         strategy: a user's function; None = the default strategy.
         events: the folds of books and prints, which begin anew.
+        model: the one that judged until then; None = nobody did.
 
     Raises:
         DataError: the journal is of another version of this program; the strategy answered with what is no signal rows.
@@ -135,7 +148,7 @@ def resumed(recovery: Recovery, settings: Settings, strategy: Strategy | None, e
     market = market_kept(meta, inputs, TIMEFRAMES[meta.tf])
     past = past_kept(market, inputs)
     asked = None if strategy is None else LiveStrategy(strategy, past.market(), begun=True)
-    trader = Trader(market, settings, live=True, asked=asked, events=events, remember=True)
+    trader = Trader(market, settings, live=True, asked=asked, events=events, model=model, remember=True)
     trader.resume(recovery.state or b"", past)
     candles = [
         Candles(
@@ -186,6 +199,7 @@ class Asked:
     watch: Watch | None
     tell: Callable[[Instant], None] | None
     told: str = ""
+    model: Champion | None = None
 
     @property
     def identity(self) -> Identity | None:
@@ -272,7 +286,7 @@ class Streamed:
             self._journal = kept.enter_context(
                 journal_of(market, settings, asked.logs_dir, self._started, asked.identity)
             )
-            begun = begin(candles, market, settings, asked.strategy, self._events)
+            begun = begin(candles, market, settings, asked.strategy, self._events, asked.model)
             rows = begun.trader.drain()
         else:
             market = dataclasses.replace(market, starts=tuple(int(one.rows["ts"][-1]) + 1 for one in candles))
@@ -280,11 +294,12 @@ class Streamed:
             said = {
                 "exchange_for_ob": asked.exchange_for_ob, "closes": asked.steps, "strategy": who is not None,
                 "identity": None if who is None else plain(who.row()),
+                "models": [] if asked.model is None else [asked.model.name],
             }  # fmt: skip
             meta = meta_of(market, settings, self._started, said)
             journal = SqliteJournal.begin(*place_of(market, settings, asked.logs_dir, self._started, who), meta)
             self._journal = kept.enter_context(journal)
-            begun = begin(candles, market, settings, asked.strategy, self._events)
+            begun = begin(candles, market, settings, asked.strategy, self._events, asked.model)
             rows = begun.trader.drain()
             self._keeper = Keeper(journal, begun.trader, begun.trader.past.first, rows)
         if asked.watch is not None:
@@ -297,7 +312,7 @@ class Streamed:
         journal, recovery = SqliteJournal.resume(going.home)
         self._journal = kept.enter_context(journal)
         self._started = datetime.fromtimestamp(meta.started / NS_PER_S, tz=UTC)
-        self._begun = resumed(recovery, asked.settings, asked.strategy, self._events)
+        self._begun = resumed(recovery, asked.settings, asked.strategy, self._events, asked.model)
         self._keeper = Keeper(journal, self._begun.trader)
         if asked.steps is None and meta.asked["closes"] is not None:
             self._closes = meta.asked["closes"] - sum(not one["late"] for one in recovery.inputs)
@@ -343,17 +358,33 @@ def run_on_exchange(
     symbols, tf = symbols or settings.market.symbol, normalise_timeframe(tf or settings.market.timeframe)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
     one_currency(names)
+    model = model_for(settings, strategy, going)
     if live or use_ws:
         refuse_loop()
-        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told)
+        asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told, model)
         return Streamed(asked, going).result()
     clock, started = time.perf_counter(), datetime.now(tz=UTC)
     wanted = settings.simulation.steps if steps is None else steps
     market = market_of(history(names, tf, wanted, settings), settings, wanted)
     identity = None if strategy is None else identity_of(strategy)
     with journal_of(market, settings, logs_dir, started, identity) as journal:
-        outcome = replayed(market, settings, strategy, watch, audit=audit)
+        outcome = replayed(market, settings, strategy, watch, audit=audit, model=model)
         return conclude(market, settings, outcome, journal, started, clock, identity, told=told)
+
+
+def model_for(settings: Settings, strategy: Strategy | None, going: Going | None) -> Champion | None:
+    """The model that judges a run: of one that goes on its own, whatever serves by now.
+
+    Raises:
+        ConfigError: one is enabled, and there is none.
+        DataError: it is not as it was written, or was trained on other features.
+    """
+    if strategy is not None:
+        return None
+    if going is None:
+        return served(settings)
+    own = going.meta.asked.get("models", ())
+    return served(settings, str(own[-1])) if own else None
 
 
 def refuse_loop() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from backtest.data.market import under
 from backtest.strategies import ahead
+from exec.champion import Champion
 from exec.engine import TABLES, JournalRows, joined
 from exec.market import Market
 from exec.strategy import Strategy, ask
@@ -33,15 +34,22 @@ class Outcome:
     holding: tuple[Halt, ...]  # those that still hold at the end
     funnel: Mapping[str, int]  # bars by the gate they ended at; empty for a user's strategy
     unavailable: Mapping[str, int]  # bars by gate that had no input
+    models: tuple[Champion, ...] = ()  # that judged the default strategy's signals, in the order of their numbers
     answers: Mapping[str, Any] = field(default_factory=dict)  # of a user's strategy, asked again: `ahead`, or live
 
 
 def replayed(
-    market: Market, settings: Settings, strategy: Strategy | None, watch: Watch | None = None, *, audit: bool = True
+    market: Market,
+    settings: Settings,
+    strategy: Strategy | None,
+    watch: Watch | None = None,
+    *,
+    audit: bool = True,
+    model: Champion | None = None,
 ) -> Outcome:
     """`simulate`, and what came of asking a user's strategy again on data cut off, in `answers`."""
     if strategy is None:
-        return simulate(market, settings, watch=watch)
+        return simulate(market, settings, watch=watch, model=model)
     market = under(market, settings)
     signals = ask(strategy, market)
     outcome = simulate(market, settings, watch=watch, signals=signals)
@@ -60,6 +68,7 @@ def simulate(
     signals: Rows | None = None,
     *,
     live: bool = False,
+    model: Champion | None = None,
 ) -> Outcome:
     """Run a strategy over a market in memory; the default strategy if none is given.
 
@@ -72,9 +81,10 @@ def simulate(
         keep: tables to keep; the others come back empty.
         signals: what was decided beside `market.bars` already; then no strategy is asked.
         live: gates without input refuse.
+        model: judges what the default strategy wants; None = nobody does.
     """
     market = under(market, settings)
-    trader = Trader(market, settings, keep, live=live)
+    trader = Trader(market, settings, keep, live=live, model=model)
     asked = ask(strategy, market) if signals is None and strategy is not None else signals
     parts = []
     for lo, hi in chunks(market.bars, chunk):
@@ -96,4 +106,5 @@ def simulate(
         holding=holding(account, trader.engine.params[0], int(market.bars["ts"][-1]) if len(market.bars) else 0),
         funnel={} if asked is not None else trader.signaller.funnel(),
         unavailable={} if asked is not None else trader.signaller.unavailable(),
+        models=() if model is None or asked is not None else (model,),
     )

@@ -20,7 +20,7 @@ from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
 from backtest.strategies.identity import Identity
 from exec.market import Market
-from utils.codes import CANCELLED, CLOSED, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
+from utils.codes import CANCELLED, CLOSED, EXPECTED_NET, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
 from utils.kpis import Log, fill_rate, max_drawdown, money_flow, profit_factor, sharpe_ratio, win_rate
 from utils.market.costs import break_even_win_rate, crossing_bps, round_trip_costs
 from utils.ports import Journal
@@ -152,7 +152,14 @@ def tables_of(market: Market, settings: Settings, outcome: Outcome) -> dict[str,
     rows["equity"] = since_start(rows["equity"], market)
     costs = settings.simulation
     return log_tables(
-        rows, Words(market.symbols, market.sources, costs.initial_capital, settings.execution.entry_latency_ms)
+        rows,
+        Words(
+            market.symbols,
+            market.sources,
+            costs.initial_capital,
+            settings.execution.entry_latency_ms,
+            tuple(model.name for model in outcome.models),
+        ),
     )
 
 
@@ -167,6 +174,22 @@ def money_of(log: Log) -> dict[str, Any]:
     flow = money_flow(log)
     steps = [{"name": name, "quote": money, "bps": flow.bps(money)} for name, money in flow.steps()]
     return {"steps": steps, "net": flow.net, "net_bps": flow.bps(flow.net), "traded": flow.traded}
+
+
+def judged(outcome: Outcome) -> dict[str, Any]:
+    """What the model that judged last said of this run's signals, under `model`; nothing where none did."""
+    if not outcome.models:
+        return {}
+    model, decisions = outcome.models[-1], outcome.rows.decisions
+    return {
+        "model": {
+            "version": model.name,
+            "family": model.meta.family,
+            "threshold_bps": model.meta.threshold_bps,
+            "signals": int((decisions["model"] == len(outcome.models)).sum()),
+            "refused": int((decisions["rule"] == EXPECTED_NET).sum()),
+        }
+    }
 
 
 def report_of(
@@ -214,6 +237,7 @@ def report_of(
         "gap_bars": sum(gap["missing"] for one in market.files for gap in one["gaps"]),
         "data_warnings": doubts(market, trades),
         "decision_sha256": digest,
+        **judged(outcome),
     }
 
 

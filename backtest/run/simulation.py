@@ -13,6 +13,7 @@ from backtest.run.loop import Watch, replayed
 from backtest.run.report import conclude, journal_of
 from backtest.run.result import SimulationResult
 from backtest.strategies.identity import identity_of
+from exec.live.serving import served
 from exec.market import Market
 from exec.strategy import Strategy
 from ingest.venues.known import check_names
@@ -61,7 +62,8 @@ def run_simulation(
             before `tell` hears of it, and the log files grow.
         resume: go on with a live run that was killed: True = the one that began last, or the folder of one, or its name
             below `runs/`. Other arguments must agree with it; None are its own, and of `steps` what is left of them.
-        strategy: a function from market rows to signal rows; None = the default strategy. It is asked afresh for each
+        strategy: a function from market rows to signal rows; None = the default strategy, which alone a model judges
+            where `meta.enabled` says so. It is asked afresh for each
             symbol, unless it says `together`, and again on data cut off.
         audit: ask it again on the data cut off at a few bars, and warn if it answers otherwise; a live run compares its
             answers anyhow.
@@ -93,8 +95,9 @@ def run_simulation(
     else:
         paths = [Path(path) for path in ([funding] if isinstance(funding, (str, Path)) else funding)]
         market = build_market(read_sources(data, symbol, tf), settings, steps=steps, data=data, funding=paths)
+    model = served(settings) if strategy is None else None
     started = datetime.now(tz=UTC)
     identity = None if strategy is None else identity_of(strategy)
     with journal_of(market, settings, logs_dir, started, identity) as journal:
-        outcome = replayed(market, settings, strategy, watch, audit=audit)
+        outcome = replayed(market, settings, strategy, watch, audit=audit, model=model)
         return conclude(market, settings, outcome, journal, started, began, identity, told=told)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from backtest.run.result import SimulationResult
 from utils.codes import ACTION_NAMES, REFUSED, RULE_NAMES
-from utils.figures.shown import counted, percent
+from utils.figures.shown import counted, percent, plain
 
 #: Money under this much is rounding of floats, quote.
 CENT = 0.005
@@ -110,6 +110,16 @@ def why_not_more(result: SimulationResult) -> str:
     if passed:
         parts.append(f"not known: {', '.join(passed)}")
     return "; ".join(parts)
+
+
+def model_says(result: SimulationResult) -> str:
+    """Which model judged the signals, and how many it refused; "" where none did."""
+    model = result.report.get("model")
+    if model is None:
+        return ""
+    least = model["threshold_bps"]  # JSON has no inf
+    asked = "takes no trade" if least is None else f"threshold {plain(least, 1)} bps"
+    return f"{model['version']}: {model['refused']:,} of {counted(model['signals'], 'signal')} refused, {asked}"
 
 
 def refusals(result: SimulationResult) -> str:

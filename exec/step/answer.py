@@ -76,6 +76,8 @@ def note_answer(acc: AccountRow, decision: DecisionRow, bar: BarRow, sig: Signal
     decision.threshold = sig.threshold
     decision.p_win = sig.p_win
     decision.expected_bps = sig.expected_bps
+    decision.net_bps = sig.net_bps
+    decision.model = 0 if math.isnan(sig.model) else int(sig.model)
     decision.rule = 0
     decision.value = math.nan
     decision.limit = math.nan

@@ -299,6 +299,15 @@ def test_a_rule_is_numbered_by_its_place():
 
 
 #: What makes each rule refuse alone: of the account, of the question, of the signal, and settings.
+def test_what_a_model_expects_reaches_the_least_that_it_takes_a_trade_for():
+    for net, least in ((1.5, 1.5), (-3.0, -math.inf), (math.nan, math.nan), (-9.0, math.nan)):
+        assert "" == refusing(said={"net_bps": net, "least_bps": least})
+    for net, least in ((1.49, 1.5), (1e9, math.inf), (math.nan, 1.5), (math.nan, -math.inf)):
+        scale, rule, value, limit, until = asked(said={"net_bps": net, "least_bps": least})
+        assert (0.0, "expected_net", least, 0) == (scale, rule, limit, until)
+        assert value == pytest.approx(net, nan_ok=True)
+
+
 ALONE = {
     "equity": {"equity": 0.0},
     "max_daily_loss": {"acc": {"daily_until": LATER}},
@@ -318,6 +327,7 @@ ALONE = {
     "max_cluster_risk": {"at": {"cluster": 0.02}, "max_cluster": 0.02},
     "kelly": {"at": {"kelly": 0.0}},
     "break_even": {"said": {"p_win": 0.1}, "veto_break_even": 1},
+    "expected_net": {"said": {"net_bps": 1.0, "least_bps": 1.5}},
 }
 
 

@@ -14,7 +14,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.disk import stage, written
 from utils.errors import StorageError
 from utils.records.moment import Moment
 from utils.records.names import KINDS, Words, log_tables
@@ -43,7 +44,6 @@ TABLES = ("trades", "signals", "orders", "fills", "equity")
 FILES = (*(f"{table}.csv" for table in TABLES), "run.json")
 #: Tables that hold what was decided and done; their bytes make the decision hash.
 DECISION_TABLES = ("signals", "orders", "trades")
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def cells(name: str, values: NDArray[Any]) -> list[str]:
@@ -121,22 +121,10 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, type(None))) else str(value)
 
 
-@contextmanager
-def storing(where: Path) -> Iterator[None]:
+def storing(where: Path) -> AbstractContextManager[None]:
     """Turn the machine's refusals to write into one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise StorageError(
-                f"{where}: the disk is full, the logs of this run were not kept and older ones are untouched; "
-                "free some space or pass --logs-dir with another disk"
-            ) from error
-        seen = "a file in its place" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
-        raise StorageError(
-            f"{where}: expected a directory that this user may write to, saw '{seen}'; "
-            "change that or pass --logs-dir with another one"
-        ) from error
+    lost = "the logs of this run were not kept and older ones are untouched"
+    return written(where, "a directory", lost, "pass --logs-dir with another one")
 
 
 def check_writable(logs: Path) -> None:
@@ -153,14 +141,6 @@ def check_writable(logs: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, "a file in its place")
         if not os.access(place, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def stage(folder: Path, file: str, data: bytes) -> None:
-    """Write one file and see it on the disk."""
-    with (folder / file).open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
 
 
 def run_text(run: Mapping[str, Any]) -> bytes:

@@ -42,4 +42,5 @@ class Meta:
     @property
     def words(self) -> Words:
         """What the log tables say of it."""
-        return Words(self.symbols, self.sources, self.capital, self.latency_ms)
+        models = (str(name) for name in self.asked.get("models", ()))
+        return Words(self.symbols, self.sources, self.capital, self.latency_ms, tuple(models))

@@ -49,6 +49,7 @@ class Words:
     sources: tuple[str, ...] = ()  # beside symbols
     capital: float = 0.0  # quote, at the start
     latency_ms: float = 0.0  # from decision to market
+    models: tuple[str, ...] = ()  # versions of models that were asked, in the order of their numbers
 
 
 def named(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.object_]:
@@ -75,7 +76,7 @@ def tables_in_words(rows: Mapping[str, Rows], words: Words, realised: float = 0.
     names, sources = words.symbols, words.sources
     return {
         "trades": _trades(rows["trades"], names, words.capital, sources, realised),
-        "signals": signal_columns(rows["decisions"], names, sources),
+        "signals": signal_columns(rows["decisions"], names, sources, words.models),
         "orders": order_columns(rows["orders"], names, words.latency_ms, sources),
         "fills": _fills(rows["fills"], names, sources),
         "equity": equity_columns(rows["equity"]),
@@ -197,7 +198,7 @@ def reasons_of(rows: Rows) -> list[str]:
     return texts
 
 
-def signal_columns(rows: Rows, symbols: Sequence[str], sources: Sequence[str]) -> Columns:
+def signal_columns(rows: Rows, symbols: Sequence[str], sources: Sequence[str], models: Sequence[str] = ()) -> Columns:
     """signals.csv: one row a non-neutral signal, in the order they were answered."""
     columns: Columns = {
         "time": rows["ts"],
@@ -206,6 +207,8 @@ def signal_columns(rows: Rows, symbols: Sequence[str], sources: Sequence[str]) -
         "action": named(ACTION_NAMES, rows["action"]),
         "reasons": np.array(reasons_of(rows), dtype=np.str_),
         "source": named(sources, rows["sym"]),
+        "net_bps": _said(rows, "net_bps", np.nan),
+        "model": named(("", *models), _said(rows, "model", 0).astype(np.int64)),
     }
     return {name: columns[name] if name in columns else rows[name] for name in SIGNAL_COLUMNS}
 

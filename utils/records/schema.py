@@ -46,7 +46,7 @@ TRADE_COLUMNS = (
     "gap_bars",
 )
 
-#: signals.csv: one row per non-neutral signal.
+#: signals.csv: one row per non-neutral signal; `net_bps` is what the version of a model named `model` expected.
 SIGNAL_COLUMNS = (
     "time",
     "symbol",
@@ -57,6 +57,8 @@ SIGNAL_COLUMNS = (
     "action",
     "reasons",
     "source",
+    "net_bps",
+    "model",
 )
 
 #: orders.csv: one row per order, written when it ends; `side` is the order's own: buy | sell. Arrival is the moment at
@@ -131,5 +133,6 @@ TEXT_COLUMNS = frozenset(
         "exit_liquidity",
         "exit_reason",
         "source",
+        "model",
     }
 )

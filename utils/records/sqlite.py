@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.disk import stage
 from utils.errors import DataError, ScalperError, StorageError
 from utils.records.database import (
     JOURNAL,
@@ -46,7 +47,6 @@ from utils.records.files import (
     csv_text,
     kept_places,
     run_text,
-    stage,
     storing,
 )
 from utils.records.moment import Meta, Moment

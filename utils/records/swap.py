@@ -18,7 +18,6 @@ import errno
 import os
 import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -26,12 +25,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
+from utils.disk import held, is_same
 from utils.errors import StorageError
 
 #: Held while the log files are replaced; names the set that counts while they are.
 LOCK, POINTER = ".lock", ".swap"
 #: How patiently the lock is tried for, seconds.
 LOCK_TRIES, LOCK_PAUSE_S = 500, 0.01
+#: What is said to whoever waited for it in vain.
+BUSY = (
+    "other runs have held the log files for {seconds:g} seconds; the run is kept under runs/ if it has a place there, "
+    "else run again with another --logs-dir"
+)
 #: The name of a hidden directory.
 _HIDDEN = re.compile(r"\.partial-[0-9a-f]{12}")
 
@@ -43,20 +48,22 @@ class Hidden:
 
     Args:
         folder: where.
+        files: names of the files of a set; none = the directory itself is to be moved to its place.
+        busy: see `alone`.
 
     Raises:
         OSError: it cannot be made.
         StorageError: others have held the place for too long.
     """
 
-    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+    def __init__(self, folder: Path, files: Sequence[str], busy: str = BUSY) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        with alone(folder):
+        with alone(folder, busy):
             _clear(folder, files)
             self.path = folder / f".partial-{uuid.uuid4().hex[:12]}"
             self.path.mkdir()
-            self._held = _held(self.path)
+            self._held = held(self.path)
 
     def __enter__(self) -> Path:
         return self.path
@@ -76,8 +83,12 @@ class Hidden:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, busy: str = BUSY) -> Iterator[None]:
     """Be the only one that replaces files in a folder, as far as the disk knows locks.
+
+    Args:
+        folder: where.
+        busy: what is said when others hold it for too long, with their `seconds`.
 
     Raises:
         StorageError: others have held it for too long.
@@ -85,64 +96,22 @@ def alone(folder: Path) -> Iterator[None]:
     lock = folder / LOCK
     for _ in range(LOCK_TRIES):
         try:
-            held = _held(lock, os.O_CREAT | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            opened = held(lock, os.O_CREAT | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         except BlockingIOError:
             time.sleep(LOCK_PAUSE_S)
             continue
-        if held is None or _is(lock, held):
+        if opened is None or is_same(lock, opened):
             break
-        os.close(held)  # whoever held it took it away meanwhile
+        os.close(opened)  # whoever held it took it away meanwhile
     else:
-        raise StorageError(
-            f"{lock}: other runs have held the log files for {LOCK_TRIES * LOCK_PAUSE_S:g} seconds; "
-            "the run is kept under runs/ if it has a place there, else run again with another --logs-dir"
-        )
+        raise StorageError(f"{lock}: {busy.format(seconds=LOCK_TRIES * LOCK_PAUSE_S)}")
     try:
         yield
     finally:
         with suppress(OSError):
             lock.unlink()
-        if held is not None:
-            os.close(held)
-
-
-def _held(path: Path, how: int = os.O_RDONLY) -> int | None:
-    """A lock on a file or folder, until it is closed or the process ends; None where there are no locks.
-
-    Raises:
-        BlockingIOError: somebody else holds it.
-        OSError: it is not there, or cannot be opened.
-    """
-    if sys.platform == "win32":  # which opens no folders; locks fail there with EACCES
-        if path.is_dir():
-            return None
-        import msvcrt
-
-        opened = os.open(path, how, 0o666)
-        try:
-            msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
+        if opened is not None:
             os.close(opened)
-            raise BlockingIOError from None
-        return opened
-    import fcntl
-
-    opened = os.open(path, how, 0o666)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(opened)
-        raise
-    except OSError:  # a disk without locks
-        os.close(opened)
-        return None
-    return opened
-
-
-def _is(path: Path, opened: int) -> bool:
-    with suppress(OSError):
-        return os.path.samestat(path.stat(), os.fstat(opened))
-    return False
 
 
 def _pointed(folder: Path) -> str:
@@ -231,12 +200,12 @@ def _clear(folder: Path, files: Sequence[str]) -> None:
     counts = _pointed(folder)
     for left in folder.glob(".partial-*"):
         with contextlib.ExitStack() as stack, suppress(OSError):
-            held = _held(left)  # refused by whoever writes there
-            if held is not None:
-                stack.callback(os.close, held)
+            opened = held(left)  # refused by whoever writes there
+            if opened is not None:
+                stack.callback(os.close, opened)
             if left.name == counts:
                 _put(left, folder, files)
-            if held is not None:
+            if opened is not None:
                 shutil.rmtree(left, ignore_errors=True)
     if not _pointed(folder):
         (folder / POINTER).unlink(missing_ok=True)  # it names nothing that is there

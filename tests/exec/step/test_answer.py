@@ -50,7 +50,7 @@ from utils.rows import ACCOUNT, DECISION, INTENT, ORDER, ORDER_SLOT, POSITION
 from utils.rows import ASKED as ASKED_ROW
 
 LONG, SHORT, SHUT = 1.0, -1.0, 0.0
-SAID = {"strength": 71.0, "threshold": 60.0, "p_win": 0.6, "expected_bps": 3.0}
+SAID = {"strength": 71.0, "threshold": 60.0, "p_win": 0.6, "expected_bps": 3.0, "net_bps": -1.5, "model": 2}
 RESTING = {"entry_kind": LIMIT, "limit_offset_bps": 10.0, "limit_bars": 4.0}
 
 

@@ -159,6 +159,18 @@ def test_signals_say_what_was_decided_and_why():
     assert ["long", "close", "short"] == columns["side"].tolist()
 
 
+def test_signals_name_the_model_that_judged_them_and_what_it_expected():
+    said = np.concatenate([decision(OPENED, net_bps=NAN), decision(REFUSED, net_bps=-2.5, model=2)])
+    columns = signal_columns(said, NAMES, SOURCES, ("first", "second"))
+    assert ["", "second"] == columns["model"].tolist()
+    np.testing.assert_equal(columns["net_bps"], [NAN, -2.5])
+    older = signal_columns(
+        np.zeros(1, [one for one in DECISION.descr if one[0] not in ("net_bps", "model")]), NAMES, SOURCES
+    )
+    assert [""] == older["model"].tolist()
+    np.testing.assert_equal(older["net_bps"], [NAN])
+
+
 def test_a_refusal_names_rule_value_and_threshold():
     passed = {"strength": 41.26, "threshold": 30.0}
     said = np.concatenate(

@@ -1,0 +1,89 @@
+"""The model that serves is read from its version: checked, or refused in one sentence."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from backtest.data.market import synthetic_market
+from backtest.run.simulation import run_simulation
+from backtest.run.verdict import model_says
+from exec.live.serving import served
+from features.registry import fingerprint
+from ml.learning.artifact import parts_of
+from tests.e2e.support import settings_of
+from tests.ml.models import judging
+from tests.places import ROOT
+from utils.errors import ConfigError, DataError
+from utils.records.versions import Versions
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of versions: one takes trades from 3 bps on, the current one takes all."""
+    versions = Versions(tmp_path / "artifacts")
+    versions.write(parts_of(judging(3.0)), {"what": "strict"}, 1_700_000_000 * 10**9)
+    versions.make_current(versions.write(parts_of(judging(-1e9)), {"what": "loose"}, 1_700_000_001 * 10**9))
+    return versions
+
+
+def enabled(folder, **more):
+    return settings_of(meta__enabled=True, meta__dir=str(folder.folder), **more)
+
+
+def test_current_serves_unless_a_version_is_named(folder):
+    strict, loose = folder.names()
+    assert (loose, -1e9) == ((one := served(enabled(folder))).name, one.meta.threshold_bps)
+    assert (strict, 3.0) == ((one := served(enabled(folder, meta__version=strict))).name, one.meta.threshold_bps)
+    assert strict == served(settings_of(meta__dir=str(folder.folder)), strict).name
+    assert served(settings_of(meta__dir=str(folder.folder))) is None
+
+
+def test_one_enabled_that_is_not_there_is_refused(tmp_path, folder):
+    with pytest.raises(ConfigError, match=r"meta.enabled: expected .* saw none; train one with ./scripts/retrain"):
+        served(settings_of(meta__enabled=True, meta__dir=str(tmp_path / "nowhere")))
+    with pytest.raises(DataError, match="expected the name of a version"):
+        served(enabled(folder, meta__version="20200101T000000Z-000000000000"))
+
+
+def test_one_that_is_not_as_it_was_written_is_refused(folder):
+    part = folder.folder / folder.current() / "meta.json"
+    part.write_bytes(part.read_bytes().replace(fingerprint().encode(), b"0" * 64))
+    with pytest.raises(DataError, match=folder.current()):
+        served(enabled(folder))
+
+
+def test_a_run_names_the_version_in_every_signal_in_run_json_and_in_the_summary(tmp_path, folder):
+    strict, _ = folder.names()
+    settings = enabled(folder, meta__version=strict)
+    market = synthetic_market(settings, "BTCUSDT", "5m", 500)
+    result = run_simulation(data=market, settings=settings, logs_dir=tmp_path / "logs")
+    rows = list(csv.DictReader((tmp_path / "logs" / "signals.csv").read_text().splitlines()))
+    assert {strict} == {row["model"] for row in rows}
+    refused = [row for row in rows if "expected_net=" in row["reasons"]]
+    assert refused
+    assert all(float(row["net_bps"]) < 3.0 for row in refused)
+    said = json.loads((tmp_path / "logs" / "run.json").read_text())["model"]
+    counts = {"signals": len(rows), "refused": len(refused)}
+    assert {"version": strict, "family": "lightgbm", "threshold_bps": 3.0, **counts} == said
+    assert f"{strict}: {len(refused)} of {len(rows)} signals refused, threshold 3.0 bps" == model_says(result)
+    plain = run_simulation(data=market, settings=settings_of(), logs_dir=tmp_path / "plain")
+    assert "" == model_says(plain)
+    assert "model" not in json.loads((tmp_path / "plain" / "run.json").read_text())
+
+
+def test_a_run_with_a_model_loads_no_library_of_trainings(tmp_path, folder):
+    script = (
+        "import sys\n"
+        "from backtest.data.market import synthetic_market\n"
+        "from backtest.run.simulation import run_simulation\n"
+        "from tests.e2e.support import settings_of\n"
+        f"settings = settings_of(meta__enabled=True, meta__dir={str(folder.folder)!r})\n"
+        "market = synthetic_market(settings, 'BTCUSDT', '5m', 200)\n"
+        f"result = run_simulation(data=market, settings=settings, logs_dir={str(tmp_path / 'logs')!r})\n"
+        "print(result.report['model']['signals'] > 0, [m for m in ('sklearn', 'lightgbm') if m in sys.modules])\n"
+    )
+    seen = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "True []" == seen.stdout.strip()
