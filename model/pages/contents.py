@@ -488,7 +488,7 @@ def _rule(rule: Rule, value: float) -> str:
         return plain(value)
     if value > 1e6:
         return "over a million"
-    return plain(value, 0 if value == round(value) else 2)
+    return plain(value, 0 if value == round(value) or value >= 100.0 else 2)
 
 
 def _points(across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:
