@@ -135,14 +135,15 @@ def _window(report: Report) -> Section:
             for edge in HOPED_BPS
         ),
     ]
-    said = [f"{one.name}: {smallest(one.outlook)}" for one in report.families]
+    said = {smallest(one.outlook): one.name for one in report.families}
+    shown = [f"{name}: {text}" if len(said) > 1 else text for text, name in said.items()]
     return Section(
         "What this window can show",
         (
             Grid(("", *_names(report)), tuple(rows)),
             Words(
-                f"{'. '.join(said)}. A smaller edge may be there, and cannot be told from chance yet. Days are still "
-                "to come, at the pace of trades so far."
+                f"{'. '.join(shown)}. A smaller edge may be there, and cannot be told from chance yet. Days are still "
+                "to come, at the pace so far."
             ),
         ),
     )
@@ -230,15 +231,25 @@ def _expected(report: Report) -> Section:
             "it is 0, all trades of a direction are expected to earn the same."
         ),
     ]
-    blocks += [
-        Words(
-            f"{one.name}: its probabilities know more than the base rate, and yet a higher score did not earn more: a "
-            "label with time-outs is predictable without being worth anything."
-        )
-        for one in report.families
-        if one.quality.skill > 0.0 and not any(line.pays for line in one.lines)
-    ]
+    blocks += [Words(f"{one.name}: {sentence}.") for one in report.families if (sentence := _worth(one))]
     return Section("What a trade is expected to net", tuple(blocks))
+
+
+def _worth(one: Family) -> str:
+    """What is to be said of probabilities that know something, and of what they are worth."""
+    if not one.quality.skill > 0.0:
+        return ""
+    if not any(line.pays for line in one.lines):
+        return (
+            "its probabilities know more than the base rate, and yet a higher score did not earn more: a label with "
+            "time-outs is predictable without being worth anything"
+        )
+    if not one.record.earned.trades:
+        return (
+            "its probabilities know more than the base rate, and a higher score earned more, but not enough to pay the "
+            "costs: to tell winners from losers is not yet to earn"
+        )
+    return ""
 
 
 def _trades(report: Report) -> Section:
@@ -285,6 +296,8 @@ def _earned(name: str, one: Earned) -> tuple[str, ...]:
 
 
 def _folds(one: Family) -> Block:
+    if all(math.isinf(fold.threshold_bps) for fold in one.folds):
+        return Words(f"{one.name}: in none of {counted(len(one.folds), 'step')} was a threshold worth trading by.")
     rows = tuple(
         (
             f"{number}: from {day(fold.first)}" if fold.rows else f"{number}: no rows",
@@ -413,8 +426,8 @@ def _curve(report: Report) -> Section:
     blocks: list[Block] = [
         Grid(("known of the history", "rows learned", "log loss, nats", "Brier skill"), rows),
         Words(
-            "A curve that still falls at its end says that more history may help; one that is flat says that it will "
-            "not."
+            "A curve that still falls at its end says that more history may help, a flat one that it will not, one "
+            "that rises that old rows mislead."
         ),
     ]
     if drawing:
@@ -475,7 +488,7 @@ def _rule(rule: Rule, value: float) -> str:
         return plain(value)
     if value > 1e6:
         return "over a million"
-    return plain(value, 0 if value == round(value) else 2)
+    return plain(value, 0 if value == round(value) or value >= 100.0 else 2)
 
 
 def _points(across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:

@@ -154,6 +154,7 @@ class Report:
             "",
             f"{'smallest edge':<14} {smallest(outlook)}",
             f"{'days needed':<14} {days_needed(outlook)}",
+            *([f"{'':<14} both as if every signal was taken, as no trade was worth it"] if outlook.supposed else []),
             *(f"{one.name:<14} {one.verdict}" for one in self.families),
         ]
         return "\n".join(lines)
@@ -182,8 +183,6 @@ def days_needed(outlook: Outlook) -> str:
         return "unknown: no trade was worth taking"
     days = math.ceil(outlook.days_needed)
     counting = f"{counted(days, 'day')} more until there is enough to judge" if days else "there is enough to judge"
-    if outlook.supposed:
-        counting = f"no trade was worth taking; if all signals were, {counting}"
     at = f"at {plain(outlook.edge_bps, 1)} bps a trade"
     if math.isinf(outlook.edge_days) or math.isnan(outlook.edge_days):
         return f"{counting}; the wealth asked is never reached {at}"

@@ -33,8 +33,7 @@ NAN, INF = math.nan, math.inf
         (
             Outlook(900, 40, 20.0, 1.7, 5.0, 2.0, 200.0, supposed=True),
             "1.7 bps a trade is what 900 signals without the model can show (2.5 x 20.0 bps / sqrt n)",
-            "no trade was worth taking; if all signals were, 5 days more until there is enough to judge, 200 days until "
-            "the wealth asked at 2.0 bps a trade",
+            "5 days more until there is enough to judge, 200 days until the wealth asked at 2.0 bps a trade",
         ),
     ],
 )
