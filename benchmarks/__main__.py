@@ -1,4 +1,5 @@
 """Measure what we claim: `python -m benchmarks [PART ...]`, each beside its peer.
+"""Measure what we claim: `python -m benchmarks [bars] [default] [sweep] [start] [risk] [dataset]`, each beside a peer.
 
 Figures are medians of interleaved runs, after a warm-up run of each; machines are noisy, so the ratios are what counts.
 `pip install -r benchmarks/requirements.txt` brings the peer.
@@ -18,12 +19,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from backtest.run.loop import simulate
 from backtest.sweep import Branch, SignalMaker, run_branches
+from benchmarks import dataset
 from benchmarks import kernel as bare
 from benchmarks.inputs import SETTINGS, market_bars
 from benchmarks.peers import vectorbt_bars, vectorbt_sweep
@@ -131,6 +134,11 @@ def bench_default() -> None:
 def memory() -> None:
     """Print the peak resident memory of this process after one default run."""
     default_run(*market_bars())
+    print_peak()
+
+
+def print_peak() -> None:
+    """Print the peak resident memory of this process."""
     # not getrusage: that counts the parent from before the exec
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
@@ -227,6 +235,16 @@ def bench_risk() -> None:
 def bench_scoring() -> None:
     """A row scored, and a model trained, beside scikit-learn and LightGBM."""
     bench_scoring_rows()
+def bench_dataset() -> None:
+    """Features, labels and weights, beside the default strategy's pass."""
+    bars, tick = market_bars()
+    dataset.bench(market_of(bars, tick), lambda: default_run(bars, tick))
+
+
+def dataset_memory(times: int) -> None:
+    """Print the peak resident memory of this process after a data set was written of so many times the bars."""
+    dataset.write_once(dataset.longer(market_of(*market_bars()), times))
+    print_peak()
 
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -236,16 +254,22 @@ PARTS: dict[str, Callable[[], None]] = {
     "start": bench_start,
     "risk": bench_risk,
     "scoring": bench_scoring,
+    "dataset": bench_dataset,
+}
+#: What a process of its own is asked for.
+CHILDREN: dict[str, Callable[[], None]] = {
+    "memory": memory,
+    **{f"dataset-memory-{times}": partial(dataset_memory, times) for times in (1, 3, 10)},
 }
 
 
 def main() -> None:
     """Run the parts named, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, "memory", []], help="default: all")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, *CHILDREN, []], help="default: all")
     chosen = parser.parse_args().parts or list(PARTS)
-    if chosen == ["memory"]:
-        memory()
+    if chosen[0] in CHILDREN:
+        CHILDREN[chosen[0]]()
         return
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, {os.cpu_count()} cores, {platform.machine()}")
     for part in chosen:

@@ -106,7 +106,7 @@ def of_news(market: Market, folder: Path) -> Further:
     if not any(one.seen_ns <= market.bars["ts"][-1] for one in snapshots):
         raise DataUnavailable(
             f"features.news: expected snapshots in {folder} from before the last bar, saw none; record while candles "
-            "form (python scripts/record.py --news), or switch it off"
+            "form (scripts/record.py does that), or switch it off"
         )
     headlines = sorted((row for one in snapshots for row in one.headlines), key=lambda row: row.available_ns)
     values = np.full((len(market.bars), len(NEWS)), np.nan)
