@@ -1,5 +1,4 @@
 """Measure what we claim: `python -m benchmarks [PART ...]`, each beside its peer.
-"""Measure what we claim: `python -m benchmarks [bars] [default] [sweep] [start] [risk] [dataset]`, each beside a peer.
 
 Figures are medians of interleaved runs, after a warm-up run of each; machines are noisy, so the ratios are what counts.
 `pip install -r benchmarks/requirements.txt` brings the peer.
@@ -26,7 +25,7 @@ import numpy as np
 
 from backtest.run.loop import simulate
 from backtest.sweep import Branch, SignalMaker, run_branches
-from benchmarks import dataset
+from benchmarks import dataset, scoring
 from benchmarks import kernel as bare
 from benchmarks.inputs import SETTINGS, market_bars
 from benchmarks.peers import vectorbt_bars, vectorbt_sweep
@@ -39,7 +38,6 @@ from benchmarks.rules import (
     instrument_for,
     params_for,
 )
-from benchmarks.scoring import main as bench_scoring_rows
 from benchmarks.sizing import main as bench_sizing
 from benchmarks.timing import interleaved, line, per_bar, ratio
 from exec.market import Market
@@ -234,7 +232,9 @@ def bench_risk() -> None:
 
 def bench_scoring() -> None:
     """A row scored, and a model trained, beside scikit-learn and LightGBM."""
-    bench_scoring_rows()
+    scoring.main()
+
+
 def bench_dataset() -> None:
     """Features, labels and weights, beside the default strategy's pass."""
     bars, tick = market_bars()
@@ -253,8 +253,8 @@ PARTS: dict[str, Callable[[], None]] = {
     "sweep": bench_sweep,
     "start": bench_start,
     "risk": bench_risk,
-    "scoring": bench_scoring,
     "dataset": bench_dataset,
+    "scoring": bench_scoring,
 }
 #: What a process of its own is asked for.
 CHILDREN: dict[str, Callable[[], None]] = {

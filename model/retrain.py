@@ -44,7 +44,7 @@ from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console
 from utils.shell.meter import Meter
 
-#: Days that `--page_back` asks for where it does not say: 60 hold 36 days out of sample.
+#: Days that `--page-back` asks for where it does not say: 60 hold 36 days out of sample.
 PAGE_BACK = 60
 
 
@@ -55,7 +55,7 @@ def build_parser() -> Parser:
         "Data set, training and gate in one; the settings change only where the gate opens.",
         examples=(
             ("python -m model.retrain --symbol BTCUSDT --tf 5m --limit 2000", "the exchange's last 2,000 bars"),
-            ("python -m model.retrain --page_back 90", "ninety days of them"),
+            ("python -m model.retrain --page-back 90", "ninety days of them"),
             ("python -m model.retrain --data BTCUSDT-5m.parquet", "your candles"),
             ("python -m model.retrain --freeze 20261130T080000-1a2b3c4d", "serve that version, whatever comes"),
         ),
@@ -63,7 +63,6 @@ def build_parser() -> Parser:
     add_data_flags(parser)
     add = parser.group("how much of it")
     add(
-        "--page_back",
         "--page-back",
         type=whole,
         nargs="?",
@@ -140,10 +139,10 @@ def page_back(flags: argparse.Namespace, settings: Settings) -> None:
     if flags.page_back is None:
         return
     if flags.page_back < 1:
-        raise ConfigError(f"--page_back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
+        raise ConfigError(f"--page-back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
     for name in ("data", "limit", "since", "until"):
         if getattr(flags, name) is not None:
-            raise ConfigError(f"--page_back: it says how much is fetched, and so does --{name}; leave one of them out")
+            raise ConfigError(f"--page-back: it says how much is fetched, and so does --{name}; leave one of them out")
     a_day = NS_PER_DAY / TIMEFRAMES[settings.market.timeframe]
     flags.limit = warmup_of(settings) + math.ceil(flags.page_back * a_day)
 
@@ -212,7 +211,7 @@ def too_small(data: DataSet) -> str:
         return ""
     return (
         f"warning: {days:.1f} days are too small a window: a first training judges {100 * (1.0 - FIRST):.0f} % of it, "
-        f"and {FEWEST_DAYS} days must be judged; page back (--page_back {PAGE_BACK}), or let daily retrains add up"
+        f"and {FEWEST_DAYS} days must be judged; page back (--page-back {PAGE_BACK}), or let daily retrains add up"
     )
 
 

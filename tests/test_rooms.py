@@ -26,6 +26,8 @@ OPEN = (
     "ingest.venues.known",
     "ingest.live.market",
     "exec.live.",
+    "backtest.data.",
+    "backtest.experiments.",
 )
 #: Modules without a test file of their name, and the test that covers each.
 COVERED_BY = {

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ml.learning.overfitting import smallest_edge
 from ml.learning.walk import DAY, Evidence
 from ml.learning.wealth import bets, wealth, wealth_needed
-from utils.figures.arithmetic import NORMAL, Floats, mean_or_nan
+from utils.figures.arithmetic import Floats, mean_or_nan
 from utils.figures.bootstrap import chance_positive, lower_bound, skill
 from utils.rows import NS_PER_DAY
 
@@ -24,8 +25,6 @@ FEWEST_DAYS, FEWEST_TRADES = 30, 100
 CHANCE, BLOCK = 0.95, 10
 #: How surely the Brier skill is above its lower bound; labels reach a few hours ahead, so days stand for themselves.
 SURE, SKILL_DAYS = 0.95, 1
-#: An edge is shown by a window when it is that many standard errors above 0.
-SHOWN = 2.5
 #: The edge that is asked about where none was seen, bps.
 ASKED_BPS = 2.0
 #: So little wealth counts as that much: what is lost for ever is not waited for.
@@ -220,16 +219,8 @@ def outlook(
     growth = max(math.log1p(one * edge) - one * one * sd * sd / 2.0 for one in sizes)
     left = math.log(needed) + math.log(len(sizes)) - math.log(max(wealth(net, worst_bps), LEAST_WEALTH))
     ahead = max(left, 0.0) / growth * pace if growth > 0.0 else math.inf
-    smallest = SHOWN * sd / math.sqrt(n) if n > 1 else math.nan
+    smallest = smallest_edge(sd, n) if n > 1 else math.nan
     return Outlook(taken if not supposed else n, days, sd, smallest, counting, edge, max(counting, ahead), supposed)
-
-
-def days_to_show(edge_bps: float, sd_bps: float, trades_a_day: float, confidence: float = 0.95) -> float:
-    """Days until an edge has stood out: trades = (Z sd / edge)^2. Unit: days. inf: no edge or no trades."""
-    if not edge_bps > 0.0 or not trades_a_day > 0.0:
-        return math.inf
-    ratio = NORMAL.inv_cdf(confidence) * sd_bps / edge_bps
-    return ratio * ratio / trades_a_day
 
 
 def _short(value: float) -> str:

@@ -135,8 +135,8 @@ def test_a_frozen_version_serves_whatever_is_trained(house, ask):
     ("more", "said"),
     [
         (["--freeze", "20270115T080000Z-0123456789ab"], "20270115T080000Z-0123456789ab"),
-        (["--page_back", "0"], "--page_back: expected at least 1 day"),
-        (["--page_back", "3"], "leave one of them out"),
+        (["--page-back", "0"], "--page-back: expected at least 1 day"),
+        (["--page-back", "3"], "leave one of them out"),
         (["--horizon", "0"], "risk.horizon"),
         (["--entry", "auto"], "auto"),
     ],

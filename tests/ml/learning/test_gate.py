@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.learning.gate import challenge, days_to_show, differences, outlook, skill_bound, verdict
+from ml.learning.gate import challenge, differences, outlook, skill_bound, verdict
 from ml.learning.walk import Evidence, nothing
 from tests.ml.learning.made import DAY, MINUTE
 
@@ -93,11 +93,6 @@ def test_days_are_still_needed_while_there_are_too_few():
     found = outlook(one.net, one.days, one, 20.0, 60.0)
     assert found.days_needed == pytest.approx(max(20.0, 80 * 9.5 / 20), rel=0.1)
     assert found.edge_days >= found.days_needed
-
-
-def test_a_smaller_edge_takes_longer():
-    assert days_to_show(1.0, 20.0, 8.0) == pytest.approx(4.0 * days_to_show(2.0, 20.0, 8.0))
-    assert days_to_show(0.0, 20.0, 8.0) == math.inf
 
 
 def test_a_challenger_is_judged_on_differences():
