@@ -242,8 +242,11 @@ def win_share(pnl: Floats) -> float:
     return wins / decided if decided else math.nan
 
 
-def wilson_interval(wins: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Two-sided Wilson score interval of a share, fractions; NaN without observations. Source: Wilson 1927."""
+def wilson_interval(wins: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided Wilson score interval of a share, fractions; NaN without observations. Source: Wilson 1927.
+
+    Observations may be weights; one whose label shares its time with others counts less than one.
+    """
     if n == 0:
         return math.nan, math.nan
     z = NORMAL.inv_cdf(0.5 + confidence / 2)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.ml.learning.goldens import golden
 from tests.runs import (
     DAY,
     MINUTE,
@@ -27,6 +28,27 @@ def test_deflated_sharpe_of_bailey_and_lopez_de_prado() -> None:
     assert arithmetic.expected_max_sharpe(100, variance) == pytest.approx(0.1132, abs=1e-4)
     assert arithmetic.deflated_sharpe(daily, 1250, -3, 10, 100, variance) == pytest.approx(0.9004, abs=1e-4)
     assert arithmetic.deflated_sharpe(daily, 1250, -3, 10, 46, variance) == pytest.approx(0.9505, abs=1e-4)
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_sharpe_ratios_and_their_proofs_are_those_of_independent_code(case: int) -> None:
+    want = golden("sharpe")[case]
+    returns = np.array(want["returns"])
+    n = len(returns)
+    ratio, skew, kurtosis = shape = arithmetic.moments(returns)
+    assert (want["sharpe"], want["skew"], want["kurtosis"]) == pytest.approx(shape, abs=1e-10)
+    certain = arithmetic.probabilistic_sharpe(ratio, n, skew, kurtosis)
+    assert want["psr0"] == pytest.approx(certain, abs=1e-10)
+    # purgedcv corrects moments for bias; quantstats is 3e-5 from scipy where the record is short and the ratio large
+    assert want["psr0_purgedcv"] == pytest.approx(certain, abs=1e-3)
+    assert want["psr0_quantstats"] == pytest.approx(certain, abs=1e-5 if n > 120 else 3e-5)
+    assert want["psr_005"] == pytest.approx(arithmetic.probabilistic_sharpe(ratio, n, skew, kurtosis, 0.05), abs=1e-10)
+    for trials in (2, 10, 100, 1000):
+        found = arithmetic.deflated_sharpe(ratio, n, skew, kurtosis, trials, 0.01)
+        assert want[f"dsr_N{trials}_V0.01"] == pytest.approx(found, abs=1e-10)
+        assert want[f"dsr_N{trials}_purgedcv"] == pytest.approx(found, abs=1e-3)
+    record = arithmetic.min_track_record(ratio, skew, kurtosis)
+    assert (math.inf if want["mintrl_95"] is None else want["mintrl_95"]) == pytest.approx(record, rel=1e-10)
 
 
 def test_minimum_track_record_is_where_the_probabilistic_sharpe_reaches_the_confidence() -> None:

@@ -1,11 +1,36 @@
 """Intervals that know about neighbours."""
 
+import json
 import math
+import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from utils.figures.bootstrap import block_length, block_sums, interval, mean_interval
+from tests.places import SHARED
+from utils.errors import ConfigError
+from utils.figures.bootstrap import (
+    block_length,
+    block_sums,
+    chance_positive,
+    interval,
+    lower_bound,
+    mean_interval,
+    optimal_block,
+    skill,
+    stationary_means,
+)
+
+GOLDEN = SHARED / "golden" / "learning"
+
+
+def remembering(n, memory, seed):
+    """A series whose neighbours hang together: AR(1) of unit innovations."""
+    values = np.random.default_rng(seed).normal(size=n)
+    for k in range(1, n):
+        values[k] += memory * values[k - 1]
+    return values
 
 
 def test_sums_of_blocks_as_long_as_the_series_are_its_sums():
@@ -44,3 +69,95 @@ def test_without_anything_to_count_there_is_no_interval():
 @pytest.mark.parametrize(("n", "length"), [(0, 1), (1, 1), (10, 2), (1_000, 10), (3_508, 15)])
 def test_a_block_is_as_long_as_the_cube_root_of_what_there_is(n, length):
     assert length == block_length(n)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_stationary_bootstrap_is_that_of_independent_code(seed):
+    if not GOLDEN.exists():
+        pytest.skip("the golden bootstrap is not there: ../shared/golden/learning")
+    values = pd.read_parquet(GOLDEN / "bootstrap.parquet")["x"].to_numpy()
+    golden = json.loads((GOLDEN / "golden.json").read_text())["bootstrap"]
+    low, high, positive = (np.mean([run[name] for run in golden["runs"]]) for name in ("lo", "hi", "p_gt_0"))
+    how = {"block": golden["block"], "draws": golden["reps"], "seed": seed}
+    assert lower_bound(values, 0.975, **how) == pytest.approx(low, abs=0.006)
+    assert -lower_bound(-values, 0.975, **how) == pytest.approx(high, abs=0.006)
+    assert chance_positive(values, **how) == pytest.approx(positive, abs=0.01)
+    assert optimal_block(values) == pytest.approx(golden["optimal_block"]["stationary"], abs=1e-9)
+
+
+def test_runs_of_one_draw_each_value_by_itself():
+    values = np.random.default_rng(1).normal(2.0, 3.0, 400)
+    drawn = stationary_means(values, 1, 4000, 5)
+    assert drawn.mean() == pytest.approx(values.mean(), abs=0.02)
+    assert drawn.std() == pytest.approx(values.std() / 20.0, rel=0.04)
+
+
+def test_long_runs_keep_what_hangs_together():
+    values = remembering(3000, 0.8, 2)
+    expected = 5.0 / math.sqrt(3000)  # a mean's spread: that of the innovations over 1 - .8, by the root of n
+    assert stationary_means(values, 1).std() < 0.5 * expected
+    assert stationary_means(values, 60).std() == pytest.approx(expected, rel=0.15)
+
+
+def test_every_value_is_drawn_equally_often_those_at_the_ends_too():
+    shares = stationary_means(np.eye(12), 5, 20_000, 3).mean(axis=0)
+    assert shares == pytest.approx(np.full(12, 1.0 / 12.0), rel=0.05)
+
+
+def test_runs_go_on_at_the_start_after_the_end_and_are_as_many_as_the_values():
+    drawn = stationary_means(np.array([1.0, 2.0, 6.0]), 1e6, 50, 1)
+    assert drawn == pytest.approx(np.full(50, 3.0))
+
+
+def test_columns_stay_paired():
+    values = np.random.default_rng(8).normal(size=(100, 1)) * [1.0, 2.0]
+    one, twice = stationary_means(values, 4, 300).T
+    assert twice == pytest.approx(2.0 * one)
+    assert lower_bound(values, seed=2, statistic=lambda means: means[:, 0]) == pytest.approx(
+        lower_bound(values[:, 0], seed=2)
+    )
+
+
+def test_the_same_seed_draws_the_same_runs():
+    values = np.random.default_rng(1).normal(size=60)
+    assert np.array_equal(stationary_means(values, 5, 50, 4), stationary_means(values, 5, 50, 4))
+    assert not np.array_equal(stationary_means(values, 5, 50, 4), stationary_means(values, 5, 50, 5))
+
+
+def test_skill_is_what_a_loss_saves_of_the_others():
+    losses = np.column_stack([np.full(50, 0.2), np.full(50, 0.25)])
+    assert lower_bound(losses, statistic=skill) == pytest.approx(0.2)
+    assert chance_positive(losses, statistic=skill) == 1.0
+    assert math.isnan(lower_bound(np.zeros((50, 2)), statistic=skill))
+
+
+def test_a_lower_bound_is_below_the_mean_and_lower_with_more_confidence():
+    values = np.random.default_rng(6).normal(1.0, 1.0, 500)
+    assert lower_bound(values, 0.99) < lower_bound(values, 0.9) < values.mean()
+    assert chance_positive(values) == 1.0
+    assert chance_positive(np.zeros(50)) == 0.0
+
+
+def test_many_draws_of_a_long_series_take_no_more_memory_than_few():
+    values = np.random.default_rng(7).normal(size=50_000)
+    tracemalloc.start()
+    stationary_means(values, 10, 400)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+def test_what_is_no_series_has_no_means_and_what_is_no_question_no_answer():
+    for values in (np.zeros(0), np.array([1.0, math.nan]), np.array([1.0, math.inf])):
+        assert np.isnan(stationary_means(values, draws=3)).all()
+        assert math.isnan(chance_positive(values))
+        assert math.isnan(lower_bound(values))
+    for wrong in ({"block": 0.5}, {"block": math.nan}, {"draws": 0}, {"confidence": 1.0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            lower_bound(np.ones(5), **wrong)
+
+
+def test_the_longer_the_memory_the_longer_the_runs_that_suit_it():
+    found = [optimal_block(remembering(2000, memory, 3)) for memory in (0.0, 0.5, 0.9)]
+    assert found[0] < 4.0 < found[1] < found[2]
+    assert all(map(math.isnan, map(optimal_block, (np.zeros(0), np.ones(100), np.full(100, math.nan)))))
