@@ -11,6 +11,7 @@ from backtest.data.market import build_market
 from backtest.run.keeping import Keeper, meta_of
 from backtest.run.live import Begun, begin, resumed
 from backtest.run.loop import Outcome
+from exec.champion import Champion
 from exec.live.closes import Closes
 from exec.market import Market
 from exec.strategy import Strategy
@@ -72,9 +73,16 @@ def nothing_missed(symbol: str, first: int, last: int) -> Rows:
     raise AssertionError(f"asked for {symbol} {first} to {last}")
 
 
-def begun_with(settings: Settings, market: Market, *, strategy: bool = False, closes: int | None = None) -> Meta:
+def begun_with(
+    settings: Settings,
+    market: Market,
+    *,
+    strategy: bool = False,
+    closes: int | None = None,
+    models: Sequence[str] = (),
+) -> Meta:
     """What a live run on this market says of itself, as if Bybit had brought it."""
-    asked = {"exchange_for_ob": "bybit", "closes": closes, "strategy": strategy}
+    asked = {"exchange_for_ob": "bybit", "closes": closes, "strategy": strategy, "models": list(models)}
     market = dataclasses.replace(market, sources=("bybit",) * len(market.symbols))
     return meta_of(market, settings, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), asked)
 
@@ -89,6 +97,7 @@ class Live:
         strategy: a user's function; None = the default strategy.
         backfill: what REST has.
         journal: each close is kept there.
+        model: judges what the default strategy wants.
     """
 
     def __init__(
@@ -100,8 +109,9 @@ class Live:
         *,
         backfill: Backfill = nothing_missed,
         journal: Journal | None = None,
+        model: Champion | None = None,
     ) -> None:
-        begun = begin(candles, market, settings, strategy)
+        begun = begin(candles, market, settings, strategy, model=model)
         rows, history = begun.trader.drain(), begun.trader.past.first
         self._follow(begun, backfill, None if journal is None else Keeper(journal, begun.trader, history, rows))
 
@@ -113,11 +123,13 @@ class Live:
         strategy: Strategy | None = None,
         *,
         backfill: Backfill = nothing_missed,
+        model: Champion | None = None,
     ) -> Live:
         """A run that was killed, from its folder."""
         journal, recovery = SqliteJournal.resume(home)
         run = cls.__new__(cls)
-        begun = resumed(recovery, settings, strategy, EventFeatures(recovery.meta.symbols, [0, 0], NS_PER_MINUTE))
+        events = EventFeatures(recovery.meta.symbols, [0, 0], NS_PER_MINUTE)
+        begun = resumed(recovery, settings, strategy, events, model)
         run._follow(begun, backfill, Keeper(journal, begun.trader))
         return run
 

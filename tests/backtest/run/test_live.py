@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from backtest.run.live import begin, refuse_loop
+from backtest.run.live import begin, model_for, refuse_loop
 from backtest.run.loop import simulate
+from backtest.run.resume import Going
 from backtest.sim_loop import run_simulation
 from exec.strategy import Strategy
-from tests.live import BARS, HISTORY, SETTINGS, Live, bar_events, before, nothing_missed, quoted, sources, whole
+from ml.learning.artifact import parts_of
+from tests.live import (
+    BARS,
+    HISTORY,
+    SETTINGS,
+    Live,
+    bar_events,
+    before,
+    begun_with,
+    nothing_missed,
+    quoted,
+    sources,
+    whole,
+)
+from tests.ml.models import champion, judging
+from utils.codes import EXPECTED_NET
 from utils.errors import ConfigError
+from utils.records.database import Told
+from utils.records.sqlite import SqliteJournal, unfinished
+from utils.records.versions import Versions
 from utils.rows import NS_PER_MINUTE
+from utils.settings.tree import MetaSettings
 from utils.types import Trade
 
 
@@ -56,6 +77,58 @@ def test_what_was_told_live_is_what_the_log_files_say(world):
     _, outcome = run.finish()
     live = np.concatenate([instant.rows.decisions for instant in told])
     assert outcome.rows.decisions.tobytes() == live.tobytes()
+
+
+def test_a_live_run_is_judged_as_a_replay_of_its_bars(world):
+    model = champion(float(np.nanmedian(simulate(whole(world), SETTINGS, model=champion()).rows.decisions["net_bps"])))
+    run = Live(*before(world), SETTINGS, model=model)
+    told = run.play([*quoted(world), *bar_events(world)])
+    _, outcome = run.finish()
+    expected = simulate(whole(world), SETTINGS, live=True, model=model)
+    for table in ("trades", "orders", "decisions", "equity"):
+        assert getattr(expected.rows, table).tobytes() == getattr(outcome.rows, table).tobytes()
+    refused = outcome.rows.decisions["rule"] == EXPECTED_NET
+    assert 0 < refused.sum() < len(refused)
+    assert outcome.rows.decisions.tobytes() == np.concatenate([one.rows.decisions for one in told]).tobytes()
+    assert (model,) == outcome.models
+
+
+def test_a_run_that_was_killed_goes_on_with_the_model_it_had(world, tmp_path):
+    candles, market = before(world)
+    model, events = champion(2.0), list(bar_events(world))
+    with SqliteJournal.begin(tmp_path / "logs", "killed", begun_with(SETTINGS, market, models=["one"])) as journal:
+        one = Live(candles, market, SETTINGS, journal=journal, model=model)
+        one.play([*quoted(world), *events[:300]])
+    (home,) = unfinished(tmp_path / "logs")
+    other = Live.going_on(home, SETTINGS, model=model)
+    at = max(event.ts for event in events[:300]) + 1
+    other.play([*(dataclasses.replace(one, ts=at, ts_recv=at) for one in quoted(world)), *events[300:]])
+    never = Live(candles, market, SETTINGS, model=model)
+    never.play([*quoted(world), *events])
+    wanted, found = (one.trader.past.signals for one in (never, other))
+    asked = np.isfinite(wanted["side"])
+    assert wanted["side"].tobytes() == found["side"].tobytes()
+    assert wanted[asked].tobytes() == found[asked].tobytes()
+    assert {1.0} == set(found["model"][asked][-3:])
+
+
+def test_which_model_judges_is_settled_when_a_run_begins(world, tmp_path):
+    versions = Versions(tmp_path / "artifacts")
+    old, new = (
+        versions.write(parts_of(judging(least)), {"what": "test"}, (1_700_000_000 + k) * 10**9)
+        for k, least in enumerate((2.0, 3.0))
+    )
+    versions.make_current(new)
+    off = SETTINGS.model_copy(update={"meta": MetaSettings(dir=versions.folder)})
+    on = SETTINGS.model_copy(update={"meta": MetaSettings(dir=versions.folder, enabled=True)})
+    without, judged = (
+        Going(tmp_path, Told(begun_with(SETTINGS, before(world)[1], models=names), "", True, False, 1))
+        for names in ([], [old])
+    )
+    assert new == model_for(on, None, None).name
+    assert old == model_for(on, None, judged).name == model_for(off, None, judged).name
+    assert [None] * 3 == [model_for(off, None, None), model_for(on, None, without), model_for(on, print, None)]
+    assert (old,) == judged.meta.words.models
 
 
 def test_without_a_valid_book_entries_are_refused_and_counted(world):
