@@ -102,16 +102,19 @@ def run_branches(
     return [scores[index] for index in sorted(scores)]
 
 
-def models_of(settings: Sequence[Settings]) -> dict[MetaSettings, Champion]:
+def models_of(market: Market, settings: Sequence[Settings]) -> dict[MetaSettings, Champion]:
     """The models that are enabled in some of these settings, each read once.
 
     Raises:
-        ConfigError: one is enabled, and there is none.
+        ConfigError: one is enabled, and there is none, or it was tested on something else.
         DataError: it is not as it was written, or was trained on other features.
     """
-    asked = {one.meta: one for one in settings}
-    models = {meta: served(one) for meta, one in asked.items()}
-    return {meta: model for meta, model in models.items() if model is not None}
+    found: dict[MetaSettings, Champion] = {}
+    for one in settings:
+        model = served(one, symbols=market.symbols, tf=market.tf) if one.meta.enabled else None
+        if model is not None:
+            found.setdefault(one.meta, model)
+    return found
 
 
 def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
@@ -131,7 +134,7 @@ def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> 
         Ledger(path).count()
     groups: dict[tuple[bytes, bytes, float, bytes], list[int]] = {}
     listed = [under(market, one).instruments for one in settings]
-    models = models_of(settings)
+    models = models_of(market, settings)
     params = [params_of(one, market.tf_ns) for one in settings]
     for index, one in enumerate(settings):
         # a model's expectation before costs hangs on the costs

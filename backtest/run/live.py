@@ -358,7 +358,7 @@ def run_on_exchange(
     symbols, tf = symbols or settings.market.symbol, normalise_timeframe(tf or settings.market.timeframe)
     names = sorted({normalise_symbol(name) for name in symbols.split(",")})
     one_currency(names)
-    model = model_for(settings, strategy, going)
+    model = model_for(settings, strategy, going, names, tf)
     if live or use_ws:
         refuse_loop()
         asked = Asked(names, tf, exchange_for_ob, steps, settings, live, logs_dir, strategy, watch, tell, told, model)
@@ -372,17 +372,19 @@ def run_on_exchange(
         return conclude(market, settings, outcome, journal, started, clock, identity, told=told)
 
 
-def model_for(settings: Settings, strategy: Strategy | None, going: Going | None) -> Champion | None:
+def model_for(
+    settings: Settings, strategy: Strategy | None, going: Going | None, symbols: Sequence[str], tf: str
+) -> Champion | None:
     """The model that judges a run: of one that goes on its own, whatever serves by now.
 
     Raises:
-        ConfigError: one is enabled, and there is none.
+        ConfigError: one is enabled, and there is none, or it was tested on something else.
         DataError: it is not as it was written, or was trained on other features.
     """
     if strategy is not None:
         return None
     if going is None:
-        return served(settings)
+        return served(settings, symbols=symbols, tf=tf)
     own = going.meta.asked.get("models", ())
     return served(settings, str(own[-1])) if own else None
 

@@ -95,7 +95,7 @@ def run_simulation(
     else:
         paths = [Path(path) for path in ([funding] if isinstance(funding, (str, Path)) else funding)]
         market = build_market(read_sources(data, symbol, tf), settings, steps=steps, data=data, funding=paths)
-    model = served(settings) if strategy is None else None
+    model = served(settings, symbols=market.symbols, tf=market.tf) if strategy is None else None
     started = datetime.now(tz=UTC)
     identity = None if strategy is None else identity_of(strategy)
     with journal_of(market, settings, logs_dir, started, identity) as journal:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from exec.champion import Champion, champion_of
 from features.registry import feature_set, fingerprint
 from ml.learning.artifact import meta_of
@@ -10,15 +13,19 @@ from utils.records.versions import CURRENT, Versions
 from utils.settings.tree import Settings
 
 
-def served(settings: Settings, version: str | None = None) -> Champion | None:
+def served(
+    settings: Settings, version: str | None = None, *, symbols: Sequence[str] = (), tf: str = ""
+) -> Champion | None:
     """The model of these settings; None where none is enabled.
 
     Args:
         settings: `meta.enabled`, `meta.dir`, and `meta.version`, or CURRENT where that is empty.
         version: serve this one whatever they say; None = they say it.
+        symbols: whose signals it will judge; it must have been tested on each of them. Empty = not known yet.
+        tf: length of a candle, likewise.
 
     Raises:
-        ConfigError: one is enabled, and there is none.
+        ConfigError: one is enabled, and there is none, or it was tested on something else than it would judge.
         DataError: it is not as it was written, or was trained on other features.
     """
     chosen = settings.meta
@@ -31,5 +38,27 @@ def served(settings: Settings, version: str | None = None) -> Champion | None:
             f"meta.enabled: expected a version that {chosen.dir / CURRENT} names, saw none; train one with "
             "./scripts/retrain.sh, or set meta.enabled: false"
         )
-    _, parts = versions.read(name)
+    manifest, parts = versions.read(name)
+    require_tested(name, manifest.get("configuration"), settings, symbols, tf)
     return champion_of(name, meta_of(parts), feature_set().names, fingerprint())
+
+
+def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence[str], tf: str) -> None:
+    """Refuse to let a model judge what its record is not of: other symbols, candles, barriers or entries.
+
+    Raises:
+        ConfigError: with what it was tested on, and what it would judge.
+    """
+    if not isinstance(tested, Mapping):
+        return  # made by hand, and nobody's evidence
+    strange = sorted(set(symbols) - set(tested.get("symbols", symbols)))
+    asked = {"timeframe": tf or tested.get("timeframe"), "entry": settings.execution.entry}
+    asked |= {key: getattr(settings.risk, key) for key in ("take_bps", "stop_bps", "horizon")}
+    other = [f"{key} {tested[key]}, saw {value}" for key, value in asked.items() if tested.get(key, value) != value]
+    if strange:
+        other.insert(0, f"{' '.join(tested['symbols'])}, saw {' '.join(strange)}")
+    if other:
+        raise ConfigError(
+            f"meta.enabled: model {name} was tested on {'; '.join(other)}; ask for what it was tested on, or set "
+            "meta.enabled: false"
+        )

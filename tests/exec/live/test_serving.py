@@ -48,6 +48,29 @@ def test_one_enabled_that_is_not_there_is_refused(tmp_path, folder):
         served(enabled(folder, meta__version="20200101T000000Z-000000000000"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"symbols": ("BTCUSDT",), "tf": "5m"}, ""),
+        ({"symbols": ("BTCUSDT", "ETHUSDT"), "tf": "5m"}, "tested on BTCUSDT, saw ETHUSDT"),
+        ({"symbols": ("BTCUSDT",), "tf": "1m"}, "timeframe 5m, saw 1m"),
+        ({"risk__take_bps": 30.0}, "take_bps 25.0, saw 30.0"),
+        ({"execution__entry": "market"}, "entry post_only, saw market"),
+    ],
+)
+def test_a_model_judges_what_it_was_tested_on_and_nothing_else(folder, asked, said):
+    tested = {"symbols": ["BTCUSDT"], "timeframe": "5m", "take_bps": 25.0, "stop_bps": 18.0, "horizon": 20}
+    manifest = {"configuration": {**tested, "entry": "post_only"}}
+    folder.make_current(folder.write(parts_of(judging(1.0)), manifest, 1_700_000_002 * 10**9))
+    where = {name: asked[name] for name in ("symbols", "tf") if name in asked}
+    settings = enabled(folder, **{name: value for name, value in asked.items() if name not in where})
+    if said:
+        with pytest.raises(ConfigError, match=said):
+            served(settings, **where)
+    else:
+        assert served(settings, **where).name == folder.current()
+
+
 def test_one_that_is_not_as_it_was_written_is_refused(folder):
     part = folder.folder / folder.current() / "meta.json"
     part.write_bytes(part.read_bytes().replace(fingerprint().encode(), b"0" * 64))
