@@ -39,6 +39,8 @@ COMMANDS = [
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 #: Lines of it that answer something.
 NAMED = ("order_flow_imbalance", "find_best_scalping_params")
+#: Commands that want a week of the exchange's candles, and a data set that holds as much.
+LEARNING = [command for command in COMMANDS if {"model.train_meta", "model.retrain", "model.registry"} & set(command)]
 #: Commands that run until they are stopped.
 SERVERS = [command for command in COMMANDS if "ingest.replay_server" in command]
 
@@ -80,11 +82,25 @@ def program(command: list[str]) -> list[str]:
     return [sys.executable, *(command[1:] if command[1] == "-m" else [str(ROOT / command[1]), *command[2:]])]
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in SERVERS], ids=" ".join)
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in (*SERVERS, *LEARNING)], ids=" ".join)
 def test_a_command_of_the_readme_runs(command: list[str], folder: Path, world: dict[str, str]) -> None:
     run = subprocess.run(program(command), cwd=folder, env=world, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip()
+
+
+def test_the_learning_of_the_readme_ends_with_the_normal_outcome(tmp_path: Path) -> None:
+    table(random_bars(2_000, seed=3, minutes=5)).to_parquet(tmp_path / "BTCUSDT-5m.parquet")
+    build = next(command for command in COMMANDS if "backtest.build_dataset" in command)
+    with ReplayServer.thread(symbols=("BTCUSDT",), history_hours=170.0, speed=20.0) as box:
+        names = {f"SCALPER__ENDPOINTS__{name.upper()}": value for name, value in box.endpoints}
+        env = {**os.environ, **names, "PYTHONPATH": str(ROOT)}
+        for command in (build, *LEARNING):
+            run = subprocess.run(program(command), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+            assert run.returncode == 0, run.stderr
+            if "model.registry" not in command and "backtest.build_dataset" not in command:
+                assert run.stdout.splitlines()[-1].startswith("not enabled: ")
+    assert run.stdout.count("not enabled: ") == 4  # two learners, trained twice
 
 
 @pytest.mark.parametrize("command", SERVERS, ids=" ".join)

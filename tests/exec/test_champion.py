@@ -114,7 +114,7 @@ def test_a_users_strategy_is_left_alone(market):
 
 
 def test_a_sweep_judges_as_a_simulation_does(market, monkeypatch):
-    monkeypatch.setattr("backtest.sweep.served", lambda one: champion(3.0) if one.meta.enabled else None)
+    monkeypatch.setattr("backtest.sweep.served", lambda one, **_: champion(3.0) if one.meta.enabled else None)
     many = [
         settings_of(meta__enabled=on, execution__entry=entry)
         for on in (True, False)
