@@ -45,7 +45,20 @@ def fetch_candles(symbol: str, tf: str, bars: int, settings: Settings) -> Candle
     Raises:
         DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
     """
-    candles = asked(symbol, tf, bars, settings)
+    return fetch_period(symbol, tf, bars, settings)
+
+
+def fetch_period(
+    symbol: str, tf: str, bars: int, settings: Settings, *, since: int | None = None, until: int | None = None
+) -> Candles:
+    """Closed candles of one symbol by REST: the first `bars` from `since` on, or the last ones up to `until`.
+
+    `since` and `until` are opens, ms; with both, all between them, at most `bars`.
+
+    Raises:
+        DataUnavailable: the exchange did not answer, answered garbage, or does not have them.
+    """
+    candles = asked(symbol, tf, bars, settings, since=since, until=until)
     return dataclasses.replace(candles, market=market_of(settings), source=source_of(settings))
 
 

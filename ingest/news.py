@@ -23,7 +23,7 @@ from utils.errors import ConfigError, DataUnavailable
 from utils.settings.tree import EndpointSettings, IngestSettings, SecretSettings
 from utils.shell.log import event
 
-__all__ = ["Headline", "Snapshot", "fetch_headlines", "read_snapshots", "record_news", "take_snapshot"]
+__all__ = ["Headline", "Snapshot", "base_currency", "fetch_headlines", "read_snapshots", "record_news", "take_snapshot"]
 
 RECORD_EVERY_S = 300.0  # between two snapshots; plans count requests by the month
 NO_KEY = (

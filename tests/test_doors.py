@@ -1,4 +1,4 @@
-"""The two doors: POSIX sh, an environment made once, nothing between the caller and the program."""
+"""The doors: POSIX sh, an environment made once, nothing between the caller and the program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.places import ROOT
 
-DOORS = ("simulate.sh", "test.sh")
+DOORS = ("simulate.sh", "retrain.sh", "test.sh")
 SETTING_UP = "Setting up .venv (once, about a minute) ...\n"
 PROGRAM = """
 import sys
@@ -27,10 +27,12 @@ pytestmark = [
 ]
 
 
-def start(house: Path, *flags: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    """`scripts/simulate.sh` of `house`, as a user would start it."""
+def start(
+    house: Path, *flags: str, cwd: Path | None = None, door: str = "simulate.sh", **env: str
+) -> subprocess.CompletedProcess[str]:
+    """A door of `house`, as a user would start it."""
     return subprocess.run(
-        ["sh", str(house / "scripts" / "simulate.sh"), *flags],
+        ["sh", str(house / "scripts" / door), *flags],
         cwd=cwd or house,
         env={**os.environ, "PYTHON": sys.executable, **env},
         capture_output=True,
@@ -46,6 +48,8 @@ def build(house: Path) -> Path:
     for name in ("requirements.txt", "requirements-dev.txt", "constraints.txt", "pyproject.toml"):
         (house / name).touch()
     (house / "run_simulation.py").write_text(PROGRAM)
+    (house / "model").mkdir()
+    (house / "model" / "retrain.py").write_text(PROGRAM)
     return house
 
 
@@ -75,6 +79,32 @@ def test_flags_directory_and_exit_code_pass_through_unchanged(house: Path, tmp_p
     assert str(tmp_path) == directory
     assert str(house / ".venv") == prefix
     assert (7, "") == (seen.returncode, seen.stderr)
+
+
+NAMES = ("SYMBOL", "TF", "HORIZON", "TAKE_BPS", "STOP_BPS", "EXCHANGE", "LIMIT")
+
+
+def retrain(house: Path, *flags: str, cwd: Path, **env: str) -> str:
+    """The flags that a retrain is given."""
+    seen = start(house, *flags, cwd=cwd, door="retrain.sh", **(dict.fromkeys(NAMES, "") | env))
+    said, directory, prefix = seen.stdout.splitlines()
+    assert (7, "", str(cwd), str(house / ".venv")) == (seen.returncode, seen.stderr, directory, prefix)
+    return said
+
+
+def test_a_retrain_takes_what_the_environment_names_and_then_the_flags(house: Path, tmp_path: Path) -> None:
+    values = dict(zip(NAMES, ("BTC/USDT", "5m", "20", "25", "18", "bybit", "2000"), strict=True))
+    of_environment = [word for name, value in values.items() for word in (f"--{name.lower()}", value)]
+    asked = retrain(house, "--market_type", "spot", "--limit=9", "a b", cwd=tmp_path, **values)
+    assert str([*of_environment, "--market_type", "spot", "--limit=9", "a b"]) == asked
+    assert str(["--tf", "1 m $x"]) == retrain(house, cwd=tmp_path, TF="1 m $x")
+    assert "[]" == retrain(house, cwd=tmp_path)
+
+
+def test_a_retrain_is_ours_whatever_stands_in_the_working_directory(house: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "retrain.py").write_text("raise SystemExit('not ours')")
+    assert "['--json']" == retrain(house, "--json", cwd=tmp_path)
 
 
 def work_of_children() -> float:

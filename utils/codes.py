@@ -70,6 +70,11 @@ EXIT_NAMES = (
     RISK_HALT,
 ) = range(1, len(EXIT_NAMES))
 
+#: What became of a signal that is followed to its end: how its trade ended, or why there was none. It would have
+#: crossed the book and was to be a maker; nobody came within its bars; the bars ended before either.
+LABEL_NAMES = (*EXIT_NAMES, "REFUSED", "EXPIRED", "NO_BAR")
+NOT_TAKEN, NOT_FILLED, NO_BAR = range(len(EXIT_NAMES), len(LABEL_NAMES))
+
 #: Why an order ended: an exit reason, or one of these.
 ORDER_REASONS = (
     *EXIT_NAMES,

@@ -11,21 +11,18 @@ knows neither the line of a value nor which source won.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
-from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from utils.errors import ConfigError
 from utils.root import ROOT
-from utils.settings.keys import default_leaves, expected, field_of, leaves, range_of, section_model, unit_of
+from utils.settings.checked import checked
+from utils.settings.keys import field_of, leaves, range_of, section_model, unit_of
 from utils.settings.sources import from_dotenv, from_flags, from_names, from_yaml
-from utils.settings.text import is_text
 from utils.settings.tree import INSTRUMENTS, InstrumentEntry, SecretSettings, Settings
 from utils.shell.rim import keep_secret, masked
 
@@ -77,57 +74,11 @@ def load_settings(
     given |= from_dotenv(local) if dotenv or (local.exists() and not local.is_dir()) else {}
     given |= from_names(os.environ if env is None else env, "environment")
     given |= from_flags(flags or {}, flag_names or {})
-    for key, item in given.items():
-        if isinstance(item.value, str) and not is_text(item.value):
-            raise ConfigError(f"{key}: expected text, saw a character that is none (from {place(item.origin)})")
-
-    defaults = default_leaves()
-    # other defaults are left to pydantic, which does not check them: a machine without time zones can still simulate
-    values = {key: value for key, value in defaults.items() if key.startswith("instruments.")}
-    values |= {key: item.value for key, item in given.items()}
-    origin = dict.fromkeys(defaults, "default") | {key: item.origin for key, item in given.items()}
-    try:
-        settings = Settings.model_validate(nested(values))
-    except ValidationError as error:
-        raise ConfigError("; ".join(complaint(item, origin) for item in error.errors())) from None
+    settings, origin = checked(given, masked)
     for _, secret in settings.secrets:
         if secret is not None:
             keep_secret(secret.get_secret_value())
     return Loaded(settings, origin)
-
-
-def nested(values: Mapping[str, object]) -> dict[str, Any]:
-    """Dotted keys as nested mappings."""
-    root: dict[str, Any] = {}
-    for key, value in values.items():
-        *path, name = key.split(".")
-        node = root
-        for part in path:
-            node = node.setdefault(part, {})
-        node[name] = value
-    return root
-
-
-def complaint(item: Mapping[str, Any], origin: Mapping[str, str]) -> str:
-    """One sentence about a wrong value: expected, seen, where from, what to do."""
-    key = ".".join(map(str, item["loc"]))
-    field = field_of(key)
-    if field is None:
-        seen = masked(item["msg"].removeprefix("Value error, "))
-        spoken = set(re.findall(r"\w+", seen))
-        sources = {k: place(o) for k, o in origin.items() if k.startswith(f"{key}.") and k.rpartition(".")[2] in spoken}
-        where = ", ".join(f"{k.rpartition('.')[2]} from {source}" for k, source in sources.items())
-        return f"{key}: {seen} ({where}); change one of them"
-    # an address may hold a password, which is why it was refused
-    seen = "another" if key.startswith("secrets.") else masked(repr(item["input"]))[:80]
-    default = default_leaves().get(key)
-    cure = f"; the default is {default}" if default is not None else ""
-    return f"{key}: expected {expected(field)}, saw {seen} (from {place(origin[key])}){cure}"
-
-
-def place(origin: str) -> str:
-    """An origin as it is said in a sentence."""
-    return re.sub(r":(\d+)$", r" line \1", origin)
 
 
 def show_config(loaded: Loaded) -> list[Row]:

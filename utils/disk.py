@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,10 +38,15 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def put(path: Path, data: bytes) -> None:
+def put(path: Path, data: bytes, last: Callable[[Path], None] | None = None) -> None:
     """A file becomes `data`, at once and whole, or stays what it was; a power cut afterwards changes nothing.
 
     What a writer left that was killed on the way is removed: nobody else may write to the same file meanwhile.
+
+    Args:
+        path: the file.
+        data: what it becomes.
+        last: told where the data stand, just before they take the place; what it raises keeps the file as it was.
 
     Raises:
         OSError: it could not be written; nothing is left behind.
@@ -51,6 +56,8 @@ def put(path: Path, data: bytes) -> None:
     partial = f".{path.name}.{uuid.uuid4().hex[:12]}.partial"
     try:
         stage(path.parent, partial, data)
+        if last is not None:
+            last(path.parent / partial)
         (path.parent / partial).replace(path)
     except BaseException:
         with suppress(OSError):

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from utils.codes import AUTO, HALT_NAMES, LIMIT, MARKET, POST_ONLY
-from utils.errors import InvariantError
+from utils.errors import ConfigError, InvariantError
+from utils.market.costs import crossing_bps, round_trip_costs
 from utils.rows import NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S, PARAMS, Rows
 
 if TYPE_CHECKING:
+    from utils.rows import InstrumentRow, ParamsRow
     from utils.settings.tree import RiskSettings, Settings
 
 #: The code of each kind of entry in the settings.
 ENTRY_KINDS = {"market": MARKET, "limit": LIMIT, "post_only": POST_ONLY, "auto": AUTO}
+#: Kinds of entry that a walk over candles can take: auto is the engine's, signal by signal.
+FIXED_KINDS = {name: kind for name, kind in ENTRY_KINDS.items() if kind != AUTO}
 
 
 def limits_of(risk: RiskSettings, tf_ns: int) -> dict[str, float]:
@@ -94,3 +98,21 @@ def params_of(settings: Settings, tf_ns: int, *, live: bool = False) -> Rows:
     if odd:
         raise InvariantError(f"PARAMS: expected a value for each field, saw {', '.join(sorted(odd))} on one side only")
     return np.array([tuple(values[name] for name in PARAMS.names or ())], PARAMS)
+
+
+def require_fixed(params: Rows) -> None:
+    """Refuse PARAMS whose kind of entry is chosen signal by signal, which no walk over candles can take.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if params[0]["entry_kind"] == AUTO:
+        raise ConfigError(
+            f"entry: expected one of {', '.join(FIXED_KINDS)}, saw auto, which chooses by signal; name one of these"
+        )
+
+
+def costs_of(par: ParamsRow, fees: InstrumentRow, price: float) -> tuple[float, float]:
+    """Round trip of a trade that ends at its take, and of one that ends at the market, bps; `price` weighs a tick."""
+    crossing = crossing_bps(float(par.half_spread_bps), float(par.slippage_bps), float(fees.tick), price)
+    return round_trip_costs(par.entry_kind != MARKET, float(fees.maker_bps), float(fees.taker_bps), crossing)

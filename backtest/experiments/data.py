@@ -128,7 +128,7 @@ def walked(walks: int, bars: int, seed: int, settings: Settings, *, clustered: b
         yield series_of(market, settings, f"{bars:,} bars, seed {seed}", group)
 
 
-def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = False) -> Candles:
+def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = False, tf: str = MADE_TF) -> Candles:
     """Candles of a driftless walk, made of finer increments.
 
     Formula: 30 increments a bar, ln P' - ln P = s N(0, 1) - s^2 / 2 with s = 7 bps e^x / sqrt(30); x = 0, or,
@@ -141,6 +141,7 @@ def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = Fal
         seed: of the dice.
         number: of the walk; it begins on a day that is after those before it.
         clustered: volatility is not constant.
+        tf: length of a bar; its volatility is the same whatever that is.
     """
     dice = np.random.default_rng([seed, number, int(clustered)])
     x = np.zeros(bars)
@@ -157,7 +158,7 @@ def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = Fal
     closes = price[:, -1]
     opens = np.concatenate(([FIRST_PRICE], closes[:-1]))
     rows: Rows = np.zeros(bars, BAR)
-    tf_ns = TIMEFRAMES[MADE_TF]
+    tf_ns = TIMEFRAMES[tf]
     days = -(-bars * tf_ns // NS_PER_DAY)
     rows["ts"] = START_NS + number * days * NS_PER_DAY + tf_ns * np.arange(1, bars + 1)
     for name, column in (
@@ -170,7 +171,7 @@ def walk_candles(bars: int, seed: int, number: int = 0, *, clustered: bool = Fal
     rows["volume"], rows["taker_buy"] = dice.uniform(1.0, 2.0, bars), np.nan
     rows["last"][-1] = 1
     digest = hashlib.sha256(rows.tobytes()).hexdigest()
-    return Candles("WALKUSDT", MADE_TF, tf_ns, "synthetic", "synthetic", digest, rows, (), False, 0)
+    return Candles("WALKUSDT", tf, tf_ns, "synthetic", "synthetic", digest, rows, (), False, 0)
 
 
 def series_of(market: Market, settings: Settings, name: str, group: str, *, place: str = "") -> Series:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from ingest.venues.binance.venue import BINANCE
 from ingest.venues.bybit.venue import BYBIT
 from ingest.venues.facts import Market, Venue
-from utils.config import Loaded, place
+from utils.config import Loaded
 from utils.errors import ConfigError, DataError
+from utils.settings.checked import place
 from utils.settings.sources import did_you_mean
 from utils.settings.tree import EndpointSettings, MarketSettings
 

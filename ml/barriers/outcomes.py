@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.codes import MAKER, MARKET, TAKER, TIME_LIMIT
+from utils.codes import MAKER, MARKET, NO_BAR, NOT_FILLED, NOT_TAKEN, TAKER, TIME_LIMIT
 from utils.compiled import compiled
 from utils.figures.arithmetic import Floats
 from utils.market.barriers import (
@@ -35,6 +35,8 @@ class OutcomeRow(Protocol):
     """One trade from signal to exit; `exit_reason` 0 = there was none, or the bars ended before it was known."""
 
     entry_bar: int  # row of the bar it was filled in; -1 = not filled
+    order_bar: int  # row of the bar in which its entry was filled, refused or given up; the last where bars ended
+    unfilled: int  # why it was not filled, as in `utils.codes.LABEL_NAMES`; 0 = it was
     exit_bar: int  # row of the bar it ended in; -1 = it did not
     entry_liquidity: int
     exit_liquidity: int
@@ -43,7 +45,8 @@ class OutcomeRow(Protocol):
     ambiguous: int  # bars that touched both barriers
     entry_price: float  # quote
     exit_price: float  # quote
-    net_bps: float  # after fees, spread and slippage, of the entry's notional; NaN = no trade
+    gross_bps: float  # before fees, of the entry's notional; NaN = no trade
+    net_bps: float  # after fees, spread and slippage, likewise
 
 
 OUTCOME = layout_of(OutcomeRow)
@@ -53,6 +56,8 @@ OUTCOME = layout_of(OutcomeRow)
 def forget(out: OutcomeRow) -> None:
     """No trade so far."""
     out.entry_bar = -1
+    out.order_bar = -1
+    out.unfilled = NO_BAR
     out.exit_bar = -1
     out.entry_liquidity = 0
     out.exit_liquidity = 0
@@ -61,6 +66,7 @@ def forget(out: OutcomeRow) -> None:
     out.ambiguous = 0
     out.entry_price = math.nan
     out.exit_price = math.nan
+    out.gross_bps = math.nan
     out.net_bps = math.nan
 
 
@@ -76,13 +82,13 @@ def conclude(out: OutcomeRow, side: int, k: int, reason: int, price: float, liqu
     out.exit_liquidity = liquidity
     paid_in = ins.maker_bps if out.entry_liquidity == MAKER else ins.taker_bps
     paid_out = ins.maker_bps if liquidity == MAKER else ins.taker_bps
-    gross = side * (price - out.entry_price) / out.entry_price / BPS
-    out.net_bps = gross - paid_in - paid_out * price / out.entry_price
+    out.gross_bps = side * (price - out.entry_price) / out.entry_price / BPS
+    out.net_bps = out.gross_bps - paid_in - paid_out * price / out.entry_price
 
 
 @compiled
 def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow, out: OutcomeRow) -> bool:
-    """Walk the entry order from the bar after t on until it fills; writes bar, price and liquidity of the entry.
+    """Walk the entry order from the bar after t on until it ends; writes when, and bar, price, liquidity or why not.
 
     Returns:
         Whether the fill came inside its bar rather than at the open.
@@ -96,6 +102,7 @@ def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow,
     k = t + 1
     while last == 0 and k < len(bars):
         bar = bars[k]
+        out.order_bar = k
         if bar.volume > 0.0:
             outcome, price, liquidity, inside = enter_in_bar(par.entry_kind, side, limit, waited > 0, bar, ins.tick)
             if outcome == FILLS:
@@ -104,11 +111,14 @@ def fill_from(bars: Rows, t: int, side: int, ins: InstrumentRow, par: ParamsRow,
                 out.entry_price = price
                 out.entry_liquidity = liquidity
                 out.entry_bar = k
+                out.unfilled = 0
                 return inside
             if outcome == CROSSES:
+                out.unfilled = NOT_TAKEN
                 return False
         waited += 1
         if par.entry_kind != MARKET and waited >= par.limit_bars:
+            out.unfilled = NOT_FILLED
             return False
         last = bar.last
         k += 1

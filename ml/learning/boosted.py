@@ -20,6 +20,8 @@ MOST_TEXT, MOST_SPLITS = 50_000_000, 500_000
 #: A number as LightGBM writes it; Python alone would read `1_0`, `nan` and digits of other scripts, too.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
 REAL = re.compile(r"-?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,4})?")
+#: A threshold may be inf: such a split parts what has a value from what has none.
+BOUND = re.compile(f"{REAL.pattern}|-?inf")
 
 #: Lines of the head that mean what this reader does; each must stand there, or it must not.
 HEAD = {
@@ -128,7 +130,7 @@ def _tree(number: int, block: str) -> Part:
     return Part(
         numbers("leaf_value", leaves, REAL, float),
         numbers("split_feature", splits, WHOLE, int),
-        numbers("threshold", splits, REAL, float),
+        numbers("threshold", splits, BOUND, float),
         numbers("decision_type", splits, WHOLE, int),
         numbers("left_child", splits, WHOLE, int),
         numbers("right_child", splits, WHOLE, int),
@@ -142,7 +144,8 @@ def _read(what: str, given: Iterable[str], pattern: re.Pattern[str], kind: Calla
         DataError: one is none, or not finite.
     """
     for text in given:
-        if not pattern.fullmatch(text) or not math.isfinite(value := kind(text)):
+        # what is too large for a float is read as inf, and is none that LightGBM wrote
+        if not pattern.fullmatch(text) or (math.isinf(value := kind(text)) and not text.endswith("inf")):
             raise wrong(f"a finite number as {what}", text)
         yield value
 

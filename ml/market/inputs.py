@@ -11,17 +11,12 @@ import numpy as np
 
 from features.fold import FeatureSet
 from features.registry import FEATURES
-from utils.codes import AUTO, MARKET
 from utils.errors import ConfigError
 from utils.figures.arithmetic import Floats
-from utils.market.costs import crossing_bps, round_trip_costs
-from utils.params import ENTRY_KINDS, params_of
+from utils.params import ENTRY_KINDS, FIXED_KINDS, costs_of, params_of, require_fixed
 from utils.rows import INSTRUMENT, NS_PER_MINUTE, Rows
 from utils.settings.tree import Settings
 from utils.types import Instrument, per_step
-
-#: Kinds of entry that a walk over candles can take: auto is the engine's, signal by signal.
-FIXED_KINDS = {name: kind for name, kind in ENTRY_KINDS.items() if kind != AUTO}
 
 
 class Terms(TypedDict, total=False):
@@ -66,10 +61,7 @@ class ScalpMarket:
 
         A tick counts at the price of the first bar, which every fold of a search knows.
         """
-        par, fees = self.params[0], self.instrument[0]
-        first = float(self.bars["close"][0])
-        crossing = crossing_bps(float(par.half_spread_bps), float(par.slippage_bps), float(fees.tick), first)
-        return round_trip_costs(par.entry_kind != MARKET, float(fees.maker_bps), float(fees.taker_bps), crossing)
+        return costs_of(self.params[0], self.instrument[0], float(self.bars["close"][0]))
 
     def features(self, *names: str) -> dict[str, Floats]:
         """Registered bar features by name, each a column beside the bars."""
@@ -144,10 +136,7 @@ def _told(market: ScalpMarket, terms: Terms) -> ScalpMarket:
         if kind not in FIXED_KINDS:
             raise ConfigError(f"entry: expected one of {', '.join(FIXED_KINDS)}, saw {kind!r}; choose one of these")
         params["entry_kind"] = FIXED_KINDS[kind]
-    if params[0]["entry_kind"] == AUTO:
-        raise ConfigError(
-            f"entry: expected one of {', '.join(FIXED_KINDS)}, saw auto, which chooses by signal; name one of these"
-        )
+    require_fixed(params)
     if tick is not None:
         if not (isinstance(tick, (int, float)) and 0.0 < tick < math.inf):
             raise ConfigError(f"tick: expected a finite price step above 0, saw {tick!r}; correct it")

@@ -63,7 +63,12 @@ class Trial:
     @property
     def key(self) -> str:
         """SHA-256 of the configuration: the same however its keys are ordered and its whole numbers are written."""
-        return hashlib.sha256(json.dumps(canonical(self.configuration), sort_keys=True).encode()).hexdigest()
+        return key_of(self.configuration)
+
+
+def key_of(configuration: Mapping[str, Any]) -> str:
+    """SHA-256 of a configuration, hexadecimal: what tells it from all others."""
+    return hashlib.sha256(json.dumps(canonical(configuration), sort_keys=True).encode()).hexdigest()
 
 
 class Matrix(NamedTuple):

@@ -90,19 +90,31 @@ def read_text(path: Path) -> str:
 
 def from_yaml(path: Path) -> dict[str, Given]:
     """The settings of a YAML file, each with its line."""
-    text = read_text(path)
+    return parsed(read_text(path), path.name)[0]
+
+
+def parsed(text: str, name: str) -> tuple[dict[str, Given], yaml.Node | None]:
+    """The settings of YAML text, each with its line, and the tree they stand in; None = there is nothing in it.
+
+    Args:
+        text: YAML.
+        name: what the file is called in sentences.
+
+    Raises:
+        ConfigError: it is no YAML, or holds what is no setting.
+    """
     try:
         loader = _Yaml(text)
         root = loader.get_single_node()
-        return dict(walk(loader, root, "", path.name)) if root is not None else {}
+        return (dict(walk(loader, root, "", name)) if root is not None else {}), root
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path.name}{where}: not valid YAML ({error.problem or error.context})") from error
+        raise ConfigError(f"{name}{where}: not valid YAML ({error.problem or error.context})") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{name}: not valid YAML ({' '.join(str(error).split())})") from error
     except RecursionError:
-        raise ConfigError(f"{path.name}: expected `section:` and `key: value` below it, saw far more levels") from None
+        raise ConfigError(f"{name}: expected `section:` and `key: value` below it, saw far more levels") from None
 
 
 def walk(loader: _Yaml, node: yaml.Node, prefix: str, name: str) -> Iterator[tuple[str, Given]]:

@@ -446,6 +446,16 @@ class IngestSettings(Section):
     coingecko_plan: Literal["demo", "pro"] = setting("demo", "Kind of CoinGecko key: it does not tell.", "name")
 
 
+class FeatureSettings(Section):
+    """Features of a data set besides those of candles; a source that is switched on and not there is an error."""
+
+    news: Switch = setting(False, "Columns of headlines, from snapshots that were recorded.", "switch")
+    news_dir: Annotated[Path, Strict(strict=False)] = setting(
+        Path("data/tapes"), "Where scripts/record.py --news kept them.", "path", "a directory"
+    )
+    positioning: Switch = setting(False, "Columns of positioning; nothing records it yet.", "switch")
+
+
 class LogSettings(Section):
     """Where a run writes."""
 
@@ -526,6 +536,7 @@ class Settings(Section):
     simulation: SimulationSettings = Field(default_factory=SimulationSettings)
     endpoints: EndpointSettings = Field(default_factory=EndpointSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     meta: MetaSettings = Field(default_factory=MetaSettings)

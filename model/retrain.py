@@ -1,0 +1,222 @@
+"""One command from market data to a calibrated signal, or to why there is none: data set, training, gate, settings.
+
+    python -m model.retrain --symbol BTCUSDT --tf 5m --horizon 20 --take_bps 25 --stop_bps 18 --exchange bybit
+    python -m model.retrain --data BTCUSDT-5m.parquet          your candles
+    python -m model.retrain --freeze VERSION                   serve exactly this version from now on
+
+The usual end is `not enabled` and exit code 0: nothing was found that could be told from luck, and the settings stay as
+they are. Where the gate opens, the version serves and `meta.enabled` is turned on in config.yaml. Whatever fails leaves
+the old model serving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backtest.build_dataset import add_data_flags, build, settings_of
+from backtest.build_dataset import check as check_data
+from backtest.data.dataset import DataSet, read_dataset
+from backtest.data.market import warmup_of
+from ml.learning.gate import FEWEST_DAYS
+from ml.learning.walk import FIRST
+from model.registry import main as registry
+from model.report import best_of, report_of, write_report
+from model.train_meta import REPORT, step_back, threads
+from model.training import SERVING, Trained, against_champion, table_days, train
+from utils.config import load_settings
+from utils.errors import ConfigError
+from utils.market.timeframes import TIMEFRAMES
+from utils.records.ledger import Ledger
+from utils.records.lock import only_one
+from utils.records.versions import Versions
+from utils.root import ROOT
+from utils.rows import NS_PER_DAY
+from utils.settings.edit import set_values
+from utils.settings.tree import Settings
+from utils.shell.cli import Parser, command, whole
+from utils.shell.console import progress_console
+from utils.shell.meter import Meter
+
+#: Days that `--page_back` asks for where it does not say: 60 hold 36 days out of sample.
+PAGE_BACK = 60
+
+
+def build_parser() -> Parser:
+    """The flags."""
+    parser = Parser(
+        "python -m model.retrain",
+        "Data set, training and gate in one; the settings change only where the gate opens.",
+        examples=(
+            ("python -m model.retrain --symbol BTCUSDT --tf 5m --limit 2000", "the exchange's last 2,000 bars"),
+            ("python -m model.retrain --page_back 90", "ninety days of them"),
+            ("python -m model.retrain --data BTCUSDT-5m.parquet", "your candles"),
+            ("python -m model.retrain --freeze 20261130T080000-1a2b3c4d", "serve that version, whatever comes"),
+        ),
+    )
+    add_data_flags(parser)
+    add = parser.group("how much of it")
+    add(
+        "--page_back",
+        "--page-back",
+        type=whole,
+        nargs="?",
+        const=PAGE_BACK,
+        metavar="DAYS",
+        help=f"fetch so many days instead of --limit bars (without a number: {PAGE_BACK})",
+    )
+    add(
+        "--family", choices=(*SERVING, "both"), default="both", help="learner (default: both, each with its own record)"
+    )
+    add = parser.group("what becomes of it")
+    add("--outdir", type=Path, metavar="DIR", help="versions, records and the report (default: meta.dir)")
+    add("--force", action="store_true", help="enable the version whatever the gate says, loudly")
+    add("--freeze", metavar="VERSION", help="train nothing: serve exactly this version from now on")
+    add("--seed", type=whole, metavar="N", help="of learners and bootstraps (default: simulation.seed)")
+    add = parser.group("output")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--quiet", action="store_true", help="print the last line alone")
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="with an error, its traceback")
+    return parser
+
+
+def run(flags: argparse.Namespace) -> int:
+    """Do what the flags say."""
+    settings = load_settings(flags.config).settings
+    config = flags.config or ROOT / "config.yaml"
+    folder = flags.outdir or settings.meta.dir
+    if flags.freeze is not None:
+        return registry(["freeze", flags.freeze, "--dir", str(folder), "--config", str(config)])
+    asked = settings_of(flags).settings
+    page_back(flags, asked)
+    check_data(flags, asked)
+    seed = settings.simulation.seed if flags.seed is None else flags.seed
+    ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
+    quiet = flags.json or flags.quiet
+    with only_one(folder):
+        step_back()
+        build(flags, asked, quiet=quiet)
+        data = read_dataset(flags.out)
+        with Meter("training", "folds", progress_console(quiet=quiet)) as meter:
+            found = train(
+                data,
+                folder,
+                ledger,
+                families=SERVING if flags.family == "both" else (flags.family,),
+                kind="retrain",
+                now_ns=time.time_ns(),
+                seed=seed,
+                threads=threads(),
+                told=lambda _, done, total: meter.reach(done, total),
+            )
+        told = report_of(found, data, ledger, seed=seed)
+        paths = write_report(told, folder / REPORT)
+        best = best_of(found)
+        said, enabled = decide(best, data, folder, config, settings, ledger, force=flags.force, seed=seed)
+    if flags.json:
+        print(json.dumps({**told.row(), "enabled": enabled, "verdict": said[-1]}, allow_nan=False))
+        return 0
+    if not flags.quiet:
+        print(told.brief())
+        print(f"report: {paths.markdown.as_posix()}, {paths.html.as_posix()}")
+        for line in filter(None, (too_small(data), *said[:-1])):
+            print(line)
+    print(said[-1])
+    return 0
+
+
+def page_back(flags: argparse.Namespace, settings: Settings) -> None:
+    """Make bars of the days that are to be fetched.
+
+    Raises:
+        ConfigError: no day, or bars were named, too.
+    """
+    if flags.page_back is None:
+        return
+    if flags.page_back < 1:
+        raise ConfigError(f"--page_back: expected at least 1 day, saw {flags.page_back}; leave it out to use --limit")
+    for name in ("data", "limit", "since", "until"):
+        if getattr(flags, name) is not None:
+            raise ConfigError(f"--page_back: it says how much is fetched, and so does --{name}; leave one of them out")
+    a_day = NS_PER_DAY / TIMEFRAMES[settings.market.timeframe]
+    flags.limit = warmup_of(settings) + math.ceil(flags.page_back * a_day)
+
+
+def decide(
+    best: Trained,
+    data: DataSet,
+    folder: Path,
+    config: Path,
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    force: bool,
+    seed: int,
+) -> tuple[list[str], bool]:
+    """Enable the version or leave all as it is; what is to be said of that, its last line last.
+
+    Every enabling needs the gate on the configuration's own record, a newer version of the one that serves, too: the
+    record is the evidence of both. One of another configuration than the version that serves needs it on differences
+    to that one's record besides.
+    """
+    versions = Versions(folder)
+    serving = versions.current() if settings.meta.enabled else None
+    asked = best.verdict
+    if settings.meta.enabled and settings.meta.version and not force:
+        frozen = settings.meta.version
+        return [f"not enabled: {frozen} is frozen and serves on; python -m model.registry thaw lets others in"], False
+    if serving is not None:
+        other = against_champion(best, folder, serving, ledger.count(), seed=seed)
+        if other is not None and asked.opens:
+            asked = other
+    if not asked.opens and not force:
+        return [str(asked)], False
+    said = []
+    if not asked.opens:
+        said.append(f"FORCED: the gate says {asked}; you enable a model that could not be told from luck")
+    enable(best.version, folder, config, settings, best.record.configuration, said)
+    said.append(f"enabled: {best.version} serves {' '.join(data.table.symbols)}")
+    return said, True
+
+
+def enable(
+    version: str, folder: Path, config: Path, settings: Settings, configuration: Mapping[str, Any], said: list[str]
+) -> None:
+    """Let a version serve: CURRENT first, then the settings, each whole or not at all.
+
+    Where the settings' barriers are others than those it was tested with, they are set to these, and that is said.
+    """
+    wanted: dict[str, object] = {"meta.enabled": True, "meta.dir": folder.as_posix()}
+    for key in ("take_bps", "stop_bps", "horizon"):
+        was, now = getattr(settings.risk, key), configuration[key]
+        if was != now:
+            wanted[f"risk.{key}"] = now
+            said.append(f"risk.{key} is set to {now:g} (it was {was:g}): the model was tested with it")
+    if settings.execution.entry != configuration["entry"]:
+        wanted["execution.entry"] = configuration["entry"]
+        said.append(f"execution.entry is set to {configuration['entry']}: the model was tested with it")
+    Versions(folder).make_current(version)
+    set_values(config, wanted)
+
+
+def too_small(data: DataSet) -> str:
+    """What has to be said of a window that a first training cannot judge enough of; empty = nothing."""
+    days = table_days(data.table)
+    if days * (1.0 - FIRST) >= FEWEST_DAYS:
+        return ""
+    return (
+        f"warning: {days:.1f} days are too small a window: a first training judges {100 * (1.0 - FIRST):.0f} % of it, "
+        f"and {FEWEST_DAYS} days must be judged; page back (--page_back {PAGE_BACK}), or let daily retrains add up"
+    )
+
+
+main = command(build_parser, run)
+
+if __name__ == "__main__":
+    sys.exit(main())
