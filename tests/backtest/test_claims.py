@@ -29,7 +29,7 @@ def candles(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("claim", ["stops", "kelly"])
+@pytest.mark.parametrize("claim", ["stops", "kelly", "micro"])
 def test_without_recordings_the_controls_alone_are_measured_and_it_says_so(capsys, tmp_path, claim):
     page = tmp_path / "page.md"
     code, out, err = asked(capsys, claim, *FEW, "--out", str(page))
@@ -75,6 +75,8 @@ def test_json_is_one_object_and_nothing_else(capsys, tmp_path):
         (["stops", "--width", "0"], "--width: expected numbers above 0, at most 40, saw 0"),
         (["stops", "--width", "1", "nan"], "--width: expected numbers above 0, at most 40, saw nan"),
         (["kelly", "--width", "2"], "--width: it belongs to stops, saw kelly; leave it out"),
+        (["kelly", "--tapes", "x"], "--tapes: it belongs to micro, saw kelly; leave it out"),
+        (["micro", "--tapes", "nowhere"], "expected a tape or a folder of tapes, saw nothing at nowhere"),
         (["stops", "--data", "nowhere"], "--data: expected candle files or a folder of them, saw none at nowhere"),
         (["stops", "--data", "taken.csv"], "taken.csv"),
         (["stops", "--out", "none/page.md"], "--out: expected a file in a folder that exists, saw no folder none"),
