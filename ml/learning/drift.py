@@ -74,13 +74,18 @@ def psi_noise(
     length = max(1, min(m // BLOCKS if block is None else block, n))
     bins = _bin(_edges(train), train)
     expected = _shares(bins)
+    ring = np.concatenate([bins, bins[:length]])
+    running = np.zeros((len(ring) + 1, BINS + 1), np.int64)
+    np.cumsum(ring[:, None] == np.arange(BINS + 1), axis=0, out=running[1:])
+    blocks = math.ceil(n / length)
+    lengths = np.full(blocks, length)
+    lengths[-1] = n - (blocks - 1) * length
     dice = np.random.default_rng(seed)
-    offsets = np.arange(length)
     found = np.empty(draws)
     for draw in range(draws):
-        starts = dice.integers(0, m, math.ceil(n / length))
-        rows = (starts[:, None] + offsets).ravel()[:n] % m
-        found[draw] = _index(expected, _shares(bins[rows]))
+        starts = dice.integers(0, m, blocks)
+        counts = (running[starts + lengths] - running[starts]).sum(axis=0)
+        found[draw] = _index(expected, np.maximum(counts / n, FLOOR))
     return float(np.quantile(found, level)) * (1.0 + n / m)
 
 
