@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest.data.market import under
+from backtest.run.trials import write_down
 from exec.champion import Champion
 from exec.engine import Fleet, joined
 from exec.live.serving import served
@@ -22,6 +23,7 @@ from features.fold import FeatureSet
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.params import params_of
+from utils.records.ledger import Ledger
 from utils.rows import PARAMS, SIGNAL, Rows
 from utils.settings.tree import MetaSettings, Settings
 
@@ -115,13 +117,18 @@ def models_of(settings: Sequence[Settings]) -> dict[MetaSettings, Champion]:
 def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> list[Score]:
     """Score the default strategy under each of `settings`, with the fees and the capital of each.
 
-    Each score is what `backtest.run.loop.simulate` finds for the same settings.
+    Each score is what `backtest.run.loop.simulate` finds for the same settings. Each set that is tried on a market that
+    is no mock is written down in the ledger of trials that it names (`meta.ledger`): later results are held against it.
 
     Raises:
         ConfigError: settings under which the market would have other bars, see `backtest.data.market.under`, or that
             enable a model where there is none.
-        DataError: a model is not as it was written, or was trained on other features.
+        DataError: a model is not as it was written, or was trained on other features; or the ledger is damaged. Nothing
+            was looked at then.
+        StorageError: the ledger cannot be written to.
     """
+    for path in {one.meta.ledger for one in settings}:
+        Ledger(path).count()
     groups: dict[tuple[bytes, bytes, float, bytes], list[int]] = {}
     listed = [under(market, one).instruments for one in settings]
     models = models_of(settings)
@@ -158,4 +165,6 @@ def sweep(market: Market, settings: Sequence[Settings], *, workers: int = 1) -> 
         )
         for (_, _, capital, _), indices in groups.items()
     ]
-    return run_branches(market, branches, 0.0, workers=workers)
+    scores = run_branches(market, branches, 0.0, workers=workers)
+    write_down(market, settings, [score.trades for score in scores])
+    return scores

@@ -1,4 +1,4 @@
-"""Measure what we claim: `python -m benchmarks [bars] [default] [sweep] [start] [risk]`, each beside its peer.
+"""Measure what we claim: `python -m benchmarks [PART ...]`, each beside its peer.
 
 Figures are medians of interleaved runs, after a warm-up run of each; machines are noisy, so the ratios are what counts.
 `pip install -r benchmarks/requirements.txt` brings the peer.
@@ -36,6 +36,7 @@ from benchmarks.rules import (
     instrument_for,
     params_for,
 )
+from benchmarks.scoring import main as bench_scoring_rows
 from benchmarks.sizing import main as bench_sizing
 from benchmarks.timing import interleaved, line, per_bar, ratio
 from exec.market import Market
@@ -223,12 +224,18 @@ def bench_risk() -> None:
     bench_sizing()
 
 
+def bench_scoring() -> None:
+    """A row scored, and a model trained, beside scikit-learn and LightGBM."""
+    bench_scoring_rows()
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "bars": bench_bars,
     "default": bench_default,
     "sweep": bench_sweep,
     "start": bench_start,
     "risk": bench_risk,
+    "scoring": bench_scoring,
 }
 
 

@@ -94,7 +94,7 @@ def champion_of(name: str, meta: Meta, features: Sequence[str], fingerprint: str
     if meta.fingerprint != fingerprint or meta.names != tuple(features):
         raise DataError(
             f"model {name}: expected one of the features of this version ({len(features)}, {fingerprint[:12]}), saw "
-            f"one of others ({len(meta.names)}, {meta.fingerprint[:12]}); train again with ./scripts/retrain.sh, or "
+            f"one of others ({len(meta.names)}, {meta.fingerprint[:12]}); train again, or "
             "set meta.enabled: false"
         )
     return Champion(name, meta, meta_form(meta))

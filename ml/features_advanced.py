@@ -7,10 +7,11 @@ test), `ml.market.holding` (decay of an edge), `ml.market.inputs` (bars and cost
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Unpack
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from features.registry import feature_set
 from ingest.files.extras import load_extended
 from ingest.instruments import instrument_of
 from ingest.instruments import market_of as market_asked
-from ml.barriers.search import Fold, Side, refusals, search
+from ml.barriers.search import Fold, Side, Tested, refusals, search
 from ml.market.columns import one_column
 from ml.market.favourability import (
     LEAST_COVERAGE,
@@ -300,6 +301,37 @@ class ScalpingParams(Answer):
     reasons: tuple[str, ...]
 
 
+class Notebook(Protocol):
+    """Keeps what was tried, as `utils.records.ledger.Ledger` does."""
+
+    def note(self, kind: Literal["search"], data: str, tried: Iterable[tuple[Mapping[str, Any], int, float]]) -> int:
+        """Write down configurations tried on data, each with its trades and their mean net, bps; how many were new."""
+        ...
+
+
+def _note(ledger: Notebook, market: ScalpMarket, sides: Mapping[Side, Floats], tested: Sequence[Tested]) -> None:
+    """Write down every candidate of a search; a user's signal is told from others by what it says."""
+    own = {
+        side: hashlib.sha256(values.tobytes()).hexdigest()[:16] for side, values in sides.items() if side == "signal"
+    }
+    common = {"symbols": [market.symbol], "tf_ns": market.tf_ns, "entry": market.entry, "signal": own.get("signal")}
+    tried = (
+        (
+            {
+                **common,
+                "side": one.candidate.side,
+                "take_bps": one.candidate.take_bps,
+                "stop_bps": one.candidate.stop_bps,
+                "horizon": one.candidate.horizon,
+            },
+            one.trades,
+            one.net_bps,
+        )
+        for one in tested
+    )
+    ledger.note("search", hashlib.sha256(market.bars.tobytes()).hexdigest(), tried)
+
+
 def find_best_scalping_params(
     microstructure: Any,
     *,
@@ -309,6 +341,7 @@ def find_best_scalping_params(
     horizons: Sequence[int] | None = None,
     folds: int = 4,
     cluster: str | None = None,
+    ledger: Notebook | None = None,
     **terms: Unpack[Terms],
 ) -> ScalpingParams:
     """Search take, stop and horizon that pay their costs out of sample; "no trade" where none does.
@@ -328,6 +361,8 @@ def find_best_scalping_params(
         horizons: bars; None = 1/2, 1, 2 and 4 times `risk.horizon`.
         folds: runs that are scored.
         cluster: Dask scheduler, tcp://host:port, "" = this machine; None = the setting `compute.cluster`.
+        ledger: `utils.records.ledger.Ledger`, where every candidate is written down, so that later results are held
+            against it; None = nowhere: nothing here reads or writes a file that nobody named.
         **terms: costs, symbol, timeframe, settings (without them the built-in defaults), see `Terms`.
 
     Raises:
@@ -346,6 +381,8 @@ def find_best_scalping_params(
         sides = {"signal": _beside(signal, market, "signal")}
     where = market.settings.compute.cluster if cluster is None else cluster
     found = search(market, sides, takes=takes, stops=stops, horizons=horizons, folds=folds, cluster=where)
+    if ledger is not None:
+        _note(ledger, market, sides, found.tested)
     against = refusals(found)
     best = None
     if found.best is not None:

@@ -54,7 +54,7 @@ class Trees:
     features: int  # columns of x
     root: Whole  # of each tree: its first node, or ~leaf where it has no split
     feature: Whole  # of each node: column of x
-    threshold: Floats  # of each node: x <= threshold goes left
+    threshold: Floats  # of each node: x <= threshold goes left; inf = whatever has a value
     kind: Whole  # of each node: LightGBM's decision_type (bit 1 default left, bits 2-3 missing type)
     left: Whole
     right: Whole
@@ -437,7 +437,7 @@ def _check_trees(trees: Trees) -> None:
     if any(len(part) != nodes for part in (trees.threshold, trees.kind, trees.left, trees.right)):
         raise DataError("expected as many thresholds, kinds and children as splits, saw others; train the model again")
     if np.isnan(trees.threshold).any() or not np.isfinite(trees.leaf).all():
-        raise DataError("expected finite thresholds and leaves, saw others; train the model again")
+        raise DataError("expected thresholds and finite leaves, saw NaN or inf; train the model again")
     if ((trees.feature < 0) | (trees.feature >= trees.features)).any():
         raise DataError(f"expected splits by features 0 to {trees.features - 1}, saw others; train the model again")
     if ((trees.kind < 0) | (trees.kind > 10) | (trees.kind & 1 != 0)).any():

@@ -28,7 +28,7 @@ from utils.records.versions import Versions
 from utils.root import ROOT
 from utils.rows import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from utils.settings.edit import set_values
-from utils.settings.tree import MetaSettings
+from utils.settings.tree import MetaSettings, Settings
 from utils.shell.cli import INTERRUPTED, Parser, command
 from utils.shell.console import PlainConsole
 
@@ -98,9 +98,8 @@ def run(flags: argparse.Namespace) -> int:
     if (flags.verb in NAMED) != (flags.version is not None):
         needs = "a version behind it" if flags.verb in NAMED else "no version behind it"
         raise ConfigError(f"{flags.verb}: expected {needs}, saw {flags.version or 'none'}; --help shows each form")
-    meta = load_settings(flags.config).settings.meta
-    folder = flags.dir or meta.dir
-    told = WORK[flags.verb](flags, meta, Versions(folder))
+    settings = load_settings(flags.config).settings
+    told = WORK[flags.verb](flags, settings, Versions(flags.dir or settings.meta.dir))
     if flags.json:
         print(json.dumps(told.row, allow_nan=False))
         return 0
@@ -118,8 +117,9 @@ class Told:
     lines: tuple[str | Table, ...]
 
 
-def list_(_: argparse.Namespace, meta: MetaSettings, versions: Versions) -> Told:
+def list_(_: argparse.Namespace, settings: Settings, versions: Versions) -> Told:
     """Every version."""
+    meta = settings.meta
     entries = entries_of(versions, meta, time.time_ns())
     row = {
         "dir": str(versions.folder),
@@ -147,37 +147,53 @@ def notes(meta: MetaSettings, entries: tuple[Entry, ...]) -> Iterator[str]:
         yield "no version serves: there is none of that name here that is whole"
 
 
-def show(flags: argparse.Namespace, _: MetaSettings, versions: Versions) -> Told:
+def show(flags: argparse.Namespace, _: Settings, versions: Versions) -> Told:
     """What a version says of itself."""
     said, _parts = versions.read(flags.version)
     return Told({"version": flags.version, **said}, (flags.version, *outlined(said, "  ")))
 
 
-def rollback(_: argparse.Namespace, meta: MetaSettings, versions: Versions) -> Told:
+def rollback(_: argparse.Namespace, settings: Settings, versions: Versions) -> Told:
     """The version that served before serves again."""
-    before = _named(versions)
+    meta, before = settings.meta, _named(versions)
     name = versions.rollback()
     lines = [f"{name} is current again; it was {before or 'none'}"]
     if meta.version:
         lines.append(f"{meta.version} is frozen and serves on: python -m model.registry thaw ends that")
     elif not meta.enabled:
         lines.append("it does not serve: meta.enabled is off")
+    lines += otherwise(versions.read(name)[0], settings)
     return Told({"current": name, "before": before, "frozen": meta.version or None}, tuple(lines))
 
 
-def freeze(flags: argparse.Namespace, _: MetaSettings, versions: Versions) -> Told:
+def freeze(flags: argparse.Namespace, settings: Settings, versions: Versions) -> Told:
     """Exactly one version serves."""
-    versions.read(flags.version)
+    said, _parts = versions.read(flags.version)
     wanted: dict[str, object] = {"meta.enabled": True, "meta.version": flags.version}
     if flags.dir is not None:
         wanted["meta.dir"] = flags.dir.as_posix()
     config = changed(flags, wanted)
     line = f"{flags.version} serves, whatever is trained: {config}; python -m model.registry thaw ends that"
-    return Told({"frozen": flags.version, "config": str(config)}, (line,))
+    return Told({"frozen": flags.version, "config": str(config)}, (line, *otherwise(said, settings)))
 
 
-def thaw(flags: argparse.Namespace, meta: MetaSettings, versions: Versions) -> Told:
+def otherwise(said: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+    """Which settings are others than those a version was tested with, each a sentence: its evidence is not theirs."""
+    tested = said.get("configuration")
+    now = {
+        "take_bps": ("risk.take_bps", settings.risk.take_bps),
+        "stop_bps": ("risk.stop_bps", settings.risk.stop_bps),
+        "horizon": ("risk.horizon", settings.risk.horizon),
+        "entry": ("execution.entry", settings.execution.entry),
+    }
+    for name, (key, value) in now.items():
+        if isinstance(tested, Mapping) and name in tested and tested[name] != value:
+            yield f"{key} is {value}, and the version was tested with {tested[name]}: set it so in the settings file"
+
+
+def thaw(flags: argparse.Namespace, settings: Settings, versions: Versions) -> Told:
     """The version that CURRENT names serves again."""
+    meta = settings.meta
     config = changed(flags, {"meta.version": ""})
     current = versions.current()
     serves = f"{current or 'no version'} {'serves' if meta.enabled else 'is current; meta.enabled is off'}"
@@ -185,7 +201,7 @@ def thaw(flags: argparse.Namespace, meta: MetaSettings, versions: Versions) -> T
     return Told({"frozen": None, "thawed": meta.version or None, "current": current, "config": str(config)}, (line,))
 
 
-WORK: dict[str, Callable[[argparse.Namespace, MetaSettings, Versions], Told]] = {
+WORK: dict[str, Callable[[argparse.Namespace, Settings, Versions], Told]] = {
     "list": list_,
     "show": show,
     "rollback": rollback,

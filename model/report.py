@@ -30,10 +30,10 @@ from ml.learning.evaluate import (
     shared_days,
     trades_of,
 )
-from ml.learning.importance import importances
+from ml.learning.evidence.importance import importances
+from ml.learning.evidence.others import instead, learning_curve, simple
+from ml.learning.evidence.paths import Paths, paths
 from ml.learning.overfitting import deflated, pbo
-from ml.learning.refits.others import instead, learning_curve, simple
-from ml.learning.refits.paths import Paths, paths
 from ml.learning.scores import log_loss, reliability
 from ml.learning.table import LONG, SHORT, Table
 from ml.learning.walk import Judged
@@ -249,12 +249,13 @@ def _overfit_thresholds(found: Sequence[Trained]) -> Overfit:
 
 def _overfit(matrix: Floats) -> Overfit:
     """The probability of overfitting of days x configurations, or why there is none."""
-    days, configurations = matrix.shape
+    traded = matrix[:, np.ptp(matrix, axis=0) > 0.0] if len(matrix) else matrix  # one that never did is no rival
+    days, configurations = traded.shape
     if configurations < 2:
-        return Overfit(math.nan, configurations, days, "fewer than two configurations with days in common")
+        return Overfit(math.nan, configurations, days, "fewer than two configurations traded on days in common")
     if days < FEWEST_DAYS:
         return Overfit(math.nan, configurations, days, f"fewer than {FEWEST_DAYS} days")
-    return Overfit(pbo(matrix, BLOCKS).probability, configurations, days, "")
+    return Overfit(pbo(traded, BLOCKS).probability, configurations, days, "")
 
 
 def _barriers(configuration: Any) -> str:

@@ -236,6 +236,7 @@ def sweep(path: str) -> None:
     for workers in (1, 2):
         scores = importlib.import_module("backtest.sweep").sweep(result.market, sets, workers=workers)
         Path(f"scores_{workers}.json").write_text(json.dumps(plain(scores)), encoding="utf-8")
+    Path("model/artifacts/trials.jsonl").unlink(missing_ok=True)  # when it was tried is in it
     tell("kpis", lambda: importlib.import_module("utils.kpis").evaluate("logs"))
 
 

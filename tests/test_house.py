@@ -516,7 +516,7 @@ def test_a_message_names_flags_and_settings_that_there_are() -> None:
                 named += [(str(path), word) for word in re.findall(r"--[a-z][a-z-]+[a-z]", words)]
                 sections = "|".join(Settings.model_fields)
                 named += [
-                    (str(path), word) for word in re.findall(rf"(?<![\w.])(?:{sections})\.[a-z_]+(?![\w.])", words)
+                    (str(path), word) for word in re.findall(rf"(?<![\w./])(?:{sections})\.[a-z_]+(?![\w.])", words)
                 ]
     assert len(named) > 30
     assert [] == [

@@ -26,7 +26,7 @@ import numpy as np
 from utils.errors import ConfigError
 from utils.figures import arithmetic
 from utils.figures.arithmetic import Drawdown, Floats, sharpe_is_insufficient
-from utils.figures.bootstrap import block_length, block_sums, interval, mean_interval
+from utils.figures.bootstrap import block_length, mean_interval, statistic_interval
 from utils.figures.shortfall import NO_SHORTFALL, OrderCosts, Shortfall, order_costs, shortfall
 from utils.market.costs import break_even_win_rate
 from utils.records.reader import Log, RealisedEquityWarning, Source, column, equity_curve, read_log
@@ -125,8 +125,8 @@ def sharpe_interval(
 ) -> tuple[float, float]:
     """Two-sided interval of the annual Sharpe ratio: a moving-block bootstrap over days, blocks of the cube root of n.
 
-    The same log gives the same interval. NaN with under 20 days (`sharpe_is_insufficient`) or no spread.
-    Source: Kuensch 1989.
+    As wide as few blocks demand, see `statistic_interval`. The same log gives the same interval. NaN with under 20 days
+    (`sharpe_is_insufficient`), no spread, or too few days that have any. Source: Kuensch 1989.
     """
     returns = daily_returns(source, initial_capital=initial_capital)
     n = len(returns)
@@ -134,10 +134,16 @@ def sharpe_interval(
         return math.nan, math.nan
     middle = float(np.mean(returns))
     away = returns - middle  # squares of small differences keep their digits
-    count, total, squares = block_sums(np.column_stack([np.ones(n), away, away * away]), block_length(n)).T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sqrt(np.maximum(0.0, squares - total * total / count) / (count - 1))
-        return interval((middle + total / count) / spread * math.sqrt(arithmetic.DAYS_PER_YEAR), confidence)
+
+    def ratios(sums: Floats) -> Floats:
+        count, total, squares = sums.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.sqrt(np.maximum(0.0, squares - total * total / count) / (count - 1))
+            found: Floats = (middle + total / count) / spread * math.sqrt(arithmetic.DAYS_PER_YEAR)
+        return found
+
+    columns = np.column_stack([np.ones(n), away, away * away])
+    return statistic_interval(columns, ratios, block_length(n), confidence=confidence)
 
 
 def sortino_ratio(source: Source, *, initial_capital: float | None = None) -> float:
@@ -251,7 +257,8 @@ def expectancy_bps(source: Source) -> float:
 def expectancy_bps_interval(source: Source) -> tuple[float, float]:
     """95 % interval of `expectancy_bps`, bps: a moving-block bootstrap over trades, blocks of the cube root of n.
 
-    The same log gives the same interval. NaN with under 10 trades. Source: Kuensch 1989.
+    As wide as few blocks demand, see `statistic_interval`. The same log gives the same interval. NaN with under 10
+    trades, or where one or two of them make the result. Source: Kuensch 1989.
     """
     pnl, qty, price = _trades(source, "net_pnl", "qty", "entry_price")
     if len(pnl) < FEWEST_TRADES:

@@ -152,7 +152,7 @@ def summarise(
     market_change: float | None = None,
     entry_timeouts: int | None = None,
     exit_timeouts: int | None = None,
-    trials: float = 1,
+    trials: float | None = 1,
     trial_variance: float = math.nan,
     initial_capital: float | None = None,
     **given: Unpack[Given],
@@ -165,8 +165,8 @@ def summarise(
         market_change: close to close over the period, fraction.
         entry_timeouts: entry orders that expired.
         exit_timeouts: exit orders that expired.
-        trials: parameter sets looked at, for the deflated Sharpe ratio.
-        trial_variance: variance of their daily Sharpe ratios.
+        trials: parameter sets looked at, for the deflated Sharpe ratio; None = not known.
+        trial_variance: variance of their daily Sharpe ratios; NaN = that of worthless ones, 1 / (days - 1).
         initial_capital: quote, where the run did not record it.
         **given: rows only the caller knows, see `Given`.
 
@@ -184,10 +184,17 @@ def summarise(
     known["Backtesting from"], known["Backtesting to"] = map(iso_time, period) if period else (None, None)
     known["Entry/Exit Timeouts"] = _slashed(entry_timeouts, exit_timeouts)
     known["Market change"] = None if market_change is None else 100 * market_change
-    known["DSR"] = kpis.deflated_sharpe_ratio(log, trials=trials, trial_variance=trial_variance)
+    known["DSR"] = None if trials is None else _deflated(log, trials, trial_variance)
     known["Trials"] = trials
     known |= _account(log) | _sides(log) | _extremes(log) | _days(log) | _winners(log) | _underwater(log) | _costs(log)
     return {row: known[row] for row in SUMMARY_ROWS}
+
+
+def _deflated(log: Log, trials: float, variance: float) -> float:
+    days = len(kpis.daily_returns(log))
+    if math.isnan(variance) and days > 1:
+        variance = 1.0 / (days - 1)
+    return kpis.deflated_sharpe_ratio(log, trials=trials, trial_variance=variance)
 
 
 def _slashed(*parts: Value) -> str | None:

@@ -39,6 +39,8 @@ MOST_ROWS = 20_000_000
 FEWEST = 50
 #: What a cell may unpack to, bytes, and what a file may have besides.
 CELL, BESIDES = 16, 1 << 20
+#: Rows that become columns at once: few enough to stay in cache, as columns of long rows are far apart.
+BLOCK = 1_024
 #: How a file is made anew.
 ANEW = "build it anew with python -m backtest.build_dataset"
 
@@ -159,11 +161,14 @@ def arrow_of(part: DataSet, schema: Any) -> Any:
     import pyarrow as pa
 
     table = part.table
+    x = np.empty(table.x.shape[::-1])
+    for lo in range(0, len(table), BLOCK):
+        x[:, lo : lo + BLOCK] = table.x[lo : lo + BLOCK].T
     columns: dict[str, Any] = {
         "ts": table.ts // NS_PER_MS,
         "symbol": pa.DictionaryArray.from_arrays(table.sym.astype(np.int16), list(table.symbols)),
         "side": table.side,
-        **{name: np.ascontiguousarray(table.x[:, k]) for k, name in enumerate(table.names)},
+        **dict(zip(table.names, x, strict=True)),
         "t0": table.ts // NS_PER_MS,
         "t1": table.until.max(axis=1) // NS_PER_MS,
     }

@@ -282,6 +282,7 @@ class Maker:
                     width = len(each.names)
                     x[at:end, done : done + width] = each.values[first + lo : first + lo + len(mask)][mask]
                     done += width
+            self.tally.see(x[at:end])
             at = end
 
     def _kept(self, part: DataSet) -> NDArray[np.bool_]:
@@ -358,6 +359,11 @@ class Tally:
         self.wins, self.both = np.zeros(len(SIDES), np.int64), np.zeros(len(SIDES), np.int64)
         self.weight, self.net = np.zeros(len(SIDES)), np.zeros(len(SIDES))
 
+    def see(self, x: Floats) -> None:
+        """Note which features have a value in some rows."""
+        for column in np.flatnonzero(~self.there):
+            self.there[column] = np.isfinite(x[:, column]).any()
+
     def add(self, part: DataSet) -> None:
         """Count some rows."""
         table = part.table
@@ -367,8 +373,6 @@ class Tally:
         self.rows += len(table)
         self.signals += int(np.count_nonzero(np.isfinite(table.side)))
         labelled = table.labelled
-        for column in np.flatnonzero(~self.there):
-            self.there[column] = np.isfinite(table.x[:, column]).any()
         for k in range(len(SIDES)):
             self.counts[:, k] += np.bincount(part.reason[:, k], minlength=len(LABEL_NAMES))
         self.wins += (table.net > 0.0).sum(axis=0)

@@ -21,13 +21,12 @@ from backtest.experiments.statistics import (
     UNPROVEN,
     Estimate,
     clustered,
-    quotient,
 )
 from ml.barriers.outcomes import stopped_outcomes
 from risk.advanced import kelly_position_sizing
 from utils.codes import END_OF_DATA, MARKET
 from utils.figures.arithmetic import NORMAL, Floats, mean_or_nan, sharpe
-from utils.figures.bootstrap import block_length
+from utils.figures.bootstrap import block_length, quotient
 from utils.market.costs import crossing_bps, round_trip_costs
 
 #: Trades of a series before the first that is sized, and over how many the odds are taken.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.figures.arithmetic import Floats
-from utils.figures.bootstrap import block_sums, interval
+from utils.figures.bootstrap import statistic_interval
 
 #: Resamples of a bootstrap.
 DRAWS = 2000
@@ -42,9 +42,10 @@ def by_day(columns: Floats, days: NDArray[np.int64]) -> Floats:
 def clustered(columns: Floats, days: NDArray[np.int64], statistic: Callable[[Floats], Floats], seed: int) -> Estimate:
     """A statistic of column sums, with the interval of a bootstrap that draws whole days.
 
-    Formula: the middle 95 % over 2000 draws of as many days as there are, with replacement; what trades of one day
-    share, in whatever symbol, is drawn together, and what two rules made of one trade stays paired.
-    NaN: fewer than 2 days, or where the statistic is.
+    Formula: the middle 95 % over 2000 draws of as many days as there are, with replacement, widened for few days as
+    `statistic_interval` does; what trades of one day share, in whatever symbol, is drawn together, and what two rules
+    made of one trade stays paired.
+    NaN: fewer than 2 days, or days that tell as much; or where the statistic is.
 
     Args:
         columns: a row for each trade.
@@ -57,16 +58,7 @@ def clustered(columns: Floats, days: NDArray[np.int64], statistic: Callable[[Flo
         return Estimate(math.nan, math.nan, math.nan)
     sums = by_day(columns, days)
     value = float(statistic(sums.sum(axis=0)[None])[0])
-    if len(sums) < 2:
-        return Estimate(value, math.nan, math.nan)
-    return Estimate(value, *interval(statistic(block_sums(sums, 1, DRAWS, seed))))
-
-
-def quotient(sums: Floats) -> Floats:
-    """First column over the second; NaN where that is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Floats = sums[:, 0] / sums[:, 1]
-    return np.where(np.isfinite(found), found, np.nan)
+    return Estimate(value, *statistic_interval(sums, statistic, 1, DRAWS, seed))
 
 
 def tail_mean(values: Floats) -> float:

@@ -22,12 +22,12 @@ from backtest.experiments.statistics import (
     UNPROVEN,
     Estimate,
     clustered,
-    quotient,
     tail_mean,
 )
 from ml.barriers.outcomes import stopped_outcomes
 from utils.codes import END_OF_DATA, STOP_LOSS, TAKE_PROFIT
 from utils.figures.arithmetic import Floats, mean_or_nan, ratio_or_nan
+from utils.figures.bootstrap import quotient
 from utils.rows import Rows
 
 #: What the claim promises: at most so many false triggers, as a share of the fixed stop's.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.figures.bootstrap import block_sums
+from utils.figures.bootstrap import statistic_interval
 
 Floats = NDArray[np.float64]
 #: A statistic of sums: the last axis holds the columns, whatever stands before it stays.
@@ -38,9 +38,8 @@ class Estimate:
 def resampled(parts: Floats, statistic: Statistic, n: int | None = None, block: int | None = None) -> Estimate:
     """A statistic, with the interval of a moving-block bootstrap over windows.
 
-    Formula: the middle 95 % of the statistic over 1000 draws of `ml.resampling.block_sums`, of blocks of L windows.
-    L = n^(1/3), rounded, unless it is given.
-    NaN: fewer than 2 blocks.
+    Formula: `statistic_interval` over 1000 draws, of blocks of L windows. L = n^(1/3), rounded, unless it is given.
+    NaN: fewer than 2 blocks, or where the statistic is without one of them.
 
     Args:
         parts: what each window adds to the sums, shape (windows, columns).
@@ -55,11 +54,7 @@ def resampled(parts: Floats, statistic: Statistic, n: int | None = None, block: 
     n = windows if n is None else n
     if windows < 2 * length:
         return Estimate(value, math.nan, math.nan, n)
-    drawn = statistic(block_sums(parts, length, DRAWS, SEED))
-    if np.isnan(drawn).all():
-        return Estimate(value, math.nan, math.nan, n)
-    low, high = np.nanquantile(drawn, ENDS).tolist()
-    return Estimate(value, low, high, n)
+    return Estimate(value, *statistic_interval(parts, statistic, length, DRAWS, SEED), n)
 
 
 def moments(x: Floats, y: Floats) -> Floats:

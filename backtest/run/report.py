@@ -18,6 +18,7 @@ import numpy as np
 from backtest.data.doubts import doubts
 from backtest.run.loop import Outcome
 from backtest.run.result import SimulationResult
+from backtest.run.trials import tried
 from backtest.strategies.identity import Identity
 from exec.market import Market
 from utils.codes import CANCELLED, CLOSED, EXPECTED_NET, EXPIRED, FLIPPED, HELD, OPENED, REFUSED, REJECTED, STATUS_NAMES
@@ -306,6 +307,7 @@ def conclude(
     funnel = funnel_of(market, outcome)
     decided = market.decided
     report = report_of(market, decided, settings, outcome, tables, log, digest)
+    before = tried(settings)
     metrics = summarise(
         log,
         period=(int(decided["ts"][0]), int(decided["ts"][-1])),
@@ -322,11 +324,18 @@ def conclude(
         break_even_win_rate=report["break_even_win_rate"],
         data_gaps=sum(len(one["gaps"]) for one in market.files),
         assumptions="pessimistic bars",
+        trials=before.count,
+        trial_variance=before.variance,
+        pbo=before.pbo,
         decision_hash=digest,
     )
     report |= {
         "strategy": DEFAULT if identity is None else identity.name,
         "answers_different": outcome.answers.get("different"),
+        "trials": before.count,
+        "deflated_sharpe": metrics["DSR"],
+        "pbo": before.pbo,
+        "data_warnings": [*report["data_warnings"], *filter(None, [before.doubt])],
     }
     for table, text in texts.items():
         journal.write(table, text)

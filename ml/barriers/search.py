@@ -60,6 +60,15 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """What a candidate did on all bars, in sample."""
+
+    candidate: Candidate
+    trades: int
+    net_bps: float  # mean of a trade; NaN without one
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """One step of the walk: chosen on what came before, judged on what came after."""
 
@@ -79,15 +88,20 @@ class Found:
     trades: int
     stretches: int  # stretches of time with trades: what is nearly independent
     net_bps: float  # mean of a trade, after fees, spread and slippage; NaN without trades
-    low_bps: float  # 95 % interval, moving blocks
+    low_bps: float  # 95 % interval, moving blocks; NaN = too few stretches with trades
     high_bps: float
     win_rate: float  # trades with a net above 0, fraction
     break_even: float  # win rate that the chosen barriers need without a time limit, weighted by trades, fraction
     ambiguous: float  # share of trades whose bars touched both barriers
     psr: float  # probability that the Sharpe ratio of the stretches is above 0
     dsr: float  # likewise in sample, against the best of so many worthless trials
-    trials: int  # candidates looked at
+    tested: tuple[Tested, ...]  # every candidate looked at
     late: int  # trades of all candidates left out: a halted market held them beyond the next stretch
+
+    @property
+    def trials(self) -> int:
+        """Candidates looked at."""
+        return len(self.tested)
 
 
 @compiled
@@ -240,10 +254,10 @@ def search(
 
     Formula: bars are cut into stretches of twice the longest trade, these into folds + 1 runs. For each run but the
     first the candidate is chosen on all runs before it, less one stretch (purge), as `choose` says, and scored on the
-    run. Net of a trade as in `ml.barriers.outcomes`; intervals by moving blocks of 4 stretches; the Sharpe ratios are
-    those of the stretches' mean nets. DSR of the candidate chosen on all bars against `trials` worthless ones, whose
-    ratios vary by 1 / (n - 1). Unit: bps, fractions. NaN: no trades. Source: Bailey and Lopez de Prado 2014; Lopez de
-    Prado 2018, ch. 7.
+    run. Net of a trade as in `ml.barriers.outcomes`; intervals as `statistic_interval`, by blocks of 4 stretches; the
+    Sharpe ratios are those of the stretches' mean nets. DSR of the candidate chosen on all bars against `trials`
+    worthless ones, whose ratios vary by 1 / (n - 1). Unit: bps, fractions. NaN: no trades. Source: Bailey and Lopez de
+    Prado 2014; Lopez de Prado 2018, ch. 7.
 
     Args:
         market: bars and costs.
@@ -321,7 +335,9 @@ def _walk(trials: tuple[Candidate, ...], tables: Floats, folds: int, late: int, 
         ambiguous=ratio_or_nan(float(total[BOTH]), trades),
         psr=probabilistic_sharpe(ratio, n, skew, kurtosis),
         dsr=dsr,
-        trials=len(trials),
+        tested=tuple(
+            Tested(one, int(total[TRADES]), _mean(total)) for one, total in zip(trials, tables.sum(axis=1), strict=True)
+        ),
         late=late,
     )
 
@@ -335,7 +351,9 @@ def refusals(found: Found) -> tuple[str, ...]:
     if found.best is None:
         return (f"no candidate had {FEWEST_TRADES} trades and one in each inner fold",)
     reasons = []
-    if not found.low_bps > 0.0:
+    if math.isnan(found.low_bps):
+        reasons.append("trades outside the sample lie in too few stretches of time for an interval")
+    elif not found.low_bps > 0.0:
         reasons.append(
             f"out of sample a trade earned {found.net_bps:.2f} bps net, 95 % interval {found.low_bps:.2f} to "
             f"{found.high_bps:.2f}: not above 0"

@@ -19,9 +19,9 @@ T = TypeVar("T", int, float)
 MOST_TEXT, MOST_SPLITS = 50_000_000, 500_000
 #: A number as LightGBM writes it; Python alone would read `1_0`, `nan` and digits of other scripts, too.
 WHOLE = re.compile(r"-?[0-9]{1,18}")
-#: Thresholds that part what is missing from all else.
-INFINITE = ("inf", "-inf")
 REAL = re.compile(r"-?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,4})?")
+#: A threshold may be inf: such a split parts what has a value from what has none.
+BOUND = re.compile(f"{REAL.pattern}|-?inf")
 
 #: Lines of the head that mean what this reader does; each must stand there, or it must not.
 HEAD = {
@@ -130,8 +130,7 @@ def _tree(number: int, block: str) -> Part:
     return Part(
         numbers("leaf_value", leaves, REAL, float),
         numbers("split_feature", splits, WHOLE, int),
-        # inf parts what is missing from all else
-        numbers("threshold", splits, REAL, float),
+        numbers("threshold", splits, BOUND, float),
         numbers("decision_type", splits, WHOLE, int),
         numbers("left_child", splits, WHOLE, int),
         numbers("right_child", splits, WHOLE, int),
@@ -145,10 +144,8 @@ def _read(what: str, given: Iterable[str], pattern: re.Pattern[str], kind: Calla
         DataError: one is none, or not finite.
     """
     for text in given:
-        if text in INFINITE and what.startswith("threshold "):
-            yield kind(text)
-            continue
-        if not pattern.fullmatch(text) or not math.isfinite(value := kind(text)):
+        # what is too large for a float is read as inf, and is none that LightGBM wrote
+        if not pattern.fullmatch(text) or (math.isinf(value := kind(text)) and not text.endswith("inf")):
             raise wrong(f"a finite number as {what}", text)
         yield value
 

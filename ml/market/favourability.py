@@ -20,7 +20,7 @@ from ml.resampling import correlation, finite, products, spearman
 from utils.codes import MARKET
 from utils.errors import ConfigError, DataError
 from utils.figures.arithmetic import Floats
-from utils.figures.bootstrap import block_sums, interval
+from utils.figures.bootstrap import statistic_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +205,7 @@ def score_test(
 ) -> FavourabilityTest:
     """Hold the score against the bars after it.
 
-    Formula: Spearman(score[t], max(0, |1e4 ln(C[t+h] / C[t])| - c[t])); 95 % moving-block bootstrap intervals, blocks
+    Formula: Spearman(score[t], max(0, |1e4 ln(C[t+h] / C[t])| - c[t])); 95 % intervals as `statistic_interval`, blocks
     of 5 h bars or a day, whichever is longer; ranks of the whole sample serve in each draw. The score is causal and its
     weights are not fitted here, so every bar is out of sample, but for weights that were chosen on these very bars:
     then name the `first` row that they have not seen.
@@ -246,17 +246,18 @@ def score_test(
         raise DataError(
             f"expected at least {10 * block} bars with a score and {h} bars after it, saw {count}; use more"
         )
-    samples, centre = {}, {}
+    centre = {name: spearman(score[rows], moved[rows]) for name, score in scores.items()}
+    plain = products(scores["rank_cc"][rows], moved[rows])
+    tests = {}
     for name, score in scores.items():
-        centre[name] = spearman(score[rows], moved[rows])
-        samples[name] = correlation(block_sums(products(score[rows], moved[rows]), block, draws))
-    tests = {
-        name: RankTest(
-            centre[name],
-            *interval(samples[name]),
-            centre[name] - centre["rank_cc"],
-            *interval(samples[name] - samples["rank_cc"]),
-        )
-        for name in scores
-    }
+        table = products(score[rows], moved[rows])
+        low, high = statistic_interval(table, correlation, block, draws)
+        gained = statistic_interval(np.hstack([table, plain]), _gain, block, draws)
+        tests[name] = RankTest(centre[name], low, high, centre[name] - centre["rank_cc"], *gained)
     return FavourabilityTest(count, h, tests)
+
+
+def _gain(sums: Floats) -> Floats:
+    """How much the first of two correlations is ahead of the second, from sums of `products` beside each other."""
+    one, other = np.hsplit(sums, 2)
+    return correlation(one) - correlation(other)

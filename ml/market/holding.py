@@ -150,7 +150,8 @@ def holding_period(
     """Optimal holding time of a signal: fitted on the first half of the bars, believed if the second half pays it.
 
     Formula: h* as in `best_holding` of the curve that `ml.market.momentum.fit_decay` finds; the mean move over h* on
-    the second half less the round trip must be above 0 with its 95 % moving-block interval. The halves share no move.
+    the second half less the round trip must be above 0 with its 95 % interval, blocks of 4 h*. The halves share no
+    move.
     Unit: minutes. None: no horizon pays, or too few signals to know. Source: own.
 
     Args:
@@ -199,6 +200,8 @@ def holding_period(
     if len(log_close) - half < ENOUGH_STRETCHES * 2 * held:
         return unknown(f"{len(log_close)} bars are too few to judge trades of {held * minutes_per_bar:g} min", decay)
     edge, low = _confirmed(log_close[late], sides[late], held)
+    if math.isnan(low):
+        return unknown("the signals of the later half lie too close together to judge them", decay, edge)
     if not low > cost_bps:
         text = (
             f"{held * minutes_per_bar:g} min would be best, but the later half moved {edge:.1f} bps "
@@ -213,5 +216,5 @@ def _confirmed(log_close: Floats, sides: Floats, held: int) -> tuple[float, floa
     """Mean move over `held` bars and the lower end of its interval, bps; NaN where there is no signal."""
     moves = signed_moves(log_close, sides, held)
     known = np.isfinite(moves)
-    low, _ = mean_interval(np.where(known, moves, 0.0), known.astype(np.float64), 2 * held)
+    low, _ = mean_interval(np.where(known, moves, 0.0), known.astype(np.float64), 4 * held)
     return mean_or_nan(moves[known]), low

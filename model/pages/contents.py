@@ -10,7 +10,7 @@ from ml.learning.gate import CHANCE_RULE, SKILL_RULE, Rule
 from ml.learning.overfitting import days_needed as days_to_see
 from model.pages import pictures
 from model.pages.document import Block, Document, Folded, Grid, Picture, Section, Words
-from model.pages.findings import Family, Report, day, days_needed, smallest
+from model.pages.findings import Family, Report, day, days_needed, seen, smallest
 from utils.figures.shown import NOTHING, counted, percent, plain
 
 #: Groups of features that are listed; the rest matters less.
@@ -116,7 +116,7 @@ def _gate(report: Report) -> Section:
 
 def _window(report: Report) -> Section:
     rows = [
-        ("trades", *(f"{one.outlook.trades:,}" for one in report.families)),
+        ("reckoned from", *(seen(one.outlook) for one in report.families)),
         ("sd of a trade's net, bps", *(plain(one.outlook.sd_bps, 1) for one in report.families)),
         ("smallest mean net it can show, bps", *(plain(one.outlook.smallest_bps, 1) for one in report.families)),
         ("days until there is enough to judge", *(_ahead(one, one.outlook.days_needed) for one in report.families)),
@@ -135,23 +135,23 @@ def _window(report: Report) -> Section:
             for edge in HOPED_BPS
         ),
     ]
-    said = [f"{one.name}: {smallest(one.outlook)}" for one in report.families]
+    said = {smallest(one.outlook): one.name for one in report.families}
+    shown = [f"{name}: {text}" if len(said) > 1 else text for text, name in said.items()]
     return Section(
         "What this window can show",
         (
             Grid(("", *_names(report)), tuple(rows)),
             Words(
-                f"{'. '.join(said)}. A smaller edge may be there, and cannot be told from chance yet. Days are still "
-                "to come, at the pace of trades so far."
+                f"{'. '.join(shown)}. A smaller edge may be there, and cannot be told from chance yet. Days are still "
+                "to come, at the pace so far."
             ),
         ),
     )
 
 
 def _until(one: Family, edge_bps: float) -> float:
-    """Days until an edge stands out at the pace of a record; NaN without a trade."""
-    record, outlook = one.record, one.outlook
-    return days_to_see(edge_bps, outlook.sd_bps, float(record.earned.trades), float(record.days))
+    """Days until an edge stands out, at the pace of trades so far, or of signals."""
+    return days_to_see(edge_bps, one.outlook.sd_bps, float(one.outlook.trades), float(one.record.days))
 
 
 def _probabilities(report: Report) -> Section:
@@ -231,15 +231,25 @@ def _expected(report: Report) -> Section:
             "it is 0, all trades of a direction are expected to earn the same."
         ),
     ]
-    blocks += [
-        Words(
-            f"{one.name}: its probabilities know more than the base rate, and yet a higher score did not earn more: a "
-            "label with time-outs is predictable without being worth anything."
-        )
-        for one in report.families
-        if one.quality.skill > 0.0 and not any(line.pays for line in one.lines)
-    ]
+    blocks += [Words(f"{one.name}: {sentence}.") for one in report.families if (sentence := _worth(one))]
     return Section("What a trade is expected to net", tuple(blocks))
+
+
+def _worth(one: Family) -> str:
+    """What is to be said of probabilities that know something, and of what they are worth."""
+    if not one.quality.skill > 0.0:
+        return ""
+    if not any(line.pays for line in one.lines):
+        return (
+            "its probabilities know more than the base rate, and yet a higher score did not earn more: a label with "
+            "time-outs is predictable without being worth anything"
+        )
+    if not one.record.earned.trades:
+        return (
+            "its probabilities know more than the base rate, and a higher score earned more, but not enough to pay the "
+            "costs: to tell winners from losers is not yet to earn"
+        )
+    return ""
 
 
 def _trades(report: Report) -> Section:
@@ -286,6 +296,8 @@ def _earned(name: str, one: Earned) -> tuple[str, ...]:
 
 
 def _folds(one: Family) -> Block:
+    if all(math.isinf(fold.threshold_bps) for fold in one.folds):
+        return Words(f"{one.name}: in none of {counted(len(one.folds), 'step')} was a threshold worth trading by.")
     rows = tuple(
         (
             f"{number}: from {day(fold.first)}" if fold.rows else f"{number}: no rows",
@@ -414,8 +426,8 @@ def _curve(report: Report) -> Section:
     blocks: list[Block] = [
         Grid(("known of the history", "rows learned", "log loss, nats", "Brier skill"), rows),
         Words(
-            "A curve that still falls at its end says that more history may help; one that is flat says that it will "
-            "not."
+            "A curve that still falls at its end says that more history may help, a flat one that it will not, one "
+            "that rises that old rows mislead."
         ),
     ]
     if drawing:
@@ -476,7 +488,7 @@ def _rule(rule: Rule, value: float) -> str:
         return plain(value)
     if value > 1e6:
         return "over a million"
-    return plain(value, 0 if value == round(value) else 2)
+    return plain(value, 0 if value == round(value) or value >= 100.0 else 2)
 
 
 def _points(across: Sequence[float], up: Sequence[float]) -> list[tuple[float, float]]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ml.learning.evaluate import Earned, Fold, Line, Quality
+from ml.learning.evidence.importance import Importance
+from ml.learning.evidence.others import Point
+from ml.learning.evidence.paths import Paths
 from ml.learning.gate import Outlook, Rule
-from ml.learning.importance import Importance
-from ml.learning.refits.others import Point
-from ml.learning.refits.paths import Paths
 from utils.figures.shown import counted, percent, plain
 from utils.records.files import plain as as_json
 from utils.rows import NS_PER_DAY
@@ -154,6 +154,7 @@ class Report:
             "",
             f"{'smallest edge':<14} {smallest(outlook)}",
             f"{'days needed':<14} {days_needed(outlook)}",
+            *([f"{'':<14} both as if every signal was taken, as no trade was worth it"] if outlook.supposed else []),
             *(f"{one.name:<14} {one.verdict}" for one in self.families),
         ]
         return "\n".join(lines)
@@ -164,12 +165,12 @@ def smallest(outlook: Outlook) -> str:
     if math.isnan(outlook.smallest_bps):
         return f"unknown with {counted(outlook.trades, 'trade')}"
     return (
-        f"{plain(outlook.smallest_bps, 1)} bps a trade is what {_seen(outlook)} can show "
+        f"{plain(outlook.smallest_bps, 1)} bps a trade is what {seen(outlook)} can show "
         f"(2.5 x {plain(outlook.sd_bps, 1)} bps / sqrt n)"
     )
 
 
-def _seen(outlook: Outlook) -> str:
+def seen(outlook: Outlook) -> str:
     """What stands behind what is said of a window."""
     if outlook.supposed:
         return f"{counted(outlook.trades, 'signal')} without the model"

@@ -134,5 +134,7 @@ def test_a_model_of_other_features_is_refused_in_one_sentence():
         dataclasses.replace(judging(0.0), fingerprint="0" * 64),
         dataclasses.replace(judging(0.0), names=names[::-1]),
     ):
-        with pytest.raises(DataError, match=r"model one: expected one of the features of this version \(30, .*; train"):
+        with pytest.raises(
+            DataError, match=r"model one: expected one of the features of this version \(30, .*; train again"
+        ):
             champion_of("one", other, names, fingerprint())

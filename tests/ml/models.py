@@ -17,6 +17,7 @@ label_index=0
 max_feature_idx={last}
 objective=binary sigmoid:1
 feature_names={names}
+feature_infos={infos}
 tree_sizes={sizes}
 
 """
@@ -70,8 +71,9 @@ def text(kinds=KINDS, names=("a", "b")) -> str:
     """A text model: a tree for each of `kinds` on the first two features, then one without a split."""
     trees = [TREE.format(number=k, kinds=kind) for k, kind in enumerate(kinds)]
     trees.append(STUMP.format(number=len(trees)))
+    infos = " ".join(["[-1:1]"] * len(names))
     sizes = " ".join(str(len(tree)) for tree in trees)
-    return HEAD.format(sizes=sizes, last=len(names) - 1, names=" ".join(names)) + "".join(trees) + END
+    return HEAD.format(sizes=sizes, last=len(names) - 1, names=" ".join(names), infos=infos) + "".join(trees) + END
 
 
 def metas() -> dict[str, Meta]:

@@ -19,6 +19,7 @@ from ml.market import favourability
 from tests.e2e.support import CANDLES, settings_of
 from tests.ml.walks import known_ahead, walk
 from utils.errors import ConfigError, DataUnavailable
+from utils.records.ledger import Ledger
 from utils.rows import NS_PER_MINUTE
 from utils.shell import machines
 
@@ -188,3 +189,17 @@ def test_recorded_candles_get_a_score_and_no_trade():
     found = find_best_scalping_params(score, horizons=(10, 20))
     assert "no trade" == found.verdict
     assert found.high_bps < 0.0
+
+
+def test_every_candidate_of_a_search_is_written_down_once_in_the_ledger_that_is_named(tmp_path):
+    ledger = Ledger(tmp_path / "trials")
+    asked = {"horizons": (5, 10), "settings": SETTINGS}
+    found = find_best_scalping_params(MOODY, ledger=ledger, **asked)
+    assert found.trials == ledger.count() == len(ledger.trials()) > 1
+    assert {"search"} == {one.kind for one in ledger.trials()}
+    assert found.best["take_bps"] in {one.configuration["take_bps"] for one in ledger.trials()}
+    assert repr(found) == repr(find_best_scalping_params(MOODY, ledger=ledger, **asked))
+    assert found.trials == ledger.count()
+    sides = np.where(np.arange(len(MOODY)) % 3 == 0, 1.0, 0.0)
+    own = find_best_scalping_params(MOODY, signal=sides, ledger=ledger, **asked)
+    assert found.trials + own.trials == ledger.count()

@@ -157,7 +157,7 @@ UNSOUND = {
     "trees of 2 features": replace(trees, features=3),
     "splits by features 0 to 1": replace(trees, feature=trees.feature + 1),
     "splits by thresholds": replace(trees, kind=trees.kind | 1),
-    "finite thresholds": replace(trees, leaf=trees.leaf * math.nan),
+    "thresholds and finite leaves": replace(trees, leaf=trees.leaf * math.nan),
     "as many thresholds": replace(trees, threshold=trees.threshold[1:]),
     "never meet or return": replace(trees, left=np.full_like(trees.left, 0)),
 }

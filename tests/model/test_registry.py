@@ -143,6 +143,22 @@ def test_what_is_not_known_is_one_sentence_and_exit_code_2(ask, house, tmp_path,
     assert (TEXT, house.names()[2]) == ((tmp_path / "config.yaml").read_text(), house.current())
 
 
+def test_barriers_that_a_version_was_not_tested_with_are_said(ask, house, tmp_path):
+    barriers = {"take_bps": 40, "stop_bps": 18, "horizon": 20, "entry": "market"}
+    last = house.names()[2]
+    tested = house.write({"a": b""}, {"configuration": barriers}, (DAY + 9) * NS_PER_S)
+    settings = load_settings(tmp_path / "config.yaml", env={}).settings
+    assert (18.0, 20, "post_only") == (settings.risk.stop_bps, settings.risk.horizon, settings.execution.entry)
+    wanted = [
+        "risk.take_bps is 25.0, and the version was tested with 40: set it so in the settings file",
+        "execution.entry is post_only, and the version was tested with market: set it so in the settings file",
+    ]
+    assert wanted == ask("freeze", tested)[1].splitlines()[1:]
+    house.make_current(tested)
+    house.make_current(last)
+    assert wanted == ask("rollback")[1].splitlines()[-2:]
+
+
 def test_a_damaged_version_is_never_frozen(ask, house, tmp_path):
     (house.folder / house.names()[0] / "manifest.json").unlink()
     code, _, err = ask("freeze", house.names()[0])

@@ -83,8 +83,8 @@ def test_an_edge_is_seen_by_every_part_of_the_report(told):
 def test_a_brief_is_a_dozen_lines_of_a_terminal(told, plain):
     for report in (told[2], plain):
         lines = report.brief().splitlines()
-        assert len(lines) <= 14
-        assert max(map(len, lines)) <= 110
+        assert len(lines) <= 15
+        assert max(map(len, lines)) <= 115
         for word in ("effective", "smallest edge", "days needed", "enabled"):
             assert word in report.brief()
 
@@ -190,7 +190,7 @@ def test_overfitting_is_told_where_there_are_days_enough(tmp_path):
     assert report.overfit.days >= 20
     assert 0.0 <= report.overfit.probability <= 1.0
     assert report.overfit_ledger.configurations == 1
-    assert report.overfit_ledger.why == "fewer than two configurations with days in common"
+    assert report.overfit_ledger.why == "fewer than two configurations traded on days in common"
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(plain, tmp_path):

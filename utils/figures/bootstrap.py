@@ -8,12 +8,14 @@ from collections.abc import Callable
 import numpy as np
 
 from utils.errors import ConfigError
-from utils.figures.arithmetic import Floats
+from utils.figures.arithmetic import NORMAL, Floats, is_noise
 
 DRAWS = 1000
 SEED = 7
 #: Mean length of a run of trades, and resamples, of the stationary bootstrap.
 BLOCK, STATIONARY_DRAWS = 10.0, 5000
+#: Blocks below which an interval says nothing.
+FEWEST_BLOCKS = 4.0
 #: Numbers that one step of the stationary bootstrap holds at once.
 CELLS = 1 << 20
 #: Values below which nothing is known of their memory.
@@ -52,15 +54,110 @@ def interval(samples: Floats, confidence: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def effective_blocks(columns: Floats, length: float, statistic: Callable[[Floats], Floats]) -> float:
+    """How many blocks of equal weight tell as much of a statistic's spread as these do.
+
+    Formula: m = n / L; u = what leaving out each run of L neighbours does to the statistic, less its mean;
+    B = m (pi / 2) mean(|u|)^2 / mean(u^2), at most m: of normal numbers m, and where only a share q of the blocks holds
+    any, q m. Where blocks differ in size alone it is Kish's number for weights. Unit: blocks. NaN: the statistic is not
+    known without one of them, or the series is shorter than two. Source: Kish 1965; Carter, Schnepel, Steigerwald 2017.
+
+    Args:
+        columns: n observations in order of time, k quantities beside each other.
+        length: L.
+        statistic: of column sums, one row each.
+    """
+    n = len(columns)
+    whole = max(1, min(round(length), n))
+    if n < 2 * whole:
+        return math.nan
+    running = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
+    step = max(1, whole // 8)  # closer ones tell the same
+    without = statistic(running[-1] - (running[whole:] - running[:-whole])[::step])
+    if not np.isfinite(without).all():
+        return math.nan
+    moved = without - without.mean()
+    squares = float(np.mean(moved * moved))
+    if is_noise(math.sqrt(squares), float(without.mean())):
+        return n / whole
+    return n / whole * min(1.0, math.pi / 2.0 * float(np.mean(np.abs(moved))) ** 2 / squares)
+
+
+def widened(blocks: float, tail: float) -> float:
+    """How much further from its middle a bootstrap's quantile must lie because the blocks are few; 1 for very many.
+
+    Formula: sqrt(B / (B - 1)) t(tail; B - 1) / z(tail): the samples know neither that their own middle was fitted nor
+    that their spread is uncertain. Unit: none. NaN: fewer than 4 blocks. Source: Hesterberg 2015.
+
+    Args:
+        blocks: B, `effective_blocks`.
+        tail: what is left out on the side of the quantile, fraction up to 1/2.
+    """
+    if not blocks >= FEWEST_BLOCKS:
+        return math.nan
+    bias = math.sqrt(blocks / (blocks - 1.0))
+    if tail >= 0.5:
+        return bias
+    from scipy.special import stdtrit
+
+    return bias * float(stdtrit(blocks - 1.0, tail)) / NORMAL.inv_cdf(tail)
+
+
+def statistic_interval(
+    columns: Floats,
+    statistic: Callable[[Floats], Floats],
+    length: int,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of a statistic of column sums by moving blocks, as wide as the number of blocks demands.
+
+    Formula: the middle of `block_sums`' statistics, both ends moved away from the statistic itself by `widened` for
+    `effective_blocks`. How often the lower end of a 95 % interval lay above the truth (nominal 2.5 %), in 2000 series
+    without an edge, as moving blocks alone have it and with the widening:
+
+        holding: signals in spells, moves over 5 bars, blocks of 20, 300 bars     5.3 %  2.5 %
+        the same, a signal on 5 % of the bars                                    15.0    2.7
+        search: 24 stretches of trades, blocks of 4                               7.1    2.2
+        the same, 100 stretches, a signal on 5 % of the bars                      5.3    2.3
+        claims: 5 days of trades that share the luck of their day                 7.2    3.2
+        figures: 10 trades, blocks of 2                                           7.5    2.5
+        figures: 20 trades that remember, blocks of 3                             8.2    3.3
+
+    Not mended: what hangs together further than L apart, and few numbers that are gains but for rare large losses.
+    Unit: that of the statistic. NaN: fewer than 4 `effective_blocks`, or where the statistic is.
+
+    Args:
+        columns: n observations in order of time, k quantities beside each other.
+        statistic: of column sums, one row each.
+        length: L.
+        draws: resampled series.
+        seed: of the dice.
+        confidence: of both sides together.
+    """
+    if len(columns) == 0:
+        return math.nan, math.nan
+    middle = float(statistic(columns.sum(axis=0)[None])[0])
+    factor = widened(effective_blocks(columns, length, statistic), (1.0 - confidence) / 2.0)
+    if not math.isfinite(middle * factor):
+        return math.nan, math.nan
+    low, high = interval(statistic(block_sums(columns, length, draws, seed)), confidence)
+    return middle + factor * (low - middle), middle + factor * (high - middle)
+
+
 def mean_interval(
     totals: Floats, counts: Floats, length: int, draws: int = DRAWS, seed: int = SEED
 ) -> tuple[float, float]:
-    """95 % interval of sum(totals) / sum(counts) over consecutive buckets; NaN without a count."""
-    if len(totals) == 0 or not np.sum(counts) > 0:
-        return math.nan, math.nan
-    sums = block_sums(np.column_stack([totals, counts]), length, draws, seed)
+    """95 % interval of sum(totals) / sum(counts) over consecutive buckets, as `statistic_interval`."""
+    return statistic_interval(np.column_stack([totals, counts]), quotient, length, draws, seed)
+
+
+def quotient(sums: Floats) -> Floats:
+    """First column over the second; NaN where that is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return interval(sums[:, 0] / sums[:, 1])
+        found: Floats = sums[:, 0] / sums[:, 1]
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def block_length(n: int) -> int:
@@ -124,7 +221,10 @@ def chance_positive(
     seed: int = SEED,
     statistic: Callable[[Floats], Floats] | None = None,
 ) -> float:
-    """How surely a mean is above 0: the share of resampled means that are, fraction; NaN as `stationary_means`.
+    """How surely a mean is above 0, fraction: the share of resampled means that are, less what few blocks cost.
+
+    Formula: T(z(share) / sqrt(B / (B - 1)); B - 1) with B = `effective_blocks`, as `widened` moves a bound; by many
+    blocks the share itself. NaN: fewer than 4 of them, or as `stationary_means`.
 
     Args:
         values: n, or n x k.
@@ -132,9 +232,19 @@ def chance_positive(
         draws: resampled series.
         seed: of the dice.
         statistic: of the k means, one row each, such as `skill`; None = the mean itself.
+
+    Raises:
+        ConfigError: as `stationary_means`.
     """
-    drawn = _drawn(values, block, draws, seed, statistic)
-    return float(np.mean(drawn > 0.0)) if np.isfinite(drawn).all() else math.nan
+    drawn, _, blocks = _drawn(values, block, draws, seed, statistic)
+    share = float(np.mean(drawn > 0.0))
+    if not (blocks >= FEWEST_BLOCKS and np.isfinite(drawn).all()):
+        return math.nan
+    if share in {0.0, 1.0}:
+        return share
+    from scipy.special import stdtr
+
+    return float(stdtr(blocks - 1.0, NORMAL.inv_cdf(share) * math.sqrt((blocks - 1.0) / blocks)))
 
 
 def lower_bound(
@@ -145,10 +255,11 @@ def lower_bound(
     seed: int = SEED,
     statistic: Callable[[Floats], Floats] | None = None,
 ) -> float:
-    """What a mean is above with this confidence: the quantile of resampled means; NaN as `stationary_means`.
+    """What a mean is above with this confidence, one-sided.
 
-    Formula: one-sided, so the 1 - confidence quantile. Unit: that of the values, or of the statistic. Of paired values
-    take their differences; of a ratio both columns, beside each other.
+    Formula: the 1 - confidence quantile of resampled means, moved away from the mean by `widened`. Unit: that of the
+    values, or of the statistic. Of paired values take their differences; of a ratio both columns, beside each other.
+    NaN: fewer than 4 `effective_blocks`, or as `stationary_means`.
 
     Args:
         values: n, or n x k.
@@ -163,8 +274,11 @@ def lower_bound(
     """
     if not 0.0 < confidence < 1.0:
         raise ConfigError(f"confidence: expected a number above 0 and below 1, saw {confidence!r}; correct it")
-    drawn = _drawn(values, block, draws, seed, statistic)
-    return float(np.quantile(drawn, 1.0 - confidence)) if np.isfinite(drawn).all() else math.nan
+    drawn, middle, blocks = _drawn(values, block, draws, seed, statistic)
+    if not np.isfinite(drawn).all():
+        return math.nan
+    factor = widened(blocks, min(confidence, 1.0 - confidence))
+    return middle + factor * (float(np.quantile(drawn, 1.0 - confidence)) - middle)
 
 
 def skill(means: Floats) -> Floats:
@@ -173,9 +287,22 @@ def skill(means: Floats) -> Floats:
         return np.where(means[:, 1] != 0.0, 1.0 - means[:, 0] / means[:, 1], np.nan)
 
 
-def _drawn(values: Floats, block: float, draws: int, seed: int, statistic: Callable[[Floats], Floats] | None) -> Floats:
-    means = stationary_means(values, block, draws, seed)
-    return means if statistic is None else statistic(means)
+def _drawn(
+    values: Floats, block: float, draws: int, seed: int, statistic: Callable[[Floats], Floats] | None
+) -> tuple[Floats, float, float]:
+    """The resampled statistics, the statistic itself, and the effective number of blocks."""
+    asked = _first if statistic is None else statistic
+    columns = values[:, None] if values.ndim == 1 else values
+    drawn = asked(stationary_means(columns, block, draws, seed))
+    if len(values) == 0 or not np.isfinite(drawn).all():
+        return drawn, math.nan, math.nan
+    ones = np.column_stack([columns, np.ones(len(columns))])
+    blocks = effective_blocks(ones, block, lambda sums: asked(sums[:, :-1] / sums[:, -1:]))
+    return drawn, float(asked(columns.mean(axis=0)[None])[0]), blocks
+
+
+def _first(means: Floats) -> Floats:
+    return means[:, 0]
 
 
 def optimal_block(values: Floats) -> float:
@@ -183,7 +310,7 @@ def optimal_block(values: Floats) -> float:
 
     Formula: (2 g^2 / d)^(1/3) n^(1/3) with g = sum lambda(k/m) |k| R(k), d = 2 (sum lambda(k/m) R(k))^2, R the
     autocovariance and lambda flat up to 1/2, then falling to 0 at 1; m is twice the lag after which five correlations
-    are within 2 sqrt(log10 n / n). At most min(3 sqrt n, n / 3), at least 1. Unit: values. NaN: fewer than 30 values,
+    are within 2 sqrt(log10 n / n). At most min(3 sqrt n, n / 3), at least 1. Unit: values. NaN: fewer than 40 values,
     one that is NaN, or none that differ. Source: Politis, White 2004; Patton, Politis, White 2009.
     """
     n = len(values)

@@ -12,7 +12,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -106,6 +107,18 @@ class Ledger:
 
         return self._chain.extend(new)
 
+    def note(self, kind: Kind, data: str, tried: Iterable[tuple[Mapping[str, Any], int, float]]) -> int:
+        """Write down configurations tried now on the same data, each with its trades and their mean net, bps.
+
+        Raises:
+            DataError: the file is damaged, or none of ours.
+            StorageError: the disk refuses; none was added.
+        """
+        now = time.time_ns()
+        return self.add(
+            *(Trial(now, kind, configuration, data, trades, net, math.nan) for configuration, trades, net in tried)
+        )
+
     def trials(self) -> tuple[Trial, ...]:
         """Every trial, the oldest first.
 
@@ -125,20 +138,9 @@ class Ledger:
         last = {trial.key: trial.sharpe for trial in self.trials() if not math.isnan(trial.sharpe)}
         return np.array(list(last.values()), np.float64)
 
-    def daily_sharpes(self) -> Floats:
-        """Daily Sharpe ratio (not annual) of each configuration, by `matrix`; those that have none are left out."""
-        columns = self.matrix().net_bps.T
-        found = np.array([sharpe(column[~np.isnan(column)], 1.0) for column in columns], np.float64)
-        return found[~np.isnan(found)]
-
     def matrix(self) -> Matrix:
-        """Net bps by day and configuration, for PBO: of a day that was tried twice the later counts."""
-        by_key: dict[str, dict[str, float]] = {}
-        for trial in self.trials():
-            by_key.setdefault(trial.key, {}).update(trial.days)
-        days = sorted({day for column in by_key.values() for day in column})
-        nets = [[column.get(day, math.nan) for column in by_key.values()] for day in days]
-        return Matrix(tuple(days), tuple(by_key), np.array(nets, np.float64).reshape(len(days), len(by_key)))
+        """Net bps by day and configuration, see `matrix_of`."""
+        return matrix_of(self.trials())
 
     def _trial(self, row: Mapping[str, Any], where: str) -> Trial:
         def number(name: str) -> float:
@@ -161,6 +163,22 @@ class Ledger:
         if not same:
             raise DataError(f"{where}: expected a trial, saw {str(row)[:80]}; name another ledger in meta.ledger")
         return trial
+
+
+def matrix_of(trials: Iterable[Trial]) -> Matrix:
+    """Net bps by day and configuration, for PBO: of a day that was tried twice the later counts."""
+    by_key: dict[str, dict[str, float]] = {}
+    for trial in trials:
+        by_key.setdefault(trial.key, {}).update(trial.days)
+    days = sorted({day for column in by_key.values() for day in column})
+    nets = [[column.get(day, math.nan) for column in by_key.values()] for day in days]
+    return Matrix(tuple(days), tuple(by_key), np.array(nets, np.float64).reshape(len(days), len(by_key)))
+
+
+def daily_sharpes(matrix: Matrix) -> Floats:
+    """Daily Sharpe ratio (not annual) of each configuration; those that have none are left out."""
+    found = np.array([sharpe(column[~np.isnan(column)], 1.0) for column in matrix.net_bps.T], np.float64)
+    return found[~np.isnan(found)]
 
 
 def daily(exit_ns: Sequence[int] | NDArray[np.int64], net_bps: Floats, first: int, last: int) -> dict[str, float]:

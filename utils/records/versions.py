@@ -191,9 +191,10 @@ class Versions:
         stack: list[str] = []
         for row in Chain(self.folder / SERVED).read():
             _settle(stack, row.get("before"))
-            if row.get("how") == "rollback" and stack[-2:-1] == [row.get("version")]:
-                stack.pop()
-            _settle(stack, row.get("version"))
+            if row.get("how") == "rollback" and row.get("version") in stack:
+                _settle(stack, row.get("version"))
+            else:
+                stack.append(str(row.get("version")))
         _settle(stack, self._current_or_none())
         return tuple(stack)
 
@@ -228,7 +229,7 @@ def _name(stamp: str, manifest: bytes) -> str:
 
 
 def _settle(stack: list[str], serving: object) -> None:
-    """What serves becomes the last of those that did."""
+    """What serves becomes the last of those that did: what was recorded since was not done, or was rolled back."""
     if serving in stack:
         del stack[len(stack) - stack[::-1].index(str(serving)) :]
     elif isinstance(serving, str):

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from backtest.experiments.statistics import by_day, clustered, quotient, tail_mean
+from backtest.experiments.statistics import by_day, clustered, tail_mean
+from utils.figures.bootstrap import quotient
 
 
 def test_rows_of_a_day_are_added_up():

@@ -23,6 +23,13 @@ def test_a_text_is_kept_as_it_came_beside_its_numbers() -> None:
     assert -0.7 == trees.leaf[-1]
 
 
+def test_a_threshold_without_end_parts_what_has_a_value_from_what_has_none() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    changed = text(("8 2 4",)).replace("threshold=0.5", "threshold=inf")
+    raw = raw_scores(trees_of(changed), grid())
+    assert lightgbm.Booster(model_str=changed).predict(grid(), raw_score=True).tobytes() == raw.tobytes()
+
+
 HOSTILE = {
     "at most": ("tree\n", "tree\n" + "x" * 50_000_000),
     "cut short": (TEXT[-60:], ""),
@@ -47,6 +54,8 @@ HOSTILE = {
     "finite number as leaf_value": ("leaf_value=0.1", "leaf_value=nan"),
     "finite number as leaf_value in tree 0": ("leaf_value=0.1", "leaf_value=1e999"),
     "finite number as threshold": ("threshold=0.5", "threshold=0_5"),
+    "a finite number as threshold in tree 0": ("threshold=0.5", "threshold=1e999"),
+    "finite number as threshold in": ("threshold=0.5", "threshold=nan"),
     "3 of threshold": ("threshold=0.5", "thresholds=0.5"),
     "splits by features 0 to 1": ("split_feature=0", "split_feature=2"),
     "splits by thresholds": ("decision_type=0", "decision_type=1"),

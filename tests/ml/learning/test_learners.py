@@ -64,6 +64,15 @@ def test_boosted_trees_score_as_lightgbm_predicts_to_the_bit(n) -> None:
     assert len(np.unique(asked)) > 10
 
 
+def test_boosted_trees_may_part_what_is_missing_from_all_else() -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    x, _, w = rows(2000)
+    y = np.isnan(x[:, 1]).astype(np.float64)
+    one = fit("lightgbm", x, y, w, seed=1, threads=1)
+    asked = lightgbm.Booster(model_str=one.text).predict(x, raw_score=True)
+    assert asked.tobytes() == raw_scores(one, x).tobytes()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_rows_and_seed_give_the_same_learner(family) -> None:
     x, y, w = rows()

@@ -24,14 +24,12 @@ def report(tmp_path_factory):
 def test_each_end_has_its_meaning_in_plain_words(report):
     about = report.about
     some = replace(about.outlook, trades=5, days_needed=12.0, edge_days=math.inf, supposed=False)
-    assert "no trade was expected to earn more than it costs" in meaning(
-        replace(about, outlook=replace(some, trades=0))
-    )
+    none = replace(some, trades=0)
+    assert "no trade was expected to earn more than it costs" in meaning(replace(about, outlook=none))
     assert "too little to judge yet" in meaning(replace(about, outlook=some, enough=False))
     assert "12 days more" in meaning(replace(about, outlook=some, enough=False))
-    assert "beyond what chance and repeated tries explain. Signals" in meaning(
-        replace(about, outlook=some, enough=True)
-    )
+    enough = replace(about, outlook=some, enough=True)
+    assert "beyond what chance and repeated tries explain. Signals" in meaning(enough)
     assert "Every rule holds" in meaning(replace(about, opens=True))
 
 
@@ -72,7 +70,30 @@ def test_gross_labels_are_called_that(report):
     assert "before all costs" in markdown(page_of(replace(report, gross=True)))
 
 
-def test_a_threshold_that_takes_nothing_is_none(report):
-    one = replace(report.about, folds=tuple(replace(fold, threshold_bps=np.inf) for fold in report.about.folds))
-    text = markdown(page_of(replace(report, families=(one,))))
-    assert text.count("|      none |") == len(one.folds)
+def test_a_threshold_that_takes_nothing_is_none_and_where_all_are_that_is_said_once(report):
+    some = [replace(fold, threshold_bps=np.inf if k else 1.5) for k, fold in enumerate(report.about.folds)]
+    one = replace(report.about, folds=tuple(some))
+    assert markdown(page_of(replace(report, families=(one,)))).count("|      none |") == len(some) - 1
+    none = replace(one, folds=tuple(replace(fold, threshold_bps=np.inf) for fold in some))
+    assert "in none of 8 steps was a threshold worth" in markdown(page_of(replace(report, families=(none,))))
+
+
+def test_what_probabilities_are_worth_is_said_where_they_know_something(report):
+    about = report.about
+    knows = replace(about, quality=replace(about.quality, skill=0.01))
+    flat = replace(about.lines[0], slope_bps=0.0, error_bps=1.0)
+    steep = replace(flat, slope_bps=9.0)
+    idle, busy = (replace(about.record, earned=replace(about.record.earned, trades=n)) for n in (0, 9))
+
+    def said(**other):
+        return markdown(page_of(replace(report, families=(replace(knows, **other),))))
+
+    assert "predictable without being worth anything" in said(lines=(flat, flat))
+    assert "not yet to earn" in said(lines=(flat, steep), record=idle)
+    assert "know more than the base rate, and" not in said(lines=(steep, steep), record=busy)
+
+
+def test_what_two_windows_can_show_is_said_once_where_it_is_the_same(report):
+    other = replace(report.about, name="lightgbm")
+    text = markdown(page_of(replace(report, families=(report.about, other))))
+    assert text.count("can show (2.5 x") == 1

@@ -30,6 +30,11 @@ NAN, INF = math.nan, math.inf
             "2.5 bps a trade is what 400 trades can show (2.5 x 20.0 bps / sqrt n)",
             "there is enough to judge, and the wealth asked is reached",
         ),
+        (
+            Outlook(900, 40, 20.0, 1.7, 5.0, 2.0, 200.0, supposed=True),
+            "1.7 bps a trade is what 900 signals without the model can show (2.5 x 20.0 bps / sqrt n)",
+            "5 days more until there is enough to judge, 200 days until the wealth asked at 2.0 bps a trade",
+        ),
     ],
 )
 def test_an_outlook_is_told_in_words(outlook, edge, days):

@@ -14,12 +14,15 @@ from utils.figures.bootstrap import (
     block_length,
     block_sums,
     chance_positive,
+    effective_blocks,
     interval,
     lower_bound,
     mean_interval,
     optimal_block,
+    quotient,
     skill,
     stationary_means,
+    widened,
 )
 
 GOLDEN = SHARED / "golden" / "learning"
@@ -161,3 +164,116 @@ def test_the_longer_the_memory_the_longer_the_runs_that_suit_it():
     found = [optimal_block(remembering(2000, memory, 3)) for memory in (0.0, 0.5, 0.9)]
     assert found[0] < 4.0 < found[1] < found[2]
     assert all(map(math.isnan, map(optimal_block, (np.zeros(0), np.ones(100), np.full(100, math.nan)))))
+
+
+def moves_of_spells(dice, bars, held, spoken):
+    """Signed moves of a driftless walk over `held` bars, where signals come in spells; and which bars have one."""
+    walk = np.cumsum(dice.standard_t(4, size=bars + held))
+    sides = dice.choice([1.0, -1.0, 0.0], p=[spoken / 2, spoken / 2, 1.0 - spoken], size=bars)
+    side = sides[np.cumsum(dice.random(bars) < 1.0 / held)]
+    return side * (walk[held:] - walk[:-held]), (side != 0.0).astype(float)
+
+
+def stretches_of_trades(dice, stretches, held, spoken):
+    """The same added up by stretches of twice as many bars as a trade lasts."""
+    moves, known = moves_of_spells(dice, 2 * held * stretches, held, spoken)
+    return moves.reshape(stretches, -1).sum(axis=1), known.reshape(stretches, -1).sum(axis=1)
+
+
+def days_of_trades(dice, days, uneven):
+    """Sums of trades that share the luck of their day; the more uneven, the more trades on few of the days."""
+    counts = dice.poisson(20.0 * np.exp(uneven * dice.normal(size=days) - uneven * uneven / 2.0)).astype(float)
+    return 20.0 * counts * dice.normal(size=days) + 25.0 * np.sqrt(counts) * dice.normal(size=days), counts
+
+
+def trades_in_a_row(dice, trades, memory):
+    """Trades, one after the other, of which each remembers a little of the one before."""
+    values = dice.normal(size=trades)
+    values[1:] += memory * values[:-1]
+    return values, np.ones(trades)
+
+
+#: Markets without an edge, as each user of the intervals meets them: what makes one, how large, length of a block.
+NOTHINGS = {
+    "holding": (moves_of_spells, (300, 5, 0.5), 20),
+    "holding, few signals": (moves_of_spells, (300, 5, 0.05), 20),
+    "search": (stretches_of_trades, (24, 10, 0.5), 4),
+    "search, few signals": (stretches_of_trades, (100, 10, 0.05), 4),
+    "claims": (days_of_trades, (5, 1.0), 1),
+    "figures": (trades_in_a_row, (20, 0.0), 3),
+}
+MORE_NOTHINGS = {
+    "holding, long": (moves_of_spells, (1200, 5, 0.5), 20),
+    "search, long": (stretches_of_trades, (100, 20, 0.5), 4),
+    "search, longer, few signals": (stretches_of_trades, (400, 10, 0.05), 4),
+    "claims, 4 days": (days_of_trades, (4, 0.0), 1),
+    "claims, uneven": (days_of_trades, (10, 1.5), 1),
+    "claims, 25 days": (days_of_trades, (25, 1.0), 1),
+    "figures, 10": (trades_in_a_row, (10, 0.0), 2),
+    "figures, remembering": (trades_in_a_row, (20, 0.2), 3),
+    "figures, 100": (trades_in_a_row, (100, 0.2), 5),
+}
+
+
+def passes(made, size, block, times, draws):
+    """How often the lower end of a 95 % interval is above 0 though nothing is: moving blocks alone, and widened."""
+    plain = wide = 0
+    for k in range(times):
+        totals, counts = made(np.random.default_rng([k, 5]), *size)
+        columns = np.column_stack([totals, counts])
+        plain += interval(quotient(block_sums(columns, block, draws)))[0] > 0.0
+        wide += mean_interval(totals, counts, block, draws)[0] > 0.0
+    return plain / times, wide / times
+
+
+@pytest.mark.parametrize("name", NOTHINGS)
+def test_what_is_worth_nothing_passes_no_oftener_than_the_interval_says(name):
+    plain, wide = passes(*NOTHINGS[name], 300, 100)
+    assert wide <= 0.035
+    assert plain > wide
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [*NOTHINGS, *MORE_NOTHINGS])
+def test_what_is_worth_nothing_passes_no_oftener_in_thousands_of_markets(name):
+    plain, wide = passes(*(NOTHINGS | MORE_NOTHINGS)[name], 4000, 500)
+    print(f"{name}: {100 * plain:.1f} % by moving blocks alone, {100 * wide:.1f} % widened")
+    assert wide <= 0.035
+
+
+def test_a_gate_of_hundred_trades_lets_pass_what_it_says():
+    plain = gate = 0
+    for k in range(600):
+        values = trades_in_a_row(np.random.default_rng([k, 6]), 100, 0.0)[0]
+        plain += np.mean(stationary_means(values, 10, 400) > 0.0) >= 0.95
+        gate += chance_positive(values, 10, 400) >= 0.95
+    assert gate <= 0.06 * 600 < plain
+
+
+def test_the_chance_says_what_the_bound_says():
+    for k in range(40):
+        values = trades_in_a_row(np.random.default_rng([k, 7]), 100, 0.0)[0] + 0.1
+        chance = chance_positive(values)
+        assert lower_bound(values, min(0.999, chance - 0.02)) > 0.0 > lower_bound(values, min(0.9999, chance + 0.02))
+
+
+def test_where_a_few_blocks_hold_everything_there_is_no_interval():
+    counts = np.zeros(200)
+    counts[[20, 150]] = 1.0
+    assert all(map(math.isnan, mean_interval(counts * np.arange(200), counts, 4)))
+    assert math.isnan(chance_positive(np.random.default_rng(1).normal(size=25)))
+
+
+def test_the_fewer_the_blocks_the_wider():
+    factors = [widened(blocks, 0.025) for blocks in (4.0, 10.0, 1000.0, 1e9)]
+    assert factors == pytest.approx([1.8750, 1.2166, 1.0019, 1.0], abs=1e-3)
+    assert math.isnan(widened(3.9, 0.025))
+    assert widened(5.0, 0.5) == pytest.approx(math.sqrt(1.25))
+
+
+def test_blocks_count_by_what_they_hold():
+    even = np.column_stack([np.random.default_rng(2).normal(size=4000), np.ones(4000)])
+    sparse = even * (np.arange(4000) % 400 < 100)[:, None]
+    assert effective_blocks(even, 10, quotient) > 350.0
+    assert effective_blocks(sparse, 10, quotient) == pytest.approx(100.0, rel=0.2)
+    assert math.isnan(effective_blocks(even[:15], 10, quotient))

@@ -202,7 +202,11 @@ def test_two_processes_add_their_rows_each_whole_and_in_its_order(tmp_path):
 @pytest.mark.slow
 def test_killed_at_random_moments_the_rows_are_whole_and_those_that_were_told_are_there(tmp_path):
     dice = random.Random(1)
-    chain, told = Chain(tmp_path / "rows"), 0
+    chain, told = Chain(tmp_path / "rows"), 3
+    began = time.monotonic()
+    for _ in range(3):
+        chain.append({})
+    each = (time.monotonic() - began) / 3
     for _ in range(30):
         read, write = os.pipe()
         if not (pid := os.fork()):
@@ -210,7 +214,7 @@ def test_killed_at_random_moments_the_rows_are_whole_and_those_that_were_told_ar
                 number = chain.append({"x": "y" * dice.randrange(20_000)})
                 os.write(write, number.to_bytes(8, "big"))
         os.close(write)
-        time.sleep(dice.random() * 0.05)
+        time.sleep(dice.random() * 5 * each)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         with os.fdopen(read, "rb") as pipe:

@@ -1,6 +1,7 @@
 """What was tried stays written down, each configuration once."""
 
 import math
+import time
 from multiprocessing import get_context
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from utils.errors import ConfigError, DataError
 from utils.records.chain import Chain
-from utils.records.ledger import Ledger, Trial, canonical, daily
+from utils.records.ledger import Ledger, Trial, canonical, daily, daily_sharpes
 from utils.rows import NS_PER_DAY, NS_PER_HOUR
 
 
@@ -25,7 +26,8 @@ def ledger(tmp_path):
 
 
 def test_a_ledger_that_is_not_there_holds_nothing(ledger):
-    assert (0, (), 0, 0) == (ledger.count(), ledger.trials(), len(ledger.sharpes()), len(ledger.daily_sharpes()))
+    assert (0, (), 0) == (ledger.count(), ledger.trials(), len(ledger.sharpes()))
+    assert 0 == len(daily_sharpes(ledger.matrix()))
     assert ((), (), (0, 0)) == (*ledger.matrix()[:2], ledger.matrix().net_bps.shape)
 
 
@@ -86,7 +88,7 @@ def test_the_matrix_has_a_row_a_day_and_a_column_a_configuration(ledger):
 
 def test_daily_sharpe_ratios_are_those_of_the_days_of_each_configuration(ledger):
     ledger.add(trial({"a": 1}, days={"2026-01-01": 1.0, "2026-01-02": 3.0}), trial({"a": 2}, days={"2026-01-02": 3.0}))
-    assert [pytest.approx(2.0 / math.sqrt(2.0))] == ledger.daily_sharpes().tolist()
+    assert [pytest.approx(2.0 / math.sqrt(2.0))] == daily_sharpes(ledger.matrix()).tolist()
 
 
 def test_nets_are_summed_by_the_day_that_a_trade_ended_in_and_a_quiet_day_is_0():
@@ -115,6 +117,13 @@ def test_a_line_that_is_no_trial_is_refused_and_names_itself(ledger, tmp_path, c
     chain.append(chain.read()[0] | change)
     with pytest.raises(DataError, match=r"trials\.jsonl line 2: expected a trial"):
         ledger.count()
+
+
+def test_what_is_noted_now_is_a_trial_each(ledger):
+    before = time.time_ns()
+    assert 2 == ledger.note("sweep", "d", [({"a": 1}, 3, 1.5), ({"a": 2}, 0, math.nan), ({"a": 1}, 3, 1.5)])
+    assert [("sweep", 3), ("sweep", 0)] == [(one.kind, one.trades) for one in ledger.trials()]
+    assert before <= ledger.trials()[0].time <= time.time_ns()
 
 
 def _add_all(path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.learning.importance import BLOCK, FEWEST_BLOCKS, groups, importances, shuffled
+from ml.learning.evidence.importance import BLOCK, FEWEST_BLOCKS, groups, importances, shuffled
 from ml.learning.walk import walk
 from tests.ml.learning.made import made
 

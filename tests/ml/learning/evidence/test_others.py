@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.learning.evaluate import predicted, quality
-from ml.learning.refits.others import SHARES, instead, learning_curve, simple
+from ml.learning.evidence.others import SHARES, instead, learning_curve, simple
 from ml.learning.scores import log_loss
 from ml.learning.walk import known_at, walk
 from tests.ml.learning.made import made

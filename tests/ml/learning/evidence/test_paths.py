@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ml.learning.evaluate import predicted
-from ml.learning.refits.paths import paths
+from ml.learning.evidence.paths import paths
 from ml.learning.scores import brier_skill
 from ml.learning.splits import cpcv_paths
 from ml.learning.walk import walk
