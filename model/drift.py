@@ -105,7 +105,7 @@ def run(flags: argparse.Namespace) -> int:
     settings = load_settings(flags.config).settings
     model = judged_of(flags, settings)
     quiet = flags.json or flags.quiet
-    said, why_not = journal_of(flags, settings, model.name)
+    said, why_not = journal_of(flags, settings, model)
     if flags.data is None and not said.trades:
         raise DataError(f"{why_not}; name a data set with --data, or the logs of a run that it served with --logs-dir")
     moved = Moved((), 0, 0, "no --data was named")
@@ -162,7 +162,7 @@ def judged_of(flags: argparse.Namespace, settings: Settings) -> Judged:
     return Judged(name, said, since, until, serves=meta.enabled and here and name == serving)
 
 
-def journal_of(flags: argparse.Namespace, settings: Settings, version: str) -> tuple[Journal, str]:
+def journal_of(flags: argparse.Namespace, settings: Settings, model: Judged) -> tuple[Journal, str]:
     """What the logs hold of a version, and why they hold nothing; empty = they do.
 
     Raises:
@@ -170,8 +170,8 @@ def journal_of(flags: argparse.Namespace, settings: Settings, version: str) -> t
     """
     named = flags.logs_dir is not None
     folders = flags.logs_dir if named else [settings.logs.dir]
-    if not named and not (folders[0] / "trades.csv").exists():
-        return no_journal(), f"{folders[0]}: no trades.csv there"
+    if not named and not any((folders[0] / name).exists() for name in ("trades.csv", "run.json")):
+        return no_journal(), f"{folders[0]}: no log files of a run there"
     whole = no_journal()
     for folder in folders:
         tables = tail(folder).tables
@@ -179,12 +179,15 @@ def journal_of(flags: argparse.Namespace, settings: Settings, version: str) -> t
             raise DataError(
                 f"{folder}: expected signals.csv beside trades.csv, saw none; name the folder of a whole run"
             )
-        whole = joined(whole, predicted(tables["signals"], tables["trades"], version, str(folder)))
+        whole = joined(whole, predicted(tables["signals"], tables["trades"], model.name, model.until, str(folder)))
     where = ", ".join(map(str, folders))
     if not whole.own:
-        return whole, f"{where}: no signal there was judged by {version} ({whole.others:,} by other versions)"
+        return whole, f"{where}: no signal there was judged by {model.name} ({whole.others:,} by other versions)"
     if not whole.trades:
-        return whole, f"{where}: no trade of the {whole.own:,} signals that {version} judged there is over"
+        return whole, (
+            f"{where}: {model.name} judged {whole.own:,} signals there, and no trade of one after its training, "
+            f"{iso_time(model.until)[:16]}Z, is over"
+        )
     return whole, ""
 
 
@@ -274,7 +277,7 @@ class Found:
             ],
             "calibration": {**_known(asdict(self.calibration)), "judged": self.calibration.judged},
             "edge_bps": {**_known(asdict(self.edge)), "judged": self.edge.judged},
-            "left_out": {name: getattr(self.journal, name) for name in ("others", "unsaid", "twice")},
+            "left_out": {name: getattr(self.journal, name) for name in ("others", "unsaid", "learned", "twice")},
             "notes": [why for why in (self.moved.why_not, self.why_no_trades) if why],
         }
 
@@ -299,6 +302,7 @@ class Found:
             for count, what in (
                 (journal.others, "signals of other versions"),
                 (journal.unsaid, "trades of whose signal this version said nothing"),
+                (journal.learned, "trades of bars that it was trained on"),
                 (journal.twice, "trades that an earlier folder holds, too"),
             )
             if count

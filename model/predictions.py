@@ -27,6 +27,7 @@ class Journal:
     own: int = 0  # signals of the version
     others: int = 0  # signals of other versions
     unsaid: int = 0  # trades of whose signal the version said nothing
+    learned: int = 0  # trades of signals that the version was trained on
     twice: int = 0  # trades that an earlier folder holds
 
     @property
@@ -47,15 +48,17 @@ def no_journal() -> Journal:
     return Journal(np.zeros(0, np.int64), np.zeros(0, np.str_), none, none, none)
 
 
-def predicted(signals: Columns, trades: Columns, version: str, where: str) -> Journal:
+def predicted(signals: Columns, trades: Columns, version: str, until: int, where: str) -> Journal:
     """Join closed trades with what a version said at their signals, by symbol and time of the signal.
 
-    A prediction is that of the version whose name the signal bears. Those of others are counted and left out.
+    A prediction is that of the version whose name the signal bears. Those of others are counted and left out, and so
+    are trades of the bars that it was trained on: a simulation goes over these, too, and of them it knew the end.
 
     Args:
         signals: signals.csv.
         trades: trades.csv.
         version: whose.
+        until: end of its training, ns.
         where: for messages.
 
     Raises:
@@ -85,6 +88,8 @@ def predicted(signals: Columns, trades: Columns, version: str, where: str) -> Jo
     rows = np.array([row_of.get(key, -1) for key in zip(names.tolist(), asked.tolist(), strict=True)], np.int64)
     kept = rows >= 0
     kept[kept] = ~(np.isnan(p[rows[kept]]) & np.isnan(expected[rows[kept]]))
+    learned = kept & (asked <= until)
+    unsaid, kept = ~kept, kept & ~learned
     order = np.flatnonzero(kept)[np.lexsort((names[kept], asked[kept]))]
     return Journal(
         time=asked[order],
@@ -94,7 +99,8 @@ def predicted(signals: Columns, trades: Columns, version: str, where: str) -> Jo
         net=pnl[order] / paid[order] / BPS,
         own=len(mine),
         others=int(np.count_nonzero((model != version) & (model != ""))),
-        unsaid=int(np.count_nonzero(~kept)),
+        unsaid=int(np.count_nonzero(unsaid)),
+        learned=int(np.count_nonzero(learned)),
     )
 
 
@@ -119,5 +125,6 @@ def joined(one: Journal, other: Journal) -> Journal:
         own=one.own + other.own,
         others=one.others + other.others,
         unsaid=one.unsaid + other.unsaid,
+        learned=one.learned + other.learned,
         twice=one.twice + other.twice + int(np.count_nonzero(~new)),
     )
