@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
-from backtest.data.dataset import DataSet
+from backtest.data.dataset import KEY, DataSet, arrow_of, schema_of
+from backtest.data.decisions import SCHEMA, Content
+from features.registry import fingerprint
 from ml.learning.table import Table
 from model.training import Trained, train
 from utils.records.ledger import Ledger
@@ -35,3 +39,22 @@ def trained(data: DataSet, folder: Path, *families: str, now_ns: int = 10) -> tu
     """A training below a folder, and the ledger that it is written down in."""
     ledger = Ledger(folder / "trials.jsonl")
     return train(data, folder, ledger, families=families or ("logistic",), now_ns=now_ns, seed=1), ledger
+
+
+def written(data: DataSet, path: Path) -> Path:
+    """A data set as the file that `read_dataset` reads."""
+    names = data.table.names
+    content = Content()
+    content.add(data)
+    manifest = {
+        **data.manifest,
+        "schema": SCHEMA,
+        "registered": fingerprint(),
+        "rows": len(data),
+        "symbols": list(data.table.symbols),
+        "timeframe_ns": data.table.tf_ns,
+        "content": content.digest,
+    }
+    table = arrow_of(data, schema_of(names))
+    pq.write_table(table.replace_schema_metadata({KEY: json.dumps(manifest)}), path)
+    return path
