@@ -196,7 +196,7 @@ def calibration_gap(p: Floats, y: Floats) -> Gap:
     """Mean win probability beside the share that won, of trades in order of time.
 
     The interval holds Wilson's, which knows few trades, and that of resampled blocks of ten trades, which knows that
-    they overlap, where there are blocks enough.
+    they overlap.
 
     Raises:
         ValueError: as `ml.learning.calibration.weights_of`, p within [0, 1].
@@ -205,10 +205,7 @@ def calibration_gap(p: Floats, y: Floats) -> Gap:
     gap = _gap(y, p)
     low, high = wilson_interval(gap.seen * gap.trades, gap.trades)
     ends = (low - gap.said, high - gap.said)
-<<<<<<< HEAD
-=======
     # of few trades the blocks say nothing, and Wilson alone is heard
->>>>>>> wt-drift
     return Gap(gap.trades, gap.said, gap.seen, float(np.fmin(gap.low, ends[0])), float(np.fmax(gap.high, ends[1])))
 
 
