@@ -67,6 +67,9 @@ class Written:
     markdown: Path
     html: Path
 
+    def __str__(self) -> str:
+        return f"report: {self.markdown.as_posix()}, {self.html.as_posix()}"
+
 
 def best_of(found: Sequence[Trained]) -> Trained:
     """The one that the verdict is about: of those whose gate opens, else of all, that with the greatest wealth."""

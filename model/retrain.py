@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,9 @@ from backtest.data.market import warmup_of
 from ml.learning.gate import FEWEST_DAYS
 from ml.learning.walk import FIRST
 from model.registry import main as registry
-from model.report import best_of, report_of, write_report
-from model.train_meta import REPORT, step_back, threads
-from model.training import SERVING, Trained, against_champion, table_days, train
+from model.report import best_of
+from model.train_meta import folder_of, ledger_of, trained
+from model.training import SERVING, Trained, against_champion, table_days
 from utils.config import load_settings
 from utils.errors import ConfigError
 from utils.market.timeframes import TIMEFRAMES
@@ -41,8 +40,6 @@ from utils.rows import NS_PER_DAY
 from utils.settings.edit import set_values
 from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
-from utils.shell.console import progress_console
-from utils.shell.meter import Meter
 
 #: Days that `--page-back` asks for where it does not say: 60 hold 36 days out of sample.
 PAGE_BACK = 60
@@ -89,41 +86,23 @@ def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     settings = load_settings(flags.config).settings
     config = flags.config or ROOT / "config.yaml"
-    folder = flags.outdir or settings.meta.dir
+    folder = folder_of(flags, settings)
     if flags.freeze is not None:
         return registry(["freeze", flags.freeze, "--dir", str(folder), "--config", str(config)])
     asked = settings_of(flags).settings
     page_back(flags, asked)
     check_data(flags, asked)
-    seed = settings.simulation.seed if flags.seed is None else flags.seed
-    ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
-    quiet = flags.json or flags.quiet
     with only_one(folder):
-        step_back()
-        build(flags, asked, quiet=quiet)
+        build(flags, asked, quiet=flags.json or flags.quiet)
         data = read_dataset(flags.out)
-        with Meter("training", "folds", progress_console(quiet=quiet)) as meter:
-            found = train(
-                data,
-                folder,
-                ledger,
-                families=SERVING if flags.family == "both" else (flags.family,),
-                kind="retrain",
-                now_ns=time.time_ns(),
-                seed=seed,
-                threads=threads(),
-                told=lambda _, done, total: meter.reach(done, total),
-            )
-        told = report_of(found, data, ledger, seed=seed)
-        paths = write_report(told, folder / REPORT)
-        best = best_of(found)
-        said, enabled = decide(best, data, folder, config, settings, ledger, force=flags.force, seed=seed)
+        found, told, paths = trained(data, flags, settings, "retrain")
+        said, enabled = decide(best_of(found), data, folder, config, settings, ledger_of(flags, settings), flags.force)
     if flags.json:
         print(json.dumps({**told.row(), "enabled": enabled, "verdict": said[-1]}, allow_nan=False))
         return 0
     if not flags.quiet:
         print(told.brief())
-        print(f"report: {paths.markdown.as_posix()}, {paths.html.as_posix()}")
+        print(paths)
         for line in filter(None, (too_small(data), *said[:-1])):
             print(line)
     print(said[-1])
@@ -154,9 +133,7 @@ def decide(
     config: Path,
     settings: Settings,
     ledger: Ledger,
-    *,
     force: bool,
-    seed: int,
 ) -> tuple[list[str], bool]:
     """Enable the version or leave all as it is; what is to be said of that, its last line last.
 
@@ -171,7 +148,7 @@ def decide(
         frozen = settings.meta.version
         return [f"not enabled: {frozen} is frozen and serves on; python -m model.registry thaw lets others in"], False
     if serving is not None:
-        other = against_champion(best, folder, serving, ledger.count(), seed=seed)
+        other = against_champion(best, folder, serving, ledger.count(), seed=settings.simulation.seed)
         if other is not None and asked.opens:
             asked = other
     if not asked.opens and not force:

@@ -16,12 +16,13 @@ import sys
 import time
 from pathlib import Path
 
-from backtest.data.dataset import read_dataset
-from model.report import best_of, report_of, write_report
-from model.training import SERVING, train
+from backtest.data.dataset import DataSet, read_dataset
+from model.report import Report, Written, best_of, report_of, write_report
+from model.training import SERVING, Trained, train
 from utils.config import load_settings
-from utils.records.ledger import Ledger
+from utils.records.ledger import Kind, Ledger
 from utils.records.lock import only_one
+from utils.settings.tree import Settings
 from utils.shell.cli import Parser, command, whole
 from utils.shell.console import progress_console
 from utils.shell.meter import Meter
@@ -58,32 +59,66 @@ def build_parser() -> Parser:
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     settings = load_settings(flags.config).settings
-    step_back()
     data = read_dataset(flags.data)
-    folder = flags.outdir or settings.meta.dir
-    ledger = Ledger(folder / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
-    families = SERVING if flags.family == "both" else (flags.family,)
-    with only_one(folder), Meter("training", "folds", progress_console(quiet=flags.json or flags.quiet)) as meter:
-        found = train(
-            data,
-            folder,
-            ledger,
-            families=families,
-            now_ns=time.time_ns(),
-            seed=settings.simulation.seed if flags.seed is None else flags.seed,
-            threads=threads(),
-            told=lambda _, done, total: meter.reach(done, total),
-        )
-        told = report_of(found, data, ledger, seed=settings.simulation.seed)
-        paths = write_report(told, folder / REPORT)
+    with only_one(folder_of(flags, settings)):
+        found, told, paths = trained(data, flags, settings, "training")
     if flags.json:
         print(json.dumps(told.row(), allow_nan=False))
         return 0
     if not flags.quiet:
         print(told.brief())
-        print(f"report: {paths.markdown.as_posix()}, {paths.html.as_posix()}")
+        print(paths)
     print(best_of(found).verdict)
     return 0
+
+
+def trained(
+    data: DataSet, flags: argparse.Namespace, settings: Settings, kind: Kind
+) -> tuple[list[Trained], Report, Written]:
+    """Train on a data set, behind what else the machine does, and write down what was found.
+
+    Args:
+        data: decisions with their labels.
+        flags: `family`, `seed`, `outdir`, `json` and `quiet`.
+        settings: where they are silent.
+        kind: of trial.
+
+    Raises:
+        DataError: too few rows or labels, or a record that was changed.
+        StorageError: something cannot be written.
+    """
+    step_back()
+    folder, ledger = folder_of(flags, settings), ledger_of(flags, settings)
+    seed = settings.simulation.seed if flags.seed is None else flags.seed
+    families = SERVING if flags.family == "both" else (flags.family,)
+    console = progress_console(quiet=flags.json or flags.quiet)
+    with Meter("training", "folds", console) as meter:
+        found = train(
+            data,
+            folder,
+            ledger,
+            families=families,
+            kind=kind,
+            now_ns=time.time_ns(),
+            seed=seed,
+            threads=threads(),
+            told=lambda _, done, total: meter.reach(done, total),
+        )
+    with Meter("judging", "parts", console) as meter:
+        told = report_of(
+            found, data, ledger, seed=seed, threads=threads(), told=lambda _, done, total: meter.reach(done, total)
+        )
+    return found, told, write_report(told, folder / REPORT)
+
+
+def folder_of(flags: argparse.Namespace, settings: Settings) -> Path:
+    """Where versions, records and the report are."""
+    return flags.outdir or settings.meta.dir
+
+
+def ledger_of(flags: argparse.Namespace, settings: Settings) -> Ledger:
+    """What was ever tried; a folder that is named has its own."""
+    return Ledger(flags.outdir / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
 
 
 def step_back() -> None:

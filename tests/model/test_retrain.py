@@ -213,8 +213,7 @@ class TestGate:
             tmp_path / "config.yaml",
             load_settings(tmp_path / "config.yaml", env={}).settings,
             ledger,
-            force=force,
-            seed=1,
+            force,
         )
 
     def test_evidence_that_passes_enables_and_that_fails_does_not(self, tmp_path, made_of):
