@@ -154,8 +154,9 @@ def shifts(
 ) -> tuple[Shift, ...]:
     """The shift of each feature between training rows and newer ones, both n x f and in order of time.
 
-    False alarms, of the registered features of 5m walks in which nothing changes but the price, 12,000 rows against
-    the next 1,000: FIGURES
+    False alarms, of the 30 registered features on 5m walks, 12,000 rows against the next 1,000: 10 of 100 walks where
+    volatility clusters; 20 of 100 where it is constant, most of them of features in units of the price (`atr_14`,
+    `amihud_20`), which leave with it what the model knows. Of independent rows: none of 100.
 
     Args:
         names: of the features.

@@ -13,6 +13,7 @@ from backtest.replicate import build_parser as replicate
 from backtest.run.cli import build_parser as simulate
 from ingest import doctor, download, tape
 from ingest.box.cli import build_parser as box
+from model.drift import build_parser as drift
 from model.registry import build_parser as registry
 from tests.places import ROOT
 from utils.config import load_settings
@@ -30,6 +31,7 @@ PARSERS = {
     "ingest.tape": tape.build_overview,
     "ingest.tape check": partial(tape.build_parser, "check"),
     "ingest.tape bars": partial(tape.build_parser, "bars"),
+    "model.drift": drift,
     "model.registry": registry,
     "scripts/record.py": RECORD,
 }

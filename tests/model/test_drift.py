@@ -1,4 +1,4 @@
-"""Drift, asked as a user asks it: calm where nothing moved, and what moved is named; a model is turned off, never on."""
+"""Drift, asked as a user asks it: calm where nothing moved, what moved is named; a model is turned off, never on."""
 
 import json
 import shutil
@@ -7,6 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from backtest.data.market import build_market
+from backtest.experiments.data import walk_candles
+from features.fold import matrix
+from features.registry import feature_set
+from ml.learning.drift import Action, Gap, shifts, verdict
 from model.drift import build_parser, main
 from tests.ml.learning.made import made
 from tests.model.journals import run_of
@@ -188,7 +193,7 @@ class TestAct:
         off = was == "true" and last(out).startswith("drift: fall back")
         assert after == (before.replace("enabled: true", "enabled: false") if off else before)
 
-    def test_a_version_that_does_not_serve_turns_no_other_off(self, house, ask, version):
+    def test_a_version_that_does_not_serve_turns_no_other_off(self, house, ask):
         (other,), _ = trained(data_of(made(2_000, seed=2)), house / "models", now_ns=10**18)
         before = (house / "config.yaml").read_bytes()
         run_of(house / "logs", other.version, noise(mean=-4.0), p=0.42, expected=5.0)
@@ -319,6 +324,20 @@ class TestRefusals:
 
     def test_a_data_set_that_is_none(self, house, refused):
         assert "expected a data set, saw nothing" in refused("--data", house / "none.parquet")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("clustered", "calm"), [(True, 85), (False, 75)])
+def test_of_a_hundred_walks_in_which_nothing_changes_few_alarm(clustered, calm):
+    """90 of 100 are ok where volatility clusters; 80 where it is constant, as ATR in units of price moves with it."""
+    settings = load_settings(env={}, dotenv=None).settings
+    none, ok = Gap(0, np.nan, np.nan, np.nan, np.nan), 0
+    for seed in range(100):
+        market = build_market([walk_candles(13_200, seed, clustered=clustered, tf="5m")], settings)
+        x = matrix(feature_set(1).batch(market.bars))[200:]
+        ok += verdict(shifts(feature_set().names, x[:12_000], x[12_000:]), none, none).action is Action.OK
+    assert ok >= calm
 
 
 def test_the_help_names_every_flag_with_an_example():

@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 
+from backtest.data.market import synthetic_market
+from backtest.run.simulation import run_simulation
+from ml.learning.artifact import parts_of
 from model.predictions import joined, no_journal, predicted
+from tests.e2e.support import settings_of
+from tests.ml.models import judging
 from tests.model.journals import PAID, signal_arrays
 from tests.runs import START, trade_arrays
 from utils.errors import DataError
+from utils.records.reader import tail
 from utils.records.schema import NO_TIME
+from utils.records.versions import Versions
 
 NET = np.array([10.0, -5.0, 20.0, -5.0, 0.0, 3.0])
 P = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
@@ -101,3 +108,17 @@ def test_a_column_that_is_missing_is_named():
     without = {name: values for name, values in trades().items() if name != "signal_time"}
     with pytest.raises(DataError, match="signal_time"):
         predicted(signals(), without, "v", 0, "logs")
+
+
+def test_every_trade_of_a_run_that_a_version_served_is_found(tmp_path):
+    versions = Versions(tmp_path / "models")
+    versions.make_current(version := versions.write(parts_of(judging(-1e9)), {}))
+    settings = settings_of(meta__enabled=True, meta__dir=str(versions.folder))
+    market = synthetic_market(settings, "BTCUSDT,ETHUSDT", "1m", 2_000)
+    run_simulation(data=market, settings=settings, logs_dir=tmp_path / "logs")
+    tables = tail(tmp_path / "logs").tables
+    found = predicted(tables["signals"], tables["trades"], version, 0, "logs")
+    assert found.trades == len(tables["trades"]["net_pnl"]) > 20
+    assert (0, 0) == (found.unsaid, found.others)
+    assert found.own == len(tables["signals"]["time"])
+    assert {"BTCUSDT", "ETHUSDT"} == set(found.symbol.tolist())

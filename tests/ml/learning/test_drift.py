@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ml.learning import drift
 from ml.learning.drift import Action, Gap, Shift, calibration_gap, edge_gap, ks, psi, psi_noise, shifts, verdict
 from tests.ml.learning.goldens import column, golden
+from tests.ml.learning.made import made
 
 VALUES = st.lists(st.floats(-10, 10) | st.just(math.nan), min_size=1, max_size=60).map(np.array)
 #: No alarm.
@@ -156,13 +157,53 @@ def test_the_strictest_answer_wins_and_gives_its_reasons_alone():
 
 
 def test_few_trades_are_not_judged_and_that_is_said():
-    few = Gap(99, 0.6, 0.1, -0.6, -0.4)
-    told = verdict([], few, few)
+    few, still = Gap(99, 0.6, 0.1, -0.6, -0.4), Shift("one", 0.05, 0.1, 0.1)
+    told = verdict([still], few, few)
     assert Action.OK is told.action
     assert "features as trained; 99 of the 100 trades that a judgement needs" == told.reason
-    assert "features as trained; 500 trades as expected" == verdict([], CALM, CALM).reason
+    assert "features as trained; 500 trades as expected" == verdict([still], CALM, CALM).reason
     none = calibration_gap(np.empty(0), np.empty(0))
-    assert (0, Action.OK) == (none.trades, verdict([], none, edge_gap(np.empty(0), np.empty(0))).action)
+    assert (0, Action.OK) == (none.trades, verdict([still], none, edge_gap(np.empty(0), np.empty(0))).action)
+
+
+def test_where_nothing_can_be_judged_nothing_is_called_well():
+    few = Gap(99, 0.6, 0.1, -0.6, -0.4)
+    told = verdict([], few, few)
+    assert Action.UNJUDGED is told.action
+    assert "features not judged; 99 of the 100 trades that a judgement needs" == told.reason
+    assert "features not judged; 500 trades as expected" == verdict([], CALM, CALM).reason
+    assert Action.OK is verdict([], CALM, CALM).action is verdict([], CALM, few).action
+
+
+def test_of_many_features_that_moved_the_furthest_are_named():
+    told = verdict([Shift(f"f{k}", 0.3 + 0.1 * k, 0.05, 0.3) for k in range(8)], CALM, CALM)
+    assert ["f7", "f6", "f5", "5"] == [part.split()[0] for part in told.reason.split("; ")]
+    assert told.reason.endswith("; 5 more moved")
+
+
+def test_an_interval_that_is_not_known_is_no_alarm():
+    unknown = Gap(400, 4.0, -6.0, math.nan, math.nan)
+    assert Action.OK is verdict([], unknown, unknown).action
+
+
+def test_whoever_waits_is_told_of_each_feature():
+    told, dice = [], np.random.default_rng(1)
+    shifts(["a", "b", "c"], dice.normal(size=(300, 3)), dice.normal(size=(100, 3)), draws=10, told=told.append)
+    assert [1, 2, 3] == told
+
+
+@pytest.mark.slow
+def test_of_a_hundred_models_that_still_fit_few_are_alarmed():
+    """98 of 100: rows of the same dice and 200 trades as promised; one falls back and one is trained for nothing."""
+    actions = []
+    for seed in range(100):
+        table, dice = made(3600, seed=seed), np.random.default_rng(1000 + seed)
+        p = dice.uniform(0.3, 0.6, 200)
+        won = (dice.random(200) < p).astype(float)
+        net = np.where(won > 0.0, 20.0, -18.0) + dice.normal(0.0, 3.0, 200)
+        found = shifts(table.names, table.x[:2400], table.x[2400:])
+        actions.append(verdict(found, calibration_gap(p, won), edge_gap(net, 38.0 * p - 18.0)).action)
+    assert actions.count(Action.OK) >= 93
 
 
 def test_what_cannot_be_meant_is_refused():
