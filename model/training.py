@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -251,7 +251,14 @@ def against_champion(trained: Trained, folder: Path, serving: str, tried: int, *
     champion = Record(folder / RECORDS, manifest["configuration"])
     best = max(float(one["take_bps"]) for one in (trained.record.configuration, champion.configuration))
     worst = max(worst_of(one) for one in (trained.record.configuration, champion.configuration))
-    return challenge(trained.record.evidence, champion.evidence, tried, worst, best, seed=seed)
+    names = sorted({*trained.record.configuration["symbols"], *champion.configuration["symbols"]})
+    return challenge(among(trained.record, names), among(champion, names), tried, worst, best, seed=seed)
+
+
+def among(record: Record, names: Sequence[str]) -> Evidence:
+    """The evidence of a record with its symbols numbered as they stand among others."""
+    place = np.array([names.index(name) for name in record.configuration["symbols"]], np.int64)
+    return replace(record.evidence, sym=place[record.evidence.sym])
 
 
 def daily_matrix(judged: Sequence[Judged], shares: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:

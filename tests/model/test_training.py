@@ -7,7 +7,7 @@ import pytest
 
 from ml.learning.walk import together
 from model.records import Record
-from model.training import RECORDS, against_champion, settled, worst_of
+from model.training import RECORDS, against_champion, among, settled, worst_of
 from tests.ml.learning.made import made
 from tests.ml.learning.test_gate import evidence
 from tests.model.made import data_of, trained
@@ -120,6 +120,16 @@ def test_a_challenger_is_held_against_the_record_of_what_serves(tmp_path):
     assert told is not None
     assert not told.opens  # the same trades differ by nothing
     assert told.rules[1].value == len(np.unique(champion.record.evidence.ts))
+
+
+def test_symbols_are_told_apart_by_name(tmp_path):
+    found = []
+    for names in (["ETHUSDT"], ["BTCUSDT", "ETHUSDT"]):
+        record = Record(tmp_path / RECORDS, {"symbols": names})
+        one = replace(evidence(days=2), sym=np.full(16, len(names) - 1))
+        record.advance(one, "v", one.last, "walk-forward")
+        found.append(among(record, ["BTCUSDT", "ETHUSDT"]).sym)
+    np.testing.assert_array_equal(*found)
 
 
 def test_the_worst_loss_is_twice_that_at_the_stop():
