@@ -19,10 +19,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from backtest.build_dataset import add_data_flags, build, settings_of
 from backtest.build_dataset import check as check_data
 from backtest.data.dataset import DataSet, read_dataset
 from backtest.data.market import warmup_of
+from ml.learning.fit import CALIBRATION
+from ml.learning.fit import FEWEST_TRADES as FEWEST_THRESHOLD
 from ml.learning.gate import FEWEST_DAYS
 from ml.learning.walk import FIRST
 from model.registry import main as registry
@@ -182,14 +186,20 @@ def enable(
 
 
 def too_small(data: DataSet) -> str:
-    """What has to be said of a window that a first training cannot judge enough of; empty = nothing."""
-    days = table_days(data.table)
-    if days * (1.0 - FIRST) >= FEWEST_DAYS:
-        return ""
-    return (
-        f"warning: {days:.1f} days are too small a window: a first training judges {100 * (1.0 - FIRST):.0f} % of it, "
-        f"and {FEWEST_DAYS} days must be judged; page back (--page-back {PAGE_BACK}), or let daily retrains add up"
-    )
+    """What has to be said of a window that is too small to choose a threshold by, or to be judged; empty = nothing."""
+    table = data.table
+    since = table.ts[math.floor((1.0 - CALIBRATION) * len(table))]
+    signals = int(np.count_nonzero(table.allowed.any(axis=1) & (table.ts >= since)))
+    days = table_days(table)
+    why = ""
+    if signals < FEWEST_THRESHOLD:
+        why = (
+            f"the {100 * CALIBRATION:.0f} % of it that choose a threshold hold {signals} signals, and "
+            f"{FEWEST_THRESHOLD} trades are needed: the model will take none"
+        )
+    elif days * (1.0 - FIRST) < FEWEST_DAYS:
+        why = f"a first training judges {100 * (1.0 - FIRST):.0f} % of it, and {FEWEST_DAYS} days must be judged"
+    return why and f"warning: {days:.1f} days are too small a window: {why}; page back (--page-back {PAGE_BACK})"
 
 
 main = command(build_parser, run)
