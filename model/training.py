@@ -175,7 +175,7 @@ def advance(
         missing = (int(table.ts[0]) - max(before.last, fitted.until)) / NS_PER_DAY
         raise DataError(
             f"data set: expected bars from {stamp(before.last)} on, where the record ends, the first is "
-            f"{stamp(int(table.ts[0]))}: what lies between would not be judged; ask for at least {missing:.1f} days more"
+            f"{stamp(int(table.ts[0]))}: what lies between would not be judged; ask for {missing:.1f} days more"
         )
     rows = table.take(table.ts > max(before.last, fitted.until - 1))
     if not len(rows):
