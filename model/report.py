@@ -43,12 +43,12 @@ from model.pages.document import html, markdown
 from model.pages.findings import Bins, Family, Overfit, Record, Report, Slope
 from model.training import Trained, daily_matrix, settled, worst_of
 from utils.disk import put, written
-from utils.errors import DataError
+from utils.errors import DataError, StorageError
 from utils.figures.arithmetic import Floats
 from utils.records.ledger import Ledger
 from utils.rows import NS_PER_DAY
 
-__all__ = ["Paths", "Report", "Written", "best_of", "report_of", "write_report"]
+__all__ = ["Paths", "Report", "Written", "best_of", "places", "report_of", "write_report"]
 
 #: Rows above which boosted trees are not fitted along all paths: fifteen fits more.
 MOST_ROWS = 60_000
@@ -56,6 +56,8 @@ MOST_ROWS = 60_000
 BLOCKS, FEWEST_DAYS = 10, 20
 #: Trades of a record that the pictures show at most.
 POINTS = 2_000
+#: What a disk that refuses a report means, and what else can be done.
+LOST, CURE = "the report was not written", "name another place"
 
 Told = Callable[[str, float, float], None]
 
@@ -153,12 +155,25 @@ def write_report(report: Report, stem: Path) -> Written:
     Raises:
         StorageError: the disk refuses.
     """
-    page = page_of(report)
+    paths, page = places(stem), page_of(report)
+    for path, text in ((paths.markdown, markdown(page)), (paths.html, html(page))):
+        with written(path, "a file", LOST, CURE):
+            put(path, text.encode())
+    return paths
+
+
+def places(stem: Path) -> Written:
+    """Where a report of this stem stands; its folder is made, and what stands there is a file or nothing.
+
+    Raises:
+        StorageError: it cannot be so.
+    """
     paths = Written(stem.with_name(f"{stem.name}.md"), stem.with_name(f"{stem.name}.html"))
-    with written(stem.parent, "a directory", "the report was not written", "name another place"):
+    with written(stem.parent, "a directory", LOST, CURE):
         stem.parent.mkdir(parents=True, exist_ok=True)
-        put(paths.markdown, markdown(page).encode())
-        put(paths.html, html(page).encode())
+    for path in (paths.markdown, paths.html):
+        if path.is_dir():
+            raise StorageError(f"{path}: expected a file, saw a directory; move it away or {CURE}")
     return paths
 
 

@@ -199,6 +199,17 @@ def test_a_place_that_cannot_be_written_is_one_sentence(plain, tmp_path):
         write_report(plain, tmp_path / "file" / "report")
 
 
+@pytest.mark.parametrize("name", ["report.md", "report.html"])
+def test_a_directory_in_a_reports_place_is_named_and_nothing_is_written(plain, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(StorageError) as caught:
+        write_report(plain, tmp_path / "report")
+    assert f"{tmp_path / name}: expected a file, saw a directory; move it away or name another place" == str(
+        caught.value
+    )
+    assert [name] == [path.name for path in tmp_path.iterdir()]
+
+
 def test_progress_is_told_to_its_end(tmp_path):
     data = data_of(without_edge(3000))
     found, ledger = trained(data, tmp_path)
