@@ -31,7 +31,7 @@ from ml.learning.fit import fit_meta
 from ml.learning.gate import FEWEST_DAYS, FEWEST_TRADES, verdict
 from ml.learning.table import LONG, SHORT, Table, joined
 from ml.learning.walk import Evidence, added, judge, known_at, of_judged, together, walk
-from ml.learning.wealth import wealth, wealth_needed
+from ml.learning.wealth import wealth_needed, wealth_of_open
 from model.training import SERVING
 from utils.config import load_settings
 from utils.errors import ConfigError, DataError
@@ -261,12 +261,16 @@ def daily(
 def _may_open(evidence: Evidence, worst_bps: float, tried: int) -> bool:
     """Whether the rules that cost nothing to ask hold."""
     enough = len(evidence.net) >= FEWEST_TRADES and evidence.days >= FEWEST_DAYS
-    return enough and wealth(evidence.net, worst_bps) >= wealth_needed(tried)
+    return enough and _wealth(evidence, worst_bps) >= wealth_needed(tried)
+
+
+def _wealth(evidence: Evidence, worst_bps: float) -> float:
+    return wealth_of_open(evidence.ts, evidence.until, evidence.net, worst_bps)
 
 
 def _tried(seed: int, evidence: Evidence, passed: bool, worst_bps: float, first: int) -> Tried:
     mean = float(evidence.net.mean()) if len(evidence.net) else math.nan
-    return Tried(seed, passed, len(evidence.net), evidence.days, mean, wealth(evidence.net, worst_bps), first)
+    return Tried(seed, passed, len(evidence.net), evidence.days, mean, _wealth(evidence, worst_bps), first)
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ from backtest.data.manifest import stamp
 from ml.learning.artifact import meta_of, parts_of
 from ml.learning.evaluate import shadow
 from ml.learning.fit import Fitted, fit_meta
-from ml.learning.gate import Verdict, challenge, verdict
+from ml.learning.gate import FEWEST_DAYS, Verdict, challenge, verdict
 from ml.learning.learners import FAMILIES
 from ml.learning.policy import unfiltered
 from ml.learning.table import Table
@@ -88,16 +88,31 @@ def train(
         fresh = together([of_judged(one) for one in judged if len(one.table)])
         walked.append((family, record, judged, by, fresh, added(record.evidence, fresh)))
     ledger.add(*(trial_of(record, whole, data, kind, now_ns) for _, record, _, _, _, whole in walked))
-    tried, known = ledger.count(), known_at(table, int(table.ts[-1]))  # the next begins to judge right after
+    tried = tried_of(ledger, folder)
+    known = known_at(table, int(table.ts[-1]))  # the next begins to judge right after
     found = []
     for family, record, judged, by, fresh, whole in walked:
         signals = np.concatenate([unfiltered(one.table).net for one in judged] or [np.zeros(0)])
         told_of = verdict(whole, tried, worst_of(record.configuration), seed=seed, signals=signals)
         fitted = fit_meta(known, family, data.manifest["fingerprint"], seed=seed, threads=threads)
         version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, told_of, now_ns))
-        record.advance(fresh, version, fitted.until, by)
+        if begins(record, fresh):
+            record.advance(fresh, version, fitted.until, by)
         found.append(Trained(family, record, judged, fitted, version, told_of))
     return found
+
+
+def begins(record: Record, evidence: Evidence) -> bool:
+    """Whether there is a record, or evidence enough to begin one.
+
+    What is too little to be asked anything does not: a longer history may still begin it.
+    """
+    return bool(record.version) or evidence.days >= FEWEST_DAYS
+
+
+def tried_of(ledger: Ledger, folder: Path) -> int:
+    """Configurations ever tried: those of the ledger, and at least as many as have a record."""
+    return max(1, ledger.count(), len(list((folder / RECORDS).glob("*.jsonl"))))
 
 
 def settled(data: DataSet) -> Table:
@@ -145,13 +160,23 @@ def advance(
             told(f"{family}: walking forward", done, whole)
 
     if not record.version:
-        judged = walk(
-            data.table, family, data.manifest["fingerprint"], seed=seed, threads=threads, progressed=progressed
-        )
+        judged = walk(table, family, data.manifest["fingerprint"], seed=seed, threads=threads, progressed=progressed)
         return judged, "walk-forward"
-    manifest, parts = versions.read(record.version)
+    try:
+        manifest, parts = versions.read(record.version)
+    except DataError as error:
+        raise DataError(
+            f"{record.path}: its version {record.version} has to judge what came since, and cannot be read ({error}); "
+            "put it back, or move the record away and begin anew, which counts as one more try"
+        ) from error
     fitted = fitted_of(manifest, parts)
     before = record.evidence
+    if len(table) and table.ts[0] > max(before.last, fitted.until) + table.tf_ns:
+        missing = (int(table.ts[0]) - max(before.last, fitted.until)) / NS_PER_DAY
+        raise DataError(
+            f"data set: expected bars from {stamp(before.last)} on, where the record ends, saw the first at "
+            f"{stamp(int(table.ts[0]))}: what lies between would never be judged; ask for at least {missing:.1f} days more"
+        )
     rows = table.take(table.ts > max(before.last, fitted.until - 1))
     if not len(rows):
         return [], record.version
@@ -220,11 +245,14 @@ def fitted_of(manifest: Mapping[str, Any], parts: Mapping[str, bytes]) -> Fitted
 
 
 def trial_of(record: Record, evidence: Evidence, data: DataSet, kind: Kind, now_ns: int) -> Trial:
-    """A configuration as the ledger keeps it: all that was judged of it by now."""
+    """A configuration as the ledger keeps it: all that was judged of it by now.
+
+    Begun at another time it is another try: who moves a record away and begins anew has tried once more.
+    """
     return Trial(
         time=now_ns,
         kind=kind,
-        configuration=record.configuration,
+        configuration={**record.configuration, "since": stamp(evidence.first) if begins(record, evidence) else None},
         data=str(data.manifest["content"]),
         trades=len(evidence.net),
         net_bps=mean_or_nan(evidence.net),

@@ -8,13 +8,14 @@ out what is too little to be looked at, or wins without knowing more than the ba
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ml.learning.overfitting import smallest_edge
 from ml.learning.walk import DAY, Evidence
-from ml.learning.wealth import bets, wealth, wealth_needed
+from ml.learning.wealth import bets, wealth_needed, wealth_of_open
 from utils.figures.arithmetic import Floats, mean_or_nan
 from utils.figures.bootstrap import chance_positive, lower_bound, skill
 from utils.rows import NS_PER_DAY
@@ -122,7 +123,7 @@ def verdict(evidence: Evidence, tried: int, worst_bps: float, *, seed: int, sign
             show where the model took nothing.
     """
     low = skill_bound(evidence.scores[:, DAY.index("squared")], evidence.scores[:, DAY.index("base")], seed=seed)
-    return _judged(evidence.net, evidence.days, low, tried, worst_bps, seed, evidence, signals)
+    return _judged(evidence, evidence.days, low, tried, worst_bps, seed, signals)
 
 
 def challenge(
@@ -136,14 +137,14 @@ def challenge(
 
     Args:
         challenger: of the configuration that would serve.
-        champion: of the one that does.
+        champion: of the one that does, its symbols numbered alike.
         tried: k.
         worst_bps: the worst loss of a trade, bps.
-        best_bps: the best gain of one, which is a loss where the champion makes it.
+        best_bps: the best gain of one, which is a loss where the champion makes it; both may come together.
         seed: of the bootstraps.
     """
     since, end = max(challenger.first, champion.first), min(challenger.last, champion.last)
-    net = differences(challenger, champion, since, end)
+    trades = differences(challenger, champion, since, end)
     days, ours, theirs = np.intersect1d(challenger.day, champion.day, assume_unique=True, return_indices=True)
     inside = (days > since // NS_PER_DAY) & (days < (end - 1) // NS_PER_DAY)
     column, weight = DAY.index("squared"), DAY.index("weight")
@@ -151,7 +152,29 @@ def challenge(
     own = challenger.scores[ours][inside][:, column] / challenger.scores[ours][inside][:, weight]
     other = champion.scores[theirs][inside][:, column] / champion.scores[theirs][inside][:, weight]
     low = skill_bound(own, other, seed=seed)
-    return _judged(net, int(inside.sum()), low, tried, max(worst_bps, best_bps), seed, challenger)
+    shared = replace(challenger, first=since, last=max(since, end), **trades)
+    return _judged(shared, int(inside.sum()), low, tried, worst_bps + best_bps, seed)
+
+
+def differences(challenger: Evidence, champion: Evidence, since: int, end: int) -> dict[str, Any]:
+    """What either did in a period, in order of time: `ts`, `until`, `sym` and net difference (bps) of each.
+
+    A trade that both made is one difference, and over when both are.
+    """
+    found: dict[tuple[int, int, int], tuple[int, float]] = {}
+    for one, sign in ((challenger, 1.0), (champion, -1.0)):
+        for ts, until, sym, side, net in zip(one.ts, one.until, one.sym, one.side, one.net, strict=True):
+            if since <= ts <= end:
+                key = (int(ts), int(sym), int(side))
+                over, sum_ = found.get(key, (0, 0.0))
+                found[key] = (max(over, int(until)), sum_ + sign * float(net))
+    keys = sorted(found)
+    return {
+        "ts": np.array([key[0] for key in keys], np.int64),
+        "until": np.array([found[key][0] for key in keys], np.int64),
+        "sym": np.array([key[1] for key in keys], np.int64),
+        "net": np.array([found[key][1] for key in keys], np.float64),
+    }
 
 
 def skill_bound(squared: Floats, base: Floats, *, seed: int) -> float:
@@ -161,41 +184,33 @@ def skill_bound(squared: Floats, base: Floats, *, seed: int) -> float:
     return lower_bound(np.column_stack([squared, base]), SURE, SKILL_DAYS, seed=seed, statistic=skill)
 
 
-def differences(challenger: Evidence, champion: Evidence, since: int, end: int) -> Floats:
-    """Net differences of what either did in a period, in order of time, bps; a trade of both is one difference."""
-    found: dict[tuple[int, int, int], float] = {}
-    for one, sign in ((challenger, 1.0), (champion, -1.0)):
-        for ts, sym, side, net in zip(one.ts, one.sym, one.side, one.net, strict=True):
-            if since <= ts <= end:
-                key = (int(ts), int(sym), int(side))
-                found[key] = found.get(key, 0.0) + sign * float(net)
-    return np.array([found[key] for key in sorted(found)])
-
-
 def _judged(
-    net: Floats,
+    evidence: Evidence,
     days: int,
     low: float,
     tried: int,
     worst_bps: float,
     seed: int,
-    evidence: Evidence,
     signals: Floats | None = None,
 ) -> Verdict:
-    chance = chance_positive(net, BLOCK, seed=seed) if len(net) >= 2 * BLOCK else math.nan
+    net = evidence.net
+    # trades of several symbols at once share their luck: a block is so many moments
+    block = BLOCK * max(1, len(np.unique(evidence.sym)))
+    chance = chance_positive(net, block, seed=seed) if len(net) >= 2 * block else math.nan
     needed = wealth_needed(max(tried, 1))
+    have = wealth_of_open(evidence.ts, evidence.until, net, worst_bps)
     rules = (
         Rule(DAYS_RULE, days, FEWEST_DAYS),
         Rule(TRADES_RULE, len(net), FEWEST_TRADES),
         Rule(CHANCE_RULE, chance, CHANCE),
         Rule(SKILL_RULE, low, 0.0, strict=True),
-        Rule(WEALTH_RULE, wealth(net, worst_bps), needed),
+        Rule(WEALTH_RULE, have, needed),
     )
-    return Verdict(rules, outlook(net, days, evidence, needed, worst_bps, signals), max(tried, 1))
+    return Verdict(rules, outlook(evidence, days, have, needed, worst_bps, signals), max(tried, 1))
 
 
 def outlook(
-    net: Floats, days: int, evidence: Evidence, needed: float, worst_bps: float, signals: Floats | None = None
+    evidence: Evidence, days: int, have: float, needed: float, worst_bps: float, signals: Floats | None = None
 ) -> Outlook:
     """The smallest edge that so many trades can show, and the days still needed.
 
@@ -204,7 +219,7 @@ def outlook(
     ln(1 + lambda e) - lambda^2 sd^2 / 2, times days a trade; e is the observed mean if that is above 0, else 2 bps.
     Unit: bps, days.
     """
-    taken = len(net)
+    net, taken = evidence.net, len(evidence.net)
     supposed = taken < 2 and signals is not None and len(signals) > 1
     seen = signals if supposed and signals is not None else net
     n = len(seen)
@@ -217,7 +232,7 @@ def outlook(
     edge = mean if mean > 0.0 else ASKED_BPS
     sizes = bets(worst_bps).tolist()
     growth = max(math.log1p(one * edge) - one * one * sd * sd / 2.0 for one in sizes)
-    left = math.log(needed) + math.log(len(sizes)) - math.log(max(wealth(net, worst_bps), LEAST_WEALTH))
+    left = math.log(needed) + math.log(len(sizes)) - math.log(max(have, LEAST_WEALTH))
     ahead = max(left, 0.0) / growth * pace if growth > 0.0 else math.inf
     smallest = smallest_edge(sd, n) if n > 1 else math.nan
     return Outlook(taken if not supposed else n, days, sd, smallest, counting, edge, max(counting, ahead), supposed)

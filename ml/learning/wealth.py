@@ -11,12 +11,14 @@ import math
 
 import numpy as np
 
-from utils.figures.arithmetic import Floats
+from utils.figures.arithmetic import Floats, Times
 
 #: Shares of the wealth that are bet, per bps that a trade earns.
 BETS = (0.001, 0.002, 0.004, 0.008, 0.016)
 #: Of the largest bet that survives the worst loss, where all of `BETS` are above that.
 CAUTION = 0.5
+#: So much wealth is beyond all that is asked; more is not counted, so that nothing overflows.
+ENDLESS = 1e150
 
 
 def bets(worst_bps: float) -> Floats:
@@ -67,6 +69,49 @@ def wealth(net_bps: Floats, worst_bps: float) -> float:
     """Wealth after the last trade, 1 before any; arguments and errors as in `wealth_path`."""
     path = wealth_path(np.asarray(net_bps, np.float64).ravel(), worst_bps)
     return float(path[-1]) if len(path) else 1.0
+
+
+def wealth_of_open(ts: Times, until: Times, net_bps: Floats, worst_bps: float) -> float:
+    """Wealth after trades that may be open at the same time, whatever ties them together.
+
+    What is staked on a trade is settled when it is decided: a share of the wealth that would be left if all that are
+    open lost the worst. So what neighbours share is not known to any stake, and the wealth stays that of fair bets. Of
+    trades one after the other it is `wealth`.
+
+    Formula: at ts_i s_i = bet (W - worst sum of s_j open); at until_i W += s_i net_i; mean over bets; a bet whose W
+    falls to 0 is lost for ever.
+
+    Args:
+        ts: of each decision, ascending, ns.
+        until: of each end, not before its decision, ns; who ends at an instant is over before who is decided at it.
+        net_bps: what each earned after costs.
+        worst_bps: as in `bets`.
+
+    Raises:
+        ValueError: as `wealth_path`.
+    """
+    if len(ts) < 2 or bool(np.all(ts[1:] >= until[:-1])):
+        return wealth(net_bps, worst_bps)
+    if not np.all(np.isfinite(net_bps)):
+        raise ValueError(f"expected finite nets, trade {int(np.argmin(np.isfinite(net_bps)))} is not")
+    sizes = bets(worst_bps)
+    have, risked = np.ones(len(sizes)), np.zeros(len(sizes))
+    staked = np.zeros((len(ts), len(sizes)))
+    ending = np.argsort(until, kind="stable")
+    over = 0
+    for i in range(len(ts) + 1):
+        now = ts[i] if i < len(ts) else np.iinfo(np.int64).max
+        while over < i and until[ending[over]] <= now and ending[over] < i:
+            j = ending[over]
+            have = np.minimum(have + staked[j] * net_bps[j], ENDLESS)
+            risked -= staked[j] * worst_bps
+            lost = have <= 0.0
+            staked[:, lost] = have[lost] = risked[lost] = 0.0
+            over += 1
+        if i < len(ts):
+            staked[i] = np.where(have > 0.0, sizes * np.maximum(have - risked, 0.0), 0.0)
+            risked += staked[i] * worst_bps
+    return float(np.mean(have))
 
 
 def wealth_needed(pipelines: int, error: float = 0.05) -> float:

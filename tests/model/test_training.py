@@ -1,5 +1,6 @@
 """A training judges what came since, once, with the version that there was."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from utils.records.versions import Versions
 
 
 def parts(rows, cut, edge=12.0):
-    table = made(rows, edge_bps=edge)
+    table = made(rows, edge_bps=edge, tf=20)
     return data_of(table.take(slice(0, cut))), data_of(table)
 
 
@@ -52,6 +53,44 @@ def test_the_same_data_again_add_nothing(tmp_path):
     assert second.judged == []
     assert len(second.record.evidence.net) == len(first.record.evidence.net)
     assert ledger.count() == 1
+
+
+def test_too_little_to_be_asked_anything_begins_no_record(tmp_path):
+    short, longer = data_of(made(2000)), data_of(made(6000, tf=20))
+    (first,), ledger = trained(short, tmp_path)
+    assert first.record.version == ""
+    assert first.verdict.rules[0].value < 30
+    (again,), _ = trained(data_of(made(2000, seed=2)), tmp_path)
+    assert len(again.judged) == 8
+    assert ledger.count() == 1
+    (second,), _ = trained(longer, tmp_path)
+    assert len(second.judged) == 8
+    assert second.record.version
+
+
+def test_who_begins_a_record_anew_has_tried_once_more(tmp_path):
+    data, _ = parts(4000, 4000)
+    (first,), ledger = trained(data, tmp_path)
+    first.record.path.unlink()
+    later = data_of(data.table.take(slice(100, None)))
+    (second,), _ = trained(later, tmp_path, now_ns=20)
+    assert ledger.count() == 2
+    assert second.verdict.tried == 2
+
+
+def test_a_hole_that_nobody_would_judge_is_refused(tmp_path):
+    early, all_of_it = parts(5000, 3900)
+    trained(early, tmp_path)
+    with pytest.raises(DataError, match=r"expected bars from .* where the record ends"):
+        trained(data_of(all_of_it.table.take(slice(3_950, None))), tmp_path, now_ns=20)
+
+
+def test_a_version_that_is_gone_names_the_record(tmp_path):
+    early, all_of_it = parts(5000, 4000)
+    (first,), _ = trained(early, tmp_path)
+    shutil.rmtree(tmp_path / first.version)
+    with pytest.raises(DataError, match="put it back, or move the record away"):
+        trained(all_of_it, tmp_path, now_ns=20)
 
 
 def test_no_row_is_lost_between_two_trainings(tmp_path):

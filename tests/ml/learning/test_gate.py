@@ -8,6 +8,7 @@ import pytest
 
 from ml.learning.gate import challenge, differences, outlook, skill_bound, verdict
 from ml.learning.walk import Evidence, nothing
+from ml.learning.wealth import wealth, wealth_of_open
 from tests.ml.learning.made import DAY, MINUTE
 
 
@@ -83,14 +84,14 @@ def test_a_skill_of_nothing_is_not_above_zero():
 
 def test_the_smallest_edge_is_two_and_a_half_errors():
     one = evidence()
-    found = outlook(one.net, one.days, one, 20.0, 60.0)
+    found = outlook(one, one.days, 1.0, 20.0, 60.0)
     assert found.smallest_bps == pytest.approx(2.5 * one.net.std(ddof=1) / math.sqrt(len(one.net)))
     assert found.days_needed == 0.0
 
 
 def test_days_are_still_needed_while_there_are_too_few():
     one = evidence(days=10, a_day=2)
-    found = outlook(one.net, one.days, one, 20.0, 60.0)
+    found = outlook(one, one.days, 1.0, 20.0, 60.0)
     assert found.days_needed == pytest.approx(max(20.0, 80 * 9.5 / 20), rel=0.1)
     assert found.edge_days >= found.days_needed
 
@@ -108,4 +109,33 @@ def test_what_one_of_them_did_alone_counts_with_its_sign():
     one, other = evidence(days=2, a_day=2), evidence(days=2, a_day=2)
     other = replace(other, ts=other.ts + MINUTE, last=other.last + MINUTE)
     found = differences(one, other, 0, 1 << 62)
-    np.testing.assert_allclose(found, np.ravel(np.column_stack([one.net, -other.net])))
+    np.testing.assert_array_equal(found["until"], np.ravel(np.column_stack([one.until, other.until])))
+    np.testing.assert_allclose(found["net"], np.ravel(np.column_stack([one.net, -other.net])))
+
+
+def test_several_symbols_at_once_are_no_independent_bets():
+    """Ten symbols that move together, each fair: their product would pass 20 in most cases, some time or other."""
+    passed = 0
+    for seed in range(40):
+        dice = np.random.default_rng(seed)
+        common = dice.normal(size=(300, 1))
+        net = 21.0 * np.sign(0.9 * common + 0.44 * dice.normal(size=(300, 10)))
+        ts = np.repeat((1 + np.arange(300)) * 60 * MINUTE, 10)
+        until = ts + 50 * MINUTE
+        passed += any(wealth_of_open(ts[:n], until[:n], net.ravel()[:n], 60.0) >= 20.0 for n in range(100, 3001, 100))
+    assert passed <= 4
+
+
+def test_trades_one_after_the_other_are_a_product():
+    one = evidence()
+    apart = wealth_of_open(one.ts, one.until, one.net, 60.0)
+    assert apart == wealth(one.net, 60.0)
+    late = one.until.copy()
+    late[0] = one.ts[1] + 1
+    assert wealth_of_open(one.ts, late, one.net, 60.0) == pytest.approx(apart, rel=0.05)
+
+
+def test_a_bet_that_is_lost_stays_lost():
+    ts = np.arange(1, 6, dtype=np.int64) * MINUTE
+    net = np.array([-2_000.0, 50.0, 50.0, 50.0, 50.0])
+    assert wealth_of_open(ts, ts + 2 * MINUTE, net, 60.0) == 0.0
