@@ -33,10 +33,12 @@ from ml.learning.evaluate import (
 from ml.learning.evidence.importance import importances
 from ml.learning.evidence.others import instead, learning_curve, simple
 from ml.learning.evidence.paths import Paths, paths
+from ml.learning.gate import SKILL_RULE, Outlook, outlook
 from ml.learning.overfitting import deflated, pbo
+from ml.learning.policy import unfiltered
 from ml.learning.scores import log_loss, reliability
 from ml.learning.table import LONG, SHORT, Table
-from ml.learning.walk import Judged
+from ml.learning.walk import DAY, Evidence, Judged, of_judged, together
 from ml.learning.wealth import wealth_needed, wealth_path
 from model.pages.contents import page_of
 from model.pages.document import html, markdown
@@ -44,7 +46,7 @@ from model.pages.findings import Bins, Family, Overfit, Record, Report, Slope
 from model.training import Trained, daily_matrix, settled, worst_of
 from utils.disk import put, written
 from utils.errors import DataError, StorageError
-from utils.figures.arithmetic import Floats
+from utils.figures.arithmetic import Floats, ratio_or_nan
 from utils.records.ledger import Ledger
 from utils.rows import NS_PER_DAY
 
@@ -177,6 +179,28 @@ def places(stem: Path) -> Written:
     return paths
 
 
+def evidence_of(one: Trained) -> Evidence:
+    """What a verdict is about: the record, or what was judged now where that is too little to begin one."""
+    if one.record.version:
+        return one.record.evidence
+    return together([of_judged(each) for each in one.judged if len(each.table)])
+
+
+def outlook_of(one: Trained, table: Table) -> Outlook:
+    """What the record can show; one without trades is asked for the strategy's signals since it began.
+
+    A training after the first judges what came since, and the signals of that alone say little. Where the data set
+    begins after the record they are all there is.
+    """
+    whole = evidence_of(one)
+    rows = table.take((table.ts >= whole.first) & (table.ts <= whole.last))
+    if len(whole.net) > 1 or one.record.trainings < 2 or table.ts[0] > whole.first or not len(rows):
+        return one.verdict.outlook
+    rule = one.verdict.rules[-1]
+    worst = worst_of(one.record.configuration)
+    return outlook(whole, whole.days, rule.value, rule.threshold, worst, unfiltered(rows).net)
+
+
 def _family(
     one: Trained, table: Table, sharpes: Floats, tried: int, seed: int, threads: int, tell: Callable[[str], None]
 ) -> Family:
@@ -200,7 +224,7 @@ def _family(
         opens=one.verdict.opens,
         enough=one.verdict.enough,
         rules=one.verdict.rules,
-        outlook=one.verdict.outlook,
+        outlook=outlook_of(one, table),
         record=_record(one, sharpes, tried),
         quality=scores,
         bins=Bins(*(tuple(map(float, each)) for each in (of.p, of.rate, of.weight, of.low, of.high))),
@@ -234,8 +258,8 @@ def _net(judged: Sequence[Judged], share: float) -> Floats:
 
 
 def _record(one: Trained, sharpes: Floats, tried: int) -> Record:
-    evidence = one.record.evidence
-    net = evidence.net
+    evidence = evidence_of(one)
+    net, scores = evidence.net, dict(zip(DAY, evidence.scores.sum(axis=0).tolist(), strict=True))
     kept = np.unique(np.linspace(0, len(net) - 1, min(len(net), POINTS)).astype(np.int64)) if len(net) else slice(0)
     wealth = wealth_path(net, worst_of(one.record.configuration))
     return Record(
@@ -243,6 +267,10 @@ def _record(one: Trained, sharpes: Floats, tried: int) -> Record:
         last=evidence.last,
         days=evidence.days,
         trainings=one.record.trainings,
+        effective=scores["weight"],
+        rate=ratio_or_nan(scores["won"], scores["weight"]),
+        skill=1.0 - ratio_or_nan(scores["squared"], scores["base"]),
+        skill_low=next(rule.value for rule in one.verdict.rules if rule.name == SKILL_RULE),
         earned=earned(one.family, net),
         deflated=deflated(net, sharpes, max(tried, len(sharpes))),
         when=tuple(((evidence.ts - evidence.first) / NS_PER_DAY)[kept].tolist()),

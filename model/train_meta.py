@@ -89,10 +89,10 @@ def trained(
     """
     step_back()
     folder, ledger = folder_of(flags, settings), ledger_of(flags, settings)
-    places(folder / REPORT)  # before a record goes on that nobody could be told of
     seed = settings.simulation.seed if flags.seed is None else flags.seed
     families = SERVING if flags.family == "both" else (flags.family,)
     console = progress_console(quiet=flags.json or flags.quiet)
+    places(folder / REPORT)  # before a record goes on that nobody could be told of
     with Meter("training", "folds", console) as meter:
         found = train(
             data,

@@ -11,6 +11,7 @@ from ml.learning.evaluate import earned, predicted, quality
 from ml.learning.overfitting import deflated
 from ml.learning.scores import brier_skill, reliability
 from ml.learning.table import LONG
+from model.pages.findings import moment
 from model.report import best_of, report_of, write_report
 from tests.ml.learning.made import DAY, made
 from tests.model.made import data_of, trained
@@ -20,14 +21,14 @@ from utils.errors import StorageError
 
 def without_edge(rows: int = 4000):
     """Nothing can be earned, and the labels are after costs."""
-    table = made(rows)
+    table = made(rows, tf=20)
     return replace(table, net=table.net - 6.0)
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """Both families on a market with an edge, and their report."""
-    data = data_of(made(5000, edge_bps=20.0))
+    data = data_of(made(5000, edge_bps=20.0, tf=20))
     found, ledger = trained(data, tmp_path_factory.mktemp("edge"), "logistic", "lightgbm")
     return found, ledger, report_of(found, data, ledger, seed=1)
 
@@ -153,6 +154,50 @@ def test_a_training_after_the_first_has_what_came_since(tmp_path, fresh):
     page = read(write_report(report, tmp_path / "report").html.read_text(encoding="utf-8"))
     assert "nan" not in page.text
     assert report.brief()
+
+
+@pytest.mark.parametrize("edge", [0.0, 20.0])
+def test_a_training_with_nothing_new_tells_where_the_record_stands(tmp_path, edge):
+    data = data_of(made(5000, edge_bps=edge, tf=20) if edge else without_edge(5000))
+    (first,), ledger = trained(data, tmp_path)
+    before = report_of([first], data, ledger, seed=1)
+    found, ledger = trained(data, tmp_path, now_ns=20)
+    report = report_of(found, data, ledger, seed=1)
+    evidence = first.record.evidence
+    assert bool(edge) == (len(evidence.net) > 1)
+    holds = f"{len(evidence.net):,} trades of {evidence.days} days"
+    assert report.nothing_new == f"nothing new since {moment(evidence.last)}; the record holds {holds}"
+    assert before.nothing_new == ""
+    assert report.about.record.skill == before.about.record.skill == pytest.approx(before.about.quality.skill)
+    assert report.about.record.skill_low == before.about.record.skill_low
+    outlook, was = report.about.outlook, before.about.outlook
+    assert outlook.supposed == was.supposed == (not edge)
+    # without a trade all signals are asked, which meet at the borders of the walk
+    assert outlook.trades == pytest.approx(was.trades, rel=0.01)
+    assert outlook.smallest_bps == pytest.approx(was.smallest_bps, rel=0.02)
+    brief = report.brief()
+    for word in (report.nothing_new, "bps a trade is what", "until there is enough" if not edge else "enough to judge"):
+        assert word in brief
+    assert "0 labels" not in brief
+    assert "unknown" not in brief
+    text = write_report(report, tmp_path / "report").markdown.read_text(encoding="utf-8")
+    assert text.splitlines()[4].startswith(f"Nothing new since {moment(evidence.last)}; the record holds {holds}, and")
+    for word in ("labels judged", "0 labels", "abels to look at"):
+        assert word not in text
+    assert "of the record" in text
+
+
+def test_too_little_to_begin_a_record_is_told_as_what_was_judged_now(tmp_path):
+    data = data_of(made(3000, edge_bps=20.0))
+    found, ledger = trained(data, tmp_path)
+    report = report_of(found, data, ledger, seed=1)
+    record = report.about.record
+    assert found[0].record.trainings == record.trainings == 0
+    assert record.earned.trades == report.about.rules[1].value > 0
+    assert record.days == report.about.rules[0].value > 0
+    assert report.nothing_new == ""
+    text = write_report(report, tmp_path / "report").markdown.read_text(encoding="utf-8")
+    assert "days now, and begins with a training that judges 30 days" in " ".join(text.split())
 
 
 def test_a_window_that_has_moved_on_says_what_it_cannot_compare(tmp_path):
