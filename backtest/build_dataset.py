@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backtest.data.columns import audit_registered, of_user
-from backtest.data.dataset import write_dataset
+from backtest.data.dataset import in_the_way, write_dataset
 from backtest.data.decisions import Further
 from backtest.data.market import build_market, one_currency, read_sources, warmup_of
 from backtest.data.recorded import book_of, of_settings
@@ -30,12 +31,14 @@ from ingest.orderbook_ccxt import check_exchange
 from ingest.prices import MOST, when_ms
 from ingest.venues.known import check_names
 from utils.config import Loaded, load_settings
-from utils.errors import ConfigError
+from utils.disk import FULL
+from utils.errors import ConfigError, StorageError
 from utils.market.symbols import linear_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.params import FIXED_KINDS, params_of, require_fixed
+from utils.root import ROOT
 from utils.settings.tree import Settings
-from utils.shell.cli import Parser, amount, command, whole
+from utils.shell.cli import NO_PLACE, Parser, amount, command, whole
 from utils.shell.console import progress_console
 from utils.shell.meter import Meter
 
@@ -43,6 +46,8 @@ from utils.shell.meter import Meter
 LIMIT = 2_000
 #: Where the file goes.
 OUT = Path("data/features.parquet")
+#: Ends the name of a data set that may stand in the folder of the models.
+SUFFIX = ".parquet"
 #: Flags that set a setting, and which.
 SETTING_FLAGS = {
     "timeframe": "market.timeframe",
@@ -175,13 +180,48 @@ def check(flags: argparse.Namespace, settings: Settings) -> None:
             raise ConfigError(f"--{name}: it asks an exchange, and --data names files; leave one of them out")
     if flags.exchange_for_ob:
         check_exchange(flags.exchange_for_ob)
-    if flags.out.resolve() in {Path(name).resolve() for name in (*(flags.data or ()), *(flags.tape or ()))}:
-        raise ConfigError(f"--out: expected a new file, saw {flags.out}, which is read; name another")
+    check_out(flags, settings)
     if flags.limit is not None and not warmup_of(settings) < flags.limit <= MOST:
         raise ConfigError(
             f"--limit: expected {warmup_of(settings) + 1} (one more than the warm-up) to {MOST:,} candles, saw "
             f"{flags.limit}; python -m ingest.download takes more, and --data reads them"
         )
+
+
+def check_out(flags: argparse.Namespace, settings: Settings) -> None:
+    """Refuse an `--out` that would take the place of something else than a data set, or that cannot be written.
+
+    Raises:
+        ConfigError: it would.
+        StorageError: the disk is full.
+    """
+    out: Path = flags.out
+    of_features = [] if flags.features is None else [flags.features.rpartition(":")[0]]
+    read = [*(flags.data or ()), *(flags.tape or ()), *of_features, flags.config or ROOT / "config.yaml"]
+    if out.resolve() in {Path(name).resolve() for name in (*read, settings.meta.ledger)}:
+        raise ConfigError(f"--out: expected a new file, saw {out}, which is read; name another")
+    models = {Path(folder).resolve() for folder in (settings.meta.dir, getattr(flags, "outdir", None)) if folder}
+    if out.suffix != SUFFIX and models & {*out.resolve().parents}:
+        raise ConfigError(
+            f"--out: expected a name that ends with {SUFFIX} among the versions of the model, saw {out}; name another"
+        )
+    folder = out.absolute().parent
+    try:
+        seen = in_the_way(out)
+        folder = next(one for one in out.absolute().parents if one.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno in NO_PLACE:
+            raise
+        if error.errno in FULL:
+            raise StorageError(f"{out}: the disk is full; free some space or name another place with --out") from error
+        saw = "a file" if isinstance(error, NotADirectoryError) else f"'{error.strerror}'"
+        raise ConfigError(
+            f"--out: expected a file below a folder that this user may write to, saw {saw} at {folder}; name another"
+        ) from error
+    if seen:
+        raise ConfigError(f"--out: expected a new file, or a data set to be replaced, saw {out}, {seen}; name another")
 
 
 def market_of(flags: argparse.Namespace, settings: Settings) -> Market:

@@ -22,9 +22,12 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from exec.champion import champion_of
+from features.registry import feature_set, fingerprint
+from ml.learning.artifact import meta_of
 from utils.config import load_settings
 from utils.errors import ConfigError, DataError
-from utils.records.versions import Versions
+from utils.records.versions import CURRENT, Versions
 from utils.root import ROOT
 from utils.rows import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from utils.settings.edit import set_values
@@ -41,6 +44,8 @@ VERBS = {
 }
 #: Of these a version is named.
 NAMED = ("show", "freeze")
+#: The verdict of a version for which the gate opened.
+ENABLED = "enabled"
 #: Columns where there is no terminal to ask.
 WIDTH = 120
 
@@ -121,30 +126,35 @@ def list_(_: argparse.Namespace, settings: Settings, versions: Versions) -> Told
     """Every version."""
     meta = settings.meta
     entries = entries_of(versions, meta, time.time_ns())
+    damage = _damage(versions)
     row = {
         "dir": str(versions.folder),
         "enabled": meta.enabled,
         "frozen": meta.version or None,
+        "damage": damage,
         "versions": [asdict(entry) for entry in entries],
     }
+    damaged = (f"{CURRENT} is damaged: {damage}",) if damage else ()
     if not entries:
-        return Told(row, (f"no versions in {versions.folder}: python -m model.retrain makes one",))
+        return Told(row, (f"no versions in {versions.folder}: python -m model.retrain makes one", *damaged))
     table = Table("VERSION", "Age", "Trained on", "Verdict", "", box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for one in entries:
         window = "-" if one.trained is None else " to ".join(stamp[:10] for stamp in one.trained)
         marks = [word for word, yes in (("current", one.current), ("SERVES", one.serves)) if yes]
         table.add_row(one.version, age(one.age_s), window, one.damage or one.verdict or "-", " ".join(marks))
-    return Told(row, (table, *notes(meta, entries)))
+    return Told(row, (table, *damaged, *notes(meta, entries, _named(versions))))
 
 
-def notes(meta: MetaSettings, entries: tuple[Entry, ...]) -> Iterator[str]:
-    """What the table cannot say."""
+def notes(meta: MetaSettings, entries: tuple[Entry, ...], current: str | None) -> Iterator[str]:
+    """What the table cannot say; `current` is what CURRENT names, None where it names no version."""
     if not meta.enabled:
         yield "no version serves: meta.enabled is off; a retrain turns it on where the gate opens"
     if meta.version:
         yield f"frozen: meta.version names {meta.version}; python -m model.registry thaw ends that"
     if meta.enabled and not any(entry.serves for entry in entries):
-        yield "no version serves: there is none of that name here that is whole"
+        wanted = meta.version or current
+        why = f"{wanted} is not here, or not whole" if wanted else f"{CURRENT} names none"
+        yield f"no version serves: {why}"
 
 
 def show(flags: argparse.Namespace, _: Settings, versions: Versions) -> Told:
@@ -156,6 +166,7 @@ def show(flags: argparse.Namespace, _: Settings, versions: Versions) -> Told:
 def rollback(_: argparse.Namespace, settings: Settings, versions: Versions) -> Told:
     """The version that served before serves again."""
     meta, before = settings.meta, _named(versions)
+    require_servable(versions.before(), versions)
     name = versions.rollback()
     lines = [f"{name} is current again; it was {before or 'none'}"]
     if meta.version:
@@ -168,13 +179,28 @@ def rollback(_: argparse.Namespace, settings: Settings, versions: Versions) -> T
 
 def freeze(flags: argparse.Namespace, settings: Settings, versions: Versions) -> Told:
     """Exactly one version serves."""
-    said, _parts = versions.read(flags.version)
+    said = require_servable(flags.version, versions)
+    verdict = said.get("verdict") or "unknown"
     wanted: dict[str, object] = {"meta.enabled": True, "meta.version": flags.version}
     if flags.dir is not None:
         wanted["meta.dir"] = flags.dir.as_posix()
     config = changed(flags, wanted)
+    if verdict != ENABLED:
+        line = f"FORCED: its verdict was {verdict}; you serve a model that could not be told from luck"
+        print(line, file=sys.stderr)
     line = f"{flags.version} serves, whatever is trained: {config}; python -m model.registry thaw ends that"
     return Told({"frozen": flags.version, "config": str(config)}, (line, *otherwise(said, settings)))
+
+
+def require_servable(name: str, versions: Versions) -> dict[str, Any]:
+    """What a version says of itself, if a run could be given it.
+
+    Raises:
+        DataError: there is no such version, it is not as it was written, no sound model, or one of other features.
+    """
+    said, parts = versions.read(name)
+    champion_of(name, meta_of(parts), feature_set().names, fingerprint())
+    return said
 
 
 def otherwise(said: Mapping[str, Any], settings: Settings) -> Iterator[str]:
@@ -241,6 +267,15 @@ def _named(versions: Versions) -> str | None:
         return versions.current()
     except DataError:
         return None
+
+
+def _damage(versions: Versions) -> str:
+    """What is wrong with CURRENT; empty = nothing, or there is none."""
+    try:
+        versions.current()
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def _entry(versions: Versions, name: str, current: str | None, serving: str | None, now_ns: int) -> Entry:

@@ -33,22 +33,24 @@ from ml.learning.evaluate import (
 from ml.learning.evidence.importance import importances
 from ml.learning.evidence.others import instead, learning_curve, simple
 from ml.learning.evidence.paths import Paths, paths
+from ml.learning.gate import SKILL_RULE, Outlook, outlook
 from ml.learning.overfitting import deflated, pbo
+from ml.learning.policy import unfiltered
 from ml.learning.scores import log_loss, reliability
 from ml.learning.table import LONG, SHORT, Table
-from ml.learning.walk import Judged
+from ml.learning.walk import DAY, Evidence, Judged, of_judged, together
 from ml.learning.wealth import wealth_needed, wealth_path
 from model.pages.contents import page_of
 from model.pages.document import html, markdown
 from model.pages.findings import Bins, Family, Overfit, Record, Report, Slope
 from model.training import Trained, daily_matrix, settled, worst_of
 from utils.disk import put, written
-from utils.errors import DataError
-from utils.figures.arithmetic import Floats
+from utils.errors import DataError, StorageError
+from utils.figures.arithmetic import Floats, ratio_or_nan
 from utils.records.ledger import Ledger
 from utils.rows import NS_PER_DAY
 
-__all__ = ["Paths", "Report", "Written", "best_of", "report_of", "write_report"]
+__all__ = ["Paths", "Report", "Written", "best_of", "places", "report_of", "write_report"]
 
 #: Rows above which boosted trees are not fitted along all paths: fifteen fits more.
 MOST_ROWS = 60_000
@@ -56,6 +58,8 @@ MOST_ROWS = 60_000
 BLOCKS, FEWEST_DAYS = 10, 20
 #: Trades of a record that the pictures show at most.
 POINTS = 2_000
+#: What a disk that refuses a report means, and what else can be done.
+LOST, CURE = "the report was not written", "name another place"
 
 Told = Callable[[str, float, float], None]
 
@@ -153,13 +157,48 @@ def write_report(report: Report, stem: Path) -> Written:
     Raises:
         StorageError: the disk refuses.
     """
-    page = page_of(report)
-    paths = Written(stem.with_name(f"{stem.name}.md"), stem.with_name(f"{stem.name}.html"))
-    with written(stem.parent, "a directory", "the report was not written", "name another place"):
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        put(paths.markdown, markdown(page).encode())
-        put(paths.html, html(page).encode())
+    paths, page = places(stem), page_of(report)
+    for path, text in ((paths.markdown, markdown(page)), (paths.html, html(page))):
+        with written(path, "a file", LOST, CURE):
+            put(path, text.encode())
     return paths
+
+
+def places(stem: Path) -> Written:
+    """Where a report of this stem stands; its folder is made, and what stands there is a file or nothing.
+
+    Raises:
+        StorageError: it cannot be so.
+    """
+    paths = Written(stem.with_name(f"{stem.name}.md"), stem.with_name(f"{stem.name}.html"))
+    with written(stem.parent, "a directory", LOST, CURE):
+        stem.parent.mkdir(parents=True, exist_ok=True)
+    for path in (paths.markdown, paths.html):
+        if path.is_dir():
+            raise StorageError(f"{path}: expected a file, saw a directory; move it away or {CURE}")
+    return paths
+
+
+def evidence_of(one: Trained) -> Evidence:
+    """What a verdict is about: the record, or what was judged now where that is too little to begin one."""
+    if one.record.version:
+        return one.record.evidence
+    return together([of_judged(each) for each in one.judged if len(each.table)])
+
+
+def outlook_of(one: Trained, table: Table) -> Outlook:
+    """What the record can show; one without trades is asked for the strategy's signals since it began.
+
+    A training after the first judges what came since, and the signals of that alone say little. Where the data set
+    begins after the record they are all there is.
+    """
+    whole = evidence_of(one)
+    rows = table.take((table.ts >= whole.first) & (table.ts <= whole.last))
+    if len(whole.net) > 1 or one.record.trainings < 2 or table.ts[0] > whole.first or not len(rows):
+        return one.verdict.outlook
+    rule = one.verdict.rules[-1]
+    worst = worst_of(one.record.configuration)
+    return outlook(whole, whole.days, rule.value, rule.threshold, worst, unfiltered(rows).net)
 
 
 def _family(
@@ -185,7 +224,7 @@ def _family(
         opens=one.verdict.opens,
         enough=one.verdict.enough,
         rules=one.verdict.rules,
-        outlook=one.verdict.outlook,
+        outlook=outlook_of(one, table),
         record=_record(one, sharpes, tried),
         quality=scores,
         bins=Bins(*(tuple(map(float, each)) for each in (of.p, of.rate, of.weight, of.low, of.high))),
@@ -219,8 +258,8 @@ def _net(judged: Sequence[Judged], share: float) -> Floats:
 
 
 def _record(one: Trained, sharpes: Floats, tried: int) -> Record:
-    evidence = one.record.evidence
-    net = evidence.net
+    evidence = evidence_of(one)
+    net, scores = evidence.net, dict(zip(DAY, evidence.scores.sum(axis=0).tolist(), strict=True))
     kept = np.unique(np.linspace(0, len(net) - 1, min(len(net), POINTS)).astype(np.int64)) if len(net) else slice(0)
     wealth = wealth_path(net, worst_of(one.record.configuration))
     return Record(
@@ -228,6 +267,10 @@ def _record(one: Trained, sharpes: Floats, tried: int) -> Record:
         last=evidence.last,
         days=evidence.days,
         trainings=one.record.trainings,
+        effective=scores["weight"],
+        rate=ratio_or_nan(scores["won"], scores["weight"]),
+        skill=1.0 - ratio_or_nan(scores["squared"], scores["base"]),
+        skill_low=next(rule.value for rule in one.verdict.rules if rule.name == SKILL_RULE),
         earned=earned(one.family, net),
         deflated=deflated(net, sharpes, max(tried, len(sharpes))),
         when=tuple(((evidence.ts - evidence.first) / NS_PER_DAY)[kept].tolist()),

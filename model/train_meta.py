@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from backtest.data.dataset import DataSet, read_dataset
-from model.report import Report, Written, best_of, report_of, write_report
+from model.report import Report, Written, best_of, places, report_of, write_report
 from model.training import SERVING, Trained, train
 from utils.config import load_settings
 from utils.records.ledger import Kind, Ledger
@@ -92,6 +92,7 @@ def trained(
     seed = settings.simulation.seed if flags.seed is None else flags.seed
     families = SERVING if flags.family == "both" else (flags.family,)
     console = progress_console(quiet=flags.json or flags.quiet)
+    places(folder / REPORT)  # before a record goes on that nobody could be told of
     with Meter("training", "folds", console) as meter:
         found = train(
             data,

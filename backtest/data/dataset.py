@@ -29,7 +29,7 @@ from utils.records.swap import Hidden
 from utils.rows import NS_PER_MS
 from utils.settings.tree import Settings
 
-__all__ = ["DataSet", "Further", "make_dataset", "read_dataset", "write_dataset"]
+__all__ = ["DataSet", "Further", "in_the_way", "make_dataset", "read_dataset", "write_dataset"]
 
 #: Where the manifest stands in the metadata of the file.
 KEY = b"hybrid_scalper_dataset"
@@ -234,6 +234,26 @@ def read_dataset(path: str | Path) -> DataSet:
         raise DataError(f"{place}: expected a whole Parquet file, saw '{told}'; {ANEW}") from error
     _check(place, made)
     return made
+
+
+def in_the_way(path: Path) -> str:
+    """What stands where a data set is to go, and is none that may be replaced; "" for one, nothing, or no byte."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.is_dir():
+        return "a directory"
+    if not path.exists():
+        return ""
+    if not path.is_file():
+        return "which is no plain file"
+    if not path.stat().st_size:
+        return ""
+    try:
+        told = pq.read_metadata(path).metadata or {}
+    except (pa.ArrowException, OSError):
+        return "which is something else"
+    return "" if KEY in told else "a Parquet file of something else"
 
 
 def _manifest(place: Path, file: Any) -> dict[str, Any]:

@@ -6,17 +6,21 @@ import math
 from collections.abc import Callable, Sequence
 
 from ml.learning.evaluate import DRAWS, Earned, Quality
-from ml.learning.gate import CHANCE_RULE, SKILL_RULE, Rule
+from ml.learning.gate import CHANCE_RULE, FEWEST_DAYS, SKILL_RULE, Rule
 from ml.learning.overfitting import days_needed as days_to_see
 from model.pages import pictures
 from model.pages.document import Block, Document, Folded, Grid, Picture, Section, Words
-from model.pages.findings import Family, Report, day, days_needed, seen, smallest
+from model.pages.findings import Family, Record, Report, day, days_needed, seen, smallest
 from utils.figures.shown import NOTHING, counted, percent, plain
 
 #: Groups of features that are listed; the rest matters less.
 MOST_IMPORTANT = 15
 #: Edges of a trade that a reader may hope for, bps.
 HOPED_BPS = (1.0, 2.0, 4.0, 8.0)
+PROBABILITIES = "How good the probabilities are"
+USED, MORE = "What the models use", "Whether more history would help"
+#: Where single labels would be looked at, and none is new.
+LATER = "What needs single labels is told by a training that has new ones."
 #: Names of the directions, in the order of the columns of a table.
 DIRECTIONS = ("long", "short")
 
@@ -28,7 +32,7 @@ def page_of(report: Report) -> Document:
         title=f"Meta-model of {', '.join(report.symbols)}, {report.timeframe}",
         verdict=about.verdict,
         opens=about.opens,
-        meaning=meaning(about),
+        meaning=" ".join(filter(None, (_nothing_new(report), meaning(about)))),
         sections=(
             _trained(report),
             _gate(report),
@@ -71,11 +75,17 @@ def meaning(about: Family) -> str:
     )
 
 
+def _nothing_new(report: Report) -> str:
+    """A sentence for what has nothing to show where no row came since the last training; "" = some did."""
+    said = report.nothing_new
+    return f"{said[0].upper()}{said[1:]}, and the verdict is about these." if said else ""
+
+
 def _trained(report: Report) -> Section:
     judged = (
         f"{day(report.judged_first)} to {day(report.judged_last)}"
         if report.judged_first
-        else "nothing: no row came since the last training"
+        else report.nothing_new or "nothing"
     )
     rows = [
         ("symbols", ", ".join(report.symbols)),
@@ -105,13 +115,20 @@ def _gate(report: Report) -> Section:
             Words(
                 "All rules must hold. They look at the record of a configuration: each trade out of sample once, by "
                 f"the model that was current then. That of {report.about.name} holds "
-                f"{counted(record.earned.trades, 'trade')} of {counted(record.days, 'day')} after "
-                f"{counted(record.trainings, 'training')}. The wealth is that of a bettor who plays every trade; it "
+                f"{counted(record.earned.trades, 'trade')} of {counted(record.days, 'day')} "
+                f"{_trainings(record.trainings)}. The wealth is that of a bettor who plays every trade; it "
                 f"may be looked at every day, and {plain(report.needed, 0)} is asked because "
                 f"{counted(report.tried, 'configuration')} {'was' if report.tried == 1 else 'were'} tried."
             ),
         ),
     )
+
+
+def _trainings(trainings: int) -> str:
+    """After how many trainings, or that there is no record yet."""
+    if not trainings:
+        return f"now, and begins with a training that judges {FEWEST_DAYS} days"
+    return f"after {counted(trainings, 'training')}"
 
 
 def _window(report: Report) -> Section:
@@ -155,6 +172,8 @@ def _until(one: Family, edge_bps: float) -> float:
 
 
 def _probabilities(report: Report) -> Section:
+    if said := _nothing_new(report):
+        return Section(PROBABILITIES, (_remembered(report), Words(f"{said} {LATER}")))
     columns: list[tuple[str, Quality]] = [(one.name, one.quality) for one in report.families]
     if report.base is not None:
         columns.insert(0, ("base rate", report.base))
@@ -191,7 +210,19 @@ def _probabilities(report: Report) -> Section:
         )
         blocks.append(Picture(drawing, words))
     blocks += [_bins(one) for one in report.families if one.bins.p]
-    return Section("How good the probabilities are", tuple(blocks))
+    return Section(PROBABILITIES, tuple(blocks))
+
+
+def _remembered(report: Report) -> Grid:
+    """What the days of a record say of its probabilities; single labels are not kept."""
+    shown: tuple[tuple[str, Callable[[Record], str]], ...] = (
+        ("effective labels", lambda record: plain(record.effective, 0)),
+        ("share that won", lambda record: percent(record.rate)),
+        ("Brier skill", lambda record: percent(record.skill, 2)),
+        ("its lower 95 % bound", lambda record: percent(record.skill_low, 2)),
+    )
+    rows = tuple((name, *(tell(one.record) for one in report.families)) for name, tell in shown)
+    return Grid(("of the record", *_names(report)), rows)
 
 
 def _bins(one: Family) -> Folded:
@@ -256,7 +287,7 @@ def _trades(report: Report) -> Section:
     rows = []
     for one in report.families:
         rows.append(_earned(f"{one.name}, its thresholds", one.record.earned))
-        rows += [_earned(f"{one.name}, {each.what}", each) for each in one.shadows]
+        rows += [_earned(f"{one.name}, {each.what}", each) for each in one.shadows if not report.nothing_new]
     blocks: list[Block] = [
         Grid(EARNED, tuple(rows), "net of a trade after costs, bps" if not report.gross else "before all costs, bps"),
         Words(
@@ -386,6 +417,8 @@ def _paths(report: Report) -> Section:
 
 
 def _importance(report: Report) -> Section:
+    if said := _nothing_new(report):
+        return Section(USED, (Words(f"{said} {LATER}"),))
     blocks: list[Block] = []
     for k, one in enumerate(report.families):
         top = one.importances[:MOST_IMPORTANT]
@@ -404,7 +437,7 @@ def _importance(report: Report) -> Section:
             "of 0 is not used, or misleads."
         )
     )
-    return Section("What the models use", tuple(blocks))
+    return Section(USED, tuple(blocks))
 
 
 def _curve(report: Report) -> Section:
@@ -414,7 +447,8 @@ def _curve(report: Report) -> Section:
         for point in one.curve
     )
     if not rows:
-        return Section("Whether more history would help", (Words("No labels to look at."),))
+        said = _nothing_new(report)
+        return Section(MORE, (Words(f"{said} {LATER}" if said else "No labels to look at."),))
     level = report.base_last
     drawing = pictures.curves(
         "log loss on the last step's rows",
@@ -432,12 +466,12 @@ def _curve(report: Report) -> Section:
     ]
     if drawing:
         blocks.insert(1, Picture(drawing, ""))
-    return Section("Whether more history would help", tuple(blocks))
+    return Section(MORE, tuple(blocks))
 
 
 def _without(report: Report) -> Section:
     rows = [("no trade", "0", plain(0.0), *[NOTHING] * (len(EARNED) - 3))]
-    rows += [_earned(one.what, one) for one in report.baselines]
+    rows += [_earned(one.what, one) for one in report.baselines if not report.nothing_new]
     rows += [_earned(f"this model, {one.name}", one.record.earned) for one in report.families]
     said = [
         f"{one.name}: as many random entries earn {plain(one.random_bps)} bps a trade, and do as well as the model in "
@@ -453,6 +487,8 @@ def _without(report: Report) -> Section:
     )
     blocks: list[Block] = [Grid(EARNED, tuple(rows), "same bars, same costs, one position at a time; bps a trade")]
     blocks += [Words(f"{sentence}.") for sentence in (*said, held) if sentence]
+    if new := _nothing_new(report):
+        blocks.append(Words(f"{new} {LATER}"))
     return Section("What the bars paid without it", tuple(blocks))
 
 

@@ -17,6 +17,9 @@ from utils.figures.shown import counted, percent, plain
 from utils.records.files import plain as as_json
 from utils.rows import NS_PER_DAY
 
+#: Said of what only trades can tell.
+IDLE = "unknown: no trade was worth taking"
+
 
 @dataclass(frozen=True, slots=True)
 class Bins:
@@ -31,12 +34,16 @@ class Bins:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All trades of a configuration's record, each counted once."""
+    """All that the verdict is about: the record of a configuration, each trade counted once."""
 
     first: int  # the first close that was judged, ns; 0 = none
     last: int
     days: int  # with a judged label
-    trainings: int
+    trainings: int  # 0 = too little was judged to begin a record, and a longer history may still
+    effective: float  # labels, by their uniqueness
+    rate: float  # share of wins; NaN = not computable, as all below
+    skill: float  # Brier skill over the base rate that was known
+    skill_low: float  # its lower 95 % bound, as the gate asks it
     earned: Earned
     deflated: float  # deflated Sharpe ratio, 0-1
     when: tuple[float, ...]  # of each trade, days since the first close
@@ -123,6 +130,15 @@ class Report:
         """The family that the verdict is about."""
         return self.families[self.best]
 
+    @property
+    def nothing_new(self) -> str:
+        """What is to be said where no row came since the last training: where the record stands. "" = some did."""
+        record = self.about.record
+        if self.judged_first or not record.last:
+            return ""
+        holds = f"{counted(record.earned.trades, 'trade')} of {counted(record.days, 'day')}"
+        return f"nothing new since {moment(record.last)}; the record holds {holds}"
+
     def row(self) -> dict[str, Any]:
         """The report as JSON has it: NaN and infinities are null."""
         found: dict[str, Any] = as_json(asdict(self))
@@ -136,7 +152,8 @@ class Report:
             "trained": f"{', '.join(self.symbols)} {self.timeframe}, {self.barriers}, {self.entry} entries",
             "data": f"{counted(self.rows, 'row')} of {counted(self.features, 'feature')}, {day(self.first)} to "
             f"{day(self.last)}",
-            "labels": f"{plain(seen.effective, 0)} effective of {counted(seen.labels, 'label')} judged out of sample; "
+            "labels": self.nothing_new
+            or f"{plain(seen.effective, 0)} effective of {counted(seen.labels, 'label')} judged out of sample; "
             f"{percent(seen.rate)} won",
         }
         lines = [f"{name:<14} {text}" for name, text in said.items()]
@@ -145,9 +162,9 @@ class Report:
             f"{'family':<14} {'Brier skill':>12} {'at least':>9} {'trades':>8} {'net bps':>9} {'at least':>9}",
         ]
         for one in self.families:
-            quality, earned = one.quality, one.record.earned
+            record, earned = one.record, one.record.earned
             lines.append(
-                f"{one.name:<14} {percent(quality.skill, 2):>12} {percent(quality.skill_low, 2):>9} "
+                f"{one.name:<14} {percent(record.skill, 2):>12} {percent(record.skill_low, 2):>9} "
                 f"{earned.trades:>8,} {plain(earned.net_bps):>9} {plain(earned.low_bps):>9}"
             )
         lines += [
@@ -162,6 +179,8 @@ class Report:
 
 def smallest(outlook: Outlook) -> str:
     """The smallest edge that a window can show, in words."""
+    if not outlook.trades:
+        return IDLE
     if math.isnan(outlook.smallest_bps):
         return f"unknown with {counted(outlook.trades, 'trade')}"
     return (
@@ -180,7 +199,7 @@ def seen(outlook: Outlook) -> str:
 def days_needed(outlook: Outlook) -> str:
     """How long it takes to know more, in words."""
     if not outlook.trades:
-        return "unknown: no trade was worth taking"
+        return IDLE
     days = math.ceil(outlook.days_needed)
     counting = f"{counted(days, 'day')} more until there is enough to judge" if days else "there is enough to judge"
     at = f"at {plain(outlook.edge_bps, 1)} bps a trade"
@@ -194,3 +213,8 @@ def days_needed(outlook: Outlook) -> str:
 def day(ns: int) -> str:
     """The UTC day of a close; one at midnight belongs to the day that ends. "-" = there is none."""
     return str(np.datetime64((ns - 1) // NS_PER_DAY, "D")) if ns else "-"
+
+
+def moment(ns: int) -> str:
+    """A close to the minute, UTC."""
+    return f"{np.datetime64(ns, 'ns').astype('M8[m]')}Z"

@@ -4,6 +4,8 @@ import json
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from backtest.build_dataset import main
@@ -18,6 +20,8 @@ def columns(frame):
 def ahead(frame):
     return frame[["ts"]].assign(fine=frame["close"], later=frame["close"].shift(-1))
 """
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="these places are Linux's")
 
 
 @pytest.fixture
@@ -98,15 +102,15 @@ def test_candles_of_the_exchange_are_as_many_as_asked_for(here, capsys, monkeypa
 
 
 def test_an_exchange_that_does_not_answer_is_three_and_leaves_the_older_file(here, capsys, monkeypatch):
-    (here / "data").mkdir()
-    (here / "data" / "features.parquet").write_bytes(b"older")
+    assert 0 == asked(capsys, "--data", "BTCUSDT_1m.csv")[0]
+    older = (here / "data" / "features.parquet").read_bytes()
     monkeypatch.setenv("SCALPER__ENDPOINTS__BYBIT_REST", "http://127.0.0.1:9")
     monkeypatch.setenv("SCALPER__INGEST__RETRIES", "1")
     monkeypatch.setenv("SCALPER__INGEST__BACKOFF_S", "0.01")
     code, _, err = asked(capsys, "--symbol", "BTCUSDT", "--tf", "1m")
     assert 3 == code
     assert "bybit futures" in err
-    assert (here / "data" / "features.parquet").read_bytes() == b"older"
+    assert (here / "data" / "features.parquet").read_bytes() == older
 
 
 @pytest.mark.parametrize(
@@ -134,6 +138,45 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(here, capsys, words, said)
     assert said in err
     assert len(err.splitlines()) == 1
     assert not (here / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--out", "c.yaml", "--config", "c.yaml"], "saw c.yaml, which is read"),
+        (["--out", "mine.py", "--features", "mine.py:columns"], "saw mine.py, which is read"),
+        (["--out", "mine.py", "--features", "mine:columns"], "saw mine.py, which is something else"),
+        (["--out", "ledger.jsonl"], "saw ledger.jsonl, which is read"),
+        (["--out", "models/CURRENT"], "that ends with .parquet among the versions of the model, saw models/CURRENT"),
+        (["--out", "news.jsonl"], "saw news.jsonl, which is something else"),
+        (["--out", "other.parquet"], "saw other.parquet, a Parquet file of something else"),
+        (["--out", "folder"], "saw folder, a directory"),
+        (["--out", "mine.py/x.parquet"], "saw a file at "),
+        pytest.param(["--out", "/proc/none/x.parquet"], "a folder that this user may write to", marks=LINUX),
+        pytest.param(["--out", "/dev/null"], "saw /dev/null, which is no plain file", marks=LINUX),
+    ],
+)
+def test_nothing_but_a_data_set_is_replaced(here, capsys, monkeypatch, words, said):
+    monkeypatch.setenv("SCALPER__META__LEDGER", "ledger.jsonl")
+    monkeypatch.setenv("SCALPER__META__DIR", "models")
+    (here / "c.yaml").write_text("meta: {enabled: false}\n")
+    (here / "news.jsonl").write_text("{}\n")
+    (here / "folder").mkdir()
+    pq.write_table(pa.table({"close": [1.0]}), here / "other.parquet")
+    before = {path: path.read_bytes() for path in here.iterdir() if path.is_file()}
+    code, out, err = asked(capsys, "--data", "BTCUSDT_1m.csv", *words)
+    assert (2, "", 1) == (code, out, len(err.splitlines()))
+    assert err.startswith("error: --out: expected ")
+    assert said in err
+    assert before == {path: path.read_bytes() for path in here.iterdir() if path.is_file()}
+
+
+def test_a_data_set_may_be_replaced_and_stand_beside_the_models(here, capsys, monkeypatch):
+    monkeypatch.setenv("SCALPER__META__DIR", "models")
+    (here / "empty.parquet").touch()
+    for name in ("empty.parquet", "empty.parquet", "models/x.parquet", "deep/er/x.parquet"):
+        assert 0 == asked(capsys, "--data", "BTCUSDT_1m.csv", "--out", name)[0], name
+        assert len(read_dataset(name))
 
 
 def test_news_that_nobody_recorded_is_three(here, capsys, monkeypatch):

@@ -2,16 +2,20 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
+from ml.learning.artifact import parts_of
 from model.registry import VERBS, age, build_parser, main
+from tests.ml.models import judging
 from utils.config import load_settings
 from utils.records.versions import Versions
 from utils.rows import NS_PER_S
 
 TEXT = "# mine\nmeta:\n  enabled: false   # not yet\n"
 DAY = 1_767_225_600
+PARTS = parts_of(judging(1.0))
 
 
 @pytest.fixture
@@ -25,7 +29,7 @@ def house(tmp_path, monkeypatch):
             "data": {"first": DAY * NS_PER_S, "last": (DAY + 86_400) * NS_PER_S},
             "verdict": f"not enabled: {number}",
         }
-        versions.make_current(versions.write({"long.json": b"{}"}, said, (DAY + number) * NS_PER_S))
+        versions.make_current(versions.write(PARTS, said, (DAY + number) * NS_PER_S))
     return versions
 
 
@@ -72,10 +76,10 @@ def test_a_list_as_json_is_one_object(ask, house, tmp_path):
 
 
 def test_a_damaged_version_is_listed_as_that_and_the_others_as_before(ask, house):
-    (house.folder / house.names()[1] / "long.json").write_text("[]")
+    (house.folder / house.names()[1] / "meta.json").write_text("[]")
     told = json.loads(ask("list", "--json")[1])
     assert [True, False, True] == [not one["damage"] for one in told["versions"]]
-    assert "long.json with other bytes" in ask("list")[1].replace("\n", " ")
+    assert "meta.json with other bytes" in ask("list")[1].replace("\n", " ")
 
 
 def test_an_empty_folder_is_said_and_is_no_fault(tmp_path, capsys):
@@ -107,6 +111,57 @@ def test_a_damaged_current_is_mended_by_a_rollback(ask, house):
     (house.folder / "CURRENT").write_bytes(b"\0\0\0")
     assert 0 == ask("list")[0]
     assert f"{house.names()[2]} is current again; it was none" in ask("rollback")[1]
+
+
+def test_a_current_that_names_no_version_is_called_damaged(ask, house, tmp_path):
+    (tmp_path / "config.yaml").write_text("meta: {enabled: true}\n")
+    (house.folder / "CURRENT").write_text("../x\n")
+    out = " ".join(ask("list")[1].split())
+    assert "CURRENT is damaged: " in out
+    assert "expected the name of a version, saw '../x'; python -m model.registry rollback names the one that" in out
+    assert "no version serves: CURRENT names none" in out
+    assert "saw '../x'" in json.loads(ask("list", "--json")[1])["damage"]
+    assert 0 == ask("rollback")[0]
+    assert "" == json.loads(ask("list", "--json")[1])["damage"]
+
+
+def test_a_version_that_is_asked_for_and_not_here_is_named(ask, house, tmp_path):
+    gone = "20270115T080000Z-0123456789ab"
+    (tmp_path / "config.yaml").write_text(f"meta: {{enabled: true, version: {gone}}}\n")
+    assert f"no version serves: {gone} is not here, or not whole" in ask("list")[1]
+    (house.folder / "CURRENT").unlink()
+    (tmp_path / "config.yaml").write_text("meta: {enabled: true}\n")
+    assert "no version serves: CURRENT names none" in ask("list")[1]
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_version_that_the_gate_did_not_let_pass_is_frozen_loudly(ask, house, more):
+    loud = "FORCED: its verdict was {}; you serve a model that could not be told from luck\n"
+    code, _, err = ask("freeze", house.names()[0], *more)
+    assert (0, loud.format("not enabled: 0")) == (code, err)
+    nameless = house.write(PARTS, {}, (DAY + 8) * NS_PER_S)
+    assert loud.format("unknown") == ask("freeze", nameless, *more)[2]
+    passed = house.write(PARTS, {"verdict": "enabled"}, (DAY + 9) * NS_PER_S)
+    assert (0, "") == (ask("freeze", passed, *more))[::2]
+
+
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        (parts_of(replace(judging(1.0), fingerprint="f" * 64)), "expected one of the features of this version"),
+        ({"long.json": b"{}"}, "meta.json"),
+    ],
+)
+def test_what_no_run_could_be_given_is_neither_frozen_nor_rolled_back_to(ask, house, tmp_path, parts, says):
+    last = house.names()[2]
+    other = house.write(parts, {"verdict": "enabled"}, (DAY + 9) * NS_PER_S)
+    house.make_current(other)
+    house.make_current(last)
+    for words in (("freeze", other), ("rollback",)):
+        code, out, err = ask(*words)
+        assert (2, "", 1) == (code, out, err.count("\n"))
+        assert says in err
+        assert (TEXT, last) == ((tmp_path / "config.yaml").read_text(), house.current())
 
 
 def test_a_frozen_version_serves_until_it_is_thawed_and_comments_stay(ask, house, tmp_path):
@@ -146,7 +201,7 @@ def test_what_is_not_known_is_one_sentence_and_exit_code_2(ask, house, tmp_path,
 def test_barriers_that_a_version_was_not_tested_with_are_said(ask, house, tmp_path):
     barriers = {"take_bps": 40, "stop_bps": 18, "horizon": 20, "entry": "market"}
     last = house.names()[2]
-    tested = house.write({"a": b""}, {"configuration": barriers}, (DAY + 9) * NS_PER_S)
+    tested = house.write(PARTS, {"configuration": barriers}, (DAY + 9) * NS_PER_S)
     settings = load_settings(tmp_path / "config.yaml", env={}).settings
     assert (18.0, 20, "post_only") == (settings.risk.stop_bps, settings.risk.horizon, settings.execution.entry)
     wanted = [

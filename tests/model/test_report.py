@@ -11,6 +11,7 @@ from ml.learning.evaluate import earned, predicted, quality
 from ml.learning.overfitting import deflated
 from ml.learning.scores import brier_skill, reliability
 from ml.learning.table import LONG
+from model.pages.findings import moment
 from model.report import best_of, report_of, write_report
 from tests.ml.learning.made import DAY, made
 from tests.model.made import data_of, trained
@@ -20,14 +21,14 @@ from utils.errors import StorageError
 
 def without_edge(rows: int = 4000):
     """Nothing can be earned, and the labels are after costs."""
-    table = made(rows)
+    table = made(rows, tf=20)
     return replace(table, net=table.net - 6.0)
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """Both families on a market with an edge, and their report."""
-    data = data_of(made(5000, edge_bps=20.0))
+    data = data_of(made(5000, edge_bps=20.0, tf=20))
     found, ledger = trained(data, tmp_path_factory.mktemp("edge"), "logistic", "lightgbm")
     return found, ledger, report_of(found, data, ledger, seed=1)
 
@@ -155,6 +156,50 @@ def test_a_training_after_the_first_has_what_came_since(tmp_path, fresh):
     assert report.brief()
 
 
+@pytest.mark.parametrize("edge", [0.0, 20.0])
+def test_a_training_with_nothing_new_tells_where_the_record_stands(tmp_path, edge):
+    data = data_of(made(5000, edge_bps=edge, tf=20) if edge else without_edge(5000))
+    (first,), ledger = trained(data, tmp_path)
+    before = report_of([first], data, ledger, seed=1)
+    found, ledger = trained(data, tmp_path, now_ns=20)
+    report = report_of(found, data, ledger, seed=1)
+    evidence = first.record.evidence
+    assert bool(edge) == (len(evidence.net) > 1)
+    holds = f"{len(evidence.net):,} trades of {evidence.days} days"
+    assert report.nothing_new == f"nothing new since {moment(evidence.last)}; the record holds {holds}"
+    assert before.nothing_new == ""
+    assert report.about.record.skill == before.about.record.skill == pytest.approx(before.about.quality.skill)
+    assert report.about.record.skill_low == before.about.record.skill_low
+    outlook, was = report.about.outlook, before.about.outlook
+    assert outlook.supposed == was.supposed == (not edge)
+    # without a trade all signals are asked, which meet at the borders of the walk
+    assert outlook.trades == pytest.approx(was.trades, rel=0.01)
+    assert outlook.smallest_bps == pytest.approx(was.smallest_bps, rel=0.02)
+    brief = report.brief()
+    for word in (report.nothing_new, "bps a trade is what", "until there is enough" if not edge else "enough to judge"):
+        assert word in brief
+    assert "0 labels" not in brief
+    assert "unknown" not in brief
+    text = write_report(report, tmp_path / "report").markdown.read_text(encoding="utf-8")
+    assert text.splitlines()[4].startswith(f"Nothing new since {moment(evidence.last)}; the record holds {holds}, and")
+    for word in ("labels judged", "0 labels", "abels to look at"):
+        assert word not in text
+    assert "of the record" in text
+
+
+def test_too_little_to_begin_a_record_is_told_as_what_was_judged_now(tmp_path):
+    data = data_of(made(3000, edge_bps=20.0))
+    found, ledger = trained(data, tmp_path)
+    report = report_of(found, data, ledger, seed=1)
+    record = report.about.record
+    assert found[0].record.trainings == record.trainings == 0
+    assert record.earned.trades == report.about.rules[1].value > 0
+    assert record.days == report.about.rules[0].value > 0
+    assert report.nothing_new == ""
+    text = write_report(report, tmp_path / "report").markdown.read_text(encoding="utf-8")
+    assert "days now, and begins with a training that judges 30 days" in " ".join(text.split())
+
+
 def test_a_window_that_has_moved_on_says_what_it_cannot_compare(tmp_path):
     table = without_edge(6000)
     trained(data_of(table.take(slice(0, 4000))), tmp_path)
@@ -197,6 +242,17 @@ def test_a_place_that_cannot_be_written_is_one_sentence(plain, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StorageError, match="name another place"):
         write_report(plain, tmp_path / "file" / "report")
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html"])
+def test_a_directory_in_a_reports_place_is_named_and_nothing_is_written(plain, tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(StorageError) as caught:
+        write_report(plain, tmp_path / "report")
+    assert f"{tmp_path / name}: expected a file, saw a directory; move it away or name another place" == str(
+        caught.value
+    )
+    assert [name] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_progress_is_told_to_its_end(tmp_path):

@@ -54,6 +54,16 @@ def test_a_data_set_that_is_cut_short_is_refused_in_one_sentence(data, tmp_path,
     assert not Versions(tmp_path).names()
 
 
+def test_a_report_that_has_no_place_is_told_before_anything_is_trained(data, tmp_path, capsys):
+    (tmp_path / "report.md").mkdir()
+    assert main(words(data, tmp_path)) == 1
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'report.md'}: expected a file, saw a directory" in err
+    assert err.count("\n") == 1
+    assert not Versions(tmp_path).names()
+    assert not (tmp_path / "trials.jsonl").exists()
+
+
 def test_what_is_no_file_is_refused(tmp_path, capsys):
     assert main(words(tmp_path / "none.parquet", tmp_path)) == 2
     assert "none.parquet" in capsys.readouterr().err

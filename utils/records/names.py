@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from utils.codes import (
     BY_RISK,
     BY_SIGNAL,
     EXIT_NAMES,
+    EXPECTED_NET,
     KIND_NAMES,
     LIQUIDITY_NAMES,
     ORDER_REASONS,
@@ -156,9 +158,14 @@ def _fills(rows: Rows, symbols: Sequence[str], sources: Sequence[str]) -> Column
     return {name: columns[name] if name in columns else rows[name] for name in FILL_COLUMNS}
 
 
+#: The limit of a model that takes no trade at all, whatever it expects of it.
+NEVER_TAKEN = "never"
+
+
 def refusal_text(rule: int, value: float, limit: float) -> str:
-    """`rule=value<limit` of a rule that refused."""
-    return f"{RULE_NAMES[rule]}={value:.6g}{RULE_SIGNS[rule]}{limit:.6g}"
+    """`rule=value<limit` of a rule that refused; a model that takes no trade has the limit `never`."""
+    bound = NEVER_TAKEN if rule == EXPECTED_NET and limit == math.inf else f"{limit:.6g}"
+    return f"{RULE_NAMES[rule]}={value:.6g}{RULE_SIGNS[rule]}{bound}"
 
 
 def until_text(until: int) -> str:

@@ -165,11 +165,19 @@ class Versions:
     def rollback(self, now_ns: int | None = None) -> str:
         """The version that served before serves again; its name. Again, and it is the one before that.
 
-        Where CURRENT is damaged it is the one that served last.
-
         Raises:
             DataError: none served before, or it is not as it was written.
             StorageError: the disk refuses; what served goes on serving.
+        """
+        name = self.before()
+        self._serve(name, "rollback", now_ns)
+        return name
+
+    def before(self) -> str:
+        """The version that served before, to which a rollback goes; where CURRENT is damaged, the one that served last.
+
+        Raises:
+            DataError: none did.
         """
         before = self.served()
         if self._current_or_none() in before[-1:]:
@@ -179,7 +187,6 @@ class Versions:
                 f"{self.folder}: expected a version that served before, saw none; freeze one by its name with "
                 "python -m model.registry freeze VERSION"
             )
-        self._serve(before[-1], "rollback", now_ns)
         return before[-1]
 
     def served(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ml.learning.gate import Outlook
-from model.pages.findings import day, days_needed, smallest
+from model.pages.findings import day, days_needed, moment, smallest
 from tests.ml.learning.made import DAY
 
 NAN, INF = math.nan, math.inf
@@ -14,7 +14,11 @@ NAN, INF = math.nan, math.inf
 @pytest.mark.parametrize(
     ("outlook", "edge", "days"),
     [
-        (Outlook(0, 40, NAN, NAN, INF, 2.0, INF), "unknown with 0 trades", "unknown: no trade was worth taking"),
+        (
+            Outlook(0, 40, NAN, NAN, INF, 2.0, INF),
+            "unknown: no trade was worth taking",
+            "unknown: no trade was worth taking",
+        ),
         (
             Outlook(1, 1, NAN, NAN, 29.0, 2.0, NAN),
             "unknown with 1 trade",
@@ -46,3 +50,7 @@ def test_a_close_at_midnight_belongs_to_the_day_that_ends():
     assert day(DAY) == "1970-01-01"
     assert day(DAY + 1) == "1970-01-02"
     assert day(0) == "-"
+
+
+def test_a_close_is_told_to_the_minute():
+    assert moment(DAY + 90 * 10**9) == "1970-01-02T00:01Z"

@@ -1,5 +1,7 @@
 """From rows to the columns of the log files."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from utils.codes import (
     BY_SIGNAL,
     CLOSED,
     ENTRY,
+    EXPECTED_NET,
     HELD,
     MAKER,
     MARKET,
@@ -41,6 +44,7 @@ from utils.records.names import (
     log_tables,
     order_columns,
     reasons_of,
+    refusal_text,
     signal_columns,
     tables_in_words,
     trade_columns,
@@ -187,6 +191,12 @@ def test_a_refusal_names_rule_value_and_threshold():
         "min_notional=4.5<5",
         "",
     ] == reasons_of(said)
+
+
+def test_a_model_that_takes_no_trade_refuses_by_a_word_and_any_other_by_its_number():
+    assert "expected_net=-6.56286<never" == refusal_text(EXPECTED_NET, -6.56286, math.inf)
+    assert "expected_net=-3.2<1.5" == refusal_text(EXPECTED_NET, -3.2, 1.5)
+    assert "expected_net=nan<-inf" == refusal_text(EXPECTED_NET, NAN, -math.inf)
 
 
 def test_a_refusal_says_until_when_it_holds():
