@@ -82,7 +82,7 @@ def market(seed, n=400):
             horizon = float(rng.integers(1, 12)) if rng.random() < 0.5 else math.nan
             rank = float(rng.uniform(0, 9)) if rng.random() < 0.7 else math.nan
             signals.append(
-                (side, float(rng.uniform(50, 100)), math.nan, math.nan, rank, *choice, horizon, *2 * [math.nan])
+                (side, float(rng.uniform(50, 100)), math.nan, math.nan, rank, *choice, horizon, *5 * [math.nan])
             )
         if k % 7 == 0:
             funding += [(k * TF - int(rng.integers(0, 2)) * TF // 3, s, 1e-4 * (s - 1)) for s in range(3)]

@@ -125,9 +125,11 @@ def test_which_model_judges_is_settled_when_a_run_begins(world, tmp_path):
         Going(tmp_path, Told(begun_with(SETTINGS, before(world)[1], models=names), "", True, False, 1))
         for names in ([], [old])
     )
-    assert new == model_for(on, None, None).name
-    assert old == model_for(on, None, judged).name == model_for(off, None, judged).name
-    assert [None] * 3 == [model_for(off, None, None), model_for(on, None, without), model_for(on, print, None)]
+    assert new == model_for(on, None, None, (), "").name
+    assert old == model_for(on, None, judged, (), "").name == model_for(off, None, judged, (), "").name
+    assert [None] * 3 == [
+        model_for(*asked, (), "") for asked in ((off, None, None), (on, None, without), (on, print, None))
+    ]
     assert (old,) == judged.meta.words.models
 
 
