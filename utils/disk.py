@@ -151,11 +151,7 @@ def written(where: Path, place: str, lost: str, cure: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise StorageError(f"{where}: the disk is full, {lost}; free some space or {cure}") from error
-        seen = error.strerror
-        if isinstance(error, (FileExistsError, NotADirectoryError)):
-            seen = "a file in its place"
-        elif isinstance(error, IsADirectoryError):
-            seen = "a directory in its place"
+        seen = "a file in its place" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror
         raise StorageError(
             f"{where}: expected {place} that this user may write to, saw '{seen}'; change that or {cure}"
         ) from error

@@ -77,7 +77,6 @@ def test_a_device_and_a_file_in_the_place_of_a_folder_are_no_places(tmp_path):
         (OSError(errno.ENOSPC, "full"), "x: the disk is full, none was kept; free some space or name another"),
         (PermissionError(errno.EACCES, "no"), "x: expected a file that this user may write to, saw 'no'; change that"),
         (FileExistsError(errno.EEXIST, "is"), "saw 'a file in its place'; change that or name another"),
-        (IsADirectoryError(errno.EISDIR, "is"), "saw 'a directory in its place'; change that or name another"),
     ],
 )
 def test_a_refusal_of_the_machine_is_a_sentence(tmp_path, error, said):
