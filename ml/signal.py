@@ -6,6 +6,7 @@ the live bot answer alike. `docs/strategy.md` gives the rationale; every paramet
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -87,6 +88,11 @@ def strategy_params(settings: Settings, *, live: bool = False) -> Rows:
     par.horizon = settings.risk.horizon
     par.nan_refuses = int(live)
     return row
+
+
+def strategy_key(settings: Settings) -> str:
+    """SHA-256 of what decides when the default strategy signals, hexadecimal; vetoes come later and are not in it."""
+    return hashlib.sha256(strategy_params(settings).tobytes()).hexdigest()
 
 
 @compiled

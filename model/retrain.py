@@ -25,16 +25,17 @@ from backtest.build_dataset import add_data_flags, build, settings_of
 from backtest.build_dataset import check as check_data
 from backtest.data.dataset import DataSet, read_dataset
 from backtest.data.market import warmup_of
+from features.registry import fingerprint
 from ml.learning.fit import CALIBRATION
 from ml.learning.fit import FEWEST_TRADES as FEWEST_THRESHOLD
 from ml.learning.gate import FEWEST_DAYS
 from ml.learning.walk import FIRST
 from model.registry import main as registry
 from model.report import best_of
-from model.train_meta import folder_of, ledger_of, trained
-from model.training import SERVING, Trained, against_champion, table_days
-from utils.config import load_settings
-from utils.errors import ConfigError
+from model.train_meta import folder_of, trained
+from model.training import SERVING, Trained, against_champion, table_days, tried_of
+from utils.config import Loaded, load_settings
+from utils.errors import ConfigError, DataError
 from utils.market.timeframes import TIMEFRAMES
 from utils.records.ledger import Ledger
 from utils.records.lock import only_one
@@ -88,7 +89,7 @@ def build_parser() -> Parser:
 
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
-    settings = load_settings(flags.config).settings
+    settings = own_settings(flags.config).settings
     config = flags.config or ROOT / "config.yaml"
     folder = folder_of(flags, settings)
     if flags.freeze is not None:
@@ -96,11 +97,24 @@ def run(flags: argparse.Namespace) -> int:
     asked = settings_of(flags).settings
     page_back(flags, asked)
     check_data(flags, asked)
+    if flags.gross:
+        raise ConfigError(
+            "--gross: only what pays its costs is enabled; leave it out, or study it with model.train_meta"
+        )
     with only_one(folder):
-        build(flags, asked, quiet=flags.json or flags.quiet)
+        built = build(flags, asked, quiet=flags.json or flags.quiet)
         data = read_dataset(flags.out)
+        if data.manifest["content"] != built["content"]:
+            raise DataError(
+                f"{flags.out}: expected the data set that was just built, saw another; name an --out of its own"
+            )
         found, told, paths = trained(data, flags, settings, "retrain")
-        said, enabled = decide(best_of(found), data, folder, config, settings, ledger_of(flags, settings), flags.force)
+        said, enabled = decide(
+            best_of(found), data, folder, config, settings, Ledger(settings.meta.ledger), flags.force
+        )
+    for line in said:
+        if line.startswith("FORCED") and (flags.json or flags.quiet):
+            print(line, file=sys.stderr)
     if flags.json:
         print(json.dumps({**told.row(), "enabled": enabled, "verdict": said[-1]}, allow_nan=False))
         return 0
@@ -144,45 +158,88 @@ def decide(
     Every enabling needs the gate on the configuration's own record, a newer version of the one that serves, too: the
     record is the evidence of both. One of another configuration than the version that serves needs it on differences
     to that one's record besides.
+
+    Raises:
+        ConfigError: the settings file cannot be changed; what served serves on.
     """
-    versions = Versions(folder)
-    serving = versions.current() if settings.meta.enabled else None
+    meta = settings.meta
+    if meta.enabled and meta.version and not force:
+        return [f"not enabled: {meta.version} is frozen and serves on; python -m model.registry thaw ends that"], False
+    if data.manifest["fingerprint"] != fingerprint():
+        return [
+            "not enabled: a run computes the registered features alone, and this data set has others besides"
+        ], False
     asked = best.verdict
-    if settings.meta.enabled and settings.meta.version and not force:
-        frozen = settings.meta.version
-        return [f"not enabled: {frozen} is frozen and serves on; python -m model.registry thaw lets others in"], False
-    if serving is not None:
-        other = against_champion(best, folder, serving, ledger.count(), seed=settings.simulation.seed)
-        if other is not None and asked.opens:
-            asked = other
+    serving = (meta.version or Versions(meta.dir).current()) if meta.enabled else None
+    if serving is not None and asked.opens:
+        tried = tried_of(ledger, folder)
+        asked = against_champion(best, meta.dir, serving, tried, seed=settings.simulation.seed) or asked
     if not asked.opens and not force:
         return [str(asked)], False
     said = []
     if not asked.opens:
         said.append(f"FORCED: the gate says {asked}; you enable a model that could not be told from luck")
-    enable(best.version, folder, config, settings, best.record.configuration, said)
+    said += enable(best.version, folder, config, settings, best.record.configuration)
+    if math.isinf(best.fitted.meta.threshold_bps):
+        said.append("its threshold is out of reach: at present it refuses every signal")
     said.append(f"enabled: {best.version} serves {' '.join(data.table.symbols)}")
     return said, True
 
 
-def enable(
-    version: str, folder: Path, config: Path, settings: Settings, configuration: Mapping[str, Any], said: list[str]
-) -> None:
-    """Let a version serve: CURRENT first, then the settings, each whole or not at all.
+def enable(version: str, folder: Path, config: Path, settings: Settings, configuration: Mapping[str, Any]) -> list[str]:
+    """Let a version serve, by one write: of the settings file where that has to change, else of CURRENT.
 
     Where the settings' barriers are others than those it was tested with, they are set to these, and that is said.
+    Meanwhile a version that serves is held by its name, so that it never meets barriers that are not its own.
+
+    Raises:
+        ConfigError: the file cannot be changed; what served serves on.
     """
-    wanted: dict[str, object] = {"meta.enabled": True, "meta.dir": folder.as_posix()}
-    for key in ("take_bps", "stop_bps", "horizon"):
-        was, now = getattr(settings.risk, key), configuration[key]
+    wanted: dict[str, object] = {"meta.enabled": True, "meta.version": ""}
+    if folder.resolve() != settings.meta.dir.resolve():
+        wanted["meta.dir"] = folder.resolve().as_posix()
+    said = []
+    if settings.meta.version:
+        said.append(f"meta.version is emptied: {settings.meta.version} was frozen")
+    for key, section, name in (
+        ("risk.take_bps", settings.risk, "take_bps"),
+        ("risk.stop_bps", settings.risk, "stop_bps"),
+        ("risk.horizon", settings.risk, "horizon"),
+        ("execution.entry", settings.execution, "entry"),
+    ):
+        if (was := getattr(section, name)) != (now := configuration[name]):
+            wanted[key] = now
+            said.append(f"{key} is set to {now} (it was {was}): the model was tested with it")
+    for key, was, now in (
+        ("market.timeframe", settings.market.timeframe, configuration["timeframe"]),
+        ("market.symbol", settings.market.symbol, configuration["symbols"][0]),
+    ):
         if was != now:
-            wanted[f"risk.{key}"] = now
-            said.append(f"risk.{key} is set to {now:g} (it was {was:g}): the model was tested with it")
-    if settings.execution.entry != configuration["entry"]:
-        wanted["execution.entry"] = configuration["entry"]
-        said.append(f"execution.entry is set to {configuration['entry']}: the model was tested with it")
+            said.append(f"it judges {now}, and {key} is {was}: ask for {now}, or it is refused")
+    moved = len(wanted) > 2 or not settings.meta.enabled
+    serving = Versions(settings.meta.dir).current() if settings.meta.enabled and not settings.meta.version else None
+    if moved and serving is not None:
+        set_values(config, {"meta.version": serving})
     Versions(folder).make_current(version)
-    set_values(config, wanted)
+    if moved or settings.meta.version:
+        set_values(config, wanted)
+    return said
+
+
+def own_settings(config: Path | None) -> Loaded:
+    """The settings, of which the environment sets none of the section meta: what a retrain writes has to hold.
+
+    Raises:
+        ConfigError: it does.
+    """
+    loaded = load_settings(config)
+    for key in ("meta.enabled", "meta.dir", "meta.version"):
+        origin = loaded.origin.get(key, "")
+        if origin.startswith(("environment", ".env")):
+            raise ConfigError(
+                f"{key}: expected it to be set in the settings file alone, saw it in {origin}; remove it there"
+            )
+    return loaded
 
 
 def too_small(data: DataSet) -> str:

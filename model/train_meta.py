@@ -88,7 +88,7 @@ def trained(
         StorageError: something cannot be written.
     """
     step_back()
-    folder, ledger = folder_of(flags, settings), ledger_of(flags, settings)
+    folder, ledger = folder_of(flags, settings), Ledger(settings.meta.ledger)
     seed = settings.simulation.seed if flags.seed is None else flags.seed
     families = SERVING if flags.family == "both" else (flags.family,)
     console = progress_console(quiet=flags.json or flags.quiet)
@@ -115,11 +115,6 @@ def trained(
 def folder_of(flags: argparse.Namespace, settings: Settings) -> Path:
     """Where versions, records and the report are."""
     return flags.outdir or settings.meta.dir
-
-
-def ledger_of(flags: argparse.Namespace, settings: Settings) -> Ledger:
-    """What was ever tried; a folder that is named has its own."""
-    return Ledger(flags.outdir / settings.meta.ledger.name if flags.outdir else settings.meta.ledger)
 
 
 def step_back() -> None:

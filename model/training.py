@@ -174,8 +174,8 @@ def advance(
     if len(table) and table.ts[0] > max(before.last, fitted.until) + table.tf_ns:
         missing = (int(table.ts[0]) - max(before.last, fitted.until)) / NS_PER_DAY
         raise DataError(
-            f"data set: expected bars from {stamp(before.last)} on, where the record ends, saw the first at "
-            f"{stamp(int(table.ts[0]))}: what lies between would never be judged; ask for at least {missing:.1f} days more"
+            f"data set: expected bars from {stamp(before.last)} on, where the record ends, the first is "
+            f"{stamp(int(table.ts[0]))}: what lies between would not be judged; ask for {missing:.1f} days more"
         )
     rows = table.take(table.ts > max(before.last, fitted.until - 1))
     if not len(rows):

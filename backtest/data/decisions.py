@@ -26,7 +26,7 @@ from features.registry import feature_set, fingerprint
 from features.rows.sources import EVENT_SOURCES
 from ml.barriers.labels import SIDES, Labeller
 from ml.learning.table import BESIDE, Table
-from ml.signal import Signaller, strategy_params
+from ml.signal import Signaller, strategy_key, strategy_params
 from utils.codes import END_OF_DATA, EXIT_NAMES, LABEL_NAMES, MARKET, NO_BAR
 from utils.figures.arithmetic import Floats
 from utils.market.costs import break_even_win_rate
@@ -211,7 +211,6 @@ class Maker:
         par, settings = self.params[0], self.settings
         entry = settings.execution.entry
         rests = {"limit_offset_bps": float(par["limit_offset_bps"]), "limit_bars": int(par["limit_bars"])}
-        strategy = json.dumps(settings.signal.model_dump(mode="json"), sort_keys=True)
         return {
             "symbols": list(self.market.symbols),
             "timeframe": self.market.tf,
@@ -230,7 +229,7 @@ class Maker:
             },
             "gross": self.gross,
             "fingerprint": self.fingerprint,
-            "signal": hashlib.sha256(strategy.encode()).hexdigest(),
+            "signal": strategy_key(settings),
         }
 
     def _prices(self, sym: int) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ from typing import Any
 from exec.champion import Champion, champion_of
 from features.registry import feature_set, fingerprint
 from ml.learning.artifact import meta_of
+from ml.signal import strategy_key
 from utils.errors import ConfigError
 from utils.records.versions import CURRENT, Versions
 from utils.settings.tree import Settings
@@ -44,7 +45,9 @@ def served(
 
 
 def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence[str], tf: str) -> None:
-    """Refuse to let a model judge what its record is not of: other symbols, candles, barriers or entries.
+    """Refuse to let a model judge what its record is not of.
+
+    That is other symbols, candles, barriers, entries or signals, or costs above those that its trades paid.
 
     Raises:
         ConfigError: with what it was tested on, and what it would judge.
@@ -52,13 +55,35 @@ def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence
     if not isinstance(tested, Mapping):
         return  # made by hand, and nobody's evidence
     strange = sorted(set(symbols) - set(tested.get("symbols", symbols)))
-    asked = {"timeframe": tf or tested.get("timeframe"), "entry": settings.execution.entry}
+    asked: dict[str, Any] = {"timeframe": tf or tested.get("timeframe"), "entry": settings.execution.entry}
     asked |= {key: getattr(settings.risk, key) for key in ("take_bps", "stop_bps", "horizon")}
+    asked |= {key: getattr(settings.execution, key) for key in ("limit_offset_bps", "limit_bars")}
     other = [f"{key} {tested[key]}, saw {value}" for key, value in asked.items() if tested.get(key, value) != value]
+    if tested.get("signal", strategy_key(settings)) != strategy_key(settings):
+        other.append("other signals: a setting of the section signal is not as it was")
+    if tested.get("gross"):
+        other.append("trades before all costs")
     if strange:
         other.insert(0, f"{' '.join(tested['symbols'])}, saw {' '.join(strange)}")
-    if other:
+    if other := [*other, *_dearer(tested, settings)]:
         raise ConfigError(
             f"meta.enabled: model {name} was tested on {'; '.join(other)}; ask for what it was tested on, or set "
             "meta.enabled: false"
         )
+
+
+def _dearer(tested: Mapping[str, Any], settings: Settings) -> list[str]:
+    """Costs that are above those of the tested trades."""
+    costs, markets = tested.get("costs"), tested.get("market", ())
+    if not isinstance(costs, Mapping):
+        return []
+    now = {"half_spread_bps": settings.simulation.spread_bps / 2.0, "slippage_bps": settings.simulation.slippage_bps}
+    found = [f"{key} {costs[key]:g}, saw {value:g}" for key, value in now.items() if value > costs.get(key, value)]
+    for k, symbol in enumerate(tested.get("symbols", ()) if len(markets) == 1 else ()):
+        fees = settings.instrument(markets[0], symbol)
+        found += [
+            f"{key} {costs[key][k]:g} of {symbol}, saw {getattr(fees, key):g}"
+            for key in ("maker_bps", "taker_bps")
+            if getattr(fees, key) > costs[key][k]
+        ]
+    return found

@@ -55,7 +55,7 @@ from ingest.files.columns import (
     times,
     words_of,
 )
-from ingest.files.tables import Progressed, Source, read_table
+from ingest.files.tables import LONG, Progressed, Source, give_back, read_table
 from ingest.venues.known import places
 from utils.errors import ConfigError, DataError
 from utils.market.prints import print_columns
@@ -138,7 +138,10 @@ def load_candles(
     if isinstance(source, (str, Path)):  # before it is read
         told = _told(Path(source))
         _require_traded(Path(source).absolute(), told)
-    return candles_of(read_table(source, wanted=is_candle_column, progressed=progressed), symbol, tf, now_ns=now_ns)
+    candles = candles_of(read_table(source, wanted=is_candle_column, progressed=progressed), symbol, tf, now_ns=now_ns)
+    if len(candles.rows) > LONG:
+        give_back()
+    return candles
 
 
 def is_candle_column(name: str) -> bool:
@@ -407,7 +410,7 @@ def _finished(
 def _denied(table: Table, name: str) -> NDArray[np.bool_]:
     """Where a yes-or-no column says no."""
     words = {"false": True, "0": True, "0.0": True, "true": False, "1": False, "1.0": False}
-    kinds, codes = words_of(table.columns[name])
+    kinds, codes = words_of(table.column(name))
     unknown = [number for number, kind in enumerate(kinds) if kind.strip().lower() not in words]
     if unknown:
         row = int(np.isin(codes, unknown).argmax())

@@ -69,13 +69,24 @@ WIDENED = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Unread:
+    """A column of a long file, read each time that it is asked for: only the one at hand is in memory."""
+
+    size: int
+    read: Callable[[], Any]
+
+    def __len__(self) -> int:
+        return self.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Columns by plain name (`Open Time` is `open_time`); a column is an Arrow or a NumPy array."""
+    """Columns by plain name (`Open Time` is `open_time`); `column` gives one as an Arrow or a NumPy array."""
 
     name: str  # the file's name, or "frame"
     path: Path | None
     sha256: str  # of the file's bytes; "" for a frame
-    columns: dict[str, Any]  # those that were wanted; the first of a name
+    columns: dict[str, Any]  # those that were wanted, the first of a name; a long file's are `Unread`
     size: int
     names: tuple[str, ...] = ()  # of all columns, as they stand
     doubled: frozenset[str] = field(default=frozenset())  # names that come twice, with different values
@@ -86,9 +97,21 @@ class Table:
         if not self.names:
             object.__setattr__(self, "names", tuple(self.columns))
 
+    def column(self, name: str) -> Any:
+        """The values of a column, in the order of the rows.
+
+        Raises:
+            DataError: they are read only now, and the file is another than it was.
+        """
+        held = self.columns[name]
+        if not isinstance(held, Unread):
+            return held
+        values = held.read()
+        return values[::-1] if self.newest_first else values
+
     def turned(self) -> Table:
         """The same rows from the last to the first; messages go on to count them as the file does."""
-        columns = {name: column[::-1] for name, column in self.columns.items()}
+        columns = {name: held if isinstance(held, Unread) else held[::-1] for name, held in self.columns.items()}
         return replace(self, columns=columns, newest_first=not self.newest_first)
 
 
@@ -164,7 +187,7 @@ def pick_time(table: Table, names: Collection[str] = TIME_NAMES) -> str:
 def _is_time(table: Table, name: str) -> bool:
     """Whether the first value of a column is a time."""
     try:
-        nanoseconds(table.columns[name][:1])
+        nanoseconds(table.column(name)[:1])
     except NoTime:
         return False
     return name not in {*PRICES, VOLUME}
@@ -249,7 +272,7 @@ def symbol_of_rows(table: Table) -> str:
             raise refusal(table, 0, name, f"{said} as another column says", told, "correct or delete one of them")
         said = said or told
     for name in PERHAPS_SYMBOLS:
-        if name in table.columns and not _is_numeric(table.columns[name]):
+        if name in table.columns and not _is_numeric(table.column(name)):
             _one_word(table, name)
     return said
 
@@ -303,7 +326,7 @@ def _one_word(table: Table, name: str) -> str | None:
     Raises:
         DataError: it holds several.
     """
-    words, codes = words_of(table.columns[name])
+    words, codes = words_of(table.column(name))
     kept = [(word, number) for number, word in enumerate(words) if word.strip()]
     if not kept:
         return None
@@ -373,7 +396,7 @@ def numbers(table: Table, name: str) -> NDArray[np.float64]:
     Raises:
         DataError: a cell is not a number.
     """
-    column = table.columns[name]
+    column = table.column(name)
     if isinstance(column, np.ndarray) and column.dtype.kind in "fiu":
         return _wide(column)
     if not isinstance(column, np.ndarray):
@@ -405,7 +428,7 @@ def times(table: Table, name: str) -> NDArray[np.int64]:
         DataError: an empty cell, not a time, or outside the years 2000 to 2100.
     """
     try:
-        return nanoseconds(table.columns[name])
+        return nanoseconds(table.column(name))
     except NoTime as wrong:
         raise refusal(table, wrong.row, name, wrong.expected, wrong.seen, wrong.remedy) from None
 

@@ -1,13 +1,15 @@
 """A file or a frame as named columns. Parquet, Feather, CSV and JSON are told apart by their content.
 
 What a caller does not want is not kept, and CSV and Parquet are read piece by piece: memory follows the columns that
-are used, not the file.
+are used, not the file. Of a long Parquet file it follows a single one: all of it is looked at, and a column of numbers
+is read when it is asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.files.arrows import declared
-from ingest.files.columns import INDEX_NAMES, TIME_NAMES, Table
+from ingest.files.columns import INDEX_NAMES, TIME_NAMES, Table, Unread
 from ingest.files.packed import MOST_COLUMNS, MOST_HELD, MOST_JSON, MOST_ROWS, Opened
 from ingest.files.texts import MOST_VALUES, read_csv, read_json
 from ingest.venues.known import VENUES
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 #: A path, a pandas or polars frame, an Arrow table, rows or records.
 Source: TypeAlias = "str | Path | pd.DataFrame | Sequence[Any] | NDArray[Any] | Any"
 
+#: Rows above which a Parquet file is long: to look at all of it first takes a fifth of the time more.
+LONG = 1 << 21
 #: Bytes of a cell of fixed width: the widest decimal has 32.
 MOST_WIDTH = 64
 _CCXT = ("timestamp", "open", "high", "low", "close", "volume")
@@ -140,7 +144,7 @@ def _parquet(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[st
 
     name = file.name
     try:
-        source = pa.BufferReader(file.whole(MOST_HELD)) if file.packed else file.path
+        source = pa.BufferReader(file.whole(MOST_HELD)) if file.packed else pa.OSFile(str(file.path))
         schema = pq.read_schema(source)
         names = [plain_name(each) for each in schema.names]
         chosen = [field.name for field, plain in zip(schema, names, strict=True) if wanted(plain)]
@@ -157,19 +161,56 @@ def _parquet(file: Opened, wanted: Callable[[str], bool]) -> tuple[list[tuple[st
             if column.path_in_schema.partition(".")[0] in chosen
         )
         _require_held(name, size, len(chosen))
+        plains = [plain_name(each) for each in chosen]
+        later = set(chosen) - set(texts) if rows > LONG and len(set(plains)) == len(plains) else set()
+        kept = [each for each in chosen if each not in later]
         batches, came = [], 0
         for batch in opened.iter_batches(columns=chosen):
             came += batch.num_rows
             if came > min(rows, MOST_ROWS):
                 raise _too_long(name, came)
-            batches.append(batch)
+            batches.append(batch.select(kept) if later else batch)
         table = pa.Table.from_batches(batches, batches[0].schema) if batches else opened.schema_arrow.empty_table()
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name}: expected a Parquet file, seen a damaged one ({error}); download it again") from None
+        raise _damaged(name, error) from None
     columns, _ = _of_arrow(table, wanted)
     for column, values in columns:
         _bounded_text(name, column, values)
-    return columns, names
+    if not later:
+        return columns, names
+    known = dict(columns)
+    unread = {
+        plain: Unread(came, partial(_alone, name, source, each, came))
+        for each, plain in zip(chosen, plains, strict=True)
+    }
+    return [(plain, known.get(plain, unread[plain])) for plain in plains], names
+
+
+def _alone(name: str, source: Any, column: str, rows: int) -> Any:
+    """One column of numbers or times of an open Parquet file that was found to be whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    give_back()
+    try:
+        # a reader of its own: it holds what it unpacked last
+        values = pq.ParquetFile(source).read(columns=[column]).column(column)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise _damaged(name, error) from None
+    if len(values) != rows:
+        raise _damaged(name, f"{len(values):,} rows, and {rows:,} before")
+    return values
+
+
+def give_back() -> None:
+    """Give the machine the memory that columns took which nobody holds: Arrow keeps it for the next ones."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+
+
+def _damaged(name: str, error: object) -> DataError:
+    return DataError(f"{name}: expected a Parquet file, seen a damaged one ({error}); download it again")
 
 
 def _is_text(kind: Any) -> bool:

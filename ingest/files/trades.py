@@ -69,7 +69,7 @@ def _with_names(table: Table) -> Table:
     """Seven columns without names are aggregated trades if the sixth is a time, else trades."""
     if table.names != _UNNAMED[7]:
         return table
-    sixth = table.columns["column_5"][0]
+    sixth = table.column("column_5")[0]
     names = _AGG if is_number(str(sixth)) else _TRADES
     columns = dict(zip(names, table.columns.values(), strict=True))
     return Table(table.name, table.path, table.sha256, columns, table.size, names)
@@ -93,7 +93,7 @@ def _frame(table: Table) -> pd.DataFrame:
     }
     _require_base(table, columns["qty"])
     if "id" in known:
-        kept = table.columns[known["id"]]
+        kept = table.column(known["id"])
         columns["id"] = kept if isinstance(kept, np.ndarray) else kept.to_pandas()
     return pd.DataFrame(columns)
 
@@ -101,14 +101,14 @@ def _frame(table: Table) -> pd.DataFrame:
 def _sides(table: Table, known: dict[str, str]) -> Any:
     """+1 or -1 of the aggressor from a flag of the buyer; a column of sides as it stands."""
     if "side" in known:
-        words, codes = words_of(table.columns[known["side"]])
+        words, codes = words_of(table.column(known["side"]))
         return np.array([word or None for word in words], dtype=object)[codes]
     if "maker" not in known:
         raise DataError(
             f"{table.name}: expected trades with a side, or whether the buyer was the maker, seen columns"
             f" {listed(table.names)}; name a file that says who was the aggressor"
         )
-    words, codes = words_of(table.columns[known["maker"]])
+    words, codes = words_of(table.column(known["maker"]))
     unknown = [number for number, word in enumerate(words) if word.strip().lower() not in AGGRESSORS]
     if unknown:
         row = int(np.isin(codes, unknown).argmax())

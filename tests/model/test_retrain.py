@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from backtest.data.dataset import read_dataset
 from backtest.experiments.data import walk_candles
+from exec.live.serving import served
+from features.registry import fingerprint
 from model.retrain import decide, main
 from model.training import RECORDS
 from tests.ml.learning.made import made
@@ -43,7 +46,8 @@ def write_candles(folder: Path, bars: int = BARS) -> Path:
 @pytest.fixture
 def house(tmp_path):
     """Candles, settings with a comment, and a folder for models."""
-    (tmp_path / "config.yaml").write_text("# mine\nmeta:\n  enabled: false   # not yet\n")
+    ledger = tmp_path / "models" / "trials.jsonl"
+    (tmp_path / "config.yaml").write_text(f"# mine\nmeta:\n  enabled: false   # not yet\n  ledger: {ledger}\n")
     write_candles(tmp_path)
     return tmp_path
 
@@ -87,7 +91,8 @@ def test_forced_it_serves_and_says_so_loudly(house, ask):
     code, out, _ = ask("--force", "--take-bps", "30")
     assert code == 0
     assert "FORCED: " in out
-    assert "risk.take_bps is set to 30 (it was 25)" in out
+    assert "risk.take_bps is set to 30.0 (it was 25.0)" in out
+    assert "it judges 1m, and market.timeframe is 5m" in out
     version = Versions(house / "models").current()
     assert out.splitlines()[-1] == f"enabled: {version} serves BTCUSDT"
     found = settings(house)
@@ -97,17 +102,13 @@ def test_forced_it_serves_and_says_so_loudly(house, ask):
     assert (house / "config.yaml").read_text().startswith("# mine\nmeta:\n  enabled: true   # not yet\n")
 
 
-def test_a_retrain_of_the_same_bars_judges_nothing_new(house, ask):
+def test_a_week_begins_no_record_so_that_a_longer_history_still_may(house, ask):
     ask()
-    before = [
-        len(row.get("trades", ())) for path in (house / "models" / RECORDS).iterdir() for row in Chain(path).read()
-    ]
-    code, _, err = ask()
+    code, out, err = ask()
     assert code == 0, err
-    after = [
-        len(row.get("trades", ())) for path in (house / "models" / RECORDS).iterdir() for row in Chain(path).read()
-    ]
-    assert sum(after) == sum(before)
+    assert not (house / "models" / RECORDS).exists()
+    assert Ledger(house / "models" / "trials.jsonl").count() == 1
+    assert "threshold 30 (not enough data)" in out
 
 
 def test_json_is_one_object_with_the_verdict(ask):
@@ -138,6 +139,7 @@ def test_a_frozen_version_serves_whatever_is_trained(house, ask):
         (["--page-back", "0"], "--page-back: expected at least 1 day"),
         (["--page-back", "3"], "leave one of them out"),
         (["--horizon", "0"], "risk.horizon"),
+        (["--gross"], "only what pays its costs"),
         (["--entry", "auto"], "auto"),
     ],
 )
@@ -159,6 +161,52 @@ def test_too_few_bars_end_with_a_sentence_and_leave_the_old_model(house, ask):
     assert "ask for more bars" in err or "use more data" in err
     assert Versions(house / "models").current() == serving
     assert settings(house).meta.enabled
+
+
+def test_what_a_run_cannot_compute_is_not_enabled(house, ask):
+    (house / "mine.py").write_text("def columns(market):\n    return {'mine': market['close'] - market['open']}\n")
+    ask("--force")
+    serving = Versions(house / "models").current()
+    code, out, _ = ask("--force", "--features", f"{house / 'mine.py'}:columns")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("not enabled: a run computes the registered features alone")
+    assert Versions(house / "models").current() == serving
+
+
+def test_settings_that_cannot_be_changed_leave_what_serves_with_its_own_barriers(house, ask):
+    ask("--force")
+    serving = Versions(house / "models").current()
+    (house / ".config.yaml.swp").write_bytes(b"")
+    code, _, err = ask("--force", "--take-bps", "30")
+    assert code == 2
+    assert err.count("\n") == 1 + err.count("training:") + err.count("judging:") + err.count("building:")
+    assert Versions(house / "models").current() == serving
+    assert served(settings(house)).name == serving
+
+
+def test_what_the_environment_would_overrule_is_refused_before_work(house, ask, monkeypatch):
+    monkeypatch.setenv("SCALPER__META__ENABLED", "false")
+    code, _, err = ask("--force")
+    assert code == 2
+    assert "meta.enabled: expected it to be set in the settings file alone" in err
+    assert not (house / "models").exists()
+
+
+def test_forced_quietly_it_is_said_all_the_same(ask):
+    code, out, err = ask("--force", "--quiet")
+    assert code == 0
+    assert "FORCED: " in err
+    assert out.count("\n") == 1
+
+
+def test_forced_over_a_frozen_version_it_is_no_longer_frozen(house, ask):
+    ask("--force")
+    ask("--freeze", Versions(house / "models").current())
+    code, out, _ = ask("--force")
+    assert code == 0
+    assert "was frozen" in out
+    assert settings(house).meta.version == ""
+    assert served(settings(house)).name == Versions(house / "models").current()
 
 
 def test_a_settings_file_that_is_a_link_is_left_alone(house, ask):
@@ -195,6 +243,7 @@ class TestGate:
 
         def prepare(mean, **other):
             data = data_of(made(3000), **other)
+            data = replace(data, manifest={**data.manifest, "fingerprint": fingerprint()})
             (one,), ledger = trained(data, tmp_path / "models")
             record = evidence(days=80, mean=mean)
             shifted = one.record.evidence.last + 86_400_000_000_000 - record.first
@@ -203,8 +252,6 @@ class TestGate:
         return prepare
 
     def decided(self, tmp_path, one, data, ledger, told, *, force=False):
-        from dataclasses import replace
-
         asked = replace(one, verdict=told)
         return decide(
             asked,
@@ -275,7 +322,7 @@ def whole(house: Path) -> str | None:
     Ledger(house / "models" / "trials.jsonl").trials()
     assert settings(house).meta.enabled
     read_dataset(house / "features.parquet")
-    return serving
+    return served(settings(house)).name
 
 
 def kills(house: Path, times: int) -> None:
@@ -286,7 +333,8 @@ def kills(house: Path, times: int) -> None:
     dice, serving = random.Random(5), whole(house)
     for _ in range(times):
         seen = set(Versions(house / "models").names()) | {serving}
-        hit = killed_at(house, dice.uniform(0.0, took), "--force")
+        # barriers that change make the settings file change with the version
+        hit = killed_at(house, dice.uniform(0.0, took), "--force", "--take-bps", str(dice.choice((25, 30))))
         now = whole(house)
         made_now = set(Versions(house / "models").names()) - seen
         assert now == serving or now in made_now

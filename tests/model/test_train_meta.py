@@ -27,7 +27,8 @@ def data(tmp_path_factory):
 
 
 def words(data, folder, *more):
-    return ["--data", str(data), "--outdir", str(folder), "--config", os.devnull, *more]
+    (folder / "config.yaml").write_text(f"meta:\n  ledger: {folder / 'trials.jsonl'}\n")
+    return ["--data", str(data), "--outdir", str(folder), "--config", str(folder / "config.yaml"), *more]
 
 
 def test_versions_records_and_a_report_are_written_and_no_setting_is_changed(data, tmp_path, capsys):
@@ -36,7 +37,7 @@ def test_versions_records_and_a_report_are_written_and_no_setting_is_changed(dat
     assert out.splitlines()[-1].startswith("not enabled: ")
     assert len(Versions(tmp_path).names()) == 2
     assert Versions(tmp_path).current() is None
-    assert {"report.md", "report.html", "records", "trials.jsonl"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"report.md", "report.html", "trials.jsonl"} <= {path.name for path in tmp_path.iterdir()}
     assert Ledger(tmp_path / "trials.jsonl").count() == 2
 
 

@@ -13,6 +13,7 @@ from backtest.run.verdict import model_says
 from exec.live.serving import served
 from features.registry import fingerprint
 from ml.learning.artifact import parts_of
+from ml.signal import strategy_key
 from tests.e2e.support import settings_of
 from tests.ml.models import judging
 from tests.places import ROOT
@@ -56,11 +57,18 @@ def test_one_enabled_that_is_not_there_is_refused(tmp_path, folder):
         ({"symbols": ("BTCUSDT",), "tf": "1m"}, "timeframe 5m, saw 1m"),
         ({"risk__take_bps": 30.0}, "take_bps 25.0, saw 30.0"),
         ({"execution__entry": "market"}, "entry post_only, saw market"),
+        ({"execution__limit_bars": 5}, "limit_bars 3, saw 5"),
+        ({"signal__min_strength": 5.0}, "other signals"),
+        ({"signal__veto_below_break_even": True}, ""),
+        ({"simulation__slippage_bps": 4.0}, "slippage_bps 1, saw 4"),
+        ({"simulation__slippage_bps": 0.5}, ""),
     ],
 )
 def test_a_model_judges_what_it_was_tested_on_and_nothing_else(folder, asked, said):
     tested = {"symbols": ["BTCUSDT"], "timeframe": "5m", "take_bps": 25.0, "stop_bps": 18.0, "horizon": 20}
-    manifest = {"configuration": {**tested, "entry": "post_only"}}
+    costs = {"maker_bps": [2.0], "taker_bps": [5.0], "half_spread_bps": 0.5, "slippage_bps": 1.0}
+    rests = {"entry": "post_only", "limit_offset_bps": 1.0, "limit_bars": 3, "signal": strategy_key(settings_of())}
+    manifest = {"configuration": {**tested, **rests, "market": ["binance_usdm"], "costs": costs}}
     folder.make_current(folder.write(parts_of(judging(1.0)), manifest, 1_700_000_002 * 10**9))
     where = {name: asked[name] for name in ("symbols", "tf") if name in asked}
     settings = enabled(folder, **{name: value for name, value in asked.items() if name not in where})
@@ -69,6 +77,18 @@ def test_a_model_judges_what_it_was_tested_on_and_nothing_else(folder, asked, sa
             served(settings, **where)
     else:
         assert served(settings, **where).name == folder.current()
+
+
+def test_a_model_of_trades_that_paid_less_is_refused(folder):
+    costs = {"maker_bps": [0.0], "taker_bps": [5.0], "half_spread_bps": 0.5, "slippage_bps": 1.0}
+    tested = {"symbols": ["BTCUSDT"], "market": ["binance_usdm"], "costs": costs}
+    folder.make_current(folder.write(parts_of(judging(1.0)), {"configuration": tested}, 1_700_000_002 * 10**9))
+    with pytest.raises(ConfigError, match="maker_bps 0 of BTCUSDT, saw 2"):
+        served(enabled(folder))
+    gross = {"configuration": {"symbols": ["BTCUSDT"], "gross": True}}
+    folder.make_current(folder.write(parts_of(judging(1.0)), gross, 1_700_000_003 * 10**9))
+    with pytest.raises(ConfigError, match="trades before all costs"):
+        served(enabled(folder))
 
 
 def test_one_that_is_not_as_it_was_written_is_refused(folder):

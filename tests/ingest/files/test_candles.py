@@ -846,6 +846,80 @@ def test_few_long_texts_of_a_parquet_file_are_not_unpacked(tmp_path, monkeypatch
         load_candles(tmp_path / "BTCUSDT.parquet")
 
 
+# long files, whose columns are read one by one
+
+
+def told(path, **asked):
+    """All that is said of a file's candles, or the sentence that refuses them."""
+    try:
+        candles = load_candles(path, **asked)
+    except (ConfigError, DataError) as error:
+        return type(error), str(error)
+    return candles.rows.tobytes(), *(
+        getattr(candles, each.name) for each in dataclasses.fields(candles) if each.name != "rows"
+    )
+
+
+def archived(n=60):
+    """Bars with all that a file may say of them."""
+    rows = arrays(n)
+    table = frame(rows)
+    return table.assign(
+        open_time=table["timestamp"],
+        close_time=table["timestamp"] + 59_999,
+        quote_volume=table["volume"] * table["close"],
+        taker_buy_volume=table["volume"] / 2,
+        confirm=True,
+        symbol="BTCUSDT",
+        market="perpetual",
+    )
+
+
+LONG_CASES = {
+    "all there is": lambda table: table,
+    "newest first": lambda table: table[::-1],
+    "gaps": lambda table: table.drop(index=[3, 4, 17]),
+    "unfinished": lambda table: table.assign(confirm=[*[True] * 59, False]),
+    "unfinished by its close": lambda table: table.assign(
+        close_time=[*table["close_time"][:-1], START // 10**6 + 59 * 60_000 + 9]
+    ),
+    "closes alone": lambda table: table.drop(columns=["timestamp", "open_time"]),
+    "dates": lambda table: table.assign(open_time=pd.to_datetime(table["open_time"], unit="ms")),
+    "an index of dates": lambda table: table.drop(columns=["timestamp", "open_time", "close_time"]).set_index(
+        pd.to_datetime(table["timestamp"], unit="ms").rename(None)
+    ),
+    "narrow": lambda table: table.astype(dict.fromkeys(["open", "high", "low", "close"], "float32")),
+    "widened": lambda table: table.assign(
+        **{name: (table[name] + 0.17).astype("float32").astype("float64") for name in ("open", "high", "low", "close")}
+    ),
+    "whole": lambda table: table.astype({"volume": "int64"}),
+    "texts": lambda table: table.astype({"close": str, "volume": str}),
+    "two names in one": lambda table: table.assign(Close=table["close"]),
+    "two meanings of a name": lambda table: table.assign(Close=table["close"] + 1),
+    "an empty cell": lambda table: table.assign(low=[*table["low"][:7], None, *table["low"][8:]]),
+    "an empty cell, newest first": lambda table: table.assign(low=[*table["low"][:7], None, *table["low"][8:]])[::-1],
+    "twice": lambda table: pd.concat([table[:9], table[8:]]),
+    "out of order": lambda table: pd.concat([table[:9], table[12:], table[9:12]]),
+    "another symbol": lambda table: table.assign(symbol=["BTCUSDT"] * 59 + ["ETHUSDT"]),
+    "money": lambda table: table.assign(volume=table["quote_volume"]),
+    "no close": lambda table: table.drop(columns="close").rename(columns={"open": "opn"}),
+    "more taken than traded": lambda table: table.assign(taker_buy_volume=table["volume"] * 2),
+    "no time": lambda table: table.drop(columns=["timestamp", "open_time", "close_time"]),
+}
+
+
+@pytest.mark.parametrize("case", LONG_CASES)
+@pytest.mark.parametrize("pack", [False, True], ids=["plain", "packed"])
+def test_of_a_long_file_the_same_is_said_as_of_a_short_one(tmp_path, monkeypatch, case, pack):
+    path = tmp_path / "BTCUSDT_1m.parquet"
+    LONG_CASES[case](archived()).to_parquet(path, row_group_size=16)
+    if pack:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    short = told(path)
+    monkeypatch.setattr(tables, "LONG", 0)
+    assert short == told(path)
+
+
 # properties
 
 

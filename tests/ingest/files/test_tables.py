@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pandas as pd
@@ -132,3 +133,42 @@ def test_a_table_of_very_many_columns_is_refused_in_few_words(tmp_path):
     (tmp_path / "x.csv").write_text(",".join(f"c{i}" for i in range(2000)) + "\n" + ",".join(["1"] * 2000) + "\n")
     with pytest.raises(DataError, match="expected at most 1,000 columns, seen 2,000"):
         read_table(tmp_path / "x.csv")
+
+
+# a long Parquet file, whose columns are read one by one
+
+
+def test_a_long_file_leaves_its_columns_where_they_are(tmp_path, monkeypatch):
+    n = 200_000
+    pq.write_table(pa.table({name: np.arange(n) + 0.5 for name in "abcdef"}), tmp_path / "x.parquet")
+    before = pa.total_allocated_bytes()
+    monkeypatch.setattr(tables, "LONG", n - 1)
+    long = read_table(tmp_path / "x.parquet")
+    held = pa.total_allocated_bytes() - before
+    assert (list("abcdef"), n, True) == (list(long.columns), long.size, held < 8 * n)
+    monkeypatch.setattr(tables, "LONG", n)
+    short = read_table(tmp_path / "x.parquet")
+    assert short.column("c").equals(long.column("c"))
+    assert (long.turned().column("f")[0].as_py(), long.turned().turned().column("f")[0].as_py()) == (n - 0.5, 0.5)
+
+
+def test_a_long_file_is_looked_at_to_its_end_before_any_of_it_is_believed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LONG", 0)
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"a": np.arange(9.0), "b": np.arange(9.0)}), path, use_dictionary=False, compression="none")
+    data = bytearray(path.read_bytes())
+    at = pq.ParquetFile(path).metadata.row_group(0).column(1).data_page_offset
+    data[at : at + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"x\.parquet: expected a Parquet file, seen a damaged one"):
+        read_table(path)
+
+
+def test_a_long_file_that_is_cut_while_it_is_read_is_a_damaged_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "LONG", 0)
+    pq.write_table(pa.table({"a": np.arange(9.0), "word": ["x"] * 9}), tmp_path / "x.parquet")
+    table = read_table(tmp_path / "x.parquet")
+    os.truncate(tmp_path / "x.parquet", 8)
+    assert 9 == len(table.column("word"))
+    with pytest.raises(DataError, match=r"x\.parquet: expected a Parquet file, seen a damaged one"):
+        table.column("a")
