@@ -20,7 +20,7 @@ HOPED_BPS = (1.0, 2.0, 4.0, 8.0)
 PROBABILITIES = "How good the probabilities are"
 USED, MORE = "What the models use", "Whether more history would help"
 #: Where single labels would be looked at, and none is new.
-LATER = "What needs single labels is told by a training that has new ones."
+LATER = "Nothing new was judged: what needs single labels is told by a training that has new ones."
 #: Names of the directions, in the order of the columns of a table.
 DIRECTIONS = ("long", "short")
 
@@ -32,7 +32,7 @@ def page_of(report: Report) -> Document:
         title=f"Meta-model of {', '.join(report.symbols)}, {report.timeframe}",
         verdict=about.verdict,
         opens=about.opens,
-        meaning=" ".join(filter(None, (_nothing_new(report), meaning(about)))),
+        meaning=f"{_nothing_new(report)}{meaning(about)}",
         sections=(
             _trained(report),
             _gate(report),
@@ -76,9 +76,9 @@ def meaning(about: Family) -> str:
 
 
 def _nothing_new(report: Report) -> str:
-    """A sentence for what has nothing to show where no row came since the last training; "" = some did."""
+    """A sentence before all others where no row came since the last training; "" = some did."""
     said = report.nothing_new
-    return f"{said[0].upper()}{said[1:]}, and the verdict is about these." if said else ""
+    return f"{said[0].upper()}{said[1:]}, and the verdict is about these. " if said else ""
 
 
 def _trained(report: Report) -> Section:
@@ -172,8 +172,8 @@ def _until(one: Family, edge_bps: float) -> float:
 
 
 def _probabilities(report: Report) -> Section:
-    if said := _nothing_new(report):
-        return Section(PROBABILITIES, (_remembered(report), Words(f"{said} {LATER}")))
+    if report.nothing_new:
+        return Section(PROBABILITIES, (_remembered(report), Words(LATER)))
     columns: list[tuple[str, Quality]] = [(one.name, one.quality) for one in report.families]
     if report.base is not None:
         columns.insert(0, ("base rate", report.base))
@@ -291,8 +291,10 @@ def _trades(report: Report) -> Section:
     blocks: list[Block] = [
         Grid(EARNED, tuple(rows), "net of a trade after costs, bps" if not report.gross else "before all costs, bps"),
         Words(
-            "A threshold is chosen on rows before those it judges. The shares below it are looked at afterwards, and "
-            "of no use to trade by: they show whether there is anything in the order of what was expected."
+            "A threshold is chosen on rows before those it judges."
+            if report.nothing_new
+            else "A threshold is chosen on rows before those it judges. The shares below it are looked at afterwards, "
+            "and of no use to trade by: they show whether there is anything in the order of what was expected."
         ),
     ]
     drawing = pictures.earnings(
@@ -417,8 +419,8 @@ def _paths(report: Report) -> Section:
 
 
 def _importance(report: Report) -> Section:
-    if said := _nothing_new(report):
-        return Section(USED, (Words(f"{said} {LATER}"),))
+    if report.nothing_new:
+        return Section(USED, (Words(LATER),))
     blocks: list[Block] = []
     for k, one in enumerate(report.families):
         top = one.importances[:MOST_IMPORTANT]
@@ -447,8 +449,7 @@ def _curve(report: Report) -> Section:
         for point in one.curve
     )
     if not rows:
-        said = _nothing_new(report)
-        return Section(MORE, (Words(f"{said} {LATER}" if said else "No labels to look at."),))
+        return Section(MORE, (Words(LATER if report.nothing_new else "No labels to look at."),))
     level = report.base_last
     drawing = pictures.curves(
         "log loss on the last step's rows",
@@ -487,8 +488,8 @@ def _without(report: Report) -> Section:
     )
     blocks: list[Block] = [Grid(EARNED, tuple(rows), "same bars, same costs, one position at a time; bps a trade")]
     blocks += [Words(f"{sentence}.") for sentence in (*said, held) if sentence]
-    if new := _nothing_new(report):
-        blocks.append(Words(f"{new} {LATER}"))
+    if report.nothing_new:
+        blocks.append(Words(LATER))
     return Section("What the bars paid without it", tuple(blocks))
 
 
