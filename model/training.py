@@ -36,6 +36,8 @@ SERVING = tuple(family for family in FAMILIES if family != "base")
 #: Told what is being done, how much of it, and how much there is.
 Told = Callable[[str, float, float], None]
 RECORDS = "records"
+#: Who judged in a first training.
+WALKED = "walk-forward"
 #: A symbol whose last decision is that many bars before the last of all has ended.
 ALIVE_BARS = 1_000
 
@@ -92,7 +94,8 @@ def train(
     known = known_at(table, int(table.ts[-1]))  # the next begins to judge right after
     found = []
     for family, record, judged, by, fresh, whole in walked:
-        signals = np.concatenate([unfiltered(one.table).net for one in judged] or [np.zeros(0)])
+        # those of a later training are of its new rows alone, and the record is longer
+        signals = np.concatenate([unfiltered(one.table).net for one in judged]) if by == WALKED else None
         told_of = verdict(whole, tried, worst_of(record.configuration), seed=seed, signals=signals)
         fitted = fit_meta(known, family, data.manifest["fingerprint"], seed=seed, threads=threads)
         version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, told_of, now_ns))
@@ -161,7 +164,7 @@ def advance(
 
     if not record.version:
         judged = walk(table, family, data.manifest["fingerprint"], seed=seed, threads=threads, progressed=progressed)
-        return judged, "walk-forward"
+        return judged, WALKED
     try:
         manifest, parts = versions.read(record.version)
     except DataError as error:
