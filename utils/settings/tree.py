@@ -501,7 +501,7 @@ class MetaSettings(Section):
 
 
 class RetrainSettings(Section):
-    """When the model is trained again; nothing reads these until there is a model."""
+    """When the model is trained again by itself; nothing reads these until there is an API."""
 
     auto: Switch = setting(False, "Train daily, and at API start when artifacts are absent or old.", "switch")
     daily_hour: int = setting(3, "Local hour of the daily training.", "hour", ge=0, le=23)
