@@ -195,9 +195,9 @@ def enable(version: str, folder: Path, config: Path, settings: Settings, configu
     Raises:
         ConfigError: the file cannot be changed; what served serves on.
     """
-    wanted: dict[str, object] = {"meta.enabled": True, "meta.version": ""}
-    if folder.resolve() != settings.meta.dir.resolve():
-        wanted["meta.dir"] = folder.resolve().as_posix()
+    elsewhere = folder.resolve() != settings.meta.dir.resolve()
+    place = folder.resolve() if elsewhere else settings.meta.dir
+    wanted: dict[str, object] = {"meta.enabled": True, "meta.dir": place.as_posix(), "meta.version": ""}
     said = []
     if settings.meta.version:
         said.append(f"meta.version is emptied: {settings.meta.version} was frozen")
@@ -208,7 +208,7 @@ def enable(version: str, folder: Path, config: Path, settings: Settings, configu
         ("execution.entry", settings.execution, "entry"),
     ):
         if (was := getattr(section, name)) != (now := configuration[name]):
-            wanted[key] = now
+            wanted[key], elsewhere = now, True
             said.append(f"{key} is set to {now} (it was {was}): the model was tested with it")
     for key, was, now in (
         ("market.timeframe", settings.market.timeframe, configuration["timeframe"]),
@@ -216,12 +216,11 @@ def enable(version: str, folder: Path, config: Path, settings: Settings, configu
     ):
         if was != now:
             said.append(f"it judges {now}, and {key} is {was}: ask for {now}, or it is refused")
-    moved = len(wanted) > 2 or not settings.meta.enabled
     serving = Versions(settings.meta.dir).current() if settings.meta.enabled and not settings.meta.version else None
-    if moved and serving is not None:
+    if elsewhere and serving is not None:
         set_values(config, {"meta.version": serving})
     Versions(folder).make_current(version)
-    if moved or settings.meta.version:
+    if elsewhere or settings.meta.version or not settings.meta.enabled:
         set_values(config, wanted)
     return said
 

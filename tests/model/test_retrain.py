@@ -98,6 +98,7 @@ def test_forced_it_serves_and_says_so_loudly(house, ask):
     found = settings(house)
     assert found.meta.enabled
     assert found.meta.dir == house / "models"
+    assert f"dir: {house / 'models'}" in (house / "config.yaml").read_text()
     assert found.risk.take_bps == 30.0
     assert (house / "config.yaml").read_text().startswith("# mine\nmeta:\n  enabled: true   # not yet\n")
 
