@@ -16,7 +16,7 @@ from backtest.data.market import under
 from backtest.run.trials import write_down
 from exec.champion import Champion
 from exec.engine import Fleet, joined
-from exec.live.serving import served
+from exec.live.serving import require_tested, served
 from exec.market import Market
 from exec.trader import chunks
 from features.fold import FeatureSet
@@ -111,9 +111,10 @@ def models_of(market: Market, settings: Sequence[Settings]) -> dict[MetaSettings
     """
     found: dict[MetaSettings, Champion] = {}
     for one in settings:
-        model = served(one, symbols=market.symbols, tf=market.tf) if one.meta.enabled else None
-        if model is not None:
-            found.setdefault(one.meta, model)
+        if (known := found.get(one.meta)) is not None:
+            require_tested(known.name, known.tested, one, market.symbols, market.tf)
+        elif (model := served(one, symbols=market.symbols, tf=market.tf)) is not None:
+            found[one.meta] = model
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from features.fold import matrix
 from ml.scoring import Form, Meta, meta_form, row_score
@@ -70,6 +71,7 @@ class Champion:
     name: str  # of the version
     meta: Meta
     form: Form
+    tested: Any = None  # the configuration of its record; None = nobody's evidence
 
     def judge(self, bars: Rows, vectors: Rows, signals: Rows, instruments: Rows, params: Rows, number: int = 1) -> None:
         """Write into SIGNAL rows beside `bars` what the model says of those with a side.

@@ -32,7 +32,7 @@ from ml.learning.gate import FEWEST_DAYS, FEWEST_TRADES, verdict
 from ml.learning.table import LONG, SHORT, Table, joined
 from ml.learning.walk import Evidence, added, judge, known_at, of_judged, together, walk
 from ml.learning.wealth import wealth_needed, wealth_of_open
-from model.training import SERVING
+from model.training import SERVING, worst_loss
 from utils.config import load_settings
 from utils.errors import ConfigError, DataError
 from utils.figures.arithmetic import wilson_interval
@@ -112,12 +112,15 @@ def run(flags: argparse.Namespace) -> int:
     settings = load_settings(flags.config).settings
     bars = flags.bars if not flags.daily else max(flags.bars, flags.daily * 288 + WINDOW)
     families = SERVING if flags.family in {None, "both"} else (flags.family,)
+    # as the gate would reckon with these settings, whatever a made market costs
+    fees = settings.instrument("default", settings.market.symbol)
+    crossing = settings.simulation.spread_bps / 2.0 + settings.simulation.slippage_bps
     found: list[Tried] = []
     began = time.perf_counter()
     with Meter(f"{flags.kind} markets", "markets", progress_console(quiet=flags.json), seeds) as meter:
         for seed in range(flags.first_seed, flags.first_seed + seeds):
             table = table_of(flags.kind, seed, bars, flags.edge, settings, flags.data)
-            worst = 2.0 * (settings.risk.stop_bps + 12.0)
+            worst = worst_loss(settings.risk.stop_bps, fees.taker_bps, crossing)
             tries = [
                 daily(table, seed, family, flags.daily, worst, len(families))
                 if flags.daily

@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from rich.text import Text
 from exec.champion import champion_of
 from features.registry import feature_set, fingerprint
 from ml.learning.artifact import meta_of
-from utils.config import load_settings
+from utils.config import Loaded, load_settings
 from utils.errors import ConfigError, DataError
 from utils.records.versions import CURRENT, Versions
 from utils.root import ROOT
@@ -243,15 +243,23 @@ def changed(flags: argparse.Namespace, wanted: Mapping[str, object]) -> Path:
         ConfigError: it is not to be changed, or the environment says otherwise and would win.
     """
     config: Path = flags.config or ROOT / "config.yaml"
-    loaded = load_settings(flags.config)
-    for key in wanted:
+    require_own(load_settings(flags.config), wanted)
+    set_values(config, wanted)
+    return config
+
+
+def require_own(loaded: Loaded, keys: Iterable[str]) -> None:
+    """Refuse to write settings that the environment sets, and would win: what is written has to hold.
+
+    Raises:
+        ConfigError: it does.
+    """
+    for key in keys:
         origin = loaded.origin.get(key, "")
         if origin.startswith(("environment", ".env")):
             raise ConfigError(
-                f"{key}: expected it to be set in {config.name} alone, saw it in {origin}; remove it there"
+                f"{key}: expected it to be set in the settings file alone, saw it in {origin}; remove it there"
             )
-    set_values(config, wanted)
-    return config
 
 
 def entries_of(versions: Versions, meta: MetaSettings, now_ns: int) -> tuple[Entry, ...]:

@@ -39,7 +39,7 @@ from ml.learning.policy import unfiltered
 from ml.learning.scores import log_loss, reliability
 from ml.learning.table import LONG, SHORT, Table
 from ml.learning.walk import DAY, Evidence, Judged, of_judged, together
-from ml.learning.wealth import wealth_needed, wealth_path
+from ml.learning.wealth import open_path, wealth_needed
 from model.pages.contents import page_of
 from model.pages.document import html, markdown
 from model.pages.findings import Bins, Family, Overfit, Record, Report, Slope
@@ -198,7 +198,7 @@ def outlook_of(one: Trained, table: Table) -> Outlook:
         return one.verdict.outlook
     rule = one.verdict.rules[-1]
     worst = worst_of(one.record.configuration)
-    return outlook(whole, whole.days, rule.value, rule.threshold, worst, unfiltered(rows).net)
+    return outlook(whole, whole.days, rule.value, rule.threshold, worst, unfiltered([rows]))
 
 
 def _family(
@@ -261,7 +261,7 @@ def _record(one: Trained, sharpes: Floats, tried: int) -> Record:
     evidence = evidence_of(one)
     net, scores = evidence.net, dict(zip(DAY, evidence.scores.sum(axis=0).tolist(), strict=True))
     kept = np.unique(np.linspace(0, len(net) - 1, min(len(net), POINTS)).astype(np.int64)) if len(net) else slice(0)
-    wealth = wealth_path(net, worst_of(one.record.configuration))
+    wealth = open_path(evidence.ts, evidence.until, net, worst_of(one.record.configuration))
     return Record(
         first=evidence.first,
         last=evidence.last,

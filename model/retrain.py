@@ -31,13 +31,13 @@ from ml.learning.fit import FEWEST_TRADES as FEWEST_THRESHOLD
 from ml.learning.gate import FEWEST_DAYS
 from ml.learning.walk import FIRST
 from model.registry import main as registry
+from model.registry import require_own
 from model.report import best_of
 from model.train_meta import folder_of, trained
-from model.training import SERVING, Trained, against_champion, table_days, tried_of
-from utils.config import Loaded, load_settings
+from model.training import SERVING, Trained, against_champion, table_days
+from utils.config import load_settings
 from utils.errors import ConfigError, DataError
 from utils.market.timeframes import TIMEFRAMES
-from utils.records.ledger import Ledger
 from utils.records.lock import only_one
 from utils.records.versions import Versions
 from utils.root import ROOT
@@ -89,7 +89,9 @@ def build_parser() -> Parser:
 
 def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
-    settings = own_settings(flags.config).settings
+    loaded = load_settings(flags.config)
+    require_own(loaded, ("meta.enabled", "meta.dir", "meta.version"))
+    settings = loaded.settings
     config = flags.config or ROOT / "config.yaml"
     folder = folder_of(flags, settings)
     if flags.freeze is not None:
@@ -109,9 +111,7 @@ def run(flags: argparse.Namespace) -> int:
                 f"{flags.out}: expected the data set that was just built, saw another; name an --out of its own"
             )
         found, told, paths = trained(data, flags, settings, "retrain")
-        said, enabled = decide(
-            best_of(found), data, folder, config, settings, Ledger(settings.meta.ledger), flags.force
-        )
+        said, enabled = decide(best_of(found), data, folder, config, settings, flags.force)
     for line in said:
         if line.startswith("FORCED") and (flags.json or flags.quiet):
             print(line, file=sys.stderr)
@@ -150,7 +150,6 @@ def decide(
     folder: Path,
     config: Path,
     settings: Settings,
-    ledger: Ledger,
     force: bool,
 ) -> tuple[list[str], bool]:
     """Enable the version or leave all as it is; what is to be said of that, its last line last.
@@ -172,8 +171,8 @@ def decide(
     asked = best.verdict
     serving = (meta.version or Versions(meta.dir).current()) if meta.enabled else None
     if serving is not None and asked.opens:
-        tried = tried_of(ledger, folder)
-        asked = against_champion(best, meta.dir, serving, tried, seed=settings.simulation.seed) or asked
+        other = against_champion(best, meta.dir, serving, asked.tried, seed=settings.simulation.seed)
+        asked = other or asked
     if not asked.opens and not force:
         return [str(asked)], False
     said = []
@@ -223,22 +222,6 @@ def enable(version: str, folder: Path, config: Path, settings: Settings, configu
     if elsewhere or settings.meta.version or not settings.meta.enabled:
         set_values(config, wanted)
     return said
-
-
-def own_settings(config: Path | None) -> Loaded:
-    """The settings, of which the environment sets none of the section meta: what a retrain writes has to hold.
-
-    Raises:
-        ConfigError: it does.
-    """
-    loaded = load_settings(config)
-    for key in ("meta.enabled", "meta.dir", "meta.version"):
-        origin = loaded.origin.get(key, "")
-        if origin.startswith(("environment", ".env")):
-            raise ConfigError(
-                f"{key}: expected it to be set in the settings file alone, saw it in {origin}; remove it there"
-            )
-    return loaded
 
 
 def too_small(data: DataSet) -> str:

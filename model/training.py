@@ -95,7 +95,7 @@ def train(
     found = []
     for family, record, judged, by, fresh, whole in walked:
         # those of a later training are of its new rows alone, and the record is longer
-        signals = np.concatenate([unfiltered(one.table).net for one in judged]) if by == WALKED else None
+        signals = unfiltered([one.table for one in judged]) if by == WALKED else None
         told_of = verdict(whole, tried, worst_of(record.configuration), seed=seed, signals=signals)
         fitted = fit_meta(known, family, data.manifest["fingerprint"], seed=seed, threads=threads)
         version = versions.write(parts_of(fitted.meta), manifest_of(data, record, fitted, fresh, told_of, now_ns))
@@ -271,7 +271,12 @@ def worst_of(configuration: Mapping[str, Any]) -> float:
     """
     costs = configuration["costs"]
     crossing = float(costs["half_spread_bps"]) + float(costs["slippage_bps"])
-    return 2.0 * (float(configuration["stop_bps"]) + 2.0 * (float(max(costs["taker_bps"])) + crossing))
+    return worst_loss(float(configuration["stop_bps"]), float(max(costs["taker_bps"])), crossing)
+
+
+def worst_loss(stop_bps: float, taker_bps: float, crossing_bps: float) -> float:
+    """Twice the loss at the stop of who crosses both ways, bps; see `worst_of`."""
+    return 2.0 * (stop_bps + 2.0 * (taker_bps + crossing_bps))
 
 
 def against_champion(trained: Trained, folder: Path, serving: str, tried: int, *, seed: int) -> Verdict | None:

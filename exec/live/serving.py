@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from exec.champion import Champion, champion_of
@@ -41,7 +42,8 @@ def served(
         )
     manifest, parts = versions.read(name)
     require_tested(name, manifest.get("configuration"), settings, symbols, tf)
-    return champion_of(name, meta_of(parts), feature_set().names, fingerprint())
+    champion = champion_of(name, meta_of(parts), feature_set().names, fingerprint())
+    return replace(champion, tested=manifest.get("configuration"))
 
 
 def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence[str], tf: str) -> None:

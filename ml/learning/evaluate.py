@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from ml.learning.fit import expectation
 from ml.learning.gate import skill_bound
 from ml.learning.overfitting import record_needed, smallest_edge
-from ml.learning.policy import Taken, taken
+from ml.learning.policy import Taken, taken, unfiltered
 from ml.learning.scores import BINS, auc, brier, brier_skill, ece, log_loss, murphy
 from ml.learning.table import LONG, SHORT, Table, Whole
 from ml.learning.walk import Judged
-from ml.scoring import Scored
 from utils.figures.arithmetic import Floats, mean_or_nan, moments, probabilistic_sharpe, ratio_or_nan
 from utils.figures.bootstrap import interval, lower_bound, stationary_means
 from utils.rows import NS_PER_DAY
@@ -285,7 +284,7 @@ def baselines(judged: Sequence[Judged]) -> list[Earned]:
     """
     tables = [one.table for one in judged if len(one.table)]
     names = tables[0].names if tables else ()
-    rules: list[tuple[str, str | None, float]] = [("all signals of the strategy", None, 1.0)]
+    rules: list[tuple[str, str, float]] = []
     if LAST_RETURN in names:
         rules += [("last bar, followed", LAST_RETURN, 1.0), ("last bar, faded", LAST_RETURN, -1.0)]
     heavier = next((name for name in names if name.startswith(BOOK_SIDE)), None)
@@ -294,7 +293,8 @@ def baselines(judged: Sequence[Judged]) -> list[Earned]:
             ("heavier side of the book, followed", heavier, 1.0),
             ("heavier side of the book, faded", heavier, -1.0),
         ]
-    return [earned(what, _followed(tables, feature, sign)) for what, feature, sign in rules]
+    all_signals = earned("all signals of the strategy", unfiltered(tables))
+    return [all_signals, *(earned(what, _followed(tables, feature, sign)) for what, feature, sign in rules)]
 
 
 def shared_days(net_bps: Floats, fewest: int) -> Floats:
@@ -341,15 +341,10 @@ def random_entries(judged: Sequence[Judged], seed: int) -> tuple[float, float]:
     return float(means.mean()), float((1 + np.count_nonzero(means >= own.mean())) / (1 + DRAWS))
 
 
-def _followed(tables: Sequence[Table], feature: str | None, sign: float) -> Floats:
-    """Net of trades in given directions, one at a time: the strategy's, or a feature's sign times another."""
-    busy = np.zeros(len(tables[0].symbols) if tables else 0, np.int64)
-    found = [np.zeros(0)]
+def _followed(tables: Sequence[Table], feature: str, sign: float) -> Floats:
+    """Net of trades in the direction of a feature's sign times another, one at a time."""
+    turned = []
     for table in tables:
-        bps = np.zeros((len(table), 2))
-        if feature is not None:
-            lean = sign * table.x[:, table.names.index(feature)]
-            bps[:, LONG], bps[:, SHORT] = np.where(lean > 0.0, 0.0, -np.inf), np.where(lean < 0.0, 0.0, -np.inf)
-        either = table if feature is None else replace(table, side=np.zeros(len(table)))
-        found.append(taken(either, Scored(bps, bps, bps), 0.0, busy).net)
-    return np.concatenate(found)
+        lean = np.sign(sign * table.x[:, table.names.index(feature)])
+        turned.append(replace(table, side=np.where(lean == 0.0, np.nan, lean)))
+    return unfiltered(turned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +30,18 @@ class Taken:
         return len(self.net)
 
 
-def unfiltered(table: Table) -> Taken:
-    """The trades of all that the strategy wants, one of a symbol at a time; long where it lets both be taken."""
-    nothing = np.zeros((len(table), 2))
-    return taken(table, Scored(nothing, nothing, nothing), 0.0)
+def unfiltered(tables: Sequence[Table]) -> Floats:
+    """What all that the strategy wants became, bps, one position of a symbol at a time; long where both may be taken.
+
+    Args:
+        tables: consecutive stretches of the same symbols.
+    """
+    busy = np.zeros(len(tables[0].symbols) if tables else 0, np.int64)
+    found = [np.zeros(0)]
+    for table in tables:
+        nothing = np.zeros((len(table), 2))
+        found.append(taken(table, Scored(nothing, nothing, nothing), 0.0, busy).net)
+    return np.concatenate(found)
 
 
 def taken(table: Table, told: Scored, threshold_bps: float, busy: NDArray[np.int64] | None = None) -> Taken:

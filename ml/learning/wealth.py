@@ -71,12 +71,12 @@ def wealth(net_bps: Floats, worst_bps: float) -> float:
     return float(path[-1]) if len(path) else 1.0
 
 
-def wealth_of_open(ts: Times, until: Times, net_bps: Floats, worst_bps: float) -> float:
-    """Wealth after trades that may be open at the same time, whatever ties them together.
+def open_path(ts: Times, until: Times, net_bps: Floats, worst_bps: float) -> Floats:
+    """Wealth after each end of trades that may be open at the same time, whatever ties them together.
 
     What is staked on a trade is settled when it is decided: a share of the wealth that would be left if all that are
     open lost the worst. So what neighbours share is not known to any stake, and the wealth stays that of fair bets. Of
-    trades one after the other it is `wealth`.
+    trades one after the other it is `wealth_path`.
 
     Formula: at ts_i s_i = bet (W - worst sum of s_j open); at until_i W += s_i net_i; mean over bets; a bet whose W
     falls to 0 is lost for ever.
@@ -91,13 +91,14 @@ def wealth_of_open(ts: Times, until: Times, net_bps: Floats, worst_bps: float) -
         ValueError: as `wealth_path`.
     """
     if len(ts) < 2 or bool(np.all(ts[1:] >= until[:-1])):
-        return wealth(net_bps, worst_bps)
+        return wealth_path(net_bps, worst_bps)
     if not np.all(np.isfinite(net_bps)):
         raise ValueError(f"expected finite nets, trade {int(np.argmin(np.isfinite(net_bps)))} is not")
     sizes = bets(worst_bps)
     have, risked = np.ones(len(sizes)), np.zeros(len(sizes))
     staked = np.zeros((len(ts), len(sizes)))
     ending = np.argsort(until, kind="stable")
+    path = np.empty(len(ts))
     over = 0
     for i in range(len(ts) + 1):
         now = ts[i] if i < len(ts) else np.iinfo(np.int64).max
@@ -107,11 +108,18 @@ def wealth_of_open(ts: Times, until: Times, net_bps: Floats, worst_bps: float) -
             risked -= staked[j] * worst_bps
             lost = have <= 0.0
             staked[:, lost] = have[lost] = risked[lost] = 0.0
+            path[over] = np.mean(have)
             over += 1
         if i < len(ts):
             staked[i] = np.where(have > 0.0, sizes * np.maximum(have - risked, 0.0), 0.0)
             risked += staked[i] * worst_bps
-    return float(np.mean(have))
+    return path
+
+
+def wealth_of_open(ts: Times, until: Times, net_bps: Floats, worst_bps: float) -> float:
+    """Wealth after the last end, 1 before any; arguments and errors as in `open_path`."""
+    path = open_path(ts, until, net_bps, worst_bps)
+    return float(path[-1]) if len(path) else 1.0
 
 
 def wealth_needed(pipelines: int, error: float = 0.05) -> float:

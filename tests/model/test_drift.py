@@ -208,7 +208,7 @@ class TestAct:
         monkeypatch.setenv("SCALPER__META__ENABLED", "true")
         code, _, err = ask("--act")
         assert code == 2
-        assert "meta.enabled: expected it to be set in config.yaml alone" in err
+        assert "meta.enabled: expected it to be set in the settings file alone" in err
         assert enabled(house)
 
 

@@ -235,7 +235,7 @@ def test_what_the_environment_sets_cannot_be_frozen_in_a_file(ask, house, monkey
     monkeypatch.setitem(os.environ, "SCALPER__META__VERSION", "other")
     code, _, err = ask("freeze", house.names()[0])
     assert 2 == code
-    assert "expected it to be set in config.yaml alone, saw it in environment SCALPER__META__VERSION" in err
+    assert "expected it to be set in the settings file alone, saw it in environment SCALPER__META__VERSION" in err
 
 
 @pytest.mark.parametrize(

@@ -245,14 +245,12 @@ class TestGate:
         def prepare(mean, **other):
             data = data_of(made(3000), **other)
             data = replace(data, manifest={**data.manifest, "fingerprint": fingerprint()})
-            (one,), ledger = trained(data, tmp_path / "models")
-            record = evidence(days=80, mean=mean)
-            shifted = one.record.evidence.last + 86_400_000_000_000 - record.first
-            return one, data, ledger, record, shifted
+            (one,), _ = trained(data, tmp_path / "models")
+            return one, data, evidence(days=80, mean=mean)
 
         return prepare
 
-    def decided(self, tmp_path, one, data, ledger, told, *, force=False):
+    def decided(self, tmp_path, one, data, told, *, force=False):
         asked = replace(one, verdict=told)
         return decide(
             asked,
@@ -260,19 +258,18 @@ class TestGate:
             tmp_path / "models",
             tmp_path / "config.yaml",
             load_settings(tmp_path / "config.yaml", env={}).settings,
-            ledger,
             force,
         )
 
     def test_evidence_that_passes_enables_and_that_fails_does_not(self, tmp_path, made_of):
         from ml.learning.gate import verdict
 
-        one, data, ledger, record, _ = made_of(0.0)
-        said, enabled = self.decided(tmp_path, one, data, ledger, verdict(record, 1, 60.0, seed=1))
+        one, data, record = made_of(0.0)
+        said, enabled = self.decided(tmp_path, one, data, verdict(record, 1, 60.0, seed=1))
         assert not enabled
         assert said[-1].startswith("not enabled: ")
         assert not load_settings(tmp_path / "config.yaml", env={}).settings.meta.enabled
-        said, enabled = self.decided(tmp_path, one, data, ledger, verdict(evidence(days=80, mean=6.0), 1, 60.0, seed=1))
+        said, enabled = self.decided(tmp_path, one, data, verdict(evidence(days=80, mean=6.0), 1, 60.0, seed=1))
         assert enabled
         found = load_settings(tmp_path / "config.yaml", env={}).settings
         assert found.meta.enabled
@@ -283,10 +280,10 @@ class TestGate:
         from ml.learning.gate import verdict
 
         good = verdict(evidence(days=80, mean=6.0), 1, 60.0, seed=1)
-        champion, data, ledger, _, _ = made_of(6.0)
-        self.decided(tmp_path, champion, data, ledger, good)
-        challenger, data, ledger, _, _ = made_of(6.0, take_bps=30.0)
-        said, enabled = self.decided(tmp_path, challenger, data, ledger, good)
+        champion, data, _ = made_of(6.0)
+        self.decided(tmp_path, champion, data, good)
+        challenger, data, _ = made_of(6.0, take_bps=30.0)
+        said, enabled = self.decided(tmp_path, challenger, data, good)
         assert not enabled
         assert said[-1].startswith("not enabled: ")
         assert Versions(tmp_path / "models").current() == champion.version
