@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.learning.wealth import BETS, bets, wealth, wealth_needed, wealth_path
+from ml.learning.wealth import BETS, bets, open_path, wealth, wealth_needed, wealth_path
 
 NETS = st.lists(st.floats(-200.0, 200.0), max_size=30).map(np.array)
 
@@ -121,3 +121,17 @@ def test_what_cannot_be_meant_is_refused():
     for k, error in ((0, 0.05), (1, 0.0), (1, 1.0)):
         with pytest.raises(ValueError, match="expected 1 configuration or more"):
             wealth_needed(k, error)
+
+
+def test_the_wealth_of_trades_that_overlap_is_settled_at_their_ends():
+    """By hand, one bet: the second trade is staked on what is left if the first loses the worst."""
+    ts, until, net = np.array([1, 2]), np.array([10, 20]), np.array([400.0, -400.0])
+    bet = bets(2_000.0)[0]
+    first = 1.0 + bet * 400.0
+    second = first - bet * (1.0 - bet * 2_000.0) * 400.0
+    np.testing.assert_allclose(open_path(ts, until, net, 2_000.0), [first, second])
+
+
+def test_of_trades_one_after_the_other_it_is_the_product():
+    ts, net = np.arange(1, 51) * 10, np.random.default_rng(1).normal(0.0, 20.0, 50)
+    np.testing.assert_array_equal(open_path(ts, ts + 10, net, 60.0), wealth_path(net, 60.0))
