@@ -500,10 +500,51 @@ class MetaSettings(Section):
     )
 
 
+class ApiSettings(Section):
+    """The signal over HTTP: where its data come from, and what it grants to whom."""
+
+    source: str = setting(
+        "exchange",
+        "Where markets come from: streams of the exchange, and its REST answers while there are none; or a recording.",
+        "name",
+        "exchange, rest, or tape:FILE with a file of candles",
+        pattern=r"^(exchange|rest|tape:.+)$",
+    )
+    max_markets: int = setting(8, "Most symbols and timeframes that are followed at once.", "markets", ge=1, le=200)
+    idle_minutes: float = setting(
+        60.0, "A market that nobody has asked for so long is no longer followed.", "minutes", gt=0, le=100_000
+    )
+    history_bars: int = setting(
+        2_000, "Closed candles that a market is begun with; the adaptive threshold remembers them.", "bars",
+        ge=500, le=50_000,
+    )  # fmt: skip
+    timeout_s: float = setting(10.0, "Longest that a request waits for its answer.", "s", gt=0, le=300)
+    rate_per_s: float = setting(
+        50.0, "Requests of one client that are answered; 0 = all of them.", "requests/s", ge=0, le=1_000_000
+    )
+    burst: int = setting(100, "Requests of one client that may come at once.", "requests", ge=1, le=1_000_000)
+    max_streams: int = setting(2_000, "Most readers of /signals/stream at once.", "readers", ge=1, le=100_000)
+    heartbeat_s: float = setting(15.0, "Time between two signs of life on a quiet stream.", "s", gt=0, le=300)
+    kept_events: int = setting(
+        1_000, "Events that a reader who comes back may ask for again.", "events", ge=1, le=1_000_000
+    )
+    hosts: str = setting(
+        "", "Names beside localhost under which this machine is asked, with commas.", "names", "host names, or empty"
+    )
+    cors: str = setting(
+        "",
+        "Origins whose pages may read answers, with commas; empty = none.",
+        "addresses",
+        "such as https://desk.example, or empty",
+        pattern=r"^$|^https?://[^\s,*]+(,https?://[^\s,*]+)*$",
+    )
+
+
 class RetrainSettings(Section):
-    """When the model is trained again by itself; nothing reads these until there is an API."""
+    """When the API trains the model again by itself."""
 
     auto: Switch = setting(False, "Train daily, and at API start when artifacts are absent or old.", "switch")
+    days: int = setting(60, "Days of candles that such a training fetches.", "days", ge=1, le=3_650)
     daily_hour: int = setting(3, "Local hour of the daily training.", "hour", ge=0, le=23)
     max_age_hours: float = setting(24.0, "Age from which artifacts are old.", "h", gt=0, le=8760)
     tz: Annotated[str, AfterValidator(known_zone)] = setting(
@@ -512,8 +553,12 @@ class RetrainSettings(Section):
 
 
 class SecretSettings(Section):
-    """Keys of others' services: from the environment or `.env` only, never shown."""
+    """Keys, of others' services and of ours: from the environment or `.env` only, never shown."""
 
+    api_token: SecretStr | None = setting(
+        None, "Token that the API asks for; it must be set where others than this machine can reach it.", "secret",
+        "16 to 200 letters, digits and -._~+/=", pattern=r"^[A-Za-z0-9._~+/=-]{16,200}$",
+    )  # fmt: skip
     cryptopanic_token: SecretStr | None = setting(None, "Key of CryptoPanic, for headlines.", "secret", "text")
     coingecko_api_key: SecretStr | None = setting(
         None, "Key of CoinGecko; paid plans bring headlines.", "secret", "text"
@@ -540,6 +585,7 @@ class Settings(Section):
     logs: LogSettings = Field(default_factory=LogSettings)
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     meta: MetaSettings = Field(default_factory=MetaSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     secrets: SecretSettings = Field(default_factory=SecretSettings)
 
