@@ -37,7 +37,7 @@ def test_config_yaml_says_the_defaults_and_every_setting_comes_from_it(tmp_path)
     loaded = load_settings(ROOT / "config.yaml", env={}, dotenv=Path(os.devnull))
     assert Settings() == loaded.settings
     elsewhere = {key for key, origin in loaded.origin.items() if not origin.startswith("config.yaml:")}
-    assert {"secrets.cryptopanic_token", "secrets.coingecko_api_key"} == elsewhere
+    assert {"secrets.api_token", "secrets.coingecko_api_key", "secrets.cryptopanic_token"} == elsewhere
 
 
 def test_config_yaml_reads_the_same_with_a_yaml_1_1_reader():
