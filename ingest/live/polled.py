@@ -66,7 +66,8 @@ class PolledFeed:
         while True:
             yield bar
             due = bar.ts + length + delay
-            while (left_s := (due - self._now_ns()) / NS_PER_S) > 0.0:
+            # no event could be waited for: a clock must pass a time, and it may be set meanwhile
+            while (left_s := (due - self._now_ns()) / NS_PER_S) > 0.0:  # noqa: ASYNC110
                 await asyncio.sleep(min(left_s, LOOK_S))
             last = bar.ts
             bar = await aside(newest_bar, symbol, self._tf, self._settings)
