@@ -128,7 +128,7 @@ def known(value: float) -> float | None:
 
 def iso(ns: int) -> str:
     """A time, ns, as ISO 8601 UTC with milliseconds."""
-    return f"{np.datetime_as_string(np.datetime64(ns, 'ns').astype('M8[ms]'))}Z"
+    return f"{np.datetime_as_string(np.datetime64(int(ns), 'ns').astype('M8[ms]'))}Z"
 
 
 #: What is sent, how much, what that is called, and why.
