@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import cache
 from itertools import product
 from pathlib import Path as File
@@ -20,31 +19,28 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
-from fastapi.sse import EventSourceResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backtest.run.asked import Warmth, history_of
+from backtest.run.past import past_of
+from backtest.run.warm import Warming
 from exec.advice import Answer
-from exec.live.desk import Desk, Later
-from exec.live.health import Health, figures_of, health_of
-from exec.live.watch import ModelWatch
+from exec.live.desk import Later
+from exec.live.health import Health
+from exec.live.service import Service
 from utils.config import load_settings
-from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.errors import ConfigError, DataUnavailable
 from utils.http.asgi import Receive, Scope, Send
 from utils.http.ending import told_to_end
 from utils.http.events import Hub, Topic
 from utils.http.gate import Gate, Rules
 from utils.http.problem import Kind, Problem, answers, refusal
-from utils.http.traffic import MEDIA_TYPE, Figure, Traffic
+from utils.http.traffic import MEDIA_TYPE, Traffic
 from utils.market.timeframes import KNOWN
 from utils.settings.tree import Settings
-from utils.shell.aside import aside
-from utils.shell.log import event, setup_logging
+from utils.shell.log import setup_logging
 from utils.shell.rim import safe
 
-#: Time between two looks at the disk for another model, and at what is read, s.
-LOOK_S = 1.0
 #: What stands behind the gate says itself what it waited for; the gate is a little more patient.
 SLACK_S = 0.5
 ROUTES = """\
@@ -55,7 +51,6 @@ ROUTES = """\
 /metrics                           figures for Prometheus
 /docs  /openapi.json               all of it, in detail
 """
-_log = logging.getLogger("app")
 
 
 def config_file() -> File | None:
@@ -83,67 +78,21 @@ def rules() -> Rules:
     )
 
 
-class Service:
-    """What the routes ask: the markets that are followed, the model that serves, who reads the stream."""
-
-    def __init__(self, desk: Desk, watch: ModelWatch, hub: Hub, warmth: Warmth) -> None:
-        self.desk, self.watch, self.hub, self.warmth = desk, watch, hub, warmth
-        self.tf = settings().market.timeframe
-        self._asking: dict[Topic, asyncio.Task[None]] = {}
-
-    async def look(self) -> None:
-        """Once a second: has another model been made current; is all followed that somebody reads?"""
-        while True:
-            await asyncio.sleep(LOOK_S)
-            try:
-                if await aside(self.watch.look):
-                    self.desk.changed()
-                self.hub.keep({(market.symbol, market.tf) for market in self.desk.markets()})
-                for topic in self.hub.topics:
-                    self._follow(topic)
-            except Exception:
-                _log.exception("a look failed")
-
-    def _follow(self, topic: Topic) -> None:
-        """Ask for a market that somebody reads, so that it is not let go."""
-        symbol, tf = topic
-        if self.desk.standing(symbol, tf) is None and topic not in self._asking:
-            task = self._asking[topic] = asyncio.create_task(self._ask(symbol, tf))
-            task.add_done_callback(lambda _: self._asking.pop(topic))
-
-    async def _ask(self, symbol: str, tf: str) -> None:
-        with contextlib.suppress(ScalperError):  # /health says so
-            await self.desk.ask(symbol, tf)
-
-    def figures(self) -> Iterator[Figure]:
-        """Figures of markets, readers and models."""
-        markets = self.desk.markets()
-        yield from figures_of(markets)
-        yield Figure("scalper_stream_readers", "Readers of /signals/stream.", (), [((), len(self.hub))])
-        yield Figure("scalper_stream_events", "Events sent to them.", (), [((), self.hub.sent)], counts=True)
-
-
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
-    api = settings().api
-    watch = await aside(ModelWatch, settings(), config_file())
-    hub = Hub(
-        f"{time.time_ns():x}{os.getpid():x}", kept=api.kept_events, heartbeat_s=api.heartbeat_s, most=api.max_streams
-    )
-    async with contextlib.AsyncExitStack() as stack:
-        warmth = stack.enter_context(Warmth())
-        desk = await stack.enter_async_context(Desk(settings(), watch, history_of(settings(), warmth)))
-        await stack.enter_async_context(hub)
-        stack.enter_context(told_to_end(hub.close))
-        desk.listen(
-            lambda one: hub.publish((one.advice.symbol, one.advice.timeframe), one.json(time.time_ns()))
-        )
-        app.state.service = service = Service(desk, watch, hub, warmth)
-        looking = asyncio.create_task(service.look())
-        stack.callback(looking.cancel)
-        yield
+    with Warming() as warming:
+        async with Service(settings(), config_file(), past_of(settings(), warming.wait)) as service:
+            app.state.service, app.state.warming = service, warming
+            with told_to_end(service.hub.close):
+                yield
+
+
+def service_of(request: Request) -> Service:
+    """What stands behind the routes."""
+    service: Service = request.app.state.service
+    return service
 
 
 app = FastAPI(
@@ -154,7 +103,7 @@ app = FastAPI(
     lifespan=lifespan,
     redirect_slashes=False,
 )
-traffic = Traffic(lambda: app.state.service.figures())
+traffic = Traffic(lambda: app.state.service.figures())  # noqa: PLW0108 - there is none before the start
 app.add_middleware(
     Gate,
     rules=rules,
@@ -180,24 +129,115 @@ Timeframe = Annotated[
 @app.get(
     "/signal/{symbol:path}",
     response_class=Response,
-    responses={200: {"model": Answer, "description": "The signal at the last close."}} | answers(404, 422),
+    responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
 )
 async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Response:
     """What the trader would do now with nothing open: the decision of simulation and bot, with orders left out."""
-    service: Service = request.app.state.service
+    service = service_of(request)
     tf = tf or service.tf
-    standing = service.desk.standing(symbol, tf) or await service.desk.ask(symbol, tf)
+    standing = service.desk.standing(symbol, tf) or await service.desk.ask(symbol, tf)  # most are at hand
     return Response(standing.json(time.time_ns()), media_type="application/json")
 
 
-class Stream(EventSourceResponse):
+class Stream(Response):
     """An answer of events, straight from the hub."""
 
+    media_type = "text/event-stream"
+
     def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str) -> None:
-        super().__init__(content=[])
+        super().__init__()
         self._read = (hub, topics, last_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send events until the client leaves."""
         hub, topics, last_id = self._read
         await hub.serve(receive, send, topics, last_id)
+
+
+@app.get(
+    "/signals/stream",
+    response_class=Stream,
+    responses={
+        **answers(404, 422),
+        200: {"description": "Events `signal`, whose data are an Answer, and `reset`; each has an id."},
+    },
+)
+async def stream(
+    request: Request,
+    symbol: Annotated[
+        list[str], Query(description="Markets to follow; none = all that are followed.", max_length=50)
+    ] = [],  # noqa: B006
+    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol.", max_length=13)] = [],  # noqa: B006
+) -> Response:
+    """Each new signal as it comes, first those that stand; `Last-Event-ID` brings what was missed."""
+    service = service_of(request)
+    if service.hub.full:
+        return refused(503, "too_many_streams", "all places of api.max_streams are taken; come later", 5.0)
+    pairs = product(symbol, tf or [""])
+    topics = await asyncio.gather(*(service.topic(*pair) for pair in pairs)) if symbol else None
+    return Stream(service.hub, topics, request.headers.get("last-event-id", ""))
+
+
+@app.get("/health/live", responses=answers())
+async def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@app.get("/health", responses={**answers(), 503: {"model": Health | Problem, "description": "Some of it is stale."}})
+async def health(request: Request, response: Response) -> Health:
+    """Whether the data of all markets that are followed are fresh."""
+    notes = () if request.app.state.warming.ready else ("machine code is being made; first answers take longer",)
+    found = service_of(request).health(*notes)
+    response.status_code = 200 if found.status == "ok" else 503
+    return found
+
+
+@app.get("/metrics", response_class=PlainTextResponse, responses=answers())
+async def metrics() -> Response:
+    """Figures for Prometheus: requests, markets, streams, models, and this process."""
+    return Response(traffic.page(), media_type=MEDIA_TYPE)
+
+
+@app.get("/", response_class=PlainTextResponse, responses=answers())
+async def index() -> str:
+    """What there is to ask."""
+    return ROUTES
+
+
+def refused(status: int, kind: Kind, message: str, retry_after_s: float | None = None) -> Response:
+    """A refusal as a framework's response."""
+    status, lines, body = refusal(status, kind, safe(message), retry_after_s)
+    response = Response(body, status)
+    response.raw_headers = [*lines, (b"content-length", str(len(body)).encode())]
+    return response
+
+
+@app.exception_handler(ConfigError)
+async def unknown(_: Request, error: Exception) -> Response:
+    """No such symbol or timeframe."""
+    return refused(404, "unknown", str(error))
+
+
+@app.exception_handler(DataUnavailable)
+async def unavailable(_: Request, error: Exception) -> Response:
+    """The data cannot be had at present."""
+    return refused(503, "unavailable", str(error), error.retry_after_s if isinstance(error, Later) else 5.0)
+
+
+@app.exception_handler(RequestValidationError)
+async def invalid(_: Request, error: Exception) -> Response:
+    """A parameter is not as the schema says."""
+    first: Any = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    return refused(422, "invalid", f"{' '.join(map(str, first.get('loc', ())))}: {first.get('msg', '')}")
+
+
+@app.exception_handler(HTTPException)
+async def no_such(request: Request, error: Exception) -> Response:
+    """No such path, or no such method of it."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    if status != 405:
+        return refused(404, "no_such_path", "expected one of the paths that / names, saw another")
+    answer = refused(405, "no_such_method", f"expected GET, saw {request.method}")
+    answer.headers["allow"] = "GET"
+    return answer
