@@ -1,14 +1,7 @@
 """Markets are followed from their first request on: by streams, by REST, from a tape, or not at all, with the cause."""
 
-import asyncio
-
-import pytest
-
-from exec.live.desk import Desk, Later
 from tests.boxes import quick_box, until
-from tests.exec.live.desks import Models, by_rest, desk_at, only, settings_at
-from utils.errors import ConfigError, DataError
-
+from tests.exec.live.desks import desk_at, only
 
 
 async def test_a_market_is_followed_from_its_first_request_on():
