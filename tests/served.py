@@ -1,7 +1,7 @@
 """A real server on loopback for an ASGI app, and clients that do what no HTTP library would.
 
-    async with served(app) as url:
-        async with httpx.AsyncClient(base_url=url) as client: ...
+async with served(app) as url:
+    async with httpx.AsyncClient(base_url=url) as client: ...
 """
 
 from __future__ import annotations
