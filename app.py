@@ -187,8 +187,7 @@ async def live() -> dict[str, str]:
 @app.get("/health", responses={**answers(), 503: {"model": Health | Problem, "description": "Some of it is stale."}})
 async def health(request: Request, response: Response) -> Health:
     """Whether the data of all markets that are followed are fresh."""
-    notes = () if request.app.state.warming.ready else ("machine code is being made; first answers take longer",)
-    found = service_of(request).health(*notes)
+    found = service_of(request).health()
     response.status_code = 200 if found.status == "ok" else 503
     return found
 

@@ -3,7 +3,6 @@
 from tests.boxes import quick_box, until
 from tests.exec.live.desks import desk_at, only
 
-
 async def test_a_market_is_followed_from_its_first_request_on():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
         assert ([], None) == (desk.markets(), desk.standing("BTC/USDT:USDT", "1m"))
