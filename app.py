@@ -22,7 +22,7 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backtest.run.past import past_of
+from backtest.run.apart import Apart
 from backtest.run.warm import Warming
 from exec.advice import Answer
 from exec.live.desk import Later
@@ -83,7 +83,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
     with Warming() as warming:
-        async with Service(settings(), config_file(), past_of(settings(), warming.wait)) as service:
+        async with Service(settings(), config_file(), Apart(settings(), warming.wait)) as service:
             app.state.service, app.state.warming = service, warming
             with told_to_end(service.hub.close):
                 yield
@@ -187,8 +187,7 @@ async def live() -> dict[str, str]:
 @app.get("/health", responses={**answers(), 503: {"model": Health | Problem, "description": "Some of it is stale."}})
 async def health(request: Request, response: Response) -> Health:
     """Whether the data of all markets that are followed are fresh."""
-    notes = () if request.app.state.warming.ready else ("machine code is being made; first answers take longer",)
-    found = service_of(request).health(*notes)
+    found = service_of(request).health()
     response.status_code = 200 if found.status == "ok" else 503
     return found
 
