@@ -53,6 +53,20 @@ ROUTES = """\
 /metrics                           figures for Prometheus
 /docs  /openapi.json               all of it, in detail
 """
+#: One server-sent event, for the schema.
+EVENT = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["signal", "reset"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Answer"},
+        },
+    },
+}
 
 
 def config_file() -> File | None:
@@ -139,9 +153,22 @@ Timeframe = Annotated[
 ]
 
 
+def openapi() -> dict[str, Any]:
+    """The schema, with the token where one is asked for."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        if settings().secrets.api_token:
+            schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}]
+            schema["paths"]["/health/live"]["get"]["security"] = []
+    return app.openapi_schema or {}
+
+
+app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's manual has it
+
+
 @app.get(
     "/signal/{symbol:path}",
-    response_class=Response,
     responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
 )
 async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Response:
@@ -155,10 +182,8 @@ async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Respon
 class Stream(Response):
     """An answer of events, straight from the hub."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str) -> None:
-        super().__init__()
+    def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str, status_code: int = 200) -> None:
+        super().__init__(status_code=status_code)  # by this name the schema knows it
         self._read = (hub, topics, last_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -172,7 +197,10 @@ class Stream(Response):
     response_class=Stream,
     responses={
         **answers(404, 422),
-        200: {"description": "Events `signal`, whose data are an Answer, and `reset`; each has an id."},
+        200: {
+            "description": "Events `signal`, whose data are an Answer, and `reset`; each has an id.",
+            "content": {"text/event-stream": {"itemSchema": EVENT}},
+        },
     },
 )
 async def stream(
