@@ -21,6 +21,7 @@ OPEN = (
     "features.studies.",
     "ingest.files.",
     "ml.barriers.",
+    "ml.market.",
     "ml.learning.",
     "ingest.wire.",
     "ingest.venues.known",
