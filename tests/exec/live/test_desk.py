@@ -10,7 +10,6 @@ from tests.exec.live.desks import Models, by_rest, desk_at, only, settings_at
 from utils.errors import ConfigError, DataError
 
 
-
 async def test_a_market_is_followed_from_its_first_request_on():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
         assert ([], None) == (desk.markets(), desk.standing("BTC/USDT:USDT", "1m"))
