@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 
 from exec.engine import Engine, engine_is_cached
+from features.live import load_folds
 from features.registry import feature_set
 from ml.signal import Signaller, strategy_params
 from utils.compiled import keeps
@@ -42,6 +44,46 @@ def finish(process: subprocess.Popen[bytes] | None) -> None:
     if process is not None:
         feature_set().batch(np.zeros(0, BAR))
         process.wait()
+
+
+class Warming:
+    """All machine code of a decision, loaded or made in a thread while a service already answers; enter it to begin."""
+
+    def __init__(self) -> None:
+        self._ready, self._left = threading.Event(), False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Warming:
+        threading.Thread(target=self._work, name="warming", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._ready.set()
+
+    def wait(self) -> None:
+        """Until it is there; what could not be made is made on demand."""
+        self._ready.wait()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is there."""
+        return self._ready.is_set()
+
+    def _work(self) -> None:
+        try:
+            self._process = start()
+            if self._left and self._process is not None:
+                self._process.kill()
+            finish(self._process)
+            if not self._left:
+                warm()
+                load_folds()
+        finally:
+            self._ready.set()
 
 
 if __name__ == "__main__":

@@ -166,6 +166,18 @@ def test_secrets_come_from_the_environment_and_are_never_shown(load):
     assert "is a secret" in refusal(load, flags={"secrets.cryptopanic_token": "hush"})
 
 
+@pytest.mark.parametrize("text", ["guess-me", "word of sixteen letters", "a" * 201, "schlüssel-von-mir"])
+def test_a_token_that_is_guessed_or_fits_no_header_is_refused_without_repeating_it(load, text):
+    told = refusal(load, env={"SCALPER__SECRETS__API_TOKEN": text})
+    assert "secrets.api_token: expected 16 to 200 letters, digits and -._~+/=" in told
+    assert text not in told
+
+
+def test_a_token_of_the_api_is_taken(load):
+    assert SecretStr("a" * 16) == load(env={"SCALPER__SECRETS__API_TOKEN": "a" * 16}).settings.secrets.api_token
+    assert load(dotenv="SCALPER__SECRETS__API_TOKEN=\n").settings.secrets.api_token is None
+
+
 def test_show_config_has_a_row_for_every_setting(load):
     rows = show_config(load("risk:\n  take_bps: 30\n"))
     assert list(default_leaves()) == [row.key for row in rows]
