@@ -24,7 +24,7 @@ import pytest
 
 from ml.learning.artifact import parts_of
 from tests.ml.models import judging
-from tests.served import TOKEN, Api, Box, box, served
+from tests.processes import TOKEN, Api, Box, box, served
 from utils.records.versions import Versions
 
 HERE = Path(__file__).parent
