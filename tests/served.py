@@ -1,141 +1,46 @@
-"""The API as a user starts it, and an exchange in a box: each in a process of its own, asked over real sockets.
+"""A real server on loopback for an ASGI app, and clients that do what no HTTP library would.
 
-with box("--speed", "60") as exchange, served(folder, **exchange.environment) as api:
-    api.get("/signal/BTCUSDT?tf=1m").json()
+async with served(app) as url:
+    async with httpx.AsyncClient(base_url=url) as client: ...
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import json
-import os
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator
+from typing import Any
 
-import httpx
-import psutil
-
-from tests.places import ROOT
-
-UVICORN = (sys.executable, "-m", "uvicorn", "app:app", "--no-access-log", "--port")
-TOKEN = "a-token-of-the-tests"
-#: What takes a blink takes at most so long on a machine as busy as may be, an empty compile cache included, s.
-PATIENCE_S = 180.0
+import uvicorn
 
 
-class Api(NamedTuple):
-    """A process that serves."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def get(self, path: str, **headers: str) -> httpx.Response:
-        given = {"Authorization": f"Bearer {TOKEN}"} | headers
-        return httpx.get(self.url + path, headers=given, timeout=60.0)
-
-    def until(
-        self, path: str, true: Callable[[httpx.Response], bool], patience_s: float = PATIENCE_S
-    ) -> httpx.Response:
-        """The first answer of which something is true."""
-        deadline = time.monotonic() + patience_s
-        while not true(seen := self.get(path)):
-            assert time.monotonic() < deadline, (
-                f"{path}: not true within {patience_s} s: {seen.status_code} {seen.text}"
-            )
-            time.sleep(0.1)
-        return seen
-
-    def measured(self) -> psutil.Process:
-        return psutil.Process(self.process.pid)
+@contextlib.asynccontextmanager
+async def served(app: Any, **config: Any) -> AsyncIterator[str]:
+    """The address of an app that uvicorn serves in this loop, until it is left."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", **config))
+        task = asyncio.create_task(server.serve([listener]))
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            await task
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def end(process: subprocess.Popen[Any]) -> int:
-    """Tell it to end, as Ctrl-C does in a shell; how it did."""
-    process.terminate()
+async def spoken(url: str, text: bytes, enough: bytes = b"\r\n\r\n") -> bytes:
+    """What a server answers to these bytes, until `enough` has come or it hangs up."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        return process.wait(30.0)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()
-
-
-@contextlib.contextmanager
-def served(folder: Path, *, words: Sequence[str] = UVICORN, **environment: str) -> Iterator[Api]:
-    """The API from the moment on that it is alive; what it says goes to `served.log`.
-
-    Args:
-        folder: its working directory, with its models and logs.
-        words: the command, to which the port is added.
-        environment: names of settings.
-    """
-    port, log = free_port(), folder / "served.log"
-    told = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "SCALPER__SECRETS__API_TOKEN": TOKEN,
-        "SCALPER__API__RATE_PER_S": "0",
-        "SCALPER__META__DIR": str(folder / "models"),
-        "SCALPER__LOGS__DIR": str(folder / "logs"),
-        **environment,
-    }
-    with log.open("ab") as said:
-        process = subprocess.Popen([*words, str(port)], env=told, cwd=folder, stdout=said, stderr=said)
-    api = Api(process, port, log)
-    try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not alive(api):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield api
+        writer.write(text)
+        heard = b""
+        while enough not in heard and (more := await asyncio.wait_for(reader.read(65_536), 20.0)):
+            heard += more
+        return heard
     finally:
-        end(process)
-
-
-def alive(api: Api) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return api.get("/health/live").status_code == 200
-    return False
-
-
-class Box(NamedTuple):
-    """An exchange."""
-
-    http: str
-    environment: dict[str, str]
-
-    @property
-    def now_s(self) -> float:
-        """Its time, s since 1970."""
-        return httpx.get(self.http + "/v5/market/time").json()["time"] / 1e3
-
-
-@contextlib.contextmanager
-def box(*flags: str, symbols: str = "BTCUSDT", history_hours: float = 12.0, port: int = 0) -> Iterator[Box]:
-    """An exchange in a process of its own; `flags` are those of `python -m ingest.replay_server`."""
-    words = ["--symbols", symbols, "--history-hours", str(history_hours), "--port", str(port), "--json", *flags]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ingest.replay_server", *words],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        told = json.loads(process.stdout.readline())
-        yield Box(told["http"], told["environment"])
-    finally:
-        end(process)
+        writer.close()

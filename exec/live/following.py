@@ -153,7 +153,7 @@ class Following:
 
     def changed(self) -> None:
         """Another model serves: what was said of the last close is said anew."""
-        if self._instant is not None:
+        if self._instant is not None and not self._instant.late:
             self._advise(self._instant)
 
     def at_hand(self, now_ns: int) -> Standing | None:
@@ -246,14 +246,14 @@ class Following:
     async def _begin(self) -> None:
         """See the history, if there was none yet or it lies too far back, and advise on its last close."""
         if self._adviser is not None:
-            behind = self._now_ns() - self._adviser.trader.last[0]
+            behind = self._now_ns() - self._adviser.last[0]
             if behind <= self._settings.api.history_bars * self._tf_ns:
                 return
             self._adviser = None
 
         def made() -> tuple[Adviser, Instant]:
             market = self._history(self.symbol, self.tf)
-            adviser = Adviser(market, self._settings, live=True, events=self._events)
+            adviser = Adviser(market, self._settings, live=self._way != "tape", events=self._events)
             return adviser, adviser.begin()
 
         self._adviser, instant = await aside(made)
@@ -268,7 +268,7 @@ class Following:
         async def fetch(symbol: str, first: int, last: int) -> Rows:
             return await aside(backfill, symbol, first, last)
 
-        await Follower(adviser.trader, fetch, tell=self._tell, heard=True).follow(feed)
+        await Follower(adviser, fetch, tell=self._tell, heard=True).follow(feed)
 
     async def _streams_again(self) -> None:
         """Ends when streams can be had."""
@@ -315,8 +315,8 @@ class Following:
 
     def _tell(self, instant: Instant) -> None:
         """A close was decided; of those that nobody could act on nothing is said."""
+        self._instant = instant
         if not instant.late:
-            self._instant = instant
             self._advise(instant)
 
     def _advise(self, instant: Instant) -> None:
@@ -343,7 +343,7 @@ class Following:
     @property
     def _last(self) -> int:
         """Close of the last bar, ns."""
-        return 0 if self._adviser is None else self._adviser.trader.last[0]
+        return 0 if self._adviser is None else self._adviser.last[0]
 
     def _stamps(self) -> Stamps:
         return Stamps(0, 0) if self._events is None else self._events.stamps(self.symbol)

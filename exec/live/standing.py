@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from exec.advice import Advice
+from exec.advice import Advice, iso
 from features.live import Stamps
-from utils.rows import NEVER, NS_PER_MS, NS_PER_S
+from utils.rows import NEVER, NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,9 +28,8 @@ class Standing:
         now_ns = self._now(now_ns)
         stamps = self.stamps()
         bar, book, prints = (_number(age_s(ts, now_ns)) for ts in (self.ts, stamps.book, stamps.print))
-        when = moment(now_ns).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return b'%s,"as_of":"%s","ages":{"bar_s":%s,"book_s":%s,"prints_s":%s}}' % (
-            self.head, when.encode(), bar, book, prints,
+            self.head, iso(now_ns).encode(), bar, book, prints,
         )  # fmt: skip
 
     def fresh(self, now_ns: int) -> bool:
@@ -59,11 +57,6 @@ def standing_of(
     said = advice.model_dump_json().encode()
     head = said[:-1] + b',"source":' + json.dumps(source).encode()
     return Standing(number, advice, ts, source, until, stamps, head)
-
-
-def moment(ns: int) -> datetime:
-    """A time in ns since 1970 as a datetime, UTC, cut to ms."""
-    return datetime.fromtimestamp(ns // NS_PER_MS / 1000.0, UTC)
 
 
 def age_s(ts: int, now_ns: int) -> float | None:

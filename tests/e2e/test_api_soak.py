@@ -23,8 +23,8 @@ import psutil
 import pytest
 
 from ml.learning.artifact import parts_of
+from tests.apis import TOKEN, Api, Box, box, served
 from tests.ml.models import judging
-from tests.served import TOKEN, Api, Box, box, served
 from utils.records.versions import Versions
 
 HERE = Path(__file__).parent

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from utils.errors import ConfigError, ScalperError
 from utils.http.asgi import App, Lines, Message, Receive, Scope, Send, answer, drop
@@ -59,7 +59,7 @@ class Rules:
         origins: whose pages may read answers.
     """
 
-    token: bytes = b""
+    token: bytes = field(default=b"", repr=False)
     hosts: frozenset[str] = frozenset()
     rate_per_s: float = 0.0
     burst: int = 1
@@ -219,20 +219,22 @@ class Gate:
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The life of the service; what its start fails by is told in one line, without a traceback."""
+        try:
+            granted = self._begin().granted(served_at(sys.argv, os.environ))
+        except ScalperError as error:
+            await send({"type": "lifespan.startup.failed", "message": safe(str(error))})
+            return
         held: Message | None = None
 
         async def told(message: Message) -> None:
             nonlocal held
             if message["type"] == "lifespan.startup.failed":
                 held = message
-            else:
-                await send(message)
+                return
+            if message["type"] == "lifespan.startup.complete":
+                event(_log, "granted", granted)
+            await send(message)
 
-        try:
-            event(_log, "granted", self._begin().granted(served_at(sys.argv, os.environ)))
-        except ScalperError as error:
-            await send({"type": "lifespan.startup.failed", "message": safe(str(error))})
-            return
         try:
             await self._app(scope, receive, told)
         except Exception as error:

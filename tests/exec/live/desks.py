@@ -15,7 +15,7 @@ from ingest.replay_server import ReplayServer
 from utils.settings.tree import EndpointSettings, Settings
 
 #: So little history that a box has it, and patience that a test has.
-API = {"history_bars": 50, "timeout_s": 60.0}
+API = {"history_bars": 50, "timeout_s": 120.0}
 QUICK = {"retries": 1, "backoff_s": 0.02, "backoff_max_s": 0.2, "timeout_s": 2.0, "stale_s": 2.0}
 WARMUP = 30
 
