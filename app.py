@@ -22,10 +22,11 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backtest.run.past import past_of
-from backtest.run.warm import Warming
+from backtest.run.apart import TAPE, Apart
+from backtest.run.warm import start
 from exec.advice import Answer
 from exec.live.desk import Later
+from exec.live.following import History
 from exec.live.health import Health
 from exec.live.service import Service
 from utils.config import load_settings
@@ -38,6 +39,7 @@ from utils.http.problem import Kind, Problem, answers, refusal
 from utils.http.traffic import MEDIA_TYPE, Traffic
 from utils.market.timeframes import KNOWN
 from utils.settings.tree import Settings
+from utils.shell.aside import aside
 from utils.shell.log import setup_logging
 from utils.shell.rim import safe
 
@@ -82,11 +84,22 @@ def rules() -> Rules:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
-    with Warming() as warming:
-        async with Service(settings(), config_file(), past_of(settings(), warming.wait)) as service:
-            app.state.service, app.state.warming = service, warming
+    warming = await aside(start)
+    try:
+        async with Service(settings(), config_file(), past_of(settings())) as service:
+            app.state.service = service
             with told_to_end(service.hub.close):
                 yield
+    finally:
+        if warming is not None:
+            warming.kill()
+            warming.wait()
+
+
+def past_of(settings: Settings) -> History:
+    """The past of a market: of an exchange, or of the recording that `api.source` names."""
+    apart = Apart(settings)
+    return (lambda *_: apart.tape()) if settings.api.source.startswith(TAPE) else apart.market
 
 
 def service_of(request: Request) -> Service:
@@ -187,8 +200,7 @@ async def live() -> dict[str, str]:
 @app.get("/health", responses={**answers(), 503: {"model": Health | Problem, "description": "Some of it is stale."}})
 async def health(request: Request, response: Response) -> Health:
     """Whether the data of all markets that are followed are fresh."""
-    notes = () if request.app.state.warming.ready else ("machine code is being made; first answers take longer",)
-    found = service_of(request).health(*notes)
+    found = service_of(request).health()
     response.status_code = 200 if found.status == "ok" else 503
     return found
 

@@ -77,10 +77,9 @@ class Service:
         """A market as events are told of it, followed from now on; raises as `signal`."""
         return topic_of(await self.signal(symbol, tf))
 
-    def health(self, *notes: str) -> Health:
-        """Whether all that is followed can be believed, and what else is to be said."""
-        problem = (f"model: {self.watch.problem}",) if self.watch.problem else ()
-        return health_of(self.desk.markets(), (*problem, *notes))
+    def health(self) -> Health:
+        """Whether all that is followed can be believed, and what is wrong with models."""
+        return health_of(self.desk.markets(), filter(None, [self.watch.problem]))
 
     def figures(self) -> Iterator[Figure]:
         """Markets, their models, and readers."""

@@ -13,7 +13,7 @@ from utils.errors import ConfigError
 from utils.http.asgi import answer
 from utils.http.gate import CARRIED, MOST_ADDRESS, Gate, Rules
 
-TOKEN = "a-token-of-sixteen-or-more"
+TOKEN = "a-token-of-sixteen-or-more"  # noqa: S105
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 

@@ -14,7 +14,7 @@ def read(traffic):
 
 
 def test_requests_are_counted_by_route_and_status_and_timed_by_route():
-    traffic = Traffic(lambda: [])
+    traffic = Traffic(list)
     for status, seconds in ((200, 0.002), (200, 0.2), (503, 11.0)):
         traffic.observe("/signal/{symbol}", status, seconds)
     found, route = read(traffic), ("route", "/signal/{symbol}")
@@ -40,11 +40,11 @@ def test_a_figure_that_only_grows_is_a_counter():
 
 
 def test_the_memory_of_the_process_is_told():
-    assert read(Traffic(lambda: []))[("process_resident_memory_bytes",)] > 1e6
+    assert read(Traffic(list))[("process_resident_memory_bytes",)] > 1e6
 
 
 def test_two_services_in_one_process_count_apart():
-    one, other = Traffic(lambda: []), Traffic(lambda: [])
+    one, other = Traffic(list), Traffic(list)
     one.observe("/", 200, 0.1)
     assert 1 == sum(key[0] == "scalper_http_requests_total" for key in read(one))
     assert 0 == sum(key[0] == "scalper_http_requests_total" for key in read(other))
