@@ -22,11 +22,10 @@ from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from backtest.run.apart import TAPE, Apart
-from backtest.run.warm import start
+from backtest.run.apart import Apart
+from backtest.run.warm import Warming
 from exec.advice import Answer
 from exec.live.desk import Later
-from exec.live.following import History
 from exec.live.health import Health
 from exec.live.service import Service
 from utils.config import load_settings
@@ -39,7 +38,6 @@ from utils.http.problem import Kind, Problem, answers, refusal
 from utils.http.traffic import MEDIA_TYPE, Traffic
 from utils.market.timeframes import KNOWN
 from utils.settings.tree import Settings
-from utils.shell.aside import aside
 from utils.shell.log import setup_logging
 from utils.shell.rim import safe
 
@@ -84,22 +82,11 @@ def rules() -> Rules:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
-    warming = await aside(start)
-    try:
-        async with Service(settings(), config_file(), past_of(settings())) as service:
-            app.state.service = service
+    with Warming() as warming:
+        async with Service(settings(), config_file(), Apart(settings(), warming.wait)) as service:
+            app.state.service, app.state.warming = service, warming
             with told_to_end(service.hub.close):
                 yield
-    finally:
-        if warming is not None:
-            warming.kill()
-            warming.wait()
-
-
-def past_of(settings: Settings) -> History:
-    """The past of a market: of an exchange, or of the recording that `api.source` names."""
-    apart = Apart(settings)
-    return (lambda *_: apart.tape()) if settings.api.source.startswith(TAPE) else apart.market
 
 
 def service_of(request: Request) -> Service:

@@ -1,13 +1,14 @@
 """The past of a market, had by a process of its own: a service stays small, and goes on answering meanwhile.
 
-What asks by REST or reads a file brings pandas and ccxt: a hundred MiB, and seconds in which nothing else gets a turn.
-Compiling does as much, and the child does that first: whoever is handed its answer finds all machine code made.
+What asks by REST or reads a file brings pandas and ccxt: a hundred MiB, and seconds in which nothing else gets a turn
+(measured, like what `backtest.run.warm` does about compiling).
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +16,7 @@ import msgspec
 import numpy as np
 
 from backtest.data.market import build_market, warmup_of
-from exec.advice import Adviser
 from exec.market import Market
-from features.live import load_folds
 from ingest.files.candles import Candles, Gap, load_candles
 from ingest.history import fetch_candles, listed
 from ingest.instruments import Listing
@@ -58,10 +57,15 @@ class Apart:
 
     Args:
         settings: where candles come from (`api.source`: an exchange, or a tape), and how many.
+        ready: returns when a market that is handed over can be worked on; None = it can.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._json = settings, settings.model_dump_json(exclude={"secrets"})
+    def __init__(self, settings: Settings, ready: Callable[[], None] | None = None) -> None:
+        self._settings, self._json, self._ready = settings, settings.model_dump_json(exclude={"secrets"}), ready
+
+    def __call__(self, symbol: str, tf: str) -> Market:
+        """The past of a market from wherever the settings say; raises as `tape` or `market`."""
+        return self.tape() if self._settings.api.source.startswith(TAPE) else self.market(symbol, tf)
 
     def market(self, symbol: str, tf: str) -> Market:
         """The last `api.history_bars` closed candles that an exchange has of a symbol, as a market.
@@ -95,7 +99,13 @@ class Apart:
             ConfigError: it is a recording of raw messages, which an exchange in a box plays.
             DataError: it is missing or wrong, or too short to decide on.
         """
-        return build_market([_candles_of(self._asked(Question("tape", self._json)))], self._settings)
+        candles = _candles_of(self._asked(Question("tape", self._json)))
+        self._wait()
+        return build_market([candles], self._settings)
+
+    def _wait(self) -> None:
+        if self._ready is not None:
+            self._ready()
 
     @staticmethod
     def _asked(question: Question) -> Reply:
@@ -136,7 +146,7 @@ def answered(question: Question) -> Reply:
             listing = listed(question.symbol, settings)
             bars = max(settings.api.history_bars, warmup_of(settings) + 1)
             candles = fetch_candles(listing.symbol, question.tf, bars, settings)
-        compile_with(build_market([candles], settings), settings)
+        build_market([candles], settings)  # what is too short is said here, not where it is handed over
     except tuple(_ERRORS.values()) as error:
         kind = type(error).__name__
         if isinstance(error, DataError) and question.what != "tape":
@@ -159,13 +169,6 @@ def tape_of(settings: Settings) -> Path:
             f"python -m ingest.replay_server --tape {path.name} play it, and set api.source to exchange"
         )
     return path
-
-
-def compile_with(market: Market, settings: Settings) -> None:
-    """Advise once, so that all that answers a request is in the compile cache."""
-    load_folds()
-    adviser = Adviser(market, settings, live=False)
-    adviser.advise(adviser.begin(), None)
 
 
 def main() -> None:

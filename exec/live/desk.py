@@ -10,16 +10,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exec.live.following import Followed, Following, History, Models, Way
 from exec.live.standing import Standing
-from ingest.files.candles import Candles, load_candles
-from ingest.history import listed, source_of
+from exec.market import Market
+from ingest.history import source_of
 from ingest.venues.known import place_of
-from utils.errors import ConfigError, DataUnavailable
+from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import NS_PER_MINUTE, NS_PER_S
@@ -31,16 +32,18 @@ __all__ = ["Desk", "Followed", "Later"]
 
 #: Time between two looks for markets that nobody asks for, s.
 LOOK_S = 1.0
-#: A market that an exchange does not list is not asked for again for so long, s; so many are remembered.
-REFUSED_S, MOST_REFUSED = 60.0, 1_000
+#: A market that an exchange does not list is not asked for again for so long, s.
+REFUSED_S = 60.0
+#: Names that are remembered, of those an exchange lists, and of those that it does not.
+MOST_NAMES = 1_000
 #: An exchange that did not answer when it was asked what it lists is not asked that again for so long, s.
 AWAY_S = 5.0
 #: Symbols whose listing may be waited for at once.
 MOST_LOOKED_UP = 32
 #: Spellings of a market that are remembered.
 MOST_SPELLINGS = 16
-#: Beginning of `api.source` before the name of a file; and how a recording of raw messages ends.
-TAPE, RAW = "tape:", ".jsonl.zst"
+#: Beginning of `api.source` before the name of a file.
+TAPE = "tape:"
 
 logger = logging.getLogger("exec")
 
@@ -77,9 +80,7 @@ class Desk:
     Args:
         settings: `api` says where markets come from, how many and for how long; all else is as in a live run.
         watch: which model judges a market.
-        history: the past of a market, called in a thread of its own: of an exchange id and a timeframe the last closed
-            candles that it has, `api.history_bars` of them; of a tape the whole file, for its own symbol and timeframe.
-            It raises ConfigError where there is no such market, and DataUnavailable where it cannot be had.
+        history: the past of markets.
         now_ns: the time, ns UTC.
     """
 
@@ -91,13 +92,14 @@ class Desk:
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._spelled: dict[Key, Following] = {}  # as it was asked for; at most some spellings a market
         self._refused: dict[Key, _Refused] = {}  # oldest first
+        self._listed: dict[str, str] = {}  # exchange ids, by the names that were asked for; oldest first
         self._looking: dict[str, asyncio.Task[str]] = {}
         self._one_look = asyncio.Lock()
         self._away_s = 0.0  # until then the exchange is not asked what it lists, by the loop's clock
         self._listeners: list[Callable[[Standing], None]] = []
         self._numbers = count(1)
         self._tidying: asyncio.Task[None] | None = None
-        self._tape: Candles | None = None
+        self._tape: Market | None = None
         self._way: Way = "exchange"
         self._source = self._reason = ""
 
@@ -106,9 +108,8 @@ class Desk:
         market, source = self._settings.market, self._settings.api.source
         self._source = source_of(self._settings)
         if source.startswith(TAPE):
-            path = Path(source.removeprefix(TAPE))
-            self._way, self._source = "tape", f"{TAPE}{path.name}"
-            self._tape = await aside(tape_of, path)
+            self._way, self._source = "tape", TAPE + Path(source.removeprefix(TAPE)).name
+            self._tape = await aside(self._history.tape)
         elif source == "rest":
             self._way = "rest"
         elif (place := place_of(market.exchange, market.market_type)) is None or not place.market.ws:
@@ -195,10 +196,11 @@ class Desk:
             Later: there is no place for it.
         """
         if self._tape is not None:
-            if (name, tf) != (self._tape.symbol, self._tape.tf):
+            (only,) = self._tape.symbols
+            if (name, tf) != (only, self._tape.tf):
                 raise ConfigError(
-                    f"{self._source}: expected {self._tape.symbol} at {self._tape.tf}, which is all that it holds, "
-                    f"saw {name} at {tf}"
+                    f"{self._source}: expected {only} at {self._tape.tf}, which is all that it holds, "
+                    f"saw {name} at {tf}; ask for that"
                 )
         else:
             for key in ((name, ""), (name, tf)):
@@ -214,7 +216,7 @@ class Desk:
             self._way,
             self._settings,
             self._watch,
-            self._history,
+            partial(self._past, name, tf),
             publish=self._publish,
             number=lambda: next(self._numbers),
             now_ns=self._now_ns,
@@ -224,6 +226,9 @@ class Desk:
         self._markets[key] = market
         self._tasks[key] = asyncio.create_task(self._follow(key, market))
         return market
+
+    def _past(self, name: str, tf: str) -> Market:
+        return self._history.market(name, tf) if self._tape is None else self._tape
 
     async def _follow(self, key: Key, market: Following) -> None:
         """Follow a market until there turns out to be none."""
@@ -279,6 +284,8 @@ class Desk:
             ConfigError: it lists none of that name.
             Later: too many wait for an answer.
         """
+        if name in self._listed:
+            return self._listed[name]
         task = self._looking.get(name)
         if task is None:
             if len(self._looking) >= MOST_LOOKED_UP:
@@ -298,19 +305,20 @@ class Desk:
             if loop.time() < self._away_s:
                 return name
             try:
-                return (await aside(listed, name, self._settings)).symbol
+                found = self._listed[name] = await aside(self._history.listing, name)
             except ConfigError as error:
                 self._remember((name, ""), error)
                 raise
-            except DataUnavailable:
+            except ScalperError:
                 self._away_s = loop.time() + AWAY_S
                 return name
+            _keep_newest(self._listed)
+            return found
 
     def _remember(self, key: Key, error: ConfigError) -> None:
         """There is no such market, and will be none for a while."""
         self._refused[key] = _Refused(asyncio.get_running_loop().time() + REFUSED_S, str(error))
-        while len(self._refused) > MOST_REFUSED:
-            del self._refused[next(iter(self._refused))]
+        _keep_newest(self._refused)
 
     def _refuse_again(self, key: Key) -> None:
         """Refuse what was refused a moment ago.
@@ -327,16 +335,7 @@ class Desk:
             callback(standing)
 
 
-def tape_of(path: Path) -> Candles:
-    """The candles of a recording.
-
-    Raises:
-        ConfigError: it is one of raw messages, which an exchange in a box plays.
-        DataError: it is missing or wrong.
-    """
-    if path.name.endswith(RAW):
-        raise ConfigError(
-            f"api.source: expected a file of candles, saw {path.name}, a recording of streams; let "
-            f"python -m ingest.replay_server --tape {path.name} play it, and set api.source to exchange"
-        )
-    return load_candles(path)
+def _keep_newest(names: dict[Any, Any]) -> None:
+    """Forget the oldest of too many."""
+    while len(names) > MOST_NAMES:
+        del names[next(iter(names))]

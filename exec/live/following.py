@@ -49,8 +49,32 @@ logger = logging.getLogger("exec")
 State: TypeAlias = Literal["starting", "streaming", "polling", "failed", "tape"]
 #: How a market is followed.
 Way: TypeAlias = Literal["exchange", "rest", "tape"]
-#: The past of a symbol and timeframe as a market: the closed bars that there are, the newest last. It may block.
-History: TypeAlias = Callable[[str, str], Market]
+
+
+class History(Protocol):
+    """The past of markets (`backtest.run.apart.Apart`); each call may block, and is made from a thread of its own."""
+
+    def market(self, symbol: str, tf: str) -> Market:
+        """The last `api.history_bars` closed candles of an exchange id.
+
+        Raises:
+            ConfigError: there is no such market; the nearest are named.
+            DataUnavailable: it cannot be had.
+        """
+        ...
+
+    def listing(self, symbol: str) -> str:
+        """The exchange id under which the exchange lists a symbol; raises as `market`."""
+        ...
+
+    def tape(self) -> Market:
+        """All candles of the file that `api.source` names.
+
+        Raises:
+            ConfigError: it is none of candles.
+            DataError: it is missing or wrong.
+        """
+        ...
 
 
 class Models(Protocol):
@@ -88,7 +112,7 @@ class Following:
         way: by streams, and REST while there are none; by REST alone; or not at all, as of a tape.
         settings: exchange, patience, strategy.
         models: which model judges it.
-        history: its past.
+        past: its closed bars until now; may block.
         publish: told of each standing when it is there.
         number: the next standing's.
         now_ns: the time, ns UTC.
@@ -103,7 +127,7 @@ class Following:
         way: Way,
         settings: Settings,
         models: Models,
-        history: History,
+        past: Callable[[], Market],
         *,
         publish: Callable[[Standing], None],
         number: Callable[[], int],
@@ -112,7 +136,7 @@ class Following:
         reason: str = "",
     ) -> None:
         self.symbol, self.tf, self._way, self._source = symbol, tf, way, source
-        self._settings, self._models, self._history = settings, models, history
+        self._settings, self._models, self._past = settings, models, past
         self._publish, self._number, self._now_ns = publish, number, now_ns
         self._tf_ns = TIMEFRAMES[tf]
         self._delay_ns = round(settings.simulation.bar_delay_ms * NS_PER_MS)
@@ -252,8 +276,7 @@ class Following:
             self._adviser = None
 
         def made() -> tuple[Adviser, Instant]:
-            market = self._history(self.symbol, self.tf)
-            adviser = Adviser(market, self._settings, live=self._way != "tape", events=self._events)
+            adviser = Adviser(self._past(), self._settings, live=self._way != "tape", events=self._events)
             return adviser, adviser.begin()
 
         self._adviser, instant = await aside(made)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
+from backtest.data.market import build_market
 from backtest.run.live import history, market_of
 from exec.champion import Champion
 from exec.live.desk import Desk
 from exec.live.following import Followed, History
 from exec.market import Market
+from ingest.files.candles import load_candles
+from ingest.history import listed
 from ingest.replay_server import ReplayServer
 from utils.settings.tree import EndpointSettings, Settings
 
@@ -27,7 +31,7 @@ class Models:
         self.model: Champion | None = None
         self.why = "none is enabled"
 
-    def of(self, symbol: str, tf: str) -> tuple[Champion | None, str]:
+    def of(self, _symbol: str, _tf: str) -> tuple[Champion | None, str]:
         return self.model, self.why
 
 
@@ -43,14 +47,24 @@ def settings_at(endpoints: EndpointSettings | None, *, api: dict[str, Any], **in
     return plain.model_copy(update=update | ({} if endpoints is None else {"endpoints": endpoints}))
 
 
-def by_rest(settings: Settings) -> History:
-    """The past of a market as an exchange has it."""
+class ByRest:
+    """The past of markets as an exchange has it, or a file, without a process of its own."""
 
-    def past(symbol: str, tf: str) -> Market:
-        steps = settings.api.history_bars - WARMUP
-        return market_of(history([symbol], tf, steps, settings), settings, steps)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.asked: list[str] = []  # whose listing
 
-    return past
+    def market(self, symbol: str, tf: str) -> Market:
+        steps = self.settings.api.history_bars - WARMUP
+        return market_of(history([symbol], tf, steps, self.settings), self.settings, steps)
+
+    def listing(self, symbol: str) -> str:
+        self.asked.append(symbol)
+        return listed(symbol, self.settings).symbol
+
+    def tape(self) -> Market:
+        path = Path(self.settings.api.source.removeprefix("tape:"))
+        return build_market([load_candles(path)], self.settings)
 
 
 @contextlib.asynccontextmanager
@@ -58,7 +72,7 @@ async def desk_at(
     box: ReplayServer,
     *,
     endpoints: EndpointSettings | None = None,
-    past: Callable[[Settings], History] = by_rest,
+    past: Callable[[Settings], History] = ByRest,
     now_ns: Callable[[], int] | None = None,
     api: dict[str, Any] | None = None,
     **ingest: Any,

@@ -8,7 +8,7 @@ from exec.live import following
 from exec.live.desk import Later
 from ingest.replay_server import Fault
 from tests.boxes import let_clocks_run, quick_box, until
-from tests.exec.live.desks import by_rest, desk_at, only
+from tests.exec.live.desks import ByRest, desk_at, only
 from utils.rows import NS_PER_MINUTE, NS_PER_MS
 from utils.settings.tree import EndpointSettings
 
@@ -116,17 +116,13 @@ async def test_rest_alone_opens_no_stream():
 async def test_a_bug_in_one_market_is_said_and_it_begins_anew():
     trouble = [RuntimeError("of ours")]
 
-    def history(settings):
-        rest = by_rest(settings)
-
-        def past(symbol, tf):
+    class Buggy(ByRest):
+        def market(self, symbol, tf):
             if trouble:
                 raise trouble.pop()
-            return rest(symbol, tf)
+            return super().market(symbol, tf)
 
-        return past
-
-    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, past=history) as desk:
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, past=Buggy) as desk:
         with pytest.raises(Later, match="RuntimeError: of ours"):
             await desk.ask("BTCUSDT", "1m")
         await until(lambda: only(desk).fresh)
