@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -23,8 +24,9 @@ import psutil
 import pytest
 
 from ml.learning.artifact import parts_of
+from tests.apis import TOKEN, Api, Box, box, served
 from tests.ml.models import judging
-from tests.processes import TOKEN, Api, Box, box, served
+from tests.places import ROOT
 from utils.records.versions import Versions
 
 HERE = Path(__file__).parent
@@ -170,8 +172,12 @@ def one_day(folder: Path, hours: float, **environment: str) -> Day:
             "SCALPER__RETRAIN__MAX_AGE_HOURS": "6",
         }
         models = Versions(folder / "models")
-        words = (sys.executable, str(HERE / "fast_clock.py"), exchange.http, f"{SPEED:g}")
-        with served(folder, words=words, **told | environment) as api:
+        clock = {
+            "PYTHONPATH": f"{HERE / 'clock'}{os.pathsep}{ROOT}",
+            "FAST_BOX": exchange.http,
+            "FAST_SPEED": f"{SPEED:g}",
+        }
+        with served(folder, **told | clock | environment) as api:
             day = Day(api, exchange, models)
             api.until(f"/signal/{ALWAYS[0]}?tf={ALWAYS[1]}", lambda seen: seen.status_code == 200)
             day.pass_hours(hours)
