@@ -138,3 +138,4 @@ def box(*flags: str, symbols: str = "BTCUSDT", history_hours: float = 12.0, port
         yield Box(told["http"], told["environment"])
     finally:
         end(process)
+        process.stdout.close()
