@@ -1,11 +1,9 @@
 """A market by REST as one feed, from an exchange in a box."""
 
 import asyncio
-import time
 
 import pytest
 
-from ingest.history import newest_bar
 from ingest.live import polled
 from ingest.live.polled import PolledFeed
 from ingest.replay_server import Fault
@@ -91,18 +89,3 @@ async def test_a_feed_that_is_cancelled_leaves_no_task_behind():
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         assert set() == {task for task in asyncio.all_tasks() - before if "/live/" in str(task)}
-
-
-async def test_what_was_asked_for_a_moment_ago_is_not_asked_for_again():
-    async with quick_box(symbols=("BTCUSDT",)) as box:
-        settings = settings_at(box.endpoints, api={})
-
-        def asked():
-            return sum("kline" in str(request) for request in box.requests)
-
-        first = await asyncio.to_thread(newest_bar, "BTCUSDT", "1m", settings)
-        counted, began = asked(), time.monotonic()
-        again = await asyncio.to_thread(newest_bar, "BTCUSDT", "1m", settings)
-        assert (first.ts, counted) == (again.ts, asked()) or time.monotonic() - began > settings.ingest.cache_s
-        await asyncio.to_thread(newest_bar, "BTCUSDT", "1m", settings, fresh=True)
-        assert asked() > counted
