@@ -116,6 +116,7 @@ def alive(api: Api) -> bool:
 class Box(NamedTuple):
     """An exchange."""
 
+    process: subprocess.Popen[str]
     http: str
     environment: dict[str, str]
 
@@ -129,12 +130,12 @@ class Box(NamedTuple):
 def box(*flags: str, symbols: str = "BTCUSDT", history_hours: float = 12.0, port: int = 0) -> Iterator[Box]:
     """An exchange in a process of its own; `flags` are those of `python -m ingest.replay_server`."""
     words = ["--symbols", symbols, "--history-hours", str(history_hours), "--port", str(port), "--json", *flags]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "ingest.replay_server", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        told = json.loads(process.stdout.readline())
-        yield Box(told["http"], told["environment"])
-    finally:
-        end(process)
+    ) as process:  # fmt: skip
+        try:
+            told = json.loads(process.stdout.readline())
+            yield Box(process, told["http"], told["environment"])
+        finally:
+            end(process)
