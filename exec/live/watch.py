@@ -57,6 +57,12 @@ class ModelWatch:
         """What is wrong with the settings file or a version, until it is mended; empty = nothing."""
         return "; and ".join(filter(None, self._wrong))
 
+    @property
+    def serving(self) -> tuple[Champion | None, str]:
+        """The version that serves, whatever it was tested on, and an empty text; or None, and why in a few words."""
+        serving = self._serving
+        return serving.champion, serving.why
+
     def of(self, symbol: str, tf: str) -> tuple[Champion | None, str]:
         """The model that judges a market's signals, and an empty text; or None, and why in a few words.
 
