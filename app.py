@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path as File
 from typing import Annotated, Any
 
@@ -28,6 +28,8 @@ from exec.advice import Answer
 from exec.live.desk import Later
 from exec.live.health import Health
 from exec.live.service import Service
+from model.schedule import Schedule
+from model.status import ModelStatus, figures_of, status_of
 from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.http.asgi import Receive, Scope, Send
@@ -38,11 +40,14 @@ from utils.http.problem import Kind, Problem, answers, refusal
 from utils.http.traffic import MEDIA_TYPE, Traffic
 from utils.market.timeframes import KNOWN
 from utils.settings.tree import Settings
+from utils.shell.aside import aside
 from utils.shell.log import setup_logging
 from utils.shell.rim import safe
 
 #: What stands behind the gate says itself what it waited for; the gate is a little more patient.
 SLACK_S = 0.5
+#: Markets that one reader may name.
+MOST_PAIRS = 32
 ROUTES = """\
 /signal/BTCUSDT?tf=5m              what the trader would do now, and why
 /signals/stream?symbol=BTCUSDT     the same as server-sent events
@@ -51,6 +56,20 @@ ROUTES = """\
 /metrics                           figures for Prometheus
 /docs  /openapi.json               all of it, in detail
 """
+#: One server-sent event, for the schema.
+EVENT = {
+    "type": "object",
+    "required": ["id", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["signal", "reset"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Answer"},
+        },
+    },
+}
 
 
 def config_file() -> File | None:
@@ -83,8 +102,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
     with Warming() as warming:
-        async with Service(settings(), config_file(), Apart(settings(), warming.wait)) as service:
-            app.state.service, app.state.warming = service, warming
+        async with (
+            Service(settings(), config_file(), Apart(settings(), warming.wait)) as service,
+            Schedule(settings(), config_file()) as schedule,
+        ):
+            app.state.service, app.state.schedule = service, schedule
             with told_to_end(service.hub.close):
                 yield
 
@@ -103,7 +125,7 @@ app = FastAPI(
     lifespan=lifespan,
     redirect_slashes=False,
 )
-traffic = Traffic(lambda: app.state.service.figures())  # noqa: PLW0108 - there is none before the start
+traffic = Traffic()
 app.add_middleware(
     Gate,
     rules=rules,
@@ -126,9 +148,22 @@ Timeframe = Annotated[
 ]
 
 
+def openapi() -> dict[str, Any]:
+    """The schema, with the token where one is asked for."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        if settings().secrets.api_token:
+            schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}]
+            schema["paths"]["/health/live"]["get"]["security"] = []
+    return app.openapi_schema or {}
+
+
+app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's manual has it
+
+
 @app.get(
     "/signal/{symbol:path}",
-    response_class=Response,
     responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
 )
 async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Response:
@@ -142,10 +177,8 @@ async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Respon
 class Stream(Response):
     """An answer of events, straight from the hub."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str) -> None:
-        super().__init__()
+    def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str, status_code: int = 200) -> None:
+        super().__init__(status_code=status_code)  # by this name the schema knows it
         self._read = (hub, topics, last_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -159,21 +192,24 @@ class Stream(Response):
     response_class=Stream,
     responses={
         **answers(404, 422),
-        200: {"description": "Events `signal`, whose data are an Answer, and `reset`; each has an id."},
+        200: {
+            "description": "Events `signal`, whose data are an Answer, and `reset`; each has an id.",
+            "content": {"text/event-stream": {"itemSchema": EVENT}},
+        },
     },
 )
 async def stream(
     request: Request,
-    symbol: Annotated[
-        list[str], Query(description="Markets to follow; none = all that are followed.", max_length=50)
-    ] = [],  # noqa: B006
-    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol.", max_length=13)] = [],  # noqa: B006
+    symbol: Annotated[list[str], Query(description="Markets to read; none = all that are followed.")] = [],  # noqa: B006
+    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol.")] = [],  # noqa: B006
 ) -> Response:
     """Each new signal as it comes, first those that stand; `Last-Event-ID` brings what was missed."""
     service = service_of(request)
     if service.hub.full:
         return refused(503, "too_many_streams", "all places of api.max_streams are taken; come later", 5.0)
-    pairs = product(symbol, tf or [""])
+    pairs = list(product(symbol, tf or [""]))
+    if len(pairs) > MOST_PAIRS:
+        return refused(422, "invalid", f"query: expected at most {MOST_PAIRS} markets, saw {len(pairs)}; read fewer")
     topics = await asyncio.gather(*(service.topic(*pair) for pair in pairs)) if symbol else None
     return Stream(service.hub, topics, request.headers.get("last-event-id", ""))
 
@@ -192,10 +228,24 @@ async def health(request: Request, response: Response) -> Health:
     return found
 
 
+@app.get("/model", responses=answers())
+async def model(request: Request) -> ModelStatus:
+    """Which model serves, what it rests upon, why no other does, and when the next is trained."""
+    return await aside(model_status, request)
+
+
+def model_status(request: Request) -> ModelStatus:
+    """The same, read from a disk that may be slow."""
+    watch = service_of(request).watch
+    champion, why = watch.serving
+    return status_of(settings(), champion, why, watch.problem, request.app.state.schedule)
+
+
 @app.get("/metrics", response_class=PlainTextResponse, responses=answers())
-async def metrics() -> Response:
-    """Figures for Prometheus: requests, markets, streams, models, and this process."""
-    return Response(traffic.page(), media_type=MEDIA_TYPE)
+async def metrics(request: Request) -> Response:
+    """Figures for Prometheus: requests, markets, readers, the model, trainings, and this process."""
+    status = await aside(model_status, request)
+    return Response(traffic.page(chain(service_of(request).figures(), figures_of(status))), media_type=MEDIA_TYPE)
 
 
 @app.get("/", response_class=PlainTextResponse, responses=answers())

@@ -19,6 +19,8 @@ from utils.errors import DataError
 from utils.records.chain import Chain
 from utils.records.ledger import key_of
 
+#: Folder of the records, below that of the versions.
+RECORDS = "records"
 #: Columns of a trade that are whole numbers; they come first.
 WHOLE = TRADE[:4]
 #: Trades of a line.

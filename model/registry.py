@@ -296,8 +296,8 @@ def _entry(versions: Versions, name: str, current: str | None, serving: str | No
     return Entry(
         version=name,
         made=made,
-        age_s=max(0.0, (now_ns - np.datetime64(made[:-1], "ns").astype(int)) / NS_PER_S),
-        trained=_window(said.get("data")),
+        age_s=seconds_since(made, now_ns),
+        trained=window(said.get("data")),
         verdict=verdict if isinstance(verdict, str) else "",
         current=name == current,
         serves=name == serving,
@@ -305,7 +305,12 @@ def _entry(versions: Versions, name: str, current: str | None, serving: str | No
     )
 
 
-def _window(data: object) -> tuple[str, str] | None:
+def seconds_since(stamp: str, now_ns: int) -> float:
+    """How long ago an ISO 8601 instant in UTC was, s; 0 where it is yet to come."""
+    return max(0.0, float(now_ns - np.datetime64(stamp[:-1], "ns").astype(int)) / NS_PER_S)
+
+
+def window(data: object) -> tuple[str, str] | None:
     """First and last close that a version was trained on."""
     if not isinstance(data, Mapping):
         return None

@@ -269,7 +269,7 @@ def _record(one: Trained, sharpes: Floats, tried: int) -> Record:
         trainings=one.record.trainings,
         effective=scores["weight"],
         rate=ratio_or_nan(scores["won"], scores["weight"]),
-        skill=1.0 - ratio_or_nan(scores["squared"], scores["base"]),
+        skill=evidence.skill,
         skill_low=next(rule.value for rule in one.verdict.rules if rule.name == SKILL_RULE),
         earned=earned(one.family, net),
         deflated=deflated(net, sharpes, max(tried, len(sharpes))),

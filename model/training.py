@@ -24,7 +24,7 @@ from ml.learning.learners import FAMILIES
 from ml.learning.policy import unfiltered
 from ml.learning.table import Table
 from ml.learning.walk import Evidence, Judged, added, judge, known_at, of_judged, together, walk
-from model.records import Record
+from model.records import RECORDS, Record
 from utils.errors import DataError
 from utils.figures.arithmetic import mean_or_nan, moments
 from utils.records.ledger import Kind, Ledger, Trial, daily
@@ -35,7 +35,6 @@ from utils.rows import NS_PER_DAY
 SERVING = tuple(family for family in FAMILIES if family != "base")
 #: Told what is being done, how much of it, and how much there is.
 Told = Callable[[str, float, float], None]
-RECORDS = "records"
 #: Who judged in a first training.
 WALKED = "walk-forward"
 #: A symbol whose last decision is that many bars before the last of all has ended.

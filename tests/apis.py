@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,12 +76,11 @@ def end(process: subprocess.Popen[Any]) -> int:
 
 
 @contextlib.contextmanager
-def served(folder: Path, *, words: Sequence[str] = UVICORN, **environment: str) -> Iterator[Api]:
+def served(folder: Path, **environment: str) -> Iterator[Api]:
     """The API from the moment on that it is alive; what it says goes to `served.log`.
 
     Args:
         folder: its working directory, with its models and logs.
-        words: the command, to which the port is added.
         environment: names of settings.
     """
     port, log = free_port(), folder / "served.log"
@@ -95,7 +94,7 @@ def served(folder: Path, *, words: Sequence[str] = UVICORN, **environment: str) 
         **environment,
     }
     with log.open("ab") as said:
-        process = subprocess.Popen([*words, str(port)], env=told, cwd=folder, stdout=said, stderr=said)
+        process = subprocess.Popen([*UVICORN, str(port)], env=told, cwd=folder, stdout=said, stderr=said)
     api = Api(process, port, log)
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -117,6 +116,7 @@ def alive(api: Api) -> bool:
 class Box(NamedTuple):
     """An exchange."""
 
+    process: subprocess.Popen[str]
     http: str
     environment: dict[str, str]
 
@@ -130,12 +130,12 @@ class Box(NamedTuple):
 def box(*flags: str, symbols: str = "BTCUSDT", history_hours: float = 12.0, port: int = 0) -> Iterator[Box]:
     """An exchange in a process of its own; `flags` are those of `python -m ingest.replay_server`."""
     words = ["--symbols", symbols, "--history-hours", str(history_hours), "--port", str(port), "--json", *flags]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "ingest.replay_server", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    try:
-        told = json.loads(process.stdout.readline())
-        yield Box(told["http"], told["environment"])
-    finally:
-        end(process)
+    ) as process:  # fmt: skip
+        try:
+            told = json.loads(process.stdout.readline())
+            yield Box(process, told["http"], told["environment"])
+        finally:
+            end(process)

@@ -87,10 +87,7 @@ class Service:
         yield from figures_of(markets)
         models = [((one.symbol, one.tf, *_named(self.watch, one.symbol, one.tf)), 1.0) for one in markets]
         labels = ("symbol", "timeframe", "version", "why")
-        yield Figure("scalper_model_info", "The model that judges a market, or why there is none.", labels, models)
-        yield Figure(
-            "scalper_model_problem", "Whether a model could not be loaded.", (), [((), bool(self.watch.problem))]
-        )
+        yield Figure("scalper_market_model", "The model that judges a market, or why there is none.", labels, models)
         yield Figure("scalper_stream_readers", "Readers of /signals/stream.", (), [((), len(self.hub))])
         yield Figure("scalper_stream_events", "Events sent to them.", (), [((), self.hub.sent)], counts=True)
 

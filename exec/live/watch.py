@@ -57,6 +57,12 @@ class ModelWatch:
         """What is wrong with the settings file or a version, until it is mended; empty = nothing."""
         return "; and ".join(filter(None, self._wrong))
 
+    @property
+    def serving(self) -> tuple[Champion | None, str]:
+        """The version that serves, whatever it was tested on, and an empty text; or None, and why in a few words."""
+        serving = self._serving
+        return serving.champion, serving.why
+
     def of(self, symbol: str, tf: str) -> tuple[Champion | None, str]:
         """The model that judges a market's signals, and an empty text; or None, and why in a few words.
 
@@ -118,7 +124,10 @@ class ModelWatch:
         try:
             name = meta.version or Versions(meta.dir).current()
             if now.champion is None or now.champion.name != name:
-                self._serving = _Serving(served(self._start.model_copy(update={"meta": meta}), name), "")
+                champion = served(self._start.model_copy(update={"meta": meta}), name)
+                if champion is not None:
+                    champion.prepare()  # here, and not where signals wait
+                self._serving = _Serving(champion, "")
         except (ConfigError, DataError, OSError) as error:
             if now.champion is not None:
                 return f"{error}; until then {now.champion.name} serves"

@@ -19,7 +19,7 @@ from ml.learning.splits import walk_forward
 from ml.learning.table import Table
 from ml.scoring import Scored, scored
 from utils.errors import DataError
-from utils.figures.arithmetic import Floats, Times
+from utils.figures.arithmetic import Floats, Times, ratio_or_nan
 from utils.rows import NS_PER_DAY
 
 #: Share of the rows before the first that is judged, and steps through the rest.
@@ -71,6 +71,12 @@ class Evidence:
     def days(self) -> int:
         """Days on which something was judged."""
         return len(self.day)
+
+    @property
+    def skill(self) -> float:
+        """Brier skill of all its days, fraction: 1 - sum w (p - y)^2 / sum w (b - y)^2; NaN = nothing was judged."""
+        squared, base = (float(self.scores[:, DAY.index(name)].sum()) for name in ("squared", "base"))
+        return 1.0 - ratio_or_nan(squared, base)
 
     @property
     def trade_days(self) -> NDArray[np.int64]:

@@ -17,8 +17,8 @@ from backtest.data.dataset import read_dataset
 from backtest.experiments.data import walk_candles
 from exec.live.serving import served
 from features.registry import fingerprint
+from model.records import RECORDS
 from model.retrain import decide, main
-from model.training import RECORDS
 from tests.ml.learning.made import made
 from tests.ml.learning.test_gate import evidence
 from tests.model.made import data_of, trained

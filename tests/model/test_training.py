@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ml.learning.walk import together
-from model.records import Record
-from model.training import RECORDS, against_champion, among, settled, worst_of
+from model.records import RECORDS, Record
+from model.training import against_champion, among, settled, worst_of
 from tests.ml.learning.made import made
 from tests.ml.learning.test_gate import evidence
 from tests.model.made import data_of, trained

@@ -74,6 +74,11 @@ def test_command_line_beats_environment_beats_dotenv_beats_yaml_beats_default(lo
     ]
 
 
+def test_a_choice_of_numbers_can_be_made_in_the_environment(load):
+    assert load(env={"SCALPER__INGEST__BOOK_DEPTH": "1000"}).settings.ingest.book_depth == 1000
+    assert "one of 50, 200, 1000" in refusal(load, env={"SCALPER__INGEST__BOOK_DEPTH": "51"})
+
+
 def test_a_flag_that_was_not_given_changes_nothing(load):
     assert load(flags={"risk.take_bps": None}).origin["risk.take_bps"] == "default"
 

@@ -83,11 +83,15 @@ def refusal(status: int, kind: Kind, message: str, retry_after_s: float | None =
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems of a route, for its schema: those named, and those that every route may answer."""
+    """The problems of a route, for its schema: those named, and those that every route may answer.
+
+    `Problem` itself stands in the schema where one route at least names it as a model.
+    """
     every = {401, 403, 405, 413, 414, 429, 431, 500, 503}
     seconds = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+    form = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     found: dict[int | str, dict[str, Any]] = {
-        status: {"model": Problem, "description": MEANING[status]} for status in sorted({*statuses, *every})
+        status: {"content": form, "description": MEANING[status]} for status in sorted({*statuses, *every})
     }
     for status in (429, 503):
         found[status]["headers"] = {"Retry-After": seconds}

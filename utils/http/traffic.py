@@ -5,7 +5,7 @@ They are those of this process: of several workers each counts its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -30,17 +30,13 @@ class Figure(NamedTuple):
 
 
 class Traffic:
-    """Requests, and what `figures` tells when somebody looks.
+    """Requests, this process, and whatever else is told when somebody looks."""
 
-    Args:
-        figures: figures beside those of requests and of the process.
-    """
-
-    def __init__(self, figures: Callable[[], Iterable[Figure]]) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self) -> None:
+        self._registry, self._told = CollectorRegistry(), _Told()
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_Asked(figures))
+        self._registry.register(self._told)
         requests = Counter(
             "scalper_http_requests", "Requests, by route and status.", ["route", "status"], registry=self._registry
         )
@@ -56,24 +52,25 @@ class Traffic:
         self._count(route, status).inc()
         self._time(route).observe(seconds)
 
-    def page(self) -> bytes:
-        """All figures in Prometheus' text format."""
+    def page(self, figures: Iterable[Figure] = ()) -> bytes:
+        """These figures, those of requests and those of the process, in Prometheus' text format."""
+        self._told.figures = list(figures)
         return generate_latest(self._registry)
 
 
-class _Asked(Collector):
-    """Figures that are worked out when somebody looks."""
+class _Told(Collector):
+    """Figures that are handed over when somebody looks."""
 
-    def __init__(self, figures: Callable[[], Iterable[Figure]]) -> None:
-        self._figures = figures
+    def __init__(self) -> None:
+        self.figures: Sequence[Figure] = ()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing before there is somebody who looks."""
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """Each figure as it is now."""
-        for name, meaning, labels, rows, counts in self._figures():
+        """Each figure as it was handed over."""
+        for name, meaning, labels, rows, counts in self.figures:
             kind = CounterMetricFamily if counts else GaugeMetricFamily
             family = kind(name, meaning, labels=labels)
             for values, figure in rows:

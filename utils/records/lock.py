@@ -13,6 +13,8 @@ from utils.errors import StorageError
 
 #: The file that is locked; it stays, as one that came and went could be locked by two.
 FILE = ".training.lock"
+#: Says to the second that there is a first.
+REFUSAL = "expected no other {what} at work"
 
 
 @contextmanager
@@ -41,10 +43,15 @@ def only_one(folder: Path, what: str = "training") -> Iterator[None]:
             except BlockingIOError:
                 who = os.read(opened, 100).decode("ascii", "replace").strip() or "another process"
                 raise StorageError(
-                    f"{folder}: expected no other {what} at work, saw {who}; let it end, or end it, and do this again"
+                    f"{folder}: {REFUSAL.format(what=what)}, saw {who}; let it end, or end it, and do this again"
                 ) from None
             os.ftruncate(opened, 0)
             os.write(opened, f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n".encode())
         yield
     finally:
         os.close(opened)
+
+
+def is_refusal(sentence: str, what: str = "training") -> bool:
+    """Whether a sentence says that another was at it."""
+    return REFUSAL.format(what=what) in sentence
