@@ -290,6 +290,7 @@ def finish(*processes):
     return [one.communicate(timeout=60)[1].decode() for one in processes]
 
 
+@pytest.mark.slow
 async def test_of_many_processes_one_trains(tmp_path):
     runs = Runs(tmp_path / "models")
     many = [serve(tmp_path, "time.sleep(2); print('not enabled: so')") for _ in range(4)]
