@@ -231,7 +231,7 @@ def utilities_of(
 
 
 @compiled
-def decide_kind(
+def kind_worths(
     expected_bps: float,
     sigma_bps: float,
     half_spread_bps: float,
@@ -245,8 +245,8 @@ def decide_kind(
     take_bps: float,
     stop_bps: float,
     p_win: float,
-) -> tuple[int, float]:
-    """Which kind of entry a signal at a bar's close gets, and what it is expected to earn.
+) -> tuple[float, float, float]:
+    """What each kind of entry is expected to earn of a signal at a bar's close.
 
     A resting order stands `offset_bps` from the close and fills when the market trades a tick through it, as
     `utils.market.barriers.enter_in_bar` has it; how probably, `touch_probability` bounds from above.
@@ -267,8 +267,7 @@ def decide_kind(
         p_win: probability of the take; NaN = the odds of a driftless walk.
 
     Returns:
-        (MARKET, LIMIT or POST_ONLY; expected bps of the entry, at most 0 = no trade). NaN in a number that is needed
-        gives POST_ONLY and NaN, which pays nothing either: ask `utility > 0`.
+        (market, limit, post-only), bps of the entry after all costs; NaN in a number that is needed gives NaN.
     """
     crossing = half_spread_bps + slippage_bps
     waited = wait / horizon
@@ -285,8 +284,24 @@ def decide_kind(
         waited,
     )
     if math.isnan(market + limit + post_only + waited):
+        return math.nan, math.nan, math.nan
+    return market, limit, post_only
+
+
+@compiled
+def decide_kind(worths: tuple[float, float, float]) -> tuple[int, float]:
+    """Which kind of entry a signal at a bar's close gets, and what it is expected to earn.
+
+    Args:
+        worths: of each kind, as `kind_worths` has them.
+
+    Returns:
+        (MARKET, LIMIT or POST_ONLY; expected bps of the entry, at most 0 = no trade). NaN gives POST_ONLY and NaN,
+        which pays nothing either: ask `utility > 0`.
+    """
+    if math.isnan(worths[0]):
         return POST_ONLY, math.nan
-    return choice_of(market, limit, post_only)
+    return choice_of(*worths)
 
 
 @compiled

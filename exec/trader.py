@@ -107,7 +107,7 @@ class Trader:
         if self._remembers:
             self.past.append(Part(bars, no_book(len(bars)), signals.copy(), late=False))
             self._reviewed = len(self.past)
-        self.engine.run(bars, signals)
+        self.act(bars, signals)
         return signals
 
     def on_event(self, event: MarketEvent) -> None:
@@ -138,10 +138,15 @@ class Trader:
         # one step, after the strategy: an interruption leaves a run that is whole until the close before
         if self._remembers:
             self.past.append(Part(bars, book, signals, late))
-        self.engine.run(bars, signals)
+        self.act(bars, signals)
         if self._asked is not None and len(self.past) >= 2 * self._reviewed:
             self.review()
         return Instant(self.market, bars, book, signals, self.engine.drain(), late)
+
+    @property
+    def vectors(self) -> Rows:
+        """Feature records beside the bars seen last, in memory that the next bars write over."""
+        return self._vectors
 
     def drain(self) -> JournalRows:
         """What the engine did since the last drain."""
@@ -205,6 +210,10 @@ class Trader:
         """What a state must be of to be gone on from here."""
         layouts = [kind.descr for kind in (ACCOUNT, POSITION, ORDER_SLOT, STATE)]
         return hashlib.sha256(repr((self.market.symbols, self.market.tf, layouts)).encode()).digest()
+
+    def act(self, bars: Rows, signals: Rows) -> None:
+        """Let the engine see bars and answer the signals beside them; `exec.advice` only lets it see."""
+        self.engine.run(bars, signals)
 
     def _decided(self, bars: Rows) -> Rows:
         """The default strategy's SIGNAL rows beside `bars`, in memory that the next call writes over."""

@@ -115,6 +115,13 @@ class AtClose(NamedTuple):
     vector: Rows  # EVENT_VECTOR, of length 1
 
 
+class Stamps(NamedTuple):
+    """Exchange times of what was heard last of a symbol, ns."""
+
+    book: int  # the last update of its book; 0 = none is valid
+    print: int  # the last print; 0 = none is known
+
+
 class _Standing(NamedTuple):
     """What stood from one event to the next."""
 
@@ -193,6 +200,11 @@ class EventFeatures:
     def vector(self, symbol: str) -> Rows:
         """The features of a symbol as they stand: an EVENT_VECTOR array of length 1, a copy."""
         return self._vector(self._books.number(symbol))
+
+    def stamps(self, symbol: str) -> Stamps:
+        """When a symbol's book and prints were last heard of."""
+        desk = self._desks[self._books.number(symbol)]
+        return Stamps(int(desk["book_ts"]), int(desk["print_ts"]))
 
     def at(self, sym: int, close: int) -> AtClose:
         """What stood at a close; earlier closes are forgotten."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -59,17 +59,36 @@ FUNNEL = (
 )
 WARMUP, FLAT, VOL_LOW, VOL_HIGH, THIN, WIDE, WIDE_BOOK, WEAK, AGAINST, SIGNALLED = range(len(FUNNEL))
 
-#: Memory of one symbol: the adaptive threshold (points), the spread of the book as frozen at the close (bps; NaN = no
-#: valid book) and whether there is to be a book at all, the close before which nothing is signalled (ns), where bars
-#: ended, the gate being asked, and gates that had no input.
+
+class Gate(NamedTuple):
+    """What a gate looks at, how that fails, and the setting of section `signal` that it is held against."""
+
+    feature: str
+    fails: str
+    setting: str
+
+
+#: The gates that look at one feature each; the others are the strength, the book's spread, the flow against the side.
+GATES = {
+    "vol_low": Gate("vol_ratio_20_120", "<", "vol_low"),
+    "vol_high": Gate("vol_ratio_20_120", ">", "vol_high"),
+    "thin_volume": Gate("volume_ratio_20", "<", "min_volume_ratio"),
+    "wide_spread": Gate("roll_spread_20_bps", ">", "max_roll_bps"),
+}
+
+#: Memory of one symbol: adaptive threshold and what was last asked for (points), spread of the book as frozen at
+#: the close (bps; NaN = no valid book) and whether there is to be a book at all, the close before which nothing is
+#: signalled (ns), where bars ended and where the last one did, the gate being asked, and gates that had no input.
 STATE = layout(
     ("quantile", np.float64),
+    ("asked", np.float64),
     ("book_spread_bps", np.float64),
     ("has_book", np.int64),
     ("start_ts", np.int64),
     ("started", np.int64),
     ("gate", np.int64),
     ("ended", np.int64, (len(FUNNEL),)),
+    ("ended_at", np.int64),
     ("unavailable", np.int64, (len(FUNNEL),)),
 )
 
@@ -173,7 +192,7 @@ def ends_at(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: SignalRow
     strength = 100.0 * abs(leaning)
     if math.isnan(leaning) or math.isnan(f.vol_ratio_20_120):
         return WARMUP if bar.ts < state.start_ts else FLAT
-    asked = threshold_of(state, par, strength, f.vol_ratio_20_120)
+    asked = state.asked = threshold_of(state, par, strength, f.vol_ratio_20_120)
     if bar.ts < state.start_ts:
         return WARMUP
     state.gate = VOL_LOW
@@ -226,7 +245,8 @@ def signal_step(state: Any, par: StrategyRow, bar: BarRow, f: Any, signal: Signa
         signal: SIGNAL record to write; `p_win` is NaN until a model is asked, barriers stay with the settings.
     """
     signal.side = math.nan
-    state.ended[ends_at(state, par, bar, f, signal)] += 1
+    state.ended_at = ends_at(state, par, bar, f, signal)
+    state.ended[state.ended_at] += 1
 
 
 @compiled
@@ -269,6 +289,10 @@ class Signaller:
         """Forget every bar."""
         self.states[:] = 0
         self.states["start_ts"] = self._starts
+
+    def last_gate(self, sym: int) -> str:
+        """Where the last bar of a symbol ended: a name of `FUNNEL`."""
+        return FUNNEL[int(self.states["ended_at"][sym])]
 
     def funnel(self) -> dict[str, int]:
         """How many bars of all symbols ended at each gate; `signal` are those that became signals."""

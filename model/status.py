@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,7 @@ from model.runs.due import Outcome
 from model.schedule import Schedule
 from utils.errors import DataError, ScalperError
 from utils.figures.arithmetic import mean_or_nan
+from utils.http.traffic import Figure
 from utils.records.versions import Versions
 from utils.rows import NS_PER_HOUR, NS_PER_S
 from utils.settings.tree import Settings
@@ -188,6 +189,21 @@ def status_of(
         problem="; ".join(dict.fromkeys(filter(None, (problem, folder.problem)))),
         retrain=None if schedule is None else RetrainStatus(**schedule.status()),
     )
+
+
+def figures_of(status: ModelStatus) -> Iterator[Figure]:
+    """The same as figures: which version serves, since when, and how its training goes."""
+    serving, run = status.serving, status.retrain
+    named = [] if serving is None else [((serving.version,), 1)]
+    yield Figure("scalper_model_info", "The version that serves.", ("version",), named)
+    age_s = serving.age_hours * 3_600.0 if serving and serving.age_hours is not None else None
+    yield Figure("scalper_model_age_seconds", "Age of the version that serves, s.", (), [((), age_s)])
+    yield Figure("scalper_model_problem", "Whether something is wrong with models.", (), [((), bool(status.problem))])
+    if run is None:
+        return
+    yield Figure("scalper_retrain_running", "Whether a training is at work.", (), [((), run.running is not None)])
+    last = [((outcome,), run.last is not None and run.last.outcome == outcome) for outcome in get_args(Outcome)]
+    yield Figure("scalper_retrain_last", "1 for how the last training ended.", ("outcome",), last)
 
 
 def _look(versions: Versions) -> _Folder:

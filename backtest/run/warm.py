@@ -2,23 +2,34 @@
 
 `python -m backtest.run.warm` fills the compile cache with signal and engine. A run that finds it empty starts that in a
 process of its own and compiles market and features meanwhile; numba compiles one function at a time per process.
+`python -m backtest.run.warm advice` fills it with all that a service needs, which loads it then: compiling in a service
+would leave 280 MiB behind, and answer nobody for seconds (measured).
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 
+from exec.advice import Adviser
+from exec.champion import champion_of
 from exec.engine import Engine, engine_is_cached
-from features.registry import feature_set
+from exec.market import Market
+from features.live import load_folds
+from features.registry import feature_set, fingerprint
+from ml.scoring import Constant, Direction, Meta, Platt
 from ml.signal import Signaller, strategy_params
 from utils.compiled import keeps
+from utils.errors import InvariantError
+from utils.market.timeframes import MONDAY, TIMEFRAMES
 from utils.params import params_of
 from utils.root import ROOT
-from utils.rows import BAR, INSTRUMENT, NS_PER_MINUTE
+from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, SIGNAL
 from utils.settings.tree import Settings
+from utils.types import Instrument
 
 
 def warm() -> None:
@@ -44,5 +55,82 @@ def finish(process: subprocess.Popen[bytes] | None) -> None:
         process.wait()
 
 
+def warm_advice() -> None:
+    """Advise on bars that never were, with a model and without: that compiles, or loads, all that a service runs."""
+    load_folds()
+    count, tf_ns = 2 * feature_set().warmup, TIMEFRAMES["1m"]
+    bars = np.zeros(count, BAR)
+    close = 100.0 + np.sin(np.arange(count, dtype=np.float64))
+    bars["ts"], bars["volume"] = MONDAY + tf_ns * np.arange(1, count + 1), 1.0
+    for name in ("open", "high", "low", "close"):
+        bars[name] = close
+    market = Market(
+        symbols=("NONE",),
+        sources=("",),
+        tf="1m",
+        tf_ns=tf_ns,
+        bars=bars,
+        instruments=np.array([Instrument("NONE", 0.01, 0.001).row()], INSTRUMENT),
+        funding=np.zeros(0, FUNDING),
+        starts=(int(bars["ts"][0]),),
+        files=({"market": ""},),
+        assumptions=(),
+    )
+    adviser = Adviser(market, Settings(), live=True)
+    instant = adviser.begin()
+    wanted = {"side": 1.0, "strength": 50.0, "threshold": 20.0, "atr": 1.0, "vol_bps": 10.0}
+    for name in SIGNAL.names or ():
+        instant.signals[name] = wanted.get(name, np.nan)
+    sure, names = Direction(Constant(0.0), Platt(0.0, -5.0), 100.0, 0.0), feature_set().names
+    model = champion_of("none", Meta(names, fingerprint(), "base", sure, sure, 0.0), names, fingerprint())
+    for one in (None, model):
+        advised = adviser.advise(instant, one)
+    if advised.action != "OPENED":
+        raise InvariantError(f"expected a signal that is taken, so that all of it is compiled, saw {advised.reasons}")
+
+
+class Warming:
+    """All machine code of a decision, loaded in a thread while a service already answers; enter it to begin."""
+
+    def __init__(self) -> None:
+        self._ready, self._left = threading.Event(), False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Warming:
+        threading.Thread(target=self._work, name="warming", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left = True
+        self._end()
+        self._ready.set()
+
+    def wait(self) -> None:
+        """Until it is there; what could not be made is made on demand."""
+        self._ready.wait()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is there."""
+        return self._ready.is_set()
+
+    def _work(self) -> None:
+        try:
+            if keeps():
+                self._process = subprocess.Popen([sys.executable, "-m", "backtest.run.warm", "advice"], cwd=ROOT)
+                if self._left:
+                    self._end()
+                self._process.wait()
+            if not self._left:
+                warm_advice()
+        finally:
+            self._ready.set()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 if __name__ == "__main__":
-    warm()
+    warm_advice() if "advice" in sys.argv[1:] else warm()

@@ -9,6 +9,7 @@ from exec.live.closes import Closes, Due
 from exec.trader import Instant, Trader
 from utils.ports import Feed
 from utils.rows import Rows
+from utils.shell.aside import first_of
 from utils.types import Bar
 
 #: Time between two looks at the clock, s.
@@ -58,15 +59,7 @@ class Follower:
         """
         if not self._enough:
             await self._take(self._closes.behind(self._until))
-        tasks = [asyncio.create_task(self._read(feed)), asyncio.create_task(self._look())]
-        try:
-            done, _ = await asyncio.wait(tasks, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await first_of(self._read(feed), self._look(), for_s=for_s)
 
     @property
     def _enough(self) -> bool:

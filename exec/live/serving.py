@@ -47,15 +47,31 @@ def served(
 
 
 def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence[str], tf: str) -> None:
-    """Refuse to let a model judge what its record is not of.
-
-    That is other symbols, candles, barriers, entries or signals, or costs above those that its trades paid.
+    """Refuse to let a model judge what its record is not of: `strange_to` says what that is.
 
     Raises:
         ConfigError: with what it was tested on, and what it would judge.
     """
+    if other := strange_to(tested, settings, symbols, tf):
+        raise ConfigError(
+            f"meta.enabled: model {name} was tested on {'; '.join(other)}; ask for what it was tested on, or set "
+            "meta.enabled: false"
+        )
+
+
+def strange_to(tested: Any, settings: Settings, symbols: Sequence[str], tf: str) -> list[str]:
+    """What a model would judge that its record is not of, each "what it was tested on, saw what it would judge".
+
+    That is other symbols, candles, barriers, entries or signals, or costs above those that its trades paid.
+
+    Args:
+        tested: the configuration of its record; no mapping = made by hand, and nobody's evidence: it judges all.
+        settings: barriers, entries, signals and costs under which it would judge.
+        symbols: whose signals it would judge; empty = not known yet.
+        tf: length of a candle, likewise.
+    """
     if not isinstance(tested, Mapping):
-        return  # made by hand, and nobody's evidence
+        return []
     strange = sorted(set(symbols) - set(tested.get("symbols", symbols)))
     asked: dict[str, Any] = {"timeframe": tf or tested.get("timeframe"), "entry": settings.execution.entry}
     asked |= {key: getattr(settings.risk, key) for key in ("take_bps", "stop_bps", "horizon")}
@@ -67,11 +83,7 @@ def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence
         other.append("trades before all costs")
     if strange:
         other.insert(0, f"{' '.join(tested['symbols'])}, saw {' '.join(strange)}")
-    if other := [*other, *_dearer(tested, settings)]:
-        raise ConfigError(
-            f"meta.enabled: model {name} was tested on {'; '.join(other)}; ask for what it was tested on, or set "
-            "meta.enabled: false"
-        )
+    return [*other, *_dearer(tested, settings)]
 
 
 def _dearer(tested: Mapping[str, Any], settings: Settings) -> list[str]:

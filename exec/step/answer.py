@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import Any
 
 from exec.step.orders import carry_out, end_order
-from exec.timing import EDGE_PER_SIGMA, chase_pays, decide_kind, edge_of, exit_cost
+from exec.timing import EDGE_PER_SIGMA, chase_pays, decide_kind, edge_of, exit_cost, kind_worths
 from risk.exposure import look
 from risk.guard import guard as built_in
 from risk.sizing import entry_qty
@@ -287,11 +287,19 @@ def exit_of(sig: SignalRow, stop: float, ins: InstrumentRow, par: ParamsRow) -> 
 
 
 @compiled
-def kind_of(sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: ParamsRow) -> tuple[int, float]:
-    """The kind of an entry, and what it is worth after costs where the engine chooses (bps; NaN = the settings did)."""
-    if par.entry_kind != AUTO:
-        return par.entry_kind, math.nan
-    return decide_kind(
+def worths_of(
+    sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: ParamsRow
+) -> tuple[float, float, float]:
+    """What each kind of entry is expected to earn after costs, bps: market, limit, post-only (`exec.timing`).
+
+    Args:
+        sig: the signal.
+        price: close at which is decided, quote.
+        stop: distance of the stop, fraction.
+        ins: tick and fees.
+        par: costs and barriers.
+    """
+    return kind_worths(
         expected_of(sig, par),
         sig.vol_bps,
         par.half_spread_bps,
@@ -306,6 +314,14 @@ def kind_of(sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: 
         stop / BPS,
         sig.p_win,
     )
+
+
+@compiled
+def kind_of(sig: SignalRow, price: float, stop: float, ins: InstrumentRow, par: ParamsRow) -> tuple[int, float]:
+    """The kind of an entry, and what it is worth after costs where the engine chooses (bps; NaN = the settings did)."""
+    if par.entry_kind != AUTO:
+        return par.entry_kind, math.nan
+    return decide_kind(worths_of(sig, price, stop, ins, par))
 
 
 #: (account, instrument, params, signal, ASKED) -> scale, code of the refusing rule, value, limit, until; `risk.guard`.

@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from ingest.live.backlog import Backlog
-from ingest.live.dial import Backoff, Dialler, Refused
+from ingest.live.dial import Dialler, Refused
 from ingest.live.links import Link
 from ingest.rest.retry import said
 from ingest.venues.known import VENUES, address, streamed
@@ -34,6 +34,7 @@ from utils.market.symbols import normalise_symbol
 from utils.ports import Listener
 from utils.rows import NS_PER_S
 from utils.settings.tree import EndpointSettings, IngestSettings
+from utils.shell.backoff import Backoff
 from utils.shell.log import event
 from utils.types import BookDelta, BookInvalid, MarketEvent
 

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 
-from ingest.live.dial import Backoff
 from ingest.wire.streams import Stream, WireProtocol
 from utils.errors import DataUnavailable
 from utils.settings.tree import IngestSettings
+from utils.shell.backoff import Backoff
 
 #: Kinds of streams that speak soon after they were asked for; the others may be silent because nothing happens.
 PROMPT = {"book", "quote", "mark"}

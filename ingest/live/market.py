@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 from ingest.live.feed import LiveFeed
+from ingest.live.together import Hear, Together
 from ingest.venues.known import place_of
 from ingest.wire.streams import Stream
 from utils.ports import Listener
@@ -57,9 +58,7 @@ class MarketFeed:
             wanted[exchange_for_ob] = wanted.get(exchange_for_ob, []) + books + prints
         self._feeds = [self._feed(exchange, streams) for exchange, streams in wanted.items()]
         self._polled = [] if streamed else [polled_books(symbol, exchange_for_ob, settings) for symbol in symbols]
-        self._queue: asyncio.Queue[MarketEvent | BaseException] = asyncio.Queue(settings.ingest.queue)
         self._open = AsyncExitStack()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> MarketFeed:
         async with AsyncExitStack() as opening:
@@ -69,19 +68,19 @@ class MarketFeed:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        try:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        finally:
-            await self._open.aclose()
+        await self._open.aclose()
 
     def __aiter__(self) -> AsyncIterator[MarketEvent]:
-        sources: list[AsyncIterable[MarketEvent]] = [*self._feeds, *self._polled]
+        hear = None if self._listener is None else self._listener.see
+        sources: list[tuple[AsyncIterable[MarketEvent], Hear | None]] = [
+            *((feed, None) for feed in self._feeds),
+            *((books, hear) for books in self._polled),
+        ]
         if len(sources) == 1:
-            return aiter(sources[0])
-        self._tasks = [asyncio.create_task(self._pass_on(source)) for source in sources]
-        return self._together()
+            return aiter(sources[0][0])
+        together = Together(sources, self._settings.ingest.queue)
+        self._open.push_async_exit(together)
+        return aiter(together)
 
     def _feed(self, exchange: str, streams: Sequence[Stream]) -> LiveFeed:
         settings = self._settings
@@ -93,24 +92,6 @@ class MarketFeed:
             settings=settings.ingest,
             listener=self._listener,
         )
-
-    async def _pass_on(self, source: AsyncIterable[MarketEvent]) -> None:
-        """Everything of one source; while the reader lags it waits, and in time says that it dropped some."""
-        heard_there = isinstance(source, LiveFeed)
-        try:
-            async for event in source:
-                if self._listener is not None and not heard_there:
-                    self._listener.see(event)
-                await self._queue.put(event)
-        except Exception as error:  # noqa: BLE001 - it is raised where the events are read
-            await self._queue.put(error)
-
-    async def _together(self) -> AsyncIterator[MarketEvent]:
-        while True:
-            heard = await self._queue.get()
-            if isinstance(heard, BaseException):
-                raise heard
-            yield heard
 
 
 async def polled_books(symbol: str, exchange: str, settings: Settings) -> AsyncIterator[BookSnapshot]:

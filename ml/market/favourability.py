@@ -72,10 +72,14 @@ class Favourability:
     missing: tuple[str, ...]  # components with a weight and no data: left out
 
 
+def rank_window(minutes: float) -> int:
+    """Among so many bars of that length (minutes) a value is ranked: those of `RANK_DAYS`, within limits."""
+    return min(max(round(RANK_DAYS * 1440 / minutes), LEAST_RANK_BARS), MOST_RANK_BARS)
+
+
 def _ranked(market: ScalpMarket, values: Floats) -> Regimes:
     """Trailing causal ranks of a column, and the regimes they mean."""
-    week = round(RANK_DAYS * 1440 / market.minutes)
-    window = min(max(week, LEAST_RANK_BARS), MOST_RANK_BARS)
+    window = rank_window(market.minutes)
     return volatility_regime(values, window=window, least=window // 7)
 
 

@@ -26,6 +26,7 @@ from exec.timing import (
     edge_of,
     entry_utilities,
     exit_cost,
+    kind_worths,
     missed_move,
     optimal_entry_timing,
     order_decision,
@@ -130,7 +131,7 @@ STRONG = {
 
 
 def decided(**changes):
-    return decide_kind(*(STRONG | changes).values())
+    return decide_kind(kind_worths(*(STRONG | changes).values()))
 
 
 def test_where_fills_cost_much_a_strong_edge_crosses_elsewhere_it_waits_and_a_weak_one_is_not_traded():
@@ -160,7 +161,7 @@ def test_a_chase_pays_what_time_and_the_move_have_left():
 DIGEST = """
 import hashlib, struct
 import numpy as np
-from exec.timing import chase_pays, decide_kind, touch_probability
+from exec.timing import chase_pays, decide_kind, kind_worths, touch_probability
 dice = np.random.default_rng(11)
 digest = hashlib.sha256()
 for _ in range(3000):
@@ -169,7 +170,7 @@ for _ in range(3000):
     if dice.random() < 0.2:
         row[int(dice.choice([0, 1, 2, 3, 4, 5, 6, 7, 8]))] = float(dice.choice([0.0, -1.0, float("nan"), float("inf")]))
     row[8] = abs(row[8])
-    kind, utility = decide_kind(*row)
+    kind, utility = decide_kind(kind_worths(*row))
     numbers = (kind, utility, chase_pays(row[0], row[8], row[9], *row[3:8]), touch_probability(row[6], row[1], row[8]))
     digest.update(b"".join(struct.pack("d", x if x == x else -1e300) for x in numbers))
 print(digest.hexdigest())

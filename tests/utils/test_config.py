@@ -74,6 +74,11 @@ def test_command_line_beats_environment_beats_dotenv_beats_yaml_beats_default(lo
     ]
 
 
+def test_a_choice_of_numbers_can_be_made_in_the_environment(load):
+    assert load(env={"SCALPER__INGEST__BOOK_DEPTH": "1000"}).settings.ingest.book_depth == 1000
+    assert "one of 50, 200, 1000" in refusal(load, env={"SCALPER__INGEST__BOOK_DEPTH": "51"})
+
+
 def test_a_flag_that_was_not_given_changes_nothing(load):
     assert load(flags={"risk.take_bps": None}).origin["risk.take_bps"] == "default"
 
@@ -164,6 +169,18 @@ def test_secrets_come_from_the_environment_and_are_never_shown(load):
     rows = {row.key: (row.value, row.source) for row in show_config(loaded)}
     assert rows["secrets.cryptopanic_token"] == ("set, hidden", ".env")
     assert "is a secret" in refusal(load, flags={"secrets.cryptopanic_token": "hush"})
+
+
+@pytest.mark.parametrize("text", ["guess-me", "word of sixteen letters", "a" * 201, "schlüssel-von-mir"])
+def test_a_token_that_is_guessed_or_fits_no_header_is_refused_without_repeating_it(load, text):
+    told = refusal(load, env={"SCALPER__SECRETS__API_TOKEN": text})
+    assert "secrets.api_token: expected 16 to 200 letters, digits and -._~+/=" in told
+    assert text not in told
+
+
+def test_a_token_of_the_api_is_taken(load):
+    assert SecretStr("a" * 16) == load(env={"SCALPER__SECRETS__API_TOKEN": "a" * 16}).settings.secrets.api_token
+    assert load(dotenv="SCALPER__SECRETS__API_TOKEN=\n").settings.secrets.api_token is None
 
 
 def test_show_config_has_a_row_for_every_setting(load):

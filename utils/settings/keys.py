@@ -91,6 +91,14 @@ def kinds_of(field: FieldInfo) -> tuple[Any, ...]:
     return get_args(field.annotation) if union else (field.annotation,)
 
 
+def is_number(field: FieldInfo) -> bool:
+    """Whether what a field accepts is a number or a switch, which text has to be read as."""
+    kind = kinds_of(field)[0]
+    return kind in {bool, int, float} or (
+        get_origin(kind) is Literal and all(isinstance(one, int) for one in get_args(kind))
+    )
+
+
 def unit_of(field: FieldInfo) -> str:
     """The unit a field was declared with."""
     extra = field.json_schema_extra

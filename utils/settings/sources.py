@@ -18,7 +18,7 @@ import yaml
 
 from utils.errors import ConfigError, DataError
 from utils.regular import size_of, unreadable
-from utils.settings.keys import field_of, is_section, kinds_of, nearest, spelled
+from utils.settings.keys import field_of, is_number, is_section, nearest, spelled
 from utils.settings.tree import SecretSettings
 
 #: Promised names that stand without the prefix; `SCALPER__SECTION__KEY` names the same settings.
@@ -183,7 +183,7 @@ def from_names(names: Mapping[str, str], source: str) -> dict[str, Given]:
             raise ConfigError(f"{source}: {named[key]} and {name} both set {key}; keep one of them")
         named[key] = name
         # a symbol, a path or a key made of digits is still text
-        value = scalar(text.strip()) if kinds_of(field)[0] in {bool, int, float} else text.strip()
+        value = scalar(text.strip()) if is_number(field) else text.strip()
         found[key] = Given(value, source if source == ".env" else f"{source} {name}")
     return found
 

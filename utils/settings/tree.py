@@ -67,6 +67,13 @@ def known_zone(name: str) -> str:
     return name
 
 
+def _bearer(token: SecretStr | None) -> SecretStr | None:
+    """The token, if a header can carry it and nobody guesses it; a pattern does not reach into a secret."""
+    if token is not None and not re.fullmatch(r"[A-Za-z0-9._~+/=-]{16,200}", token.get_secret_value()):
+        raise ValueError("no token")
+    return token
+
+
 class Section(BaseModel):
     """A frozen part of the tree: unknown keys, text for numbers, NaN and infinity are refused."""
 
@@ -555,9 +562,9 @@ class RetrainSettings(Section):
 class SecretSettings(Section):
     """Keys, of others' services and of ours: from the environment or `.env` only, never shown."""
 
-    api_token: SecretStr | None = setting(
+    api_token: Annotated[SecretStr | None, AfterValidator(_bearer)] = setting(
         None, "Token that the API asks for; it must be set where others than this machine can reach it.", "secret",
-        "16 to 200 letters, digits and -._~+/=", pattern=r"^[A-Za-z0-9._~+/=-]{16,200}$",
+        "16 to 200 letters, digits and -._~+/=",
     )  # fmt: skip
     cryptopanic_token: SecretStr | None = setting(None, "Key of CryptoPanic, for headlines.", "secret", "text")
     coingecko_api_key: SecretStr | None = setting(

@@ -1,11 +1,11 @@
-"""Work that blocks, beside an event loop that must not."""
+"""Work beside an event loop that must not wait for it, and several works of one that end with the first."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -36,3 +36,19 @@ async def aside(work: Callable[P, T], /, *given: P.args, **named: P.kwargs) -> T
 
     threading.Thread(target=run, name="aside", daemon=True).start()
     return await answer
+
+
+async def first_of(*works: Coroutine[Any, Any, None], for_s: float | None = None) -> None:
+    """Several works side by side until one of them has ended, or `for_s` seconds are over; the others are cancelled.
+
+    Raises what that one raised.
+    """
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=for_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

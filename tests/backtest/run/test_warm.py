@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from backtest.run.warm import finish, start, warm
+from backtest.run.warm import Warming, finish, start, warm
 from tests.places import ROOT
 
 #: Begins to compile into an empty cache, says whether a process of its own does it, and ends that.
@@ -33,3 +33,15 @@ def test_on_a_new_machine_another_process_compiles(tmp_path):
         check=False,
     )
     assert (0, "True\n", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_all_that_a_service_needs_is_made_elsewhere_and_loaded():
+    with Warming() as warming:
+        warming.wait()
+        assert warming.ready
+
+
+def test_a_service_that_ends_ends_the_making():
+    with Warming() as warming:
+        pass
+    assert warming.ready

@@ -1,0 +1,181 @@
+"""The past of a market, had by a process of its own: a service stays small, and goes on answering meanwhile.
+
+What asks by REST or reads a file brings pandas and ccxt: a hundred MiB, and seconds in which nothing else gets a turn
+(measured, like what `backtest.run.warm` does about compiling).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from backtest.data.market import build_market, warmup_of
+from exec.market import Market
+from ingest.files.candles import Candles, Gap, load_candles
+from ingest.history import fetch_candles, listed
+from ingest.instruments import Listing
+from utils.errors import ConfigError, DataError, DataUnavailable, InvariantError, StorageError
+from utils.rows import BAR
+from utils.settings.tree import Settings
+
+#: A child that has not answered for so long is ended, s: its own patience with an exchange is shorter.
+LONGEST_S = 600.0
+#: Beginning of `api.source` before the name of a file; and how a recording of raw messages ends.
+TAPE, RAW = "tape:", ".jsonl.zst"
+
+_ERRORS = {kind.__name__: kind for kind in (ConfigError, DataError, DataUnavailable, StorageError)}
+
+
+class Question(msgspec.Struct):
+    """What a child is asked: `candles` of an exchange with the symbol's listing, its `listing` alone, or a `tape`."""
+
+    what: Literal["candles", "listing", "tape"]
+    settings: str  # as JSON, without secrets: market data need none
+    symbol: str = ""
+    tf: str = ""
+
+
+class Reply(msgspec.Struct):
+    """What it answers."""
+
+    candles: dict[str, Any] | None = None
+    gaps: tuple[Gap, ...] = ()
+    rows: bytes = b""
+    listing: Listing | None = None
+    error: str = ""  # name of one, and what it says
+    says: str = ""
+
+
+class Apart:
+    """The past of markets, for whoever must not wait for it: each call is a process of its own, and blocks.
+
+    Args:
+        settings: where candles come from (`api.source`: an exchange, or a tape), and how many.
+        ready: returns when a market that is handed over can be worked on; None = it can.
+    """
+
+    def __init__(self, settings: Settings, ready: Callable[[], None] | None = None) -> None:
+        self._settings, self._json, self._ready = settings, settings.model_dump_json(exclude={"secrets"}), ready
+
+    def __call__(self, symbol: str, tf: str) -> Market:
+        """The past of a market from wherever the settings say; raises as `tape` or `market`."""
+        return self.tape() if self._settings.api.source.startswith(TAPE) else self.market(symbol, tf)
+
+    def market(self, symbol: str, tf: str) -> Market:
+        """The last `api.history_bars` closed candles that an exchange has of a symbol, as a market.
+
+        Raises:
+            ConfigError: the exchange does not list the symbol, or has no such candles; the nearest are named.
+            DataUnavailable: it did not answer, answered garbage, or has too few.
+        """
+        reply = self._asked(Question("candles", self._json, symbol, tf))
+        candles = _candles_of(reply)
+        return build_market(
+            [candles], self._settings, listings={candles.symbol: reply.listing} if reply.listing else {}
+        )
+
+    def listing(self, symbol: str) -> str:
+        """The exchange id under which an exchange lists a symbol.
+
+        Raises:
+            ConfigError: it does not; the nearest are named.
+            DataUnavailable: it did not answer, or answered garbage.
+        """
+        reply = self._asked(Question("listing", self._json, symbol))
+        if reply.listing is None:
+            raise InvariantError("a listing was asked for and none was answered")
+        return reply.listing.symbol
+
+    def tape(self) -> Market:
+        """All candles of the file that `api.source` names, as a market.
+
+        Raises:
+            ConfigError: it is a recording of raw messages, which an exchange in a box plays.
+            DataError: it is missing or wrong, or too short to decide on.
+        """
+        candles = _candles_of(self._asked(Question("tape", self._json)))
+        self._wait()
+        return build_market([candles], self._settings)
+
+    def _wait(self) -> None:
+        if self._ready is not None:
+            self._ready()
+
+    @staticmethod
+    def _asked(question: Question) -> Reply:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "backtest.run.apart"],
+                input=msgspec.msgpack.encode(question),
+                stdout=subprocess.PIPE,
+                timeout=LONGEST_S,
+                check=True,
+            )
+            reply = msgspec.msgpack.decode(done.stdout, type=Reply)
+        except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
+            raise StorageError(f"expected the candles of another process, saw it fail: {error}") from None
+        if reply.error:
+            raise _ERRORS.get(reply.error, InvariantError)(reply.says)
+        return reply
+
+
+def _candles_of(reply: Reply) -> Candles:
+    rows = np.frombuffer(reply.rows, BAR).copy()
+    return Candles(**(reply.candles or {}), rows=rows, gaps=reply.gaps)
+
+
+def answered(question: Question) -> Reply:
+    """What a child answers; a source or setting that is wrong is part of it.
+
+    Raises:
+        InvariantError: a bug of ours.
+    """
+    settings = Settings.model_validate_json(question.settings)
+    try:
+        if question.what == "listing":
+            return Reply(listing=listed(question.symbol, settings))
+        if question.what == "tape":
+            candles, listing = load_candles(tape_of(settings)), None
+        else:
+            listing = listed(question.symbol, settings)
+            bars = max(settings.api.history_bars, warmup_of(settings) + 1)
+            candles = fetch_candles(listing.symbol, question.tf, bars, settings)
+        build_market([candles], settings)  # what is too short is said here, not where it is handed over
+    except tuple(_ERRORS.values()) as error:
+        kind = type(error).__name__
+        if isinstance(error, DataError) and question.what != "tape":
+            kind = DataUnavailable.__name__  # nobody named a file: an exchange has too little
+        return Reply(error=kind, says=str(error))
+    told = {name: getattr(candles, name) for name in candles.__slots__ if name not in ("rows", "gaps")}
+    return Reply(told, candles.gaps, candles.rows.tobytes(), listing)
+
+
+def tape_of(settings: Settings) -> Path:
+    """The file that `api.source` names.
+
+    Raises:
+        ConfigError: it is a recording of raw messages.
+    """
+    path = Path(settings.api.source.removeprefix(TAPE))
+    if path.name.endswith(RAW):
+        raise ConfigError(
+            f"api.source: expected a file of candles, saw {path.name}, a recording of streams; let "
+            f"python -m ingest.replay_server --tape {path.name} play it, and set api.source to exchange"
+        )
+    return path
+
+
+def main() -> None:
+    """Answer the question on standard input."""
+    question = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Question)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(answered(question)))
+
+
+if __name__ == "__main__":
+    main()

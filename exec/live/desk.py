@@ -1,0 +1,376 @@
+"""The markets that people ask for: each is followed from its first request on, and let go when nobody asks any more.
+
+A market that cannot be had, whose data are late, or for which there is no place is an error with its cause and a time
+after which asking again may help (`Later`), never an old answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from exec.live.following import Followed, Following, History, Models, Way
+from exec.live.standing import Standing
+from exec.market import Market
+from ingest.history import source_of
+from ingest.venues.known import place_of
+from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.market.symbols import normalise_symbol
+from utils.market.timeframes import normalise_timeframe
+from utils.rows import NS_PER_MINUTE, NS_PER_S
+from utils.settings.tree import Settings
+from utils.shell.aside import aside
+from utils.shell.log import event
+
+__all__ = ["Desk", "Followed", "Later"]
+
+#: Time between two looks for markets that nobody asks for, s.
+LOOK_S = 1.0
+#: A market that an exchange does not list is not asked for again for so long, s.
+REFUSED_S = 60.0
+#: Names that are remembered, of those an exchange lists, and of those that it does not.
+MOST_NAMES = 1_000
+#: An exchange that did not answer when it was asked what it lists is not asked that again for so long, s.
+AWAY_S = 5.0
+#: Histories that are fetched at the same time.
+AT_ONCE = 2
+#: Symbols whose listing may be waited for at once.
+MOST_LOOKED_UP = 32
+#: Spellings of a market that are remembered.
+MOST_SPELLINGS = 16
+#: Beginning of `api.source` before the name of a file.
+TAPE = "tape:"
+
+logger = logging.getLogger("exec")
+
+
+class Later(DataUnavailable):
+    """There is no answer now, and there may be one later.
+
+    Args:
+        cause: in one sentence.
+        retry_after_s: until then asking again is of no use, s.
+    """
+
+    def __init__(self, cause: str, retry_after_s: float) -> None:
+        super().__init__(cause)
+        self.retry_after_s = retry_after_s
+
+
+class _Elsewhere(ConfigError):  # noqa: N818 - no error: it is followed under that name
+    """An exchange lists a symbol under another name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"it is listed as {name}")
+        self.name = name
+
+
+class _Refused(NamedTuple):
+    """What an exchange does not list."""
+
+    until_s: float  # by the loop's clock
+    why: str
+
+
+Key = tuple[str, str]
+
+
+class Desk:
+    """The markets that are followed, and what they say.
+
+        async with Desk(settings, watch, history) as desk:
+            (await desk.ask("BTCUSDT", "5m")).json(time.time_ns())
+
+    Args:
+        settings: `api` says where markets come from, how many and for how long; all else is as in a live run.
+        watch: which model judges a market.
+        history: the past of markets.
+        now_ns: the time, ns UTC.
+    """
+
+    def __init__(
+        self, settings: Settings, watch: Models, history: History, *, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._settings, self._watch, self._history, self._now_ns = settings, watch, history, now_ns
+        self._markets: dict[Key, Following] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._spelled: dict[Key, Following] = {}  # as it was asked for; at most some spellings a market
+        self._refused: dict[Key, _Refused] = {}  # oldest first
+        self._listed: dict[str, str] = {}  # exchange ids, by the names that were asked for; oldest first
+        self._looking: dict[str, asyncio.Task[str]] = {}
+        self._one_look, self._few = asyncio.Lock(), threading.Semaphore(AT_ONCE)
+        self._away_s = 0.0  # until then the exchange is not asked what it lists, by the loop's clock
+        self._listeners: list[Callable[[Standing], None]] = []
+        self._numbers = count(1)
+        self._tidying: asyncio.Task[None] | None = None
+        self._tape: Market | None = None
+        self._way: Way = "exchange"
+        self._source = self._reason = ""
+
+    async def __aenter__(self) -> Desk:
+        """Raises ConfigError or DataError: the tape cannot be read."""
+        market, source = self._settings.market, self._settings.api.source
+        self._source = source_of(self._settings)
+        if source.startswith(TAPE):
+            self._way, self._source = "tape", TAPE + Path(source.removeprefix(TAPE)).name
+            self._tape = await aside(self._history.tape)
+        elif source == "rest":
+            self._way = "rest"
+        elif (place := place_of(market.exchange, market.market_type)) is None or not place.market.ws:
+            self._way, self._reason = "rest", f"there are no streams of {market.exchange} {market.market_type} here"
+        self._tidying = asyncio.create_task(self._tidy())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [*self._tasks.values(), *self._looking.values(), *filter(None, [self._tidying])]
+        for key in list(self._markets):
+            self._drop(key)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- asking
+
+    def standing(self, symbol: str, tf: str) -> Standing | None:
+        """What a market says, spelled as it was asked for before; None = `ask`."""
+        market = self._spelled.get((symbol, tf))
+        if market is None:
+            return None
+        now = self._now_ns()
+        standing = market.at_hand(now)
+        if standing is not None:
+            market.used = now
+            market.asked += 1
+        return standing
+
+    async def ask(self, symbol: str, tf: str) -> Standing:
+        """What a market says; it is followed from now on. A request waits at most `api.timeout_s`.
+
+        Args:
+            symbol: in any spelling of `utils.market.symbols.normalise_symbol`.
+            tf: likewise of `utils.market.timeframes.normalise_timeframe`.
+
+        Raises:
+            ConfigError: no such symbol or timeframe; the nearest known are named.
+            Later: it cannot be had, its data are late, or there is no place for it.
+        """
+        name, timeframe = normalise_symbol(symbol), normalise_timeframe(tf)
+        market = await self._settled(name, timeframe)
+        if self._listed.get(name, market.symbol) != market.symbol:
+            market = await self._settled(name, timeframe)
+        self._refuse_again((market.symbol, timeframe))
+        now = self._now_ns()
+        standing = market.at_hand(now)
+        if standing is None:
+            raise Later(*market.trouble(now))
+        if sum(one is market for one in self._spelled.values()) < MOST_SPELLINGS:
+            self._spelled[symbol, tf] = market
+        return standing
+
+    async def _settled(self, name: str, tf: str) -> Following:
+        """The market as it is when there is an answer, or a reason why there is none; raises as `ask`."""
+        name = self._listed.get(name, name)
+        market: Following | None = None
+        try:
+            async with asyncio.timeout(self._settings.api.timeout_s):
+                market = self._markets.get((name, tf)) or await self._begun(name, tf)
+                market.used = self._now_ns()
+                market.asked += 1
+                await market.settled.wait()
+        except TimeoutError:
+            cause = f"{name} {tf}: its listing is being fetched; ask again"
+            raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
+        return market
+
+    # --- what the rest of the process wants of it
+
+    def markets(self) -> list[Followed]:
+        """How it stands with each market that is followed."""
+        now = self._now_ns()
+        return [market.told(now) for market in self._markets.values()]
+
+    def changed(self) -> None:
+        """Another model serves: each market is advised anew at its last close."""
+        for market in self._markets.values():
+            market.changed()
+
+    def listen(self, callback: Callable[[Standing], None]) -> None:
+        """Have each new standing told to `callback`, in the order of their numbers; it must not block."""
+        self._listeners.append(callback)
+
+    # --- markets come and go
+
+    async def _begun(self, name: str, tf: str) -> Following:
+        """The market, followed from now on if it was not.
+
+        Raises:
+            ConfigError: there is none.
+            Later: there is no place for it.
+        """
+        if self._tape is not None:
+            (only,) = self._tape.symbols
+            if (name, tf) != (only, self._tape.tf):
+                raise ConfigError(
+                    f"{self._source}: expected {only} at {self._tape.tf}, which is all that it holds, "
+                    f"saw {name} at {tf}; ask for that"
+                )
+        else:
+            for key in ((name, ""), (name, tf)):
+                self._refuse_again(key)
+            if len(self._markets) >= self._settings.api.max_markets:  # for a stranger no market is let go
+                name = await self._looked_up(name)
+        key = (name, tf)
+        if (market := self._markets.get(key)) is not None:  # somebody asked meanwhile, or it has another name here
+            return market
+        self._make_place()
+        market = Following(
+            name,
+            tf,
+            self._way,
+            self._settings,
+            self._watch,
+            partial(self._past, name, tf),
+            publish=self._publish,
+            number=lambda: next(self._numbers),
+            now_ns=self._now_ns,
+            source=self._source,
+            reason=self._reason,
+        )
+        self._markets[key] = market
+        self._tasks[key] = asyncio.create_task(self._follow(key, market))
+        return market
+
+    def _past(self, name: str, tf: str) -> Market:
+        """The past of a market; called in a thread, of which few ask at once.
+
+        Raises:
+            ConfigError: there is none, or it has another name.
+        """
+        if self._tape is not None:
+            return self._tape
+        with self._few:
+            market = self._history.market(name, tf)
+        if market.symbols[0] != name:
+            raise _Elsewhere(market.symbols[0])
+        return market
+
+    async def _follow(self, key: Key, market: Following) -> None:
+        """Follow a market until there turns out to be none."""
+        try:
+            await market.run()
+        except _Elsewhere as error:
+            self._listed[market.symbol] = error.name
+            _keep_newest(self._listed)
+            self._drop(key)
+        except ConfigError as error:
+            self._remember(key, error)
+            self._drop(key)
+
+    def _make_place(self) -> None:
+        """See that there is a place for one more market.
+
+        Raises:
+            Later: there is none.
+        """
+        api, now = self._settings.api, self._now_ns()
+        if len(self._markets) < api.max_markets:
+            return
+        key = min(self._markets, key=lambda one: self._markets[one].used)
+        left_s = (api.idle_minutes * NS_PER_MINUTE - (now - self._markets[key].used)) / NS_PER_S
+        if left_s > 0.0:
+            raise Later(
+                f"api.max_markets: all {api.max_markets} places are taken, and none has been without a request for "
+                f"{api.idle_minutes:g} minutes; ask again later, or set it higher",
+                max(1.0, left_s),
+            )
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        """Follow a market no more."""
+        market, task = self._markets.pop(key), self._tasks.pop(key)
+        self._spelled = {spelling: one for spelling, one in self._spelled.items() if one is not market}
+        market.settled.set()  # whoever waits for it has nothing to wait for
+        if task is not asyncio.current_task():
+            task.cancel()
+        event(logger, "market_dropped", symbol=market.symbol, timeframe=market.tf)
+
+    async def _tidy(self) -> None:
+        """Let go of markets that nobody asks for."""
+        idle_ns = self._settings.api.idle_minutes * NS_PER_MINUTE
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = self._now_ns()
+            for key in [key for key, market in self._markets.items() if now - market.used > idle_ns]:
+                self._drop(key)
+
+    # --- what an exchange does not list
+
+    async def _looked_up(self, name: str) -> str:
+        """The name by which the exchange lists a symbol; its own where the exchange does not answer.
+
+        Raises:
+            ConfigError: it lists none of that name.
+            Later: too many wait for an answer.
+        """
+        if name in self._listed:
+            return self._listed[name]
+        task = self._looking.get(name)
+        if task is None:
+            if len(self._looking) >= MOST_LOOKED_UP:
+                raise Later(f"{name}: too many symbols are being looked up; ask again", 2.0)
+            task = self._looking[name] = asyncio.create_task(self._look_up(name))
+            task.add_done_callback(lambda done: self._looked(name, done))
+        return await asyncio.shield(task)
+
+    def _looked(self, name: str, done: asyncio.Task[str]) -> None:
+        del self._looking[name]
+        if not done.cancelled():
+            done.exception()  # seen, though whoever asked may have left
+
+    async def _look_up(self, name: str) -> str:
+        loop = asyncio.get_running_loop()
+        async with self._one_look:  # an exchange is asked for its list once, however many ask for a symbol of it
+            if loop.time() < self._away_s:
+                return name
+            try:
+                found = self._listed[name] = await aside(self._history.listing, name)
+            except ConfigError as error:
+                self._remember((name, ""), error)
+                raise
+            except ScalperError:
+                self._away_s = loop.time() + AWAY_S
+                return name
+            _keep_newest(self._listed)
+            return found
+
+    def _remember(self, key: Key, error: ConfigError) -> None:
+        """There is no such market, and will be none for a while."""
+        self._refused[key] = _Refused(asyncio.get_running_loop().time() + REFUSED_S, str(error))
+        _keep_newest(self._refused)
+
+    def _refuse_again(self, key: Key) -> None:
+        """Refuse what was refused a moment ago.
+
+        Raises:
+            ConfigError: it was.
+        """
+        refused = self._refused.get(key)
+        if refused is not None and asyncio.get_running_loop().time() < refused.until_s:
+            raise ConfigError(refused.why)
+
+    def _publish(self, standing: Standing) -> None:
+        for callback in self._listeners:
+            callback(standing)
+
+
+def _keep_newest(names: dict[Any, Any]) -> None:
+    """Forget the oldest of too many."""
+    while len(names) > MOST_NAMES:
+        del names[next(iter(names))]
