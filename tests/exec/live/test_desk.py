@@ -154,6 +154,23 @@ async def test_a_bar_that_is_overdue_leaves_no_signal():
         assert not only(desk).fresh
 
 
+async def test_a_clock_that_was_set_back_makes_nothing_fresh():
+    later = [0]
+    async with (
+        quick_box(symbols=("BTCUSDT",)) as box,
+        desk_at(box, now_ns=lambda: box.now_ns + later[0], api={"source": "rest"}) as desk,
+    ):
+        await desk.ask("BTCUSDT", "1m")
+        later[0] = -60 * NS_PER_MINUTE
+        (market,) = desk._markets.values()
+        market._closed_s -= 60.0
+        assert desk.standing("BTCUSDT", "1m") is not None
+        market._closed_s -= 31.0
+        assert None is desk.standing("BTCUSDT", "1m")
+        with pytest.raises(Later, match="the last that came is of"):
+            await desk.ask("BTCUSDT", "1m")
+
+
 async def test_who_has_waited_long_enough_is_told_to_come_later_and_the_market_goes_on():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"timeout_s": 0.05}) as desk:
         with pytest.raises(Later, match=r"BTCUSDT 1m: its (listing|history) is being fetched; ask again"):
