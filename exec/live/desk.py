@@ -31,6 +31,10 @@ from utils.shell.log import event
 
 __all__ = ["Desk", "Followed", "Later"]
 
+#: Whoever asks for what somebody has to mend first is told to come again after so long, s.
+MOST_WAIT_S = 60.0
+#: Longest that a start waits for a tape, s; it is read on while others are answered already.
+START_S = 5.0
 #: Time between two looks for markets that nobody asks for, s.
 LOOK_S = 1.0
 #: A market that an exchange does not list is not asked for again for so long, s.
@@ -111,6 +115,7 @@ class Desk:
         self._numbers = count(1)
         self._tidying: asyncio.Task[None] | None = None
         self._tape: Market | None = None
+        self._reading: asyncio.Task[None] | None = None  # of the tape
         self._way: Way = "exchange"
         self._source = self._reason = ""
 
@@ -120,7 +125,10 @@ class Desk:
         self._source = source_of(self._settings)
         if source.startswith(TAPE):
             self._way, self._source = "tape", TAPE + Path(source.removeprefix(TAPE)).name
-            self._tape = await aside(self._history.tape)
+            self._reading = asyncio.create_task(self._read())
+            await asyncio.wait([self._reading], timeout=START_S)  # what is wrong at once ends the start
+            if self._reading.done():
+                self._reading.result()
         elif source == "rest":
             self._way = "rest"
         elif (place := place_of(market.exchange, market.market_type)) is None or not place.market.ws:
@@ -129,7 +137,7 @@ class Desk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [*self._tasks.values(), *self._looking.values(), *filter(None, [self._tidying])]
+        tasks = [*self._tasks.values(), *self._looking.values(), *filter(None, [self._tidying, self._reading])]
         for key in list(self._markets):
             self._drop(key)
         for task in tasks:
@@ -185,7 +193,7 @@ class Desk:
                 market.asked += 1
                 await market.settled.wait()
         except TimeoutError:
-            cause = f"{name} {tf}: its listing is being fetched; ask again"
+            cause = f"{name} {tf}: {self._source} is being asked for it; ask again"
             raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
         return market
 
@@ -214,6 +222,11 @@ class Desk:
             ConfigError: there is none.
             Later: there is no place for it.
         """
+        if self._reading is not None:
+            try:
+                await asyncio.shield(self._reading)
+            except ScalperError as error:
+                raise Later(str(error), MOST_WAIT_S) from None
         if self._tape is not None:
             (only,) = self._tape.symbols
             if (name, tf) != (only, self._tape.tf):
@@ -246,6 +259,14 @@ class Desk:
         self._markets[key] = market
         self._tasks[key] = asyncio.create_task(self._follow(key, market))
         return market
+
+    async def _read(self) -> None:
+        """Read the tape."""
+        try:
+            self._tape = await aside(self._history.tape)
+        except ScalperError as error:
+            event(logger, "tape_unreadable", str(error), severity=logging.ERROR)
+            raise
 
     def _past(self, name: str, tf: str) -> Market:
         """The past of a market; called in a thread, of which few ask at once.
