@@ -119,15 +119,6 @@ async def test_a_market_is_followed_under_the_name_by_which_it_is_listed():
         assert desk.standing("BTC/USD", "1m") is not None
 
 
-async def test_names_that_are_remembered_are_bounded(monkeypatch):
-    monkeypatch.setattr(shell, "MOST_NAMES", 3)
-    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
-        for k in range(6):
-            with pytest.raises(ConfigError):
-                await desk.ask(f"COIN{k}USDT", "1m")
-        assert [f"COIN{k}USDT" for k in (3, 4, 5)] == [name for name, _ in desk._refused]
-
-
 async def test_what_an_exchange_has_not_as_a_market_is_refused_and_takes_no_place():
     class Without(ByRest):
         def market(self, _symbol, tf):
@@ -176,7 +167,6 @@ async def test_who_has_waited_long_enough_is_told_to_come_later_and_the_market_g
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"timeout_s": 0.05}) as desk:
         with pytest.raises(Later, match=r"BTCUSDT 1m: its history is being fetched; ask again"):
             await desk.ask("BTCUSDT", "1m")
-        await until(lambda: desk._looking == {})
         with pytest.raises(Later, match="its history is being fetched; ask again"):
             await desk.ask("BTCUSDT", "1m")
         await until(lambda: only(desk).fresh)
