@@ -15,10 +15,10 @@ from typing import Any, get_args
 import pytest
 
 from ml.learning.artifact import parts_of
+from tests.apis import TOKEN, Api, served
 from tests.e2e.support import like_bitcoin, write
 from tests.ml.models import judging
 from tests.places import ROOT
-from tests.apis import TOKEN, Api, served
 from utils.http.problem import Kind
 from utils.records.versions import Versions
 
