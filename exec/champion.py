@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from features.fold import matrix
 from ml.scoring import Form, Meta, meta_form, row_score
 from utils.codes import AUTO, MARKET
@@ -17,7 +19,7 @@ from utils.compiled import compiled
 from utils.errors import DataError
 from utils.figures.arithmetic import Floats
 from utils.market.costs import crossing_bps, round_trip_costs
-from utils.rows import InstrumentRow, ParamsRow, Rows, SignalRow
+from utils.rows import BAR, INSTRUMENT, PARAMS, SIGNAL, InstrumentRow, ParamsRow, Rows, SignalRow
 
 _crossing = compiled(crossing_bps)
 _costs = compiled(round_trip_costs)
@@ -85,6 +87,11 @@ class Champion:
             number: of the model in the run, from 1 on.
         """
         judge_rows(self.form, matrix(vectors), bars, instruments, params, float(number), signals)
+
+    def prepare(self) -> None:
+        """Have the machine code of `judge` at hand: whoever asks first need not wait for it."""
+        bars, instruments, params, signals = (np.zeros(1, kind) for kind in (BAR, INSTRUMENT, PARAMS, SIGNAL))
+        judge_rows(self.form, np.zeros((1, len(self.meta.names))), bars, instruments, params, 1.0, signals)
 
 
 def champion_of(name: str, meta: Meta, features: Sequence[str], fingerprint: str) -> Champion:

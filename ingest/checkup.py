@@ -7,6 +7,7 @@ is tested is what will be used.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -15,10 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPConnection, HTTPException
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -26,22 +30,26 @@ from ingest.headlines.coingecko import fetch_prices
 from ingest.live.feed import LiveFeed
 from ingest.news import take_snapshot
 from ingest.rest.clock import ClockReading
+from ingest.rest.retry import said
 from ingest.rest.venue import venue
 from ingest.venues.facts import Listing
 from ingest.venues.known import VENUES, own_addresses
 from ingest.wire.records import books_compiled, load_books
 from ingest.wire.streams import BookView, Stream
 from utils.config import Loaded
-from utils.errors import ConfigError, DataUnavailable, ScalperError
-from utils.rows import NS_PER_MS, S_PER_HOUR
+from utils.errors import ConfigError, DataError, DataUnavailable, ScalperError
+from utils.records.versions import CURRENT, Versions, written_ns
+from utils.rows import NS_PER_MS, NS_PER_S, S_PER_HOUR
 from utils.settings.tree import (
     EndpointSettings,
     IngestSettings,
     InstrumentSettings,
+    MetaSettings,
     RetrainSettings,
     SecretSettings,
     Settings,
 )
+from utils.shell.rim import safe
 from utils.types import BookSnapshot
 
 OK, WARN, FAIL = "OK", "WARN", "FAIL"
@@ -50,6 +58,7 @@ SETTING, MACHINE, EXCHANGE = "setting", "machine", "exchange"
 SAMPLES = 5  # of round trip and clock
 #: Free space below which logs and recordings will soon end, and below which nothing should start. Bytes.
 SCARCE, TOO_LITTLE = 2 * 2**30, 200 * 2**20
+MOST_ANSWER = 2**16  # of the API, bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ def check_python(requirements: str, version_of: Callable[[str], str | None]) -> 
     """Python, and the packages that `requirements` (the text of requirements.txt) names."""
     python = ".".join(map(str, sys.version_info[:3]))
     missing, other = [], []
-    wanted = re.findall(r"^([\w.-]+)((?:[<>=]=?[\d.]+,?)+)", requirements, re.MULTILINE)
+    wanted = re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?((?:[<>=]=?[\d.]+,?)+)", requirements, re.MULTILINE)
     for name, limits in wanted:
         found = version_of(name)
         if found is None:
@@ -147,23 +156,95 @@ def check_time_zone(retrain: RetrainSettings, now: datetime) -> Check:
     )
 
 
-def check_model(artifacts: Path, retrain: RetrainSettings, now: datetime) -> Check:
-    """The serving model's age, by the file that names it."""
-    current = artifacts / "CURRENT"
+def check_model(meta: MetaSettings, retrain: RetrainSettings, now: datetime) -> Check:
+    """The version that serves, if one is to, and how old the newest is: from `retrain.max_age_hours` on it is old."""
+    versions = Versions(meta.dir)
     try:
-        version = current.read_text(encoding="utf-8").strip()
-        age_h = (now.timestamp() - current.stat().st_mtime) / S_PER_HOUR
-    except FileNotFoundError:
-        return Check("model", OK, "no model yet")
-    except (OSError, UnicodeDecodeError) as error:
-        return Check("model", FAIL, f"{current} cannot be read ({error})", "train again, or delete the file", MACHINE)
-    if not version or not (artifacts / version).exists():
-        seen = f"CURRENT names {version!r}, which is not there"
-        return Check("model", FAIL, seen, "train again, or name a version that is there", MACHINE)
-    seen = f"{version}, {age_h:.1f} h old"
-    if age_h > retrain.max_age_hours:
-        return Check("model", WARN, seen, f"train again, or raise retrain.max_age_hours ({retrain.max_age_hours:g})")
+        names = versions.names()
+        serving = (meta.version or versions.current()) if meta.enabled else None
+        if serving is not None:
+            versions.read(serving)
+    except DataError as error:
+        return told("model", FAIL, error, MACHINE)
+    except OSError as error:
+        return Check("model", FAIL, f"{meta.dir} cannot be read ({said(error)})", "let it be read", MACHINE)
+    if meta.enabled and serving is None:
+        seen = f"one is to serve (meta.enabled), and no {CURRENT} in {meta.dir} names it"
+        return Check("model", FAIL, seen, "train one with ./scripts/retrain.sh, or set meta.enabled: false", SETTING)
+    which = f"{serving} serves{', frozen' * bool(meta.version)}" if serving else "none serves (meta.enabled is off)"
+    ages = [(now.timestamp() - at / NS_PER_S, name) for name in names if (at := written_ns(name)) is not None]
+    ages = [(age_s, name) for age_s, name in ages if age_s > -S_PER_HOUR]  # one dated ahead has no age
+    if not ages:
+        return Check("model", OK, f"{which}, none was trained yet")
+    age_s, newest = min(ages)
+    age_h = max(0.0, age_s / S_PER_HOUR)
+    seen = f"{which}; {'it' if newest == serving else f'the newest, {newest},'} is {age_h:.1f} h old"
+    if age_h > retrain.max_age_hours and (meta.enabled or retrain.auto):
+        cure = "start the API, which then trains" if retrain.auto else "train again with ./scripts/retrain.sh"
+        return Check("model", WARN, seen, f"{cure}, or raise retrain.max_age_hours ({retrain.max_age_hours:g})")
     return Check("model", OK, seen)
+
+
+# --- the API
+
+
+def ask_api(settings: Settings, hurried: IngestSettings, port: int) -> Iterator[Check]:
+    """What answers at a port of this machine, and whether its data are fresh; an API that does not run is no fault."""
+    where, token, asks = f"http://127.0.0.1:{port}", settings.secrets.api_token, "asks for no token"
+    try:
+        status, answered = _api_says(port, "/health/live", hurried.timeout_s)
+        if (status, answered.get("status")) != (200, "alive"):
+            seen = f"something else answers at {where} (status {status})"
+            yield Check("api", WARN, seen, "stop it, or name another port with --api-port")
+            return
+        status, answered = _api_says(port, "/health", hurried.timeout_s)
+        if status == 401:
+            asks = "asks for a token"
+            if token is not None:
+                status, answered = _api_says(port, "/health", hurried.timeout_s, token.get_secret_value())
+    except ConnectionRefusedError:
+        yield Check("api", OK, f"not running at {where}; uvicorn app:app --port {port} starts it")
+    except (OSError, HTTPException) as error:
+        seen = f"{where}: expected an answer within {hurried.timeout_s:g} s, saw {said(error)}"
+        yield Check("api", WARN, seen, "look into its log, and start it again")
+    else:
+        yield check_health(status, answered, f"alive at {where}, {asks}", given=token is not None)
+
+
+def check_health(status: int, answered: Mapping[str, Any], seen: str, *, given: bool) -> Check:
+    """What the API says of its data.
+
+    Args:
+        status: of its answer.
+        answered: the answer; `reasons` says what is stale, `error` why there is none.
+        seen: the beginning of what is said.
+        given: a token was set here, and sent where one was asked for.
+    """
+    if status == 200:
+        return Check("api", OK, f"{seen}; its data are fresh")
+    if status == 401 and given:
+        return Check("api", WARN, f"{seen}, another than is set here", "set SCALPER__SECRETS__API_TOKEN to its token")
+    if status == 401:
+        return Check("api", OK, f"{seen}; none is set here, so that no more is known")
+    error = answered.get("error")
+    why = error.get("message") if isinstance(error, Mapping) else answered.get("reasons")
+    reasons = "; ".join(map(str, why)) if isinstance(why, list) else str(why or "no reason")
+    return Check("api", WARN, f"{seen}; status {status}: {safe(reasons)[:300]}", "see /health, and its log")
+
+
+def _api_says(port: int, path: str, timeout_s: float, token: str = "") -> tuple[int, Mapping[str, Any]]:
+    """Status and JSON object of an answer; an empty one where it is none."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        body = answer.read(MOST_ANSWER)
+    finally:
+        connection.close()
+    with suppress(ValueError, RecursionError):
+        if isinstance(answered := json.loads(body), dict):
+            return answer.status, answered
+    return answer.status, {}
 
 
 # --- the settings
@@ -179,7 +260,11 @@ def check_settings(loaded: Loaded) -> Check:
 
 def check_secrets(secrets: SecretSettings, dotenv: Path) -> Check:
     """Which keys are set, never what they are; and whether others on this machine could read them."""
-    names = {"CRYPTOPANIC_TOKEN": secrets.cryptopanic_token, "COINGECKO_API_KEY": secrets.coingecko_api_key}
+    names = {
+        "CRYPTOPANIC_TOKEN": secrets.cryptopanic_token,
+        "COINGECKO_API_KEY": secrets.coingecko_api_key,
+        "SCALPER__SECRETS__API_TOKEN": secrets.api_token,
+    }
     seen = ", ".join(f"{name} {'set' if value else 'not set'}" for name, value in names.items())
     if dotenv.is_file() and dotenv.stat().st_mode & 0o077 and sys.platform != "win32" and any(names.values()):
         return Check("secrets", WARN, f"{seen}; others on this machine can read {dotenv}", f"chmod 600 {dotenv}")

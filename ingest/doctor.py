@@ -41,7 +41,10 @@ TIMEOUT_S = 15.0
 EXIT_CODES = {SETTING: 2, MACHINE: 1, EXCHANGE: 3}
 STYLES = {OK: "green", WARN: "yellow", FAIL: "bold red"}
 #: Checks that wait for somebody else, by the job that makes them.
-ASKED = (("rest", "clock", "symbol"), ("stream",), ("news",))
+ASKED = (("rest", "clock", "symbol"), ("stream",), ("news",), ("api",))
+#: Without these one can trade: of one that is late it is a warning that is due.
+SPARE = frozenset({"news", "api"})
+API_PORT = 8000
 
 
 def build_parser() -> Parser:
@@ -53,6 +56,7 @@ def build_parser() -> Parser:
             ("python -m ingest.doctor", "this machine, and the exchange of config.yaml"),
             ("python -m ingest.doctor --exchange binance --symbol ETHUSDT", "another exchange and market"),
             ("python -m ingest.doctor --timeout 60", "on a slow connection"),
+            ("python -m ingest.doctor --api-port 8080", "an API that answers at another port"),
             ("python -m ingest.doctor --json", "one JSON object, for scripts"),
         ),
         exits=(
@@ -67,6 +71,7 @@ def build_parser() -> Parser:
     add("--exchange", metavar="NAME", help="binance or bybit (default: market.exchange)")
     add("--market-type", metavar="KIND", help="futures or spot (default: market.market_type)")
     add("--symbol", metavar="SYMBOL", help="exchange id (default: market.symbol)")
+    add("--api-port", type=int, default=API_PORT, metavar="PORT", help=f"port of the API (default: {API_PORT})")
     add("--timeout", type=amount, default=TIMEOUT_S, metavar="S", help="longest wait for the network (default: 15 s)")
     add("--config", type=Path, metavar="PATH", help="settings file (default: config.yaml beside the program)")
     add = parser.group("output")
@@ -80,6 +85,8 @@ def run(flags: argparse.Namespace) -> int:
     """Do what the flags say."""
     if not 1.0 <= flags.timeout <= 300.0:
         raise ConfigError(f"--timeout: expected 1 to 300 s, saw {flags.timeout:g}; choose a length between")
+    if not 0 < flags.api_port < 2**16:
+        raise ConfigError(f"--api-port: expected 1 to 65535, saw {flags.api_port}; choose the port of the API")
     if flags.verbose:
         setup_logging(flags.verbose)
     else:
@@ -88,7 +95,7 @@ def run(flags: argparse.Namespace) -> int:
     loaded, problem = settings_of(flags)
     checks = [] if problem is None else [problem]
     with nullcontext() if flags.json else progress_console().status("looking at this machine, asking the exchange …"):
-        checks += examine(loaded, flags.timeout, ask=problem is None)
+        checks += examine(loaded, flags.timeout, flags.api_port, ask=problem is None)
     code = exit_code(checks)
     if flags.json:
         print(json.dumps(as_json(loaded.settings, checks, code), ensure_ascii=False))
@@ -114,12 +121,15 @@ def settings_of(flags: argparse.Namespace) -> tuple[Loaded, Check | None]:
     return loaded, None
 
 
-def examine(loaded: Loaded, timeout_s: float, *, ask: bool = True, root: Path = ROOT) -> list[Check]:
+def examine(
+    loaded: Loaded, timeout_s: float, api_port: int = API_PORT, *, ask: bool = True, root: Path = ROOT
+) -> list[Check]:
     """All checks, in order; those over the network together take at most `timeout_s`.
 
     Args:
         loaded: the settings.
         timeout_s: longest wait for the network, s.
+        api_port: where the API answers on this machine, if it runs.
         ask: False = look at this machine only, as the settings are wrong.
         root: folder of the program.
     """
@@ -138,14 +148,15 @@ def examine(loaded: Loaded, timeout_s: float, *, ask: bool = True, root: Path = 
         look.check_disk("data", Path("data")),
         look.check_compiled(),
         look.check_time_zone(settings.retrain, now),
-        look.check_model(root / "model" / "artifacts", settings.retrain, now),
+        look.check_model(settings.meta, settings.retrain, now),
     ]
     if not ask:
         seen = "not asked, as the settings are wrong"
         return [*checks, Check("exchange", WARN, seen, "mend the settings first, then look again")]
     hurried = in_a_hurry(settings.ingest, timeout_s)
-    jobs = zip(ASKED, (look.ask_exchange, look.ask_stream, look.ask_news), strict=True)
-    return checks + together({names: partial(job, settings, hurried) for names, job in jobs}, timeout_s)
+    jobs = [partial(job, settings, hurried) for job in (look.ask_exchange, look.ask_stream, look.ask_news)]
+    jobs.append(partial(look.ask_api, settings, hurried, api_port))
+    return checks + together(dict(zip(ASKED, jobs, strict=True)), timeout_s)
 
 
 def in_a_hurry(settings: IngestSettings, timeout_s: float) -> IngestSettings:
@@ -183,10 +194,10 @@ def together(jobs: Mapping[tuple[str, ...], Callable[[], Iterator[Check]]], time
 
 
 def late(name: str, timeout_s: float) -> Check:
-    """A check that was not there in time; news is no condition of trading."""
+    """A check that was not there in time; news and the API are no condition of trading."""
     fix = "check the connection, and whether a firewall or proxy stands between; or give it longer with --timeout"
     seen = f"no answer within {timeout_s:g} s"
-    return Check(name, WARN, seen, fix) if name == "news" else Check(name, FAIL, seen, fix, EXCHANGE)
+    return Check(name, WARN, seen, fix) if name in SPARE else Check(name, FAIL, seen, fix, EXCHANGE)
 
 
 def exit_code(checks: Sequence[Check]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -14,15 +15,23 @@ from ingest.rest.venue import instrument
 from utils.market.timeframes import TIMEFRAMES
 from utils.rows import NS_PER_MS, Rows
 from utils.settings.tree import EndpointSettings, Settings
+from utils.types import Bar
 
 #: Asks for the closed bars of a symbol: (symbol, first close, last close) in ns, both included.
 Backfill = Callable[[str, int, int], Rows]
 
 
 def asked(
-    symbol: str, tf: str, bars: int, settings: Settings, *, since: int | None = None, until: int | None = None
+    symbol: str,
+    tf: str,
+    bars: int,
+    settings: Settings,
+    *,
+    since: int | None = None,
+    until: int | None = None,
+    fresh: bool = True,
 ) -> Candles:
-    """Closed candles from the market of the settings, asked for now; `since` and `until` are opens, ms."""
+    """Closed candles from the market of the settings, asked for now if `fresh`; `since` and `until` are opens, ms."""
     market = settings.market
     frame = get_ohlcv(
         symbol,
@@ -34,7 +43,7 @@ def asked(
         until=until,
         endpoints=settings.endpoints,
         settings=settings.ingest,
-        fresh=True,
+        fresh=fresh,
     )
     return load_candles(frame, symbol=symbol, tf=tf)
 
@@ -60,6 +69,16 @@ def fetch_period(
     """
     candles = asked(symbol, tf, bars, settings, since=since, until=until)
     return dataclasses.replace(candles, market=market_of(settings), source=source_of(settings))
+
+
+def newest_bar(symbol: str, tf: str, settings: Settings, *, fresh: bool = False) -> Bar:
+    """The last closed bar of an exchange id; one that was asked for within `ingest.cache_s` will do, unless `fresh`.
+
+    Raises:
+        DataUnavailable: the exchange did not answer, answered garbage, or has no bar.
+    """
+    row = asked(symbol, tf, 1, settings, fresh=fresh).rows[-1]
+    return Bar.of(row, symbol, tf, max(int(row["ts"]), time.time_ns()))
 
 
 def source_of(settings: Settings) -> str:

@@ -224,13 +224,16 @@ class Schedule:
         if mine is not None and not self._runs.beat(mine):
             self._lost = True
         runs = self._runs.look()
-        now = self._now_ns()
-        found = due(now, self._plan, runs, self._newest_ns(), self._began_ns)
+        found = self._due(runs)
         if not found.why or mine is not None or self._ending:
             return _Seen(runs, found, None)
         claimed = self._runs.claim(found)
         runs = self._runs.read()
-        return _Seen(runs, due(now, self._plan, runs, self._newest_ns(), self._began_ns), claimed)
+        return _Seen(runs, self._due(runs), claimed)
+
+    def _due(self, runs: Sequence[Run]) -> Due:
+        """The next run."""
+        return due(self._now_ns(), self._plan, runs, self._newest_ns(), self._began_ns)
 
     def _newest_ns(self) -> int | None:
         """When the newest version was written, by its name, ns UTC; one dated ahead is passed over."""
@@ -278,7 +281,8 @@ class Schedule:
         )
         severity = logging.INFO if ended.exit_code == 0 else logging.WARNING
         event(logger, "retrain_ended", run.verdict, severity=severity, run=run.name, outcome=run.outcome)
-        self._seen = _Seen(self._runs.read(), self._seen.next, None)
+        runs = self._runs.read()
+        self._seen = _Seen(runs, self._due(runs), None)
 
     def _tell(self, problem: str) -> None:
         """Keep what is wrong, and log it once."""

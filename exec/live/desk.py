@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +39,8 @@ REFUSED_S = 60.0
 MOST_NAMES = 1_000
 #: An exchange that did not answer when it was asked what it lists is not asked that again for so long, s.
 AWAY_S = 5.0
+#: Histories that are fetched at the same time.
+AT_ONCE = 2
 #: Symbols whose listing may be waited for at once.
 MOST_LOOKED_UP = 32
 #: Spellings of a market that are remembered.
@@ -59,6 +62,14 @@ class Later(DataUnavailable):
     def __init__(self, cause: str, retry_after_s: float) -> None:
         super().__init__(cause)
         self.retry_after_s = retry_after_s
+
+
+class _Elsewhere(ConfigError):  # noqa: N818 - no error: it is followed under that name
+    """An exchange lists a symbol under another name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"it is listed as {name}")
+        self.name = name
 
 
 class _Refused(NamedTuple):
@@ -94,7 +105,7 @@ class Desk:
         self._refused: dict[Key, _Refused] = {}  # oldest first
         self._listed: dict[str, str] = {}  # exchange ids, by the names that were asked for; oldest first
         self._looking: dict[str, asyncio.Task[str]] = {}
-        self._one_look = asyncio.Lock()
+        self._one_look, self._few = asyncio.Lock(), threading.Semaphore(AT_ONCE)
         self._away_s = 0.0  # until then the exchange is not asked what it lists, by the loop's clock
         self._listeners: list[Callable[[Standing], None]] = []
         self._numbers = count(1)
@@ -151,16 +162,9 @@ class Desk:
             Later: it cannot be had, its data are late, or there is no place for it.
         """
         name, timeframe = normalise_symbol(symbol), normalise_timeframe(tf)
-        market: Following | None = None
-        try:
-            async with asyncio.timeout(self._settings.api.timeout_s):
-                market = self._markets.get((name, timeframe)) or await self._begun(name, timeframe)
-                market.used = self._now_ns()
-                market.asked += 1
-                await market.settled.wait()
-        except TimeoutError:
-            cause = f"{name} {timeframe}: its listing is being fetched; ask again"
-            raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
+        market = await self._settled(name, timeframe)
+        if self._listed.get(name, market.symbol) != market.symbol:
+            market = await self._settled(name, timeframe)
         self._refuse_again((market.symbol, timeframe))
         now = self._now_ns()
         standing = market.at_hand(now)
@@ -169,6 +173,21 @@ class Desk:
         if sum(one is market for one in self._spelled.values()) < MOST_SPELLINGS:
             self._spelled[symbol, tf] = market
         return standing
+
+    async def _settled(self, name: str, tf: str) -> Following:
+        """The market as it is when there is an answer, or a reason why there is none; raises as `ask`."""
+        name = self._listed.get(name, name)
+        market: Following | None = None
+        try:
+            async with asyncio.timeout(self._settings.api.timeout_s):
+                market = self._markets.get((name, tf)) or await self._begun(name, tf)
+                market.used = self._now_ns()
+                market.asked += 1
+                await market.settled.wait()
+        except TimeoutError:
+            cause = f"{name} {tf}: its listing is being fetched; ask again"
+            raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
+        return market
 
     # --- what the rest of the process wants of it
 
@@ -205,7 +224,8 @@ class Desk:
         else:
             for key in ((name, ""), (name, tf)):
                 self._refuse_again(key)
-            name = await self._looked_up(name)
+            if len(self._markets) >= self._settings.api.max_markets:  # for a stranger no market is let go
+                name = await self._looked_up(name)
         key = (name, tf)
         if (market := self._markets.get(key)) is not None:  # somebody asked meanwhile, or it has another name here
             return market
@@ -228,12 +248,27 @@ class Desk:
         return market
 
     def _past(self, name: str, tf: str) -> Market:
-        return self._history.market(name, tf) if self._tape is None else self._tape
+        """The past of a market; called in a thread, of which few ask at once.
+
+        Raises:
+            ConfigError: there is none, or it has another name.
+        """
+        if self._tape is not None:
+            return self._tape
+        with self._few:
+            market = self._history.market(name, tf)
+        if market.symbols[0] != name:
+            raise _Elsewhere(market.symbols[0])
+        return market
 
     async def _follow(self, key: Key, market: Following) -> None:
         """Follow a market until there turns out to be none."""
         try:
             await market.run()
+        except _Elsewhere as error:
+            self._listed[market.symbol] = error.name
+            _keep_newest(self._listed)
+            self._drop(key)
         except ConfigError as error:
             self._remember(key, error)
             self._drop(key)

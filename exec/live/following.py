@@ -25,9 +25,9 @@ from exec.live.standing import Standing, age_s, standing_of
 from exec.market import Market
 from exec.trader import Instant
 from features.live import EventFeatures, Stamps, load_folds
-from ingest.history import rest_backfill
+from ingest.history import newest_bar, rest_backfill
 from ingest.live.market import MarketFeed
-from ingest.live.polled import PolledFeed, newest_bar
+from ingest.live.polled import PolledFeed
 from utils.errors import ConfigError, DataUnavailable, ScalperError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
 from utils.ports import Feed

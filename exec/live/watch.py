@@ -124,7 +124,10 @@ class ModelWatch:
         try:
             name = meta.version or Versions(meta.dir).current()
             if now.champion is None or now.champion.name != name:
-                self._serving = _Serving(served(self._start.model_copy(update={"meta": meta}), name), "")
+                champion = served(self._start.model_copy(update={"meta": meta}), name)
+                if champion is not None:
+                    champion.prepare()  # here, and not where signals wait
+                self._serving = _Serving(champion, "")
         except (ConfigError, DataError, OSError) as error:
             if now.champion is not None:
                 return f"{error}; until then {now.champion.name} serves"

@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from ingest.files.candles import load_candles
+from ingest.history import newest_bar
 from ingest.live.market import polled_books
 from ingest.live.together import Together
-from ingest.prices import get_ohlcv
 from utils.market.timeframes import TIMEFRAMES
 from utils.ports import Listener
 from utils.rows import NS_PER_MS, NS_PER_S
@@ -74,30 +73,3 @@ class PolledFeed:
             while bar.ts <= last:  # the cache would say so again
                 await asyncio.sleep(AGAIN_S)
                 bar = await aside(newest_bar, symbol, self._tf, self._settings, fresh=True)
-
-
-def newest_bar(symbol: str, tf: str, settings: Settings, *, fresh: bool = False) -> Bar:
-    """The last closed bar of a symbol, by REST.
-
-    Args:
-        symbol: exchange id.
-        tf: its timeframe.
-        settings: the exchange, and how it is asked.
-        fresh: ask it whatever the cache has.
-
-    Raises:
-        DataUnavailable: the exchange did not answer, answered garbage, or has no bar.
-    """
-    market = settings.market
-    frame = get_ohlcv(
-        symbol,
-        tf,
-        market.exchange,
-        market.market_type,
-        1,
-        endpoints=settings.endpoints,
-        settings=settings.ingest,
-        fresh=fresh,
-    )
-    row = load_candles(frame, symbol=symbol, tf=tf).rows[-1]
-    return Bar.of(row, symbol, tf, max(int(row["ts"]), time.time_ns()))

@@ -59,6 +59,14 @@ def frame_of(bars: int, tf: str = "1m", seed: int = 3) -> pd.DataFrame:
     return frame
 
 
+def like_bitcoin(bars: int) -> pd.DataFrame:
+    """The first of 4,000 candles of five minutes of the mock market, at prices and volumes of Bitcoin."""
+    frame, prices, volumes = frame_of(4_000, "5m"), ["open", "high", "low", "close"], ["volume", "taker_buy_volume"]
+    frame[prices] = (frame[prices] * 120_000).round(1)
+    frame[volumes] = (frame[volumes] / 120_000).round(4)
+    return frame[:bars]
+
+
 def write(frame: pd.DataFrame, path: Path) -> Path:
     """A candle file, folders and all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,11 +29,15 @@ pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Setting up an environment is the doors' business (tests/test_doors.py); here only what runs in one.
-COMMANDS = [
+LINES = [
     shlex.split(line, comments=True)
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("python ") and not line.startswith("python -m venv")
+]
+COMMANDS = [
+    list(words)  # some stand there twice
+    for words in dict.fromkeys(map(tuple, LINES))
+    if words[:1] == ("python",) and words[1:3] != ("-m", "venv")
 ] + [["python", "examples/breakout.py"], ["python", "examples/quoting.py"]]
 #: What it shows in Python.
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

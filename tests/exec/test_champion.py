@@ -8,7 +8,7 @@ import pytest
 from backtest.data.market import synthetic_market
 from backtest.run.loop import simulate
 from backtest.sweep import Score, sweep
-from exec.champion import champion_of
+from exec.champion import champion_of, judge_rows
 from exec.engine import TABLES, joined
 from exec.trader import Trader, chunks
 from features.fold import matrix
@@ -39,6 +39,14 @@ def whole(market):
     trader = Trader(market, SETTINGS, model=MODEL)
     trader.on_bars(market.bars)
     return trader.drain()
+
+
+@pytest.mark.skipif(not hasattr(judge_rows, "signatures"), reason="runs uncompiled")
+def test_a_model_that_is_prepared_judges_without_compiling(market):
+    MODEL.prepare()
+    before = judge_rows.signatures
+    Trader(market, SETTINGS, model=MODEL).on_bars(market.bars)
+    assert before == judge_rows.signatures
 
 
 def test_a_signal_bears_what_the_model_says_of_its_side(market):

@@ -117,6 +117,18 @@ def test_an_invalid_book_has_neither_age_nor_features():
     assert np.isnan(parts_of(vector)[Source.BOOK]).all()
 
 
+def test_what_was_heard_last_of_book_and_prints_is_told_as_it_stands():
+    features = EventFeatures(["X", "Y"])
+    assert (0, 0) == features.stamps("X")
+    features.see(snapshot(3))
+    features.see(a_print(5))
+    assert ((3, 5), (0, 0)) == (features.stamps("X"), features.stamps("Y"))
+    features.see(BookInvalid("X", 7, 7, "gap"))
+    assert (0, 0) == features.stamps("X")
+    with pytest.raises(DataError, match="expected one of X, Y, saw Z"):
+        features.stamps("Z")
+
+
 def test_a_book_of_one_side_has_an_age_and_one_of_none_has_not():
     features = EventFeatures(["X"], [MINUTE], MINUTE)
     features.see(snapshot(MINUTE - 3 * S))

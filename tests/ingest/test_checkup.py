@@ -1,23 +1,36 @@
 import os
+import socket
 import sys
+import threading
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pytest
 from pydantic import SecretStr
 
 from ingest import checkup as look
-from ingest.checkup import FAIL, MACHINE, OK, WARN, Check
+from ingest.checkup import FAIL, MACHINE, OK, SETTING, WARN, Check
 from ingest.rest.clock import ClockReading
 from ingest.venues.facts import Listing
 from ingest.wire.streams import BookView
+from tests.boxes import PATIENCE_S
 from tests.places import ROOT
 from utils.config import load_settings
 from utils.errors import DataUnavailable
-from utils.settings.tree import EndpointSettings, RetrainSettings, SecretSettings, Settings
+from utils.records.versions import Versions
+from utils.settings.tree import (
+    EndpointSettings,
+    IngestSettings,
+    MetaSettings,
+    RetrainSettings,
+    SecretSettings,
+    Settings,
+)
 
 NOW = datetime(2026, 1, 24, 12, tzinfo=UTC)
 MS = 1_000_000
-REQUIREMENTS = "# what we import\nnumpy>=2.2,<2.5  # arrays\nPyYAML>=6.0,<7\n-e .\n"
+REQUIREMENTS = "# what we import\nnumpy>=2.2,<2.5  # arrays\nPyYAML[all]>=6.0,<7\n-e .\n"
 
 
 def readings(*offsets_ms, rtt_ms=20.0):
@@ -90,24 +103,133 @@ def test_a_machine_without_time_zones_is_told_the_package():
     assert (FAIL, MACHINE, "pip install tzdata") == (check.status, check.blame, check.fix)
 
 
+def version(folder, age_h):
+    """A version that was written some hours before NOW; its name."""
+    return Versions(folder).write({"part.txt": b"x"}, {}, int((NOW.timestamp() - 3600 * age_h) * 1000) * MS)
+
+
+def model(folder, *, enabled=True, auto=False, version=""):
+    return look.check_model(
+        MetaSettings(enabled=enabled, dir=folder, version=version), RetrainSettings(auto=auto, max_age_hours=24), NOW
+    )
+
+
+def test_a_model_that_serves_has_an_age(tmp_path):
+    Versions(tmp_path).make_current(name := version(tmp_path, 2))
+    assert Check("model", OK, f"{name} serves; it is 2.0 h old") == model(tmp_path)
+    newer = version(tmp_path, 0.5)
+    assert f"{name} serves; the newest, {newer}, is 0.5 h old" == model(tmp_path).seen
+    assert f"{newer} serves, frozen; it is 0.5 h old" == model(tmp_path, version=newer).seen
+
+
+def test_an_old_model_is_a_warning_where_one_serves_or_is_trained_daily(tmp_path):
+    Versions(tmp_path).make_current(name := version(tmp_path, 25))
+    check = model(tmp_path)
+    assert (WARN, f"{name} serves; it is 25.0 h old") == (check.status, check.seen)
+    assert "train again with ./scripts/retrain.sh, or raise retrain.max_age_hours (24)" == check.fix
+    check = model(tmp_path, enabled=False, auto=True)
+    assert (WARN, True) == (check.status, check.fix.startswith("start the API"))
+    check = model(tmp_path, enabled=False)
+    assert (OK, f"none serves (meta.enabled is off); the newest, {name}, is 25.0 h old") == (check.status, check.seen)
+
+
+def test_a_machine_without_a_model_is_fit_unless_one_is_to_serve(tmp_path):
+    check = model(tmp_path / "nowhere", enabled=False)
+    assert (OK, "none serves (meta.enabled is off), none was trained yet") == (check.status, check.seen)
+    version(tmp_path, 1)
+    check = model(tmp_path)
+    assert (FAIL, SETTING, True) == (check.status, check.blame, "no CURRENT in" in check.seen)
+
+
+def test_a_damaged_version_fails_only_where_it_is_to_serve(tmp_path):
+    Versions(tmp_path).make_current(name := version(tmp_path, 1))
+    (tmp_path / name / "part.txt").write_text("y")
+    check = model(tmp_path)
+    assert (FAIL, MACHINE, True) == (check.status, check.blame, "part.txt with other bytes" in check.seen)
+    assert OK == model(tmp_path, enabled=False).status
+    (tmp_path / "CURRENT").write_text("v9")
+    assert (FAIL, True) == (model(tmp_path).status, "saw 'v9'" in model(tmp_path).seen)
+
+
+ASKED_FOR = "a-word-that-the-api-knows"
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers as the API does: by path and token."""
+
+    answers: ClassVar[dict[str, tuple[int, str]]] = {}
+    token: ClassVar[str] = ""
+
+    def do_GET(self):
+        status, body = self.answers.get(self.path, (404, "no"))
+        if self.token and self.path == "/health" and self.headers["Authorization"] != f"Bearer {self.token}":
+            status, body = 401, '{"error": {"message": "send a token"}}'
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def asked(answers, *, token="", ours=""):
+    """What is said of an API that gives these answers."""
+    kind = type("Kind", (Api,), {"answers": answers, "token": token})
+    with HTTPServer(("127.0.0.1", 0), kind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = Settings(secrets=SecretSettings(api_token=SecretStr(ours) if ours else None))
+        (check,) = look.ask_api(settings, IngestSettings(timeout_s=PATIENCE_S), server.server_port)
+        server.shutdown()
+    assert "api" == check.name
+    return check.status, check.seen.replace(str(server.server_port), "PORT"), check.fix
+
+
+ALIVE = {"/health/live": (200, '{"status": "alive"}')}
+WHERE = "alive at http://127.0.0.1:PORT, asks for"
+
+
 @pytest.mark.parametrize(
-    ("current", "age_h", "status", "seen"),
+    ("health", "status", "seen"),
     [
-        (None, 0, OK, "no model yet"),
-        ("v1\n", 2, OK, "v1, 2.0 h old"),
-        ("v1", 25, WARN, "v1, 25.0 h old"),
-        ("v9", 0, FAIL, "CURRENT names 'v9', which is not there"),
-        ("", 0, FAIL, "CURRENT names '', which is not there"),
+        ((200, "{}"), OK, "its data are fresh"),
+        ((503, '{"reasons": ["BTCUSDT 5m: no bar for 7 min", "x"]}'), WARN, "BTCUSDT 5m: no bar for 7 min; x"),
+        ((503, '{"error": {"message": "too slow"}}'), WARN, "status 503: too slow"),
+        ((500, "<html>"), WARN, "status 500: no reason"),
+        ((503, '{"reasons": ["\\u001b[31m red"]}'), WARN, "red"),
     ],
 )
-def test_a_model_has_an_age(tmp_path, current, age_h, status, seen):
-    (tmp_path / "v1").mkdir()
-    if current is not None:
-        (tmp_path / "CURRENT").write_text(current)
-        then = NOW.timestamp() - 3600 * age_h
-        os.utime(tmp_path / "CURRENT", (then, then))
-    check = look.check_model(tmp_path, RetrainSettings(max_age_hours=24), NOW)
-    assert (status, seen) == (check.status, check.seen)
+def test_the_api_says_how_its_data_are(health, status, seen):
+    found = asked(ALIVE | {"/health": health})
+    assert (status, True) == (found[0], seen in found[1])
+    assert found[1].startswith(f"{WHERE} no token; ")
+    assert "\x1b" not in found[1]
+
+
+def test_an_api_with_a_token_is_asked_with_ours_and_shows_it_to_nobody():
+    answers = ALIVE | {"/health": (200, "{}")}
+    assert (OK, f"{WHERE} a token; none is set here, so that no more is known", "") == asked(answers, token=ASKED_FOR)
+    assert (OK, f"{WHERE} a token; its data are fresh", "") == asked(answers, token=ASKED_FOR, ours=ASKED_FOR)
+    status, seen, fix = asked(answers, token=ASKED_FOR, ours=ASKED_FOR[::-1])
+    assert (WARN, False) == (status, ASKED_FOR in seen + fix or ASKED_FOR[::-1] in seen + fix)
+
+
+@pytest.mark.parametrize("answers", [{}, {"/health/live": (200, "[]")}, {"/health/live": (200, "[" * 60_000)}])
+def test_something_else_at_the_port_is_not_taken_for_the_api(answers):
+    status, seen, fix = asked(answers)
+    assert (WARN, True, True) == (status, seen.startswith("something else answers at"), "--api-port" in fix)
+
+
+def test_an_api_that_does_not_run_is_no_fault():
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    (check,) = look.ask_api(Settings(), IngestSettings(), port)
+    assert (OK, True) == (check.status, f"uvicorn app:app --port {port} starts it" in check.seen)
+
+
+def test_an_api_that_hangs_is_a_warning():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (check,) = look.ask_api(Settings(), IngestSettings(timeout_s=0.2), silent.getsockname()[1])
+    assert (WARN, True) == (check.status, "expected an answer within 0.2 s" in check.seen)
 
 
 def test_settings_say_where_they_came_from(tmp_path):
@@ -132,7 +254,7 @@ def test_settings_say_where_they_came_from(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no permission bits")
 def test_secrets_are_told_of_and_never_shown(tmp_path):
     secrets, dotenv = SecretSettings(cryptopanic_token=SecretStr("s3cr3t-value")), tmp_path / ".env"
-    assert (OK, "CRYPTOPANIC_TOKEN set, COINGECKO_API_KEY not set") == (
+    assert (OK, "CRYPTOPANIC_TOKEN set, COINGECKO_API_KEY not set, SCALPER__SECRETS__API_TOKEN not set") == (
         look.check_secrets(secrets, dotenv).status,
         look.check_secrets(secrets, dotenv).seen,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ingest.history import fetch_candles, rest_backfill, source_of
+from ingest.history import fetch_candles, newest_bar, rest_backfill, source_of
 from tests.ingest.rest.support import rest_box
 from utils.config import load_settings
 from utils.errors import DataUnavailable
@@ -36,6 +36,22 @@ def test_what_a_stream_missed_is_asked_for_by_its_closes_both_ends_included(box)
     missed = rest_backfill("1m", settings)("BTCUSDT", int(closes[5]), int(closes[8]))
     assert closes[5:9].tolist() == missed["ts"].tolist()
     assert {NS_PER_MINUTE} == set(np.diff(missed["ts"]))
+
+
+def test_the_newest_bar_is_asked_for_once_in_a_while_unless_it_must_be_fresh(box):
+    settings = settings_at(box.endpoints)
+
+    def asked():
+        return sum("kline" in str(request) for request in box.requests)
+
+    counts, bars = [asked()], []
+    for fresh in (False, False, True):
+        bars.append(newest_bar("BTCUSDT", "1m", settings, fresh=fresh))
+        counts.append(asked())
+    assert [1, 0, 1] == np.diff(counts).tolist()
+    assert (bars[0].ts, bars[0].close) == (bars[1].ts, bars[1].close)
+    assert ("BTCUSDT", "1m", True) == (bars[0].symbol, bars[0].tf, bars[0].ts_recv >= bars[0].ts)
+    assert bars[0].ts in fetch_candles("BTCUSDT", "1m", 3, settings).rows["ts"]
 
 
 def test_at_its_own_address_an_exchange_needs_no_address():

@@ -14,8 +14,11 @@ import pytest
 
 from model.runs.record import FOLDER, Runs
 from model.schedule import Schedule
+from model.status import status_of
 from tests.model.runs.made import open_files, program, running, settings_of, until
+from tests.model.test_retrain import write_candles
 from tests.places import ROOT
+from utils.records.lock import only_one
 from utils.records.versions import Versions
 
 HOUR = 3600 * 10**9
@@ -341,3 +344,74 @@ def test_the_folder_of_runs_is_none_of_a_version(tmp_path):
     name = model_of(tmp_path, ns(2026, 11, 2))
     (tmp_path / "models" / FOLDER).mkdir()
     assert Versions(tmp_path / "models").names() == (name,)
+
+
+def real(folder):
+    """Settings of trainings on a small recording, which the real program does."""
+    candles = write_candles(folder)
+    return settings_of(folder, f"  ledger: {folder / 'models' / 'trials.jsonl'}\napi:\n  source: tape:{candles}\n")
+
+
+@pytest.mark.slow
+async def test_a_real_retrain_leaves_a_version_and_its_verdict(tmp_path):
+    settings = real(tmp_path)
+    async with Schedule(settings, tmp_path / "config.yaml") as schedule:
+        found = await until(lambda: last(schedule), 300)
+        told = status_of(settings, None, "no version serves", "", schedule)
+    assert (found["outcome"], found["exit_code"]) == ("not_enabled", 0), said(found)
+    assert found["verdict"].startswith("not enabled: ")
+    assert said(found).splitlines()[-1] == found["verdict"]
+    assert Versions(tmp_path / "models").current() is None
+    assert told.newest.verdict.startswith("not enabled: ")
+    assert told.retrain.last.verdict == found["verdict"]
+    assert (tmp_path / "models" / "runs" / "features.parquet").is_file()
+
+
+@pytest.mark.slow
+async def test_while_somebody_trains_by_hand_a_real_retrain_is_refused_and_tried_again(tmp_path):
+    settings = real(tmp_path)
+    with only_one(tmp_path / "models"):
+        async with Schedule(settings, tmp_path / "config.yaml") as schedule:
+            found = await until(lambda: last(schedule), 120)
+            comes = schedule.status()["next"]["utc"]
+    assert (found["outcome"], found["exit_code"]) == ("refused", 1)
+    assert "expected no other training at work" in found["verdict"]
+    later = datetime.fromisoformat(comes) - datetime.fromisoformat(found["ended"])
+    assert later.total_seconds() == pytest.approx(900, abs=1)
+
+
+@pytest.mark.slow
+async def test_a_real_retrain_is_ended_with_the_program_and_the_old_model_stands(tmp_path):
+    settings = real(tmp_path)
+    name = model_of(tmp_path, ns(2026, 11, 2))
+    Versions(tmp_path / "models").make_current(name)
+    async with Schedule(settings, tmp_path / "config.yaml") as schedule:
+        lock = tmp_path / "models" / ".training.lock"
+        await until(lambda: lock.is_file() and lock.read_bytes(), 120)
+    found = last(schedule)
+    assert (found["outcome"], found["exit_code"]) == ("stopped", 130)
+    assert found["verdict"] == "stopped by SIGTERM; no file is half-written"
+    assert Versions(tmp_path / "models").current() == name
+    with only_one(tmp_path / "models"):
+        pass  # and nobody is at it
+
+
+@pytest.mark.slow
+async def test_a_real_retrain_of_no_file_fails_with_its_sentence(tmp_path):
+    settings = settings_of(tmp_path, f"api:\n  source: tape:{tmp_path / 'none.csv'}\n")
+    async with Schedule(settings, tmp_path / "config.yaml") as schedule:
+        found = await until(lambda: last(schedule), 120)
+    assert (found["outcome"], found["exit_code"]) == ("failed", 2)
+    assert "none.csv" in found["verdict"]
+
+
+@pytest.mark.slow
+async def test_an_exchange_that_is_away_is_told_and_the_old_model_stands(tmp_path):
+    settings = settings_of(tmp_path, "endpoints:\n  bybit_rest: http://127.0.0.1:9\n")
+    name = model_of(tmp_path, ns(2026, 11, 2))
+    Versions(tmp_path / "models").make_current(name)
+    async with Schedule(settings, tmp_path / "config.yaml") as schedule:
+        found = await until(lambda: last(schedule), 240)
+    assert (found["outcome"], found["exit_code"]) == ("failed", 3)
+    assert found["verdict"].startswith("error: ")
+    assert Versions(tmp_path / "models").current() == name

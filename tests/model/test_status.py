@@ -32,7 +32,7 @@ def champion(name):
 def models(tmp_path_factory):
     """Two trainings, the later of which serves."""
     folder = tmp_path_factory.mktemp("house")
-    data = data_of(made(3000))
+    data = data_of(made(4000, tf=30))
     data = replace(data, manifest={**data.manifest, "fingerprint": fingerprint()})
     (one,), _ = trained(data, folder / "models", now_ns=1_793_620_800 * 10**9)
     (two,), _ = trained(data, folder / "models", now_ns=1_793_707_200 * 10**9)
@@ -57,7 +57,7 @@ def test_of_what_serves_it_tells_window_configuration_verdict_metrics_and_age(mo
     assert told.verdict.startswith("not enabled: ")
     assert told.age_hours == 2.0
     assert told.trained_from < told.trained_until
-    assert told.rows == 3000
+    assert told.rows == 4000
     assert told.configuration["take_bps"] == 25.0
     evidence = two.record.evidence
     assert (told.metrics.trainings, told.metrics.trades, told.metrics.days) == (2, len(evidence.net), evidence.days)

@@ -230,6 +230,14 @@ class Versions:
             yield
 
 
+def written_ns(name: str) -> int | None:
+    """When a version was written, by its name, ns UTC; None = it names no time."""
+    try:
+        return int(datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S%z").timestamp()) * 10**9
+    except ValueError:
+        return None
+
+
 def _name(stamp: str, manifest: bytes) -> str:
     """A version's name by when it was written and by its manifest."""
     return f"{re.sub('[-:]', '', stamp)}-{digest(manifest)[:12]}"

@@ -52,9 +52,10 @@ class ByRest:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.asked: list[str] = []  # whose listing
+        self.asked: list[str] = []  # who was asked for
 
     def market(self, symbol: str, tf: str) -> Market:
+        self.asked.append(symbol)
         steps = self.settings.api.history_bars - WARMUP
         return market_of(history([symbol], tf, steps, self.settings), self.settings, steps)
 

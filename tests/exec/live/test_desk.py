@@ -92,6 +92,32 @@ async def test_what_is_not_listed_is_said_takes_no_place_and_is_asked_for_once_i
         assert ["BTCUSDC"] == desk._history.asked
 
 
+async def test_for_a_stranger_no_market_is_let_go():
+    later = [0]
+    async with (
+        quick_box(symbols=("BTCUSDT",)) as box,
+        desk_at(box, now_ns=lambda: box.now_ns + later[0], api={"max_markets": 1, "idle_minutes": 10.0}) as desk,
+    ):
+        await desk.ask("BTCUSDT", "1m")
+        next(iter(desk._markets.values())).used -= 11 * NS_PER_MINUTE
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=r"did you mean BTCUSDT\?"):
+                await desk.ask("BTCUSDC", "1m")
+        assert (["BTCUSDT", "BTCUSDC"], "BTCUSDT") == (desk._history.asked, only(desk).symbol)
+
+
+async def test_a_market_is_followed_under_the_name_by_which_it_is_listed():
+    class Renamed(ByRest):
+        def market(self, symbol, tf):
+            return super().market("BTCUSDT" if symbol == "BTCUSD" else symbol, tf)
+
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, past=Renamed) as desk:
+        one, other = await desk.ask("BTC/USD", "1m"), await desk.ask("BTCUSDT", "1m")
+        assert (one.advice.symbol, one.number) == (other.advice.symbol, other.number)
+        assert "BTCUSDT" == only(desk).symbol
+        assert desk.standing("BTC/USD", "1m") is not None
+
+
 async def test_names_that_are_remembered_are_bounded(monkeypatch):
     monkeypatch.setattr(shell, "MOST_NAMES", 3)
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:

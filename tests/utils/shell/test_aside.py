@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from utils.shell.aside import aside
+from utils.shell.aside import aside, first_of
 
 
 async def test_what_it_answers_comes_from_another_thread():
@@ -44,3 +44,26 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_dropped():
         await task
     go_on.set()
     await asyncio.sleep(0.02)
+
+
+async def test_several_works_end_with_the_first_and_the_others_are_cancelled():
+    ended = []
+
+    async def work(name, seconds):
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            ended.append(name)
+
+    await first_of(work("long", 60.0), work("short", 0.01))
+    assert ["short", "long"] == ended
+    await first_of(work("endless", 60.0), for_s=0.01)
+    assert "endless" == ended[-1]
+
+
+async def test_the_error_of_the_first_is_raised():
+    async def broken():
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        await first_of(broken(), asyncio.sleep(60.0))

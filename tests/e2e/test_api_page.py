@@ -1,0 +1,161 @@
+"""Each curl line of docs/api.md runs, and answers what stands below it; the page names what there is, and all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from ml.learning.artifact import parts_of
+from tests.e2e.support import like_bitcoin, write
+from tests.ml.models import judging
+from tests.places import ROOT
+from tests.apis import TOKEN, Api, served
+from utils.http.problem import Kind
+from utils.records.versions import Versions
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine"),
+]
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+#: Blocks of lines for a shell, each with what follows directly below it.
+BLOCKS = re.findall(r"```sh\n(.*?)```\n(?:```(?:json)?\n(.*?)```)?", PAGE, re.DOTALL)
+LINES = [line for block, _ in BLOCKS for line in block.splitlines() if line.startswith("curl ")]
+ANSWERS = [(block.splitlines()[-1], json.loads(below)) for block, below in BLOCKS if below.startswith("{")]
+#: What is said of a model that serves.
+(JUDGED,) = [json.loads(text) for text in re.findall(r"```json\n(\{\"model\": \"2.*?)```", PAGE, re.DOTALL)]
+#: How curl says that its time is over: a stream has no end.
+OVER = 28
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tape that ends with a long signal, and a settings file that switches a version off which takes everything."""
+    folder = tmp_path_factory.mktemp("page")
+    write(like_bitcoin(3_931), folder / "BTCUSDT-5m.parquet")
+    versions = Versions(folder / "models")
+    versions.make_current(versions.write(parts_of(judging(-1e9)), {"what": "by hand"}, 1_700_000_000 * 10**9))
+    (folder / "config.yaml").write_text("meta:\n  enabled: false\n  dir: models\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def api(folder: Path) -> Iterator[Api]:
+    """The service on that tape, for this machine alone, once its machine code is there."""
+    names = {"SCALPER__API__SOURCE": "tape:BTCUSDT-5m.parquet", "SCALPER_CONFIG": "config.yaml"}
+    with served(folder, SCALPER__SECRETS__API_TOKEN="", SCALPER__META__DIR="", **names) as api:
+        api.until("/signal/BTCUSDT?tf=5m", lambda answer: answer.status_code == 200)
+        yield api
+
+
+def run(line: str, api: Api, *, seconds: int = 30) -> tuple[int, str]:
+    """Exit code and output of a line of the page."""
+    command = line.replace("localhost:8000", f"localhost:{api.port}").replace("curl ", f"curl -sS -m {seconds} ", 1)
+    env = {**os.environ, "SCALPER__SECRETS__API_TOKEN": TOKEN}
+    done = subprocess.run(["/bin/sh", "-c", command], env=env, capture_output=True, text=True, check=False)
+    assert not done.stderr or done.returncode == OVER, done.stderr
+    return done.returncode, done.stdout
+
+
+def told(sample: Any, seen: Any) -> bool:
+    """Whether a sample is cut from what was seen; numbers are rounded in it."""
+    if isinstance(sample, dict):
+        return isinstance(seen, dict) and all(key in seen and told(sample[key], seen[key]) for key in sample)
+    if isinstance(sample, list):
+        return isinstance(seen, list) and len(sample) == len(seen) and all(map(told, sample, seen))
+    if isinstance(sample, float):
+        return bool(seen == pytest.approx(sample, abs=0.0005))
+    return bool(sample == seen)
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if " -N " not in line])
+def test_a_line_is_answered(api: Api, line: str) -> None:
+    code, out = run(line, api)
+    assert (0, True) == (code, bool(out.strip()))
+
+
+@pytest.mark.parametrize(("line", "sample"), ANSWERS, ids=[line for line, _ in ANSWERS])
+def test_what_stands_below_a_line_is_cut_from_its_answer(api: Api, line: str, sample: Any) -> None:
+    seen = json.loads(run(line, api)[1])
+    assert told(sample, seen), seen
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if " -N " in line])
+def test_a_stream_tells_what_stands_and_goes_on(api: Api, line: str) -> None:
+    code, out = run(line, api, seconds=3)
+    events = [block.splitlines() for block in out.split("\n\n")]
+    names = [line for block in events for line in block if line.startswith("event: ")]
+    assert (OVER, "event: signal") == (code, names[-1])
+    assert ("event: reset" in names) == ("Last-Event-ID" in line)  # its number is of another process
+    data = next(line for block in events for line in block if line.startswith('data: {"symbol"'))
+    shown = re.search(r"^data: (.*), \.\.\.$", PAGE, re.MULTILINE)
+    assert shown is not None
+    assert data.removeprefix("data: ").startswith(shown[1])
+
+
+def test_a_reader_who_comes_back_is_not_told_again_what_it_had(api: Api) -> None:
+    _, out = run("curl -N 'http://localhost:8000/signals/stream?symbol=BTCUSDT&tf=5m'", api, seconds=2)
+    (last,) = set(re.findall(r"^id: (.*)$", out, re.MULTILINE))
+    again = f"curl -N -H 'Last-Event-ID: {last}' 'http://localhost:8000/signals/stream?symbol=BTCUSDT&tf=5m'"
+    assert "event:" not in run(again, api, seconds=2)[1]
+
+
+def test_the_page_names_every_figure(api: Api) -> None:
+    _, out = run("curl 'http://localhost:8000/metrics'", api)
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", out, re.MULTILINE))
+    there = {name for name in kinds if name.startswith("scalper_") and not name.endswith("_created")}
+    assert there == set(re.findall(r"`(scalper_\w+)`", PAGE))
+
+
+def test_the_page_names_every_path_and_every_kind_of_error(api: Api) -> None:
+    paths = json.loads(run("curl 'http://localhost:8000/openapi.json'", api)[1])["paths"]
+    named = set(re.findall(r"http://localhost:8000(/[\w/]*)", PAGE))
+    for path in paths:
+        assert path == "/" or any(one.startswith(path.partition("{")[0].rstrip("/")) for one in named), path
+    table = PAGE[PAGE.index("| Status | `kind`") :].partition("\n\n")[0]
+    assert set(get_args(Kind)) == set(re.findall(r"`([a-z_]+)`", table)) - {"kind"}
+
+
+def test_a_model_that_is_switched_on_is_told_within_seconds(api: Api, folder: Path) -> None:
+    """The last of these: the service has a model from here on."""
+    (folder / "config.yaml").write_text("meta:\n  enabled: true\n  dir: models\n")
+    end = time.monotonic() + 30.0
+    while not (seen := json.loads(run(LINES[0], api)[1]))["model"] and time.monotonic() < end:
+        time.sleep(0.1)
+    assert re.fullmatch(r"20231114T221320Z-[0-9a-f]{12}", seen["model"])
+    assert told(JUDGED | {"model": seen["model"]}, seen), seen
+    assert f'version="{seen["model"]}"' in run("curl 'http://localhost:8000/metrics'", api)[1]
+
+
+def test_a_service_with_a_token_answers_its_bearer_alone(folder: Path) -> None:
+    (line,) = [line for line in LINES if "Bearer" in line]
+    with served(folder, SCALPER__API__SOURCE="tape:BTCUSDT-5m.parquet") as api:
+        api.until("/signal/BTCUSDT?tf=5m", lambda answer: answer.status_code == 200)
+        assert "BTCUSDT" == json.loads(run(line, api)[1])["symbol"]
+        without = json.loads(run(LINES[0], api)[1])
+        assert "token_missing" == without["error"]["kind"]
+        assert TOKEN not in api.log.read_text()
+
+
+def test_others_are_not_served_without_a_token(folder: Path) -> None:
+    (line,) = [line for block, _ in BLOCKS for line in block.splitlines() if "--host 0.0.0.0" in line]
+    command = line.partition(" ")[2].split()  # without its token
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SCALPER__API__SOURCE": "tape:BTCUSDT-5m.parquet"}
+    env |= {"PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    assert "uvicorn" == command[command.index("uvicorn")]
+    done = subprocess.run(
+        command[command.index("uvicorn") :], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "expected a token where others than this machine can ask" in done.stderr
+    assert "Traceback" not in done.stderr
