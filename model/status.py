@@ -7,6 +7,7 @@ as that.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ class _Folder:
     problem: str
 
 
+_keeping = threading.Lock()
 _folders: dict[Path, _Folder] = {}
 _versions: dict[tuple[Path, str], VersionStatus] = {}
 
@@ -298,8 +300,9 @@ def _number(value: object) -> float | None:
 
 def _kept(known: dict[Key, Value], key: Key, value: Value) -> Value:
     """Remember a value; the oldest goes where there are too many."""
-    known.pop(key, None)
-    known[key] = value
-    while len(known) > MOST:
-        del known[next(iter(known))]
+    with _keeping:
+        known.pop(key, None)
+        known[key] = value
+        while len(known) > MOST:
+            del known[next(iter(known))]
     return value
