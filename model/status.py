@@ -171,7 +171,7 @@ def status_of(
     """Which model serves, what it rests upon, and why no other does. It raises for no damage, but tells it.
 
     Args:
-        settings: section meta.
+        settings: section meta, as it holds now.
         serving: the model that serves; None = none.
         why: none serves; empty where one does.
         problem: what whoever reads the models stumbled over; empty = nothing.
