@@ -290,8 +290,7 @@ def test_a_start_that_cannot_be_is_one_sentence_and_an_exit_code(flags, environm
 
 @pytest.mark.slow
 def test_an_address_for_others_is_served_with_a_token(tmp_path):
-    words = [*UVICORN[:-1], "--host", "0.0.0.0", "--port"]  # noqa: S104
-    with served(tmp_path, words=words, SCALPER__API__SOURCE=tape_in(tmp_path)) as api:
+    with served(tmp_path, UVICORN_HOST="0.0.0.0", SCALPER__API__SOURCE=tape_in(tmp_path)) as api:  # noqa: S104
         assert [401, 200] == [httpx.get(api.url + "/").status_code, api.get("/").status_code]
 
 
@@ -334,8 +333,7 @@ def test_readers_have_a_number_and_the_end_does_not_wait_for_them(tmp_path):
 
 @pytest.mark.slow
 def test_several_workers_serve_and_end(tmp_path):
-    words = [*UVICORN[:-1], "--workers", "2", "--port"]
-    with served(tmp_path, words=words, SCALPER__API__SOURCE=tape_in(tmp_path)) as api:
+    with served(tmp_path, UVICORN_WORKERS="2", SCALPER__API__SOURCE=tape_in(tmp_path)) as api:
         for _ in range(20):
             api.until("/signal/MOCKUSDT?tf=1m", lambda seen: seen.status_code == 200)
         began = time.monotonic()
