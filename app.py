@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cache
 from itertools import chain, product
 from pathlib import Path as File
@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -28,6 +29,7 @@ from exec.advice import Answer
 from exec.live.desk import Later
 from exec.live.health import Health
 from exec.live.service import Service
+from exec.live.standing import Standing
 from model.schedule import Schedule
 from model.status import ModelStatus, figures_of, status_of
 from utils.config import load_settings
@@ -48,6 +50,9 @@ from utils.shell.rim import safe
 SLACK_S = 0.5
 #: Markets that one reader may name.
 MOST_PAIRS = 32
+#: Path and query of a request; so many are remembered that were answered.
+Asked = tuple[str, bytes]
+MOST_ASKED = 1_024
 ROUTES = """\
 /signal/BTCUSDT?tf=5m              what the trader would do now, and why
 /signals/stream?symbol=BTCUSDT     the same as server-sent events
@@ -106,7 +111,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             Service(settings(), config_file(), Apart(settings(), warming.wait)) as service,
             Schedule(settings(), config_file()) as schedule,
         ):
-            app.state.service, app.state.schedule = service, schedule
+            app.state.service, app.state.schedule, app.state.asked = service, schedule, {}
             with told_to_end(service.hub.close):
                 yield
 
@@ -162,16 +167,49 @@ def openapi() -> dict[str, Any]:
 app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's manual has it
 
 
-@app.get(
-    "/signal/{symbol:path}",
-    responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
-)
 async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Response:
     """What the trader would do now with nothing open: the decision of simulation and bot, with orders left out."""
     service = service_of(request)
     tf = tf or service.tf
-    standing = service.desk.standing(symbol, tf) or await service.desk.ask(symbol, tf)  # most are at hand
+    standing = await service.signal(symbol, tf)
+    asked: dict[Asked, Topic] = request.app.state.asked
+    if len(asked) < MOST_ASKED:
+        asked[request.scope["path"], request.scope["query_string"]] = symbol, tf
+    return told(standing)
+
+
+def told(standing: Standing) -> Response:
+    """A signal as it is sent."""
     return Response(standing.json(time.time_ns()), media_type="application/json")
+
+
+class Quick(APIRoute):
+    """The route of `signal`: what was asked before and found sound is answered from what is at hand.
+
+    Of a request to FastAPI's own handler most of the time goes into reading and checking its parameters.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Where FastAPI asks for the handler."""
+        whole = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            scope, state = request.scope, request.app.state
+            asked = state.asked.get((scope["path"], scope["query_string"]))
+            standing = None if asked is None else state.service.desk.standing(*asked)
+            return await whole(request) if standing is None else told(standing)
+
+        return handle
+
+
+app.router.add_api_route(
+    "/signal/{symbol:path}",
+    signal,
+    methods=["GET"],
+    responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
+    route_class_override=Quick,
+)
+app.router.routes.insert(0, app.router.routes.pop())  # routes are tried in turn, and FastAPI's own pages were first
 
 
 class Stream(Response):
@@ -238,7 +276,8 @@ def model_status(request: Request) -> ModelStatus:
     """The same, read from a disk that may be slow."""
     watch = service_of(request).watch
     champion, why = watch.serving
-    return status_of(settings(), champion, why, watch.problem, request.app.state.schedule)
+    now = settings().model_copy(update={"meta": watch.meta})
+    return status_of(now, champion, why, watch.problem, request.app.state.schedule)
 
 
 @app.get("/metrics", response_class=PlainTextResponse, responses=answers())

@@ -80,16 +80,18 @@ def served(folder: Path, **environment: str) -> Iterator[Api]:
     """The API from the moment on that it is alive; what it says goes to `served.log`.
 
     Args:
-        folder: its working directory, with its models and logs.
+        folder: its working directory, with its models and logs, and `config.yaml`, where a test has written none.
         environment: names of settings.
     """
-    port, log = free_port(), folder / "served.log"
+    port, log, config = free_port(), folder / "served.log", folder / "config.yaml"
+    if not config.exists():
+        write_config(folder)
     told = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "SCALPER__SECRETS__API_TOKEN": TOKEN,
         "SCALPER__API__RATE_PER_S": "0",
-        "SCALPER__META__DIR": str(folder / "models"),
+        "SCALPER_CONFIG": str(config),
         "SCALPER__LOGS__DIR": str(folder / "logs"),
         **environment,
     }
@@ -105,6 +107,11 @@ def served(folder: Path, **environment: str) -> Iterator[Api]:
         yield api
     finally:
         end(process)
+
+
+def write_config(folder: Path, *, enabled: bool = False) -> None:
+    """Settings of a folder with its models, which a training may change as it may not those of the environment."""
+    (folder / "config.yaml").write_text(f"meta:\n  enabled: {str(enabled).lower()}\n  dir: {folder / 'models'}\n")
 
 
 def alive(api: Api) -> bool:

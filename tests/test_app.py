@@ -191,6 +191,12 @@ def schema(api):
     return api.get("/openapi.json").json()
 
 
+def test_what_was_answered_before_is_answered_from_what_is_at_hand_to_the_same_bytes(api):
+    first, *others = [api.get("/signal/MOCK-USDT?tf=1m&first=1").content for _ in range(3)]
+    assert [first, first] == others
+    assert [422, 404] == [api.get(f"/signal/MOCK-USDT?tf={tf}").status_code for tf in ("1m" * 9, "1m2")]
+
+
 def test_the_schema_names_every_route_every_status_and_only_what_is_there(api):
     found = schema(api)
     assert {"/", "/signal/{symbol}", "/signals/stream", "/health", "/health/live", "/model", "/metrics"} == set(
@@ -232,6 +238,7 @@ def test_at_start_it_is_said_who_may_ask(api):
     assert "granted: whoever has the token may ask" in api.log.read_text()
 
 
+@pytest.mark.slow
 def test_without_a_token_this_machine_may_ask_by_its_own_name_alone(tmp_path):
     environment = {
         "SCALPER__API__SOURCE": tape_in(tmp_path),
@@ -256,12 +263,12 @@ def test_without_a_token_this_machine_may_ask_by_its_own_name_alone(tmp_path):
     ("flags", "environment", "said"),
     [
         (["--host", "0.0.0.0"], {}, "--host 0.0.0.0: expected a token"),  # noqa: S104
-        (["--host=::"], {}, "--host ::: expected a token"),
-        ([], {"UVICORN_HOST": "0.0.0.0"}, "--host 0.0.0.0: expected a token"),  # noqa: S104
-        ([], {"SCALPER__API__BURST": "none"}, "SCALPER__API__BURST"),
+        pytest.param(["--host=::"], {}, "--host ::: expected a token", marks=pytest.mark.slow),
+        pytest.param([], {"UVICORN_HOST": "::"}, "--host ::: expected a token", marks=pytest.mark.slow),
         ([], {"SCALPER__SECRETS__API_TOKEN": "sh0rt"}, "SCALPER__SECRETS__API_TOKEN"),
-        ([], {"SCALPER_CONFIG": "nowhere.yaml"}, "nowhere.yaml"),
-        ([], {"SCALPER__API__SOURCE": "tape:nowhere.csv"}, "nowhere.csv"),
+        pytest.param([], {"SCALPER__API__BURST": "none"}, "SCALPER__API__BURST", marks=pytest.mark.slow),
+        pytest.param([], {"SCALPER_CONFIG": "nowhere.yaml"}, "nowhere.yaml", marks=pytest.mark.slow),
+        pytest.param([], {"SCALPER__API__SOURCE": "tape:nowhere.csv"}, "nowhere.csv", marks=pytest.mark.slow),
     ],
 )
 def test_a_start_that_cannot_be_is_one_sentence_and_an_exit_code(flags, environment, said, tmp_path):
@@ -281,6 +288,7 @@ def test_a_start_that_cannot_be_is_one_sentence_and_an_exit_code(flags, environm
     assert "sh0rt" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_address_for_others_is_served_with_a_token(tmp_path):
     words = [*UVICORN[:-1], "--host", "0.0.0.0", "--port"]  # noqa: S104
     with served(tmp_path, words=words, SCALPER__API__SOURCE=tape_in(tmp_path)) as api:

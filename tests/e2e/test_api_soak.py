@@ -24,7 +24,7 @@ import psutil
 import pytest
 
 from ml.learning.artifact import parts_of
-from tests.apis import TOKEN, Api, Box, box, served
+from tests.apis import TOKEN, Api, Box, box, served, write_config
 from tests.ml.models import judging
 from tests.places import ROOT
 from utils.records.versions import Versions
@@ -166,12 +166,12 @@ def one_day(folder: Path, hours: float, **environment: str) -> Day:
             "SCALPER__INGEST__RETRIES": "1",
             "SCALPER__INGEST__BACKOFF_S": "0.05",
             "SCALPER__INGEST__BACKOFF_MAX_S": "0.5",
-            "SCALPER__META__ENABLED": "true",
             # fails, as there are not days enough; and is tried again
             "SCALPER__RETRAIN__AUTO": "true",
             "SCALPER__RETRAIN__DAYS": "1",
             "SCALPER__RETRAIN__MAX_AGE_HOURS": "6",
         }
+        write_config(folder, enabled=True)
         models = Versions(folder / "models")
         clock = {
             "PYTHONPATH": f"{HERE / 'clock'}{os.pathsep}{ROOT}",
