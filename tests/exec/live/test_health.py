@@ -1,35 +1,56 @@
-"""Health is bad where a market that has begun has nothing fresh to say, and says which and why."""
+"""Whether markets can be believed, in words and in figures."""
 
-import dataclasses
+from dataclasses import replace
 
-from exec.live.following import Followed
+import pytest
+
+from exec.live.desk import Followed
 from exec.live.health import STATES, figures_of, health_of
 
-WELL = Followed("BTCUSDT", "5m", "streaming", "", True, 1_700_000_000_000_000_000, 12.0, 0.2, None, 3, 2, 1)
+GOOD = Followed(
+    symbol="BTCUSDT", tf="5m", state="streaming", reason="", fresh=True, last=1_764_000_000_000_000_000,
+    bar_s=12.0, book_s=0.1, prints_s=None, asked=7, closes=3, lost=0,
+)  # fmt: skip
 
 
-def other(**changes):
-    return dataclasses.replace(WELL, **changes)
+def test_nothing_followed_is_nothing_wrong():
+    assert ("ok", [], [], []) == tuple(health_of([]).model_dump().values())
 
 
-def test_markets_that_are_fresh_or_have_not_begun_are_well():
-    begun = other(symbol="ETHUSDT", state="starting", fresh=False, reason="its history is being fetched", last=0)
-    found = health_of([WELL, begun], ["model: another"])
-    assert ("ok", [], ["model: another"]) == (found.status, found.reasons, found.notes)
-    assert ["2023-11-14T22:13:20.000Z", None] == [one.closed_at for one in found.markets]
-    assert "ok" == health_of([]).status
+@pytest.mark.parametrize("state", ["streaming", "polling", "tape"])
+def test_what_is_fresh_is_well_however_it_comes(state):
+    assert "ok" == health_of([replace(GOOD, state=state, reason="no streams here")]).status
 
 
-def test_a_market_that_is_stale_is_named_with_its_cause():
-    gone = other(symbol="SOLUSDT", state="failed", fresh=False, reason="no connection")
-    late = other(fresh=False)
-    found = health_of([WELL, gone, late])
-    assert "stale" == found.status
-    assert ["SOLUSDT 5m: no connection", "BTCUSDT 5m: its data are late"] == found.reasons
+def test_what_has_just_begun_is_no_reason_to_worry():
+    begun = replace(GOOD, state="starting", fresh=False, last=0, bar_s=None, reason="its history is being fetched")
+    found = health_of([begun])
+    assert ("ok", None) == (found.status, found.markets[0].closed_at)
 
 
-def test_each_market_is_in_one_state():
-    (states, *rest) = figures_of([WELL, other(symbol="ETHUSDT", state="polling")])
-    assert 2 == sum(value for _, value in states.rows)
-    assert len(STATES) * 2 == len(states.rows)
-    assert {("BTCUSDT", "5m"), ("ETHUSDT", "5m")} == {labels for figure in rest for labels, _ in figure.rows}
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"state": "failed", "reason": "bybit did not answer"}, "BTCUSDT 5m: bybit did not answer"),
+        ({"state": "streaming"}, "BTCUSDT 5m: its data are late"),
+        ({"state": "polling", "reason": "streams were lost"}, "BTCUSDT 5m: streams were lost"),
+    ],
+)
+def test_what_has_nothing_fresh_to_say_is_stale_with_its_reason(bad, reason):
+    found = health_of([replace(GOOD, symbol="ETHUSDT"), replace(GOOD, fresh=False, **bad)], ["a note"])
+    assert ("stale", [reason], ["a note"]) == (found.status, found.reasons, found.notes)
+    assert [True, False] == [one.fresh for one in found.markets]
+
+
+def test_a_market_is_told_with_its_ages():
+    told = health_of([GOOD]).markets[0]
+    assert ("2025-11-24T16:00:00.000Z", 12.0, 0.1, None) == (told.closed_at, told.bar_s, told.book_s, told.prints_s)
+
+
+def test_figures_have_a_row_for_each_market_and_one_for_each_state():
+    found = {one.name: one for one in figures_of([GOOD, replace(GOOD, symbol="ETHUSDT", state="failed")])}
+    states = {labels: value for labels, value in found["scalper_market_state"].rows if value}
+    assert {("BTCUSDT", "5m", "streaming"): 1.0, ("ETHUSDT", "5m", "failed"): 1.0} == states
+    assert 2 * len(STATES) == len(found["scalper_market_state"].rows)
+    assert [(("BTCUSDT", "5m"), None), (("ETHUSDT", "5m"), None)] == found["scalper_market_prints_age_seconds"].rows
+    assert [True, False] == [found[f"scalper_market_{name}"].counts for name in ("closes", "bar_age_seconds")]
