@@ -260,3 +260,12 @@ async def test_what_watches_models_is_asked_for_each_market(tape):
     settings = settings_at(None, api={"source": f"tape:{tape[0]}"})
     async with Desk(settings, ModelWatch(settings), ByRest(settings)) as desk:
         assert "model=none" in (await desk.ask("BTCUSDT", "5m")).advice.reasons
+
+
+async def test_an_exchange_without_streams_of_ours_is_followed_by_rest_and_why_is_said():
+    plain = settings_at(None, api={})
+    settings = plain.model_copy(update={"market": plain.market.model_copy(update={"exchange": "kraken"})})
+    async with Desk(settings, Models(), ByRest(settings)) as desk:
+        assert ("rest", "kraken", "there are no streams of kraken futures here") == (
+            desk._way, desk._source, desk._reason,
+        )  # fmt: skip
