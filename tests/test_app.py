@@ -262,9 +262,9 @@ def test_without_a_token_this_machine_may_ask_by_its_own_name_alone(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "environment", "said"),
     [
-        (["--host", "0.0.0.0"], {}, "--host 0.0.0.0: expected a token"),  # noqa: S104
-        pytest.param(["--host=::"], {}, "--host ::: expected a token", marks=pytest.mark.slow),
-        pytest.param([], {"UVICORN_HOST": "::"}, "--host ::: expected a token", marks=pytest.mark.slow),
+        (["--host", "0.0.0.0"], {}, "served at 0.0.0.0: expected a token"),  # noqa: S104
+        pytest.param(["--host=::"], {}, "served at ::: expected a token", marks=pytest.mark.slow),
+        pytest.param([], {"UVICORN_HOST": "::"}, "served at ::: expected a token", marks=pytest.mark.slow),
         ([], {"SCALPER__SECRETS__API_TOKEN": "sh0rt"}, "SCALPER__SECRETS__API_TOKEN"),
         pytest.param([], {"SCALPER__API__BURST": "none"}, "SCALPER__API__BURST", marks=pytest.mark.slow),
         pytest.param([], {"SCALPER_CONFIG": "nowhere.yaml"}, "nowhere.yaml", marks=pytest.mark.slow),

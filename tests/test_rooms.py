@@ -59,6 +59,7 @@ COVERED_BY = {
     "ingest/wire/core.py": "tests/ingest/venues/bybit/test_protocol.py",
     "ingest/wire/streams.py": "tests/ingest/venues/bybit/test_protocol.py",
     "utils/errors.py": "tests/test_house.py",
+    "utils/http/asgi.py": "tests/utils/http/test_gate.py",
     "utils/root.py": "tests/utils/shell/test_version.py",
 }
 

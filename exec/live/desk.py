@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 from exec.live.following import Followed, Following, History, Models, Way
 from exec.live.names import Elsewhere, Key, Names
@@ -41,8 +40,6 @@ LOOK_S = 1.0
 AT_ONCE = 2
 #: Spellings of a market that are remembered.
 MOST_SPELLINGS = 16
-#: Beginning of `api.source` before the name of a file.
-TAPE = "tape:"
 
 logger = logging.getLogger("exec")
 
@@ -80,8 +77,8 @@ class Desk:
         """Raises ConfigError or DataError: the tape cannot be read."""
         market, source = self._settings.market, self._settings.api.source
         self._source = source_of(self._settings)
-        if source.startswith(TAPE):
-            self._way, self._source = "tape", TAPE + Path(source.removeprefix(TAPE)).name
+        if (tape := self._settings.api.tape) is not None:
+            self._way, self._source = "tape", f"tape:{tape.name}"
             self._reading = asyncio.create_task(self._read())
             await asyncio.wait([self._reading], timeout=START_S)  # what is wrong at once ends the start
             if self._reading.done():

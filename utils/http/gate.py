@@ -79,8 +79,8 @@ class Rules:
             return "whoever has the token may ask"
         if told and not is_loopback(told):
             raise ConfigError(
-                f"--host {told}: expected a token where others than this machine can ask, saw none; set "
-                "SCALPER__SECRETS__API_TOKEN to 16 characters or more, or leave --host away"
+                f"served at {told}: expected a token where others than this machine can ask, saw none; set "
+                "SCALPER__SECRETS__API_TOKEN to 16 characters or more, or serve at 127.0.0.1"
             )
         return "only this machine may ask, without a token"
 
