@@ -276,7 +276,8 @@ def model_status(request: Request) -> ModelStatus:
     """The same, read from a disk that may be slow."""
     watch = service_of(request).watch
     champion, why = watch.serving
-    return status_of(settings(), champion, why, watch.problem, request.app.state.schedule)
+    now = settings().model_copy(update={"meta": watch.meta})
+    return status_of(now, champion, why, watch.problem, request.app.state.schedule)
 
 
 @app.get("/metrics", response_class=PlainTextResponse, responses=answers())

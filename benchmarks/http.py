@@ -445,7 +445,6 @@ async def crowd(port: int, seconds: float) -> list[float]:
 async def beside_training(port: int, seconds: float, tape: Path, folder: Path) -> tuple[list[float], bool, float]:
     """The same while a training runs as `model.schedule` begins it; whether it did to the end, and what it used, s."""
     from model.runs.child import Child, command_of
-
     from utils.settings.tree import ApiSettings, MarketSettings, MetaSettings, Settings
 
     settings = Settings(

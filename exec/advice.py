@@ -7,6 +7,7 @@ flat: it answers the signal as at any close, and what it would have sent is read
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -26,7 +27,7 @@ from risk.sizing import crossing
 from utils.codes import BOUND_NAMES, FREE, LIMIT, MARKET, OPENED, POST_ONLY, REFUSED
 from utils.market.barriers import levels
 from utils.records.names import reasons_of
-from utils.rows import BAR, BPS, NS_PER_MINUTE, Rows
+from utils.rows import BAR, BPS, NS_PER_MINUTE, NS_PER_MS, Rows
 from utils.settings.tree import Settings
 
 Kind: TypeAlias = Literal["MARKET", "LIMIT", "POST_ONLY"]
@@ -128,7 +129,8 @@ def known(value: float) -> float | None:
 
 def iso(ns: int) -> str:
     """A time, ns, as ISO 8601 UTC with milliseconds."""
-    return f"{np.datetime_as_string(np.datetime64(int(ns), 'ns').astype('M8[ms]'))}Z"
+    when = datetime.fromtimestamp(int(ns) // NS_PER_MS / 1000.0, UTC)
+    return f"{when.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 #: What is sent, how much, what that is called, and why.

@@ -44,6 +44,8 @@ VERBS = {
 }
 #: Of these a version is named.
 NAMED = ("show", "freeze")
+#: Why none serves, as a rule.
+OFF = "no version serves: meta.enabled is off; a retrain turns it on where the gate opens"
 #: The verdict of a version for which the gate opened.
 ENABLED = "enabled"
 #: Columns where there is no terminal to ask.
@@ -148,7 +150,7 @@ def list_(_: argparse.Namespace, settings: Settings, versions: Versions) -> Told
 def notes(meta: MetaSettings, entries: tuple[Entry, ...], current: str | None) -> Iterator[str]:
     """What the table cannot say; `current` is what CURRENT names, None where it names no version."""
     if not meta.enabled:
-        yield "no version serves: meta.enabled is off; a retrain turns it on where the gate opens"
+        yield OFF
     if meta.version:
         yield f"frozen: meta.version names {meta.version}; python -m model.registry thaw ends that"
     if meta.enabled and not any(entry.serves for entry in entries):

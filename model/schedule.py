@@ -29,7 +29,7 @@ from model.runs.child import TRAIN, Child, Ended, command_of
 from model.runs.due import AHEAD, Due, Plan, due
 from model.runs.record import LIFELESS_S, Run, Runs
 from utils.errors import ScalperError
-from utils.records.versions import Versions
+from utils.records.versions import Versions, written_ns
 from utils.rows import NS_PER_HOUR, NS_PER_S
 from utils.settings.tree import Settings
 from utils.shell.aside import aside
@@ -238,7 +238,7 @@ class Schedule:
     def _newest_ns(self) -> int | None:
         """When the newest version was written, by its name, ns UTC; one dated ahead is passed over."""
         now = self._now_ns()
-        written = [_written_ns(name) for name in self._versions.names()]
+        written = [written_ns(name) for name in self._versions.names()]
         return max((at for at in written if at is not None and at <= now + AHEAD), default=None)
 
     async def _begin(self, run: Run) -> None:
@@ -289,14 +289,6 @@ class Schedule:
         if problem and problem != self._problem:
             event(logger, "retrain_unwatched", problem, severity=logging.WARNING)
         self._problem = problem
-
-
-def _written_ns(name: str) -> int | None:
-    """When a version was written, by its name."""
-    try:
-        return int(datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S%z").timestamp()) * NS_PER_S
-    except ValueError:
-        return None
 
 
 def _utc(at_ns: int) -> str:

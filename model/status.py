@@ -7,6 +7,7 @@ as that.
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from exec.champion import Champion
+from exec.live.watch import NONE
 from model.records import RECORDS, Record
-from model.registry import ENABLED, seconds_since, window
+from model.registry import ENABLED, OFF, seconds_since, window
 from model.runs.due import Outcome
 from model.schedule import Schedule
 from utils.errors import DataError, ScalperError
@@ -152,6 +154,7 @@ class _Folder:
     problem: str
 
 
+_keeping = threading.Lock()
 _folders: dict[Path, _Folder] = {}
 _versions: dict[tuple[Path, str], VersionStatus] = {}
 
@@ -168,7 +171,7 @@ def status_of(
     """Which model serves, what it rests upon, and why no other does. It raises for no damage, but tells it.
 
     Args:
-        settings: section meta.
+        settings: section meta, as it holds now.
         serving: the model that serves; None = none.
         why: none serves; empty where one does.
         problem: what whoever reads the models stumbled over; empty = nothing.
@@ -183,7 +186,7 @@ def status_of(
         enabled=meta.enabled or serving is not None,
         frozen=meta.version or None,
         serving=None if serving is None else _version(versions, serving.name, now),
-        why=why,
+        why=OFF if serving is None and why == NONE else why,
         newest=None if other is None else _version(versions, other, now),
         before=folder.before,
         problem="; ".join(dict.fromkeys(filter(None, (problem, folder.problem)))),
@@ -215,12 +218,19 @@ def _look(versions: Versions) -> _Folder:
     newest = before = None
     problem = ""
     try:
-        newest = next(reversed(versions.names()), None)
+        newest = _newest(versions)
         current, served = versions.current(), versions.served()
         before = next((one for one in reversed(served) if one != current), None)
     except (ScalperError, OSError) as error:
         problem = str(error)
     return _kept(_folders, versions.folder, _Folder(now, newest, before, problem))
+
+
+def _newest(versions: Versions) -> str | None:
+    """The version that was written last; a name knows the second alone, and a training of two learners writes two."""
+    names = versions.names()
+    same = [name for name in names if name.partition("-")[0] == names[-1].partition("-")[0]]
+    return max(same, key=lambda name: (versions.folder / name).stat().st_mtime_ns, default=None)
 
 
 def _version(versions: Versions, name: str, now_ns: int) -> VersionStatus:
@@ -298,8 +308,9 @@ def _number(value: object) -> float | None:
 
 def _kept(known: dict[Key, Value], key: Key, value: Value) -> Value:
     """Remember a value; the oldest goes where there are too many."""
-    known.pop(key, None)
-    known[key] = value
-    while len(known) > MOST:
-        del known[next(iter(known))]
+    with _keeping:
+        known.pop(key, None)
+        known[key] = value
+        while len(known) > MOST:
+            del known[next(iter(known))]
     return value

@@ -26,8 +26,8 @@ from utils.settings.tree import Settings
 
 #: A child that has not answered for so long is ended, s: its own patience with an exchange is shorter.
 LONGEST_S = 600.0
-#: Beginning of `api.source` before the name of a file; and how a recording of raw messages ends.
-TAPE, RAW = "tape:", ".jsonl.zst"
+#: How a recording of raw messages ends.
+RAW = ".jsonl.zst"
 
 _ERRORS = {kind.__name__: kind for kind in (ConfigError, DataError, DataUnavailable, StorageError)}
 
@@ -63,10 +63,6 @@ class Apart:
     def __init__(self, settings: Settings, ready: Callable[[], None] | None = None) -> None:
         self._settings, self._json, self._ready = settings, settings.model_dump_json(exclude={"secrets"}), ready
 
-    def __call__(self, symbol: str, tf: str) -> Market:
-        """The past of a market from wherever the settings say; raises as `tape` or `market`."""
-        return self.tape() if self._settings.api.source.startswith(TAPE) else self.market(symbol, tf)
-
     def market(self, symbol: str, tf: str) -> Market:
         """The last `api.history_bars` closed candles that an exchange has of a symbol, as a market.
 
@@ -74,11 +70,7 @@ class Apart:
             ConfigError: the exchange does not list the symbol, or has no such candles; the nearest are named.
             DataUnavailable: it did not answer, answered garbage, or has too few.
         """
-        reply = self._asked(Question("candles", self._json, symbol, tf))
-        candles = _candles_of(reply)
-        return build_market(
-            [candles], self._settings, listings={candles.symbol: reply.listing} if reply.listing else {}
-        )
+        return self._built(self._asked(Question("candles", self._json, symbol, tf)))
 
     def listing(self, symbol: str) -> str:
         """The exchange id under which an exchange lists a symbol.
@@ -99,13 +91,14 @@ class Apart:
             ConfigError: it is a recording of raw messages, which an exchange in a box plays.
             DataError: it is missing or wrong, or too short to decide on.
         """
-        candles = _candles_of(self._asked(Question("tape", self._json)))
-        self._wait()
-        return build_market([candles], self._settings)
+        return self._built(self._asked(Question("tape", self._json)))
 
-    def _wait(self) -> None:
+    def _built(self, reply: Reply) -> Market:
+        candles = Candles(**(reply.candles or {}), rows=np.frombuffer(reply.rows, BAR).copy(), gaps=reply.gaps)
         if self._ready is not None:
             self._ready()
+        listings = {candles.symbol: reply.listing} if reply.listing else {}
+        return build_market([candles], self._settings, listings=listings)
 
     @staticmethod
     def _asked(question: Question) -> Reply:
@@ -125,11 +118,6 @@ class Apart:
         return reply
 
 
-def _candles_of(reply: Reply) -> Candles:
-    rows = np.frombuffer(reply.rows, BAR).copy()
-    return Candles(**(reply.candles or {}), rows=rows, gaps=reply.gaps)
-
-
 def answered(question: Question) -> Reply:
     """What a child answers; a source or setting that is wrong is part of it.
 
@@ -141,7 +129,9 @@ def answered(question: Question) -> Reply:
         if question.what == "listing":
             return Reply(listing=listed(question.symbol, settings))
         if question.what == "tape":
-            candles, listing = load_candles(tape_of(settings)), None
+            path = settings.api.tape or Path()
+            require_candles(path)
+            candles, listing = load_candles(path), None
         else:
             listing = listed(question.symbol, settings)
             bars = max(settings.api.history_bars, warmup_of(settings) + 1)
@@ -156,19 +146,17 @@ def answered(question: Question) -> Reply:
     return Reply(told, candles.gaps, candles.rows.tobytes(), listing)
 
 
-def tape_of(settings: Settings) -> Path:
-    """The file that `api.source` names.
+def require_candles(path: Path) -> None:
+    """Refuse a recording of raw messages.
 
     Raises:
-        ConfigError: it is a recording of raw messages.
+        ConfigError: it is one.
     """
-    path = Path(settings.api.source.removeprefix(TAPE))
     if path.name.endswith(RAW):
         raise ConfigError(
             f"api.source: expected a file of candles, saw {path.name}, a recording of streams; let "
             f"python -m ingest.replay_server --tape {path.name} play it, and set api.source to exchange"
         )
-    return path
 
 
 def main() -> None:

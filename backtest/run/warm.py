@@ -20,6 +20,7 @@ from exec.engine import Engine, engine_is_cached
 from exec.market import Market
 from features.live import load_folds
 from features.registry import feature_set, fingerprint
+from ingest.live.market import load_books
 from ml.scoring import Constant, Direction, Meta, Platt
 from ml.signal import Signaller, strategy_params
 from utils.compiled import keeps
@@ -58,6 +59,7 @@ def finish(process: subprocess.Popen[bytes] | None) -> None:
 def warm_advice() -> None:
     """Advise on bars that never were, with a model and without: that compiles, or loads, all that a service runs."""
     load_folds()
+    load_books()
     count, tf_ns = 2 * feature_set().warmup, TIMEFRAMES["1m"]
     bars = np.zeros(count, BAR)
     close = 100.0 + np.sin(np.arange(count, dtype=np.float64))

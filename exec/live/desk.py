@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from pathlib import Path
-from typing import Any, NamedTuple
 
 from exec.live.following import Followed, Following, History, Models, Way
-from exec.live.standing import Standing
+from exec.live.names import Elsewhere, Key, Names
+from exec.live.standing import Later, Standing
 from exec.market import Market
 from ingest.history import source_of
 from ingest.venues.known import place_of
-from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.errors import ConfigError, ScalperError
 from utils.market.symbols import normalise_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import NS_PER_MINUTE, NS_PER_S
@@ -31,55 +30,18 @@ from utils.shell.log import event
 
 __all__ = ["Desk", "Followed", "Later"]
 
+#: Whoever asks for what somebody has to mend first is told to come again after so long, s.
+MOST_WAIT_S = 60.0
+#: Longest that a start waits for a tape, s; it is read on while others are answered already.
+START_S = 5.0
 #: Time between two looks for markets that nobody asks for, s.
 LOOK_S = 1.0
-#: A market that an exchange does not list is not asked for again for so long, s.
-REFUSED_S = 60.0
-#: Names that are remembered, of those an exchange lists, and of those that it does not.
-MOST_NAMES = 1_000
-#: An exchange that did not answer when it was asked what it lists is not asked that again for so long, s.
-AWAY_S = 5.0
 #: Histories that are fetched at the same time.
 AT_ONCE = 2
-#: Symbols whose listing may be waited for at once.
-MOST_LOOKED_UP = 32
 #: Spellings of a market that are remembered.
 MOST_SPELLINGS = 16
-#: Beginning of `api.source` before the name of a file.
-TAPE = "tape:"
 
 logger = logging.getLogger("exec")
-
-
-class Later(DataUnavailable):
-    """There is no answer now, and there may be one later.
-
-    Args:
-        cause: in one sentence.
-        retry_after_s: until then asking again is of no use, s.
-    """
-
-    def __init__(self, cause: str, retry_after_s: float) -> None:
-        super().__init__(cause)
-        self.retry_after_s = retry_after_s
-
-
-class _Elsewhere(ConfigError):  # noqa: N818 - no error: it is followed under that name
-    """An exchange lists a symbol under another name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"it is listed as {name}")
-        self.name = name
-
-
-class _Refused(NamedTuple):
-    """What an exchange does not list."""
-
-    until_s: float  # by the loop's clock
-    why: str
-
-
-Key = tuple[str, str]
 
 
 class Desk:
@@ -102,15 +64,12 @@ class Desk:
         self._markets: dict[Key, Following] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._spelled: dict[Key, Following] = {}  # as it was asked for; at most some spellings a market
-        self._refused: dict[Key, _Refused] = {}  # oldest first
-        self._listed: dict[str, str] = {}  # exchange ids, by the names that were asked for; oldest first
-        self._looking: dict[str, asyncio.Task[str]] = {}
-        self._one_look, self._few = asyncio.Lock(), threading.Semaphore(AT_ONCE)
-        self._away_s = 0.0  # until then the exchange is not asked what it lists, by the loop's clock
+        self._names, self._few = Names(history), threading.Semaphore(AT_ONCE)
         self._listeners: list[Callable[[Standing], None]] = []
         self._numbers = count(1)
         self._tidying: asyncio.Task[None] | None = None
         self._tape: Market | None = None
+        self._reading: asyncio.Task[None] | None = None  # of the tape
         self._way: Way = "exchange"
         self._source = self._reason = ""
 
@@ -118,9 +77,12 @@ class Desk:
         """Raises ConfigError or DataError: the tape cannot be read."""
         market, source = self._settings.market, self._settings.api.source
         self._source = source_of(self._settings)
-        if source.startswith(TAPE):
-            self._way, self._source = "tape", TAPE + Path(source.removeprefix(TAPE)).name
-            self._tape = await aside(self._history.tape)
+        if (tape := self._settings.api.tape) is not None:
+            self._way, self._source = "tape", f"tape:{tape.name}"
+            self._reading = asyncio.create_task(self._read())
+            await asyncio.wait([self._reading], timeout=START_S)  # what is wrong at once ends the start
+            if self._reading.done():
+                self._reading.result()
         elif source == "rest":
             self._way = "rest"
         elif (place := place_of(market.exchange, market.market_type)) is None or not place.market.ws:
@@ -129,12 +91,13 @@ class Desk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [*self._tasks.values(), *self._looking.values(), *filter(None, [self._tidying])]
+        tasks = [*self._tasks.values(), *filter(None, [self._tidying, self._reading])]
         for key in list(self._markets):
             self._drop(key)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._names.aclose()
 
     # --- asking
 
@@ -163,9 +126,9 @@ class Desk:
         """
         name, timeframe = normalise_symbol(symbol), normalise_timeframe(tf)
         market = await self._settled(name, timeframe)
-        if self._listed.get(name, market.symbol) != market.symbol:
+        if self._names.of(market.symbol) != market.symbol:
             market = await self._settled(name, timeframe)
-        self._refuse_again((market.symbol, timeframe))
+        self._names.check((market.symbol, timeframe))
         now = self._now_ns()
         standing = market.at_hand(now)
         if standing is None:
@@ -176,7 +139,7 @@ class Desk:
 
     async def _settled(self, name: str, tf: str) -> Following:
         """The market as it is when there is an answer, or a reason why there is none; raises as `ask`."""
-        name = self._listed.get(name, name)
+        name = self._names.of(name)
         market: Following | None = None
         try:
             async with asyncio.timeout(self._settings.api.timeout_s):
@@ -185,7 +148,7 @@ class Desk:
                 market.asked += 1
                 await market.settled.wait()
         except TimeoutError:
-            cause = f"{name} {tf}: its listing is being fetched; ask again"
+            cause = f"{name} {tf}: {self._source} is being asked for it; ask again"
             raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
         return market
 
@@ -214,6 +177,11 @@ class Desk:
             ConfigError: there is none.
             Later: there is no place for it.
         """
+        if self._reading is not None:
+            try:
+                await asyncio.shield(self._reading)
+            except ScalperError as error:
+                raise Later(str(error), MOST_WAIT_S) from None
         if self._tape is not None:
             (only,) = self._tape.symbols
             if (name, tf) != (only, self._tape.tf):
@@ -222,10 +190,9 @@ class Desk:
                     f"saw {name} at {tf}; ask for that"
                 )
         else:
-            for key in ((name, ""), (name, tf)):
-                self._refuse_again(key)
+            self._names.check((name, tf))
             if len(self._markets) >= self._settings.api.max_markets:  # for a stranger no market is let go
-                name = await self._looked_up(name)
+                name = await self._names.look_up(name)
         key = (name, tf)
         if (market := self._markets.get(key)) is not None:  # somebody asked meanwhile, or it has another name here
             return market
@@ -247,6 +214,14 @@ class Desk:
         self._tasks[key] = asyncio.create_task(self._follow(key, market))
         return market
 
+    async def _read(self) -> None:
+        """Read the tape."""
+        try:
+            self._tape = await aside(self._history.tape)
+        except ScalperError as error:
+            event(logger, "tape_unreadable", str(error), severity=logging.ERROR)
+            raise
+
     def _past(self, name: str, tf: str) -> Market:
         """The past of a market; called in a thread, of which few ask at once.
 
@@ -258,19 +233,18 @@ class Desk:
         with self._few:
             market = self._history.market(name, tf)
         if market.symbols[0] != name:
-            raise _Elsewhere(market.symbols[0])
+            raise Elsewhere(market.symbols[0])
         return market
 
     async def _follow(self, key: Key, market: Following) -> None:
         """Follow a market until there turns out to be none."""
         try:
             await market.run()
-        except _Elsewhere as error:
-            self._listed[market.symbol] = error.name
-            _keep_newest(self._listed)
+        except Elsewhere as error:
+            self._names.learn(market.symbol, error.name)
             self._drop(key)
         except ConfigError as error:
-            self._remember(key, error)
+            self._names.refuse(key, error)
             self._drop(key)
 
     def _make_place(self) -> None:
@@ -310,67 +284,6 @@ class Desk:
             for key in [key for key, market in self._markets.items() if now - market.used > idle_ns]:
                 self._drop(key)
 
-    # --- what an exchange does not list
-
-    async def _looked_up(self, name: str) -> str:
-        """The name by which the exchange lists a symbol; its own where the exchange does not answer.
-
-        Raises:
-            ConfigError: it lists none of that name.
-            Later: too many wait for an answer.
-        """
-        if name in self._listed:
-            return self._listed[name]
-        task = self._looking.get(name)
-        if task is None:
-            if len(self._looking) >= MOST_LOOKED_UP:
-                raise Later(f"{name}: too many symbols are being looked up; ask again", 2.0)
-            task = self._looking[name] = asyncio.create_task(self._look_up(name))
-            task.add_done_callback(lambda done: self._looked(name, done))
-        return await asyncio.shield(task)
-
-    def _looked(self, name: str, done: asyncio.Task[str]) -> None:
-        del self._looking[name]
-        if not done.cancelled():
-            done.exception()  # seen, though whoever asked may have left
-
-    async def _look_up(self, name: str) -> str:
-        loop = asyncio.get_running_loop()
-        async with self._one_look:  # an exchange is asked for its list once, however many ask for a symbol of it
-            if loop.time() < self._away_s:
-                return name
-            try:
-                found = self._listed[name] = await aside(self._history.listing, name)
-            except ConfigError as error:
-                self._remember((name, ""), error)
-                raise
-            except ScalperError:
-                self._away_s = loop.time() + AWAY_S
-                return name
-            _keep_newest(self._listed)
-            return found
-
-    def _remember(self, key: Key, error: ConfigError) -> None:
-        """There is no such market, and will be none for a while."""
-        self._refused[key] = _Refused(asyncio.get_running_loop().time() + REFUSED_S, str(error))
-        _keep_newest(self._refused)
-
-    def _refuse_again(self, key: Key) -> None:
-        """Refuse what was refused a moment ago.
-
-        Raises:
-            ConfigError: it was.
-        """
-        refused = self._refused.get(key)
-        if refused is not None and asyncio.get_running_loop().time() < refused.until_s:
-            raise ConfigError(refused.why)
-
     def _publish(self, standing: Standing) -> None:
         for callback in self._listeners:
             callback(standing)
-
-
-def _keep_newest(names: dict[Any, Any]) -> None:
-    """Forget the oldest of too many."""
-    while len(names) > MOST_NAMES:
-        del names[next(iter(names))]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
@@ -140,6 +141,8 @@ class Following:
         self._publish, self._number, self._now_ns = publish, number, now_ns
         self._tf_ns = TIMEFRAMES[tf]
         self._delay_ns = round(settings.simulation.bar_delay_ms * NS_PER_MS)
+        self._patience_s = (self._tf_ns + self._delay_ns) / NS_PER_S + OVERDUE_S  # with the last close
+        self._closed_s = 0.0  # when it was decided, by a clock that nobody sets
         self._backoff = Backoff(settings.ingest.backoff_s, settings.ingest.backoff_max_s)
         self._events: EventFeatures | None = None
         self._adviser: Adviser | None = None
@@ -183,7 +186,10 @@ class Following:
     def at_hand(self, now_ns: int) -> Standing | None:
         """What it says, where it may be believed."""
         standing = self.standing
-        return standing if standing is not None and self.state != "failed" and standing.fresh(now_ns) else None
+        if standing is None or self.state == "failed" or not standing.fresh(now_ns):
+            return None
+        # a clock that was set back makes nothing fresh
+        return standing if self._way == "tape" or time.monotonic() - self._closed_s <= self._patience_s else None
 
     def trouble(self, now_ns: int) -> tuple[str, float]:
         """Why it says nothing, and after how many seconds asking again may help."""
@@ -193,7 +199,7 @@ class Following:
         if self.standing is None:
             return f"{about}: {self.reason}; ask again", 2.0
         last = self.standing.ts
-        due = (now_ns - self._delay_ns) // self._tf_ns * self._tf_ns
+        due = max(last + self._tf_ns, (now_ns - self._delay_ns) // self._tf_ns * self._tf_ns)
         return (
             f"{about}: expected the close of {at_ms(due // NS_PER_MS)}, the last that came is of "
             f"{at_ms(last // NS_PER_MS)}; it is being asked for"
@@ -340,20 +346,20 @@ class Following:
         """A close was decided; of those that nobody could act on nothing is said."""
         self._instant = instant
         if not instant.late:
+            self._closed_s = time.monotonic()
             self._advise(instant)
 
     def _advise(self, instant: Instant) -> None:
         if self._adviser is None:
             return
         advice = self._adviser.advise(instant, *self._models.of(self.symbol, self.tf))
-        patience = self._tf_ns + self._delay_ns + round(OVERDUE_S * NS_PER_S)
         self.standing = standing_of(
             self._number(),
             advice,
             int(instant.bars["ts"][-1]),
             self._source if self._way == "tape" else f"{self._source} by {self._by}",
             self._stamps,
-            patience_ns=None if self._way == "tape" else patience,
+            patience_ns=None if self._way == "tape" else round(self._patience_s * NS_PER_S),
         )
         self.closes += 1
         self.settled.set()

@@ -1,4 +1,4 @@
-"""What a market says as it stands: the advice of its last close, ready to be sent to anybody who asks."""
+"""What a market says as it stands: the advice of its last close, ready to be sent; or that there is none now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,21 @@ from dataclasses import dataclass
 
 from exec.advice import Advice, iso
 from features.live import Stamps
+from utils.errors import DataUnavailable
 from utils.rows import NEVER, NS_PER_S
+
+
+class Later(DataUnavailable):
+    """There is no answer now, and there may be one later.
+
+    Args:
+        cause: in one sentence.
+        retry_after_s: until then asking again is of no use, s.
+    """
+
+    def __init__(self, cause: str, retry_after_s: float) -> None:
+        super().__init__(cause)
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from utils.config import load_settings
 from utils.errors import ConfigError, DataError
 from utils.records.versions import CURRENT, Versions
 from utils.root import ROOT
-from utils.settings.tree import Settings
+from utils.settings.tree import MetaSettings, Settings
 
 #: Why there is no model: none is enabled; one is, and none that could be loaded was named so far.
 NONE, NOT_LOADED = "none", "not loaded"
@@ -56,6 +56,11 @@ class ModelWatch:
     def problem(self) -> str:
         """What is wrong with the settings file or a version, until it is mended; empty = nothing."""
         return "; and ".join(filter(None, self._wrong))
+
+    @property
+    def meta(self) -> MetaSettings:
+        """The section `meta` as it holds now."""
+        return self._meta
 
     @property
     def serving(self) -> tuple[Champion | None, str]:

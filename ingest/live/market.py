@@ -7,9 +7,9 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
-from ingest.live.feed import LiveFeed
+from ingest.live.feed import LiveFeed, load_code
 from ingest.live.together import Hear, Together
-from ingest.venues.known import place_of
+from ingest.venues.known import VENUES, place_of
 from ingest.wire.streams import Stream
 from utils.ports import Listener
 from utils.rows import NS_PER_MS
@@ -92,6 +92,12 @@ class MarketFeed:
             settings=settings.ingest,
             listener=self._listener,
         )
+
+
+def load_books() -> None:
+    """Load the machine code of all exchanges' books, or make it, before a market would have to wait for it."""
+    for exchange in VENUES:
+        load_code(exchange)
 
 
 async def polled_books(symbol: str, exchange: str, settings: Settings) -> AsyncIterator[BookSnapshot]:

@@ -64,12 +64,18 @@ class PolledFeed:
         bar = await aside(newest_bar, symbol, self._tf, self._settings)
         while True:
             yield bar
-            due = bar.ts + length + delay
-            # no event could be waited for: a clock must pass a time, and it may be set meanwhile
-            while (left_s := (due - self._now_ns()) / NS_PER_S) > 0.0:  # noqa: ASYNC110
-                await asyncio.sleep(min(left_s, LOOK_S))
             last = bar.ts
+            await self._closed(last + length + delay, (length + delay) / NS_PER_S)
             bar = await aside(newest_bar, symbol, self._tf, self._settings)
             while bar.ts <= last:  # the cache would say so again
                 await asyncio.sleep(AGAIN_S)
                 bar = await aside(newest_bar, symbol, self._tf, self._settings, fresh=True)
+
+    async def _closed(self, due: int, most_s: float) -> None:
+        """Wait until the clock says `due` (ns); at most so long, for it may be set back."""
+        latest_s = time.monotonic() + most_s
+        while True:
+            left_s = min((due - self._now_ns()) / NS_PER_S, latest_s - time.monotonic())
+            if left_s <= 0.0:
+                return
+            await asyncio.sleep(min(left_s, LOOK_S))

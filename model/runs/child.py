@@ -49,9 +49,8 @@ def command_of(settings: Settings, config: Path | None, folder: Path, program: S
     risk, market = settings.risk, settings.market
     words = [*program, "--take-bps", f"{risk.take_bps!r}", "--stop-bps", f"{risk.stop_bps!r}"]
     words += ["--horizon", str(risk.horizon), "--out", str(folder / DATA)]
-    kind, _, file = settings.api.source.partition(":")
-    if kind == "tape":
-        words += ["--data", file]
+    if (tape := settings.api.tape) is not None:
+        words += ["--data", str(tape)]
     else:
         words += ["--symbol", market.symbol, "--tf", market.timeframe, "--exchange", market.exchange]
         words += ["--market-type", market.market_type, "--page-back", str(settings.retrain.days)]

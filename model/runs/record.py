@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from model.runs.due import Due, Outcome
 from utils.disk import PLAIN, put, written
@@ -69,6 +70,27 @@ class Run:
         return f"{self.day.isoformat()}.{self.attempt}"
 
 
+class _Name(NamedTuple):
+    """The name of a record."""
+
+    day: date
+    attempt: int
+
+    @classmethod
+    def of(cls, file: str) -> _Name | None:
+        """The name that a file has; None where it is none of a record."""
+        found = _NAME.fullmatch(file)
+        try:
+            return None if found is None else cls(date.fromisoformat(found[1]), int(found[2]))
+        except ValueError:
+            return None
+
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+        return f"{self.day.isoformat()}.{self.attempt}.json"
+
+
 class Runs:
     """The runs below a folder.
 
@@ -104,10 +126,10 @@ class Runs:
     def read(self) -> tuple[Run, ...]:
         """Every run, by date and attempt, as it stands there."""
         try:
-            names = [named for path in self.folder.iterdir() if (named := _NAME.fullmatch(path.name))]
+            names = [named for path in self.folder.iterdir() if (named := _Name.of(path.name))]
         except (FileNotFoundError, NotADirectoryError):
             names = []
-        known = {named[0]: one for named in names if (one := self._read(named)) is not None}
+        known = {named.file: one for named in names if (one := self._read(named)) is not None}
         for gone in self._signs.keys() - known.keys():
             del self._signs[gone]
         for gone in self._ended.keys() - known.keys():
@@ -133,9 +155,8 @@ class Runs:
                 file.write(_text(run))
                 file.flush()
                 os.fsync(file.fileno())
-        others = [one for one in self.look() if one.outcome is None and one.name != run.name]
-        if any(one.name < run.name for one in others):  # of two that began for two dates the earlier goes on
-            path.unlink(missing_ok=True)
+        if any(one.outcome is None and one.name != run.name for one in self.look()):
+            path.unlink(missing_ok=True)  # for another date, as at midnight; who sees the other gives way
             return None
         self._prune()
         return run
@@ -180,8 +201,7 @@ class Runs:
 
     def _stands(self, run: Run) -> Run | None:
         """A run as it is on record now; None where that has gone."""
-        named = _NAME.fullmatch(self._path(run).name)
-        return None if named is None else self._read(named)
+        return self._read(_Name(run.day, run.attempt))
 
     def _path(self, run: Run) -> Path:
         return self.folder / f"{run.name}.json"
@@ -193,9 +213,9 @@ class Runs:
     def _written(self) -> AbstractContextManager[None]:
         return written(self.folder, "a folder", "the run was not written down", "name another in meta.dir")
 
-    def _read(self, named: re.Match[str]) -> Run | None:
+    def _read(self, named: _Name) -> Run | None:
         """A run; None where it has gone meanwhile."""
-        name = named[0]
+        name = named.file
         path = self.folder / name
         try:
             opened = os.open(path, os.O_RDONLY | PLAIN)
@@ -240,9 +260,9 @@ class Runs:
         )
 
     def _prune(self) -> None:
-        """Remove the oldest; what a wrong clock dated ahead goes first."""
+        """Remove the oldest; what a wrong clock dated ahead goes first, and then refusals: they say least."""
         soon = date.fromordinal(date(1970, 1, 1).toordinal() + self._now_ns() // NS_PER_DAY + 2)
-        runs = sorted(self.read(), key=lambda run: (run.day <= soon, run.day, run.attempt))
+        runs = sorted(self.read(), key=lambda run: (run.day <= soon, run.outcome != "refused", run.day, run.attempt))
         for run in runs[:-KEPT]:
             if run.outcome is not None:
                 with suppress(OSError):
@@ -267,6 +287,8 @@ def here() -> str:
 
 def alive(process: Process) -> bool:
     """Whether a process of this machine is at work."""
+    if sys.platform == "win32":  # where that would be Ctrl-C; so it is believed until it gives no sign
+        return True
     try:
         os.kill(process.pid, 0)
     except PermissionError:
@@ -287,8 +309,9 @@ def born(pid: int) -> int | None:
 
 def end_session(pid: int) -> None:
     """Kill a process that leads a session of its own, and whatever it has begun there."""
-    with suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)
+    if sys.platform != "win32":
+        with suppress(OSError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _text(run: Run) -> bytes:
@@ -310,21 +333,16 @@ def _process(process: Process | None) -> dict[str, Any] | None:
     return None if process is None else {"host": process.host, "pid": process.pid, "born": process.born}
 
 
-def _run(named: re.Match[str], text: bytes, stood_ns: int, log: str) -> Run:
+def _run(named: _Name, text: bytes, stood_ns: int, log: str) -> Run:
     """A record as it is read; one that is cut off or none of ours has an owner that nobody knows."""
-    try:
-        day = date.fromisoformat(named[1])
-    except ValueError:
-        day = date.min
-    attempt = int(named[2])
     try:
         told = json.loads(text)
         outcome = told["outcome"]
         if outcome is not None and outcome not in OUTCOMES:
             raise ValueError(outcome)  # noqa: TRY301 - it ends as any other that is none of ours
         return Run(
-            day=day,
-            attempt=attempt,
+            day=named.day,
+            attempt=named.attempt,
             started_ns=int(told["started"]),
             owner=_told_process(told["owner"]),
             child=_told_process(told["child"]),
@@ -336,7 +354,7 @@ def _run(named: re.Match[str], text: bytes, stood_ns: int, log: str) -> Run:
             log=log,
         )
     except (ValueError, TypeError, KeyError, RecursionError):
-        return Run(day, attempt, stood_ns, None, log=log)
+        return Run(named.day, named.attempt, stood_ns, None, log=log)
 
 
 def _told_process(told: Mapping[str, Any] | None) -> Process | None:

@@ -15,10 +15,10 @@ from typing import Any, get_args
 import pytest
 
 from ml.learning.artifact import parts_of
+from tests.apis import TOKEN, Api, served
 from tests.e2e.support import like_bitcoin, write
 from tests.ml.models import judging
 from tests.places import ROOT
-from tests.apis import TOKEN, Api, served
 from utils.http.problem import Kind
 from utils.records.versions import Versions
 
@@ -127,7 +127,7 @@ def test_the_page_names_every_path_and_every_kind_of_error(api: Api) -> None:
 
 
 def test_a_model_that_is_switched_on_is_told_within_seconds(api: Api, folder: Path) -> None:
-    """The last of these: the service has a model from here on."""
+    """From here on the service has a model."""
     (folder / "config.yaml").write_text("meta:\n  enabled: true\n  dir: models\n")
     end = time.monotonic() + 30.0
     while not (seen := json.loads(run(LINES[0], api)[1]))["model"] and time.monotonic() < end:
@@ -135,6 +135,20 @@ def test_a_model_that_is_switched_on_is_told_within_seconds(api: Api, folder: Pa
     assert re.fullmatch(r"20231114T221320Z-[0-9a-f]{12}", seen["model"])
     assert told(JUDGED | {"model": seen["model"]}, seen), seen
     assert f'version="{seen["model"]}"' in run("curl 'http://localhost:8000/metrics'", api)[1]
+
+
+def test_a_model_that_is_to_serve_and_is_not_there_is_told(api: Api, folder: Path) -> None:
+    """The one that serves goes on serving; both are said."""
+    before = json.loads(run("curl 'http://localhost:8000/model'", api)[1])["serving"]["version"]
+    (folder / "config.yaml").write_text(
+        "meta:\n  enabled: true\n  dir: models\n  version: 20200101T000000Z-000000000000\n"
+    )
+    seen = api.until("/model", lambda answer: answer.json()["problem"]).json()
+    assert (True, "20200101T000000Z-000000000000", before) == tuple(
+        seen["serving"]["version"] if key == "serving" else seen[key] for key in ("enabled", "frozen", "serving")
+    )
+    health = api.get("/health").json()
+    assert ("ok", True) == (health["status"], f"until then {before} serves" in str(health["notes"]))
 
 
 def test_a_service_with_a_token_answers_its_bearer_alone(folder: Path) -> None:

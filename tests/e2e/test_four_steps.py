@@ -1,4 +1,4 @@
-"""Build, train, serve, ask: as the README says it, without internet, on recorded candles and on an exchange in a box."""
+"""Build, train, serve, ask, as the README says it, without internet: on recorded candles, on an exchange in a box."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_on_recorded_candles(tmp_path: Path) -> None:
     assert ("BTCUSDT", "5m", source, "long") == tuple(answer[k] for k in ("symbol", "timeframe", "source", "side"))
     assert (None, None, 0.0) == (answer["p_win"], answer["expected_bps"], answer["size"]["qty"])
     assert "model=none" in answer["reasons"]
-    assert newest["version"] in os.listdir(tmp_path / "model" / "artifacts")
+    assert (tmp_path / "model" / "artifacts" / newest["version"]).is_dir()
 
 
 def test_on_the_exchange_in_a_box(tmp_path: Path) -> None:

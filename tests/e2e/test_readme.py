@@ -34,11 +34,14 @@ LINES = [
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-COMMANDS = [
-    list(words)  # some stand there twice
-    for words in dict.fromkeys(map(tuple, LINES))
-    if words[:1] == ("python",) and words[1:3] != ("-m", "venv")
-] + [["python", "examples/breakout.py"], ["python", "examples/quoting.py"]]
+COMMANDS = (
+    [
+        list(words)  # some stand there twice
+        for words in dict.fromkeys(map(tuple, LINES))
+        if words[:1] == ("python",) and words[1:3] != ("-m", "venv")
+    ]
+    + [["python", "examples/breakout.py"], ["python", "examples/quoting.py"]]
+)
 #: What it shows in Python.
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 #: Lines of it that answer something.

@@ -8,6 +8,7 @@ import pytest
 
 import model.status
 from exec.champion import Champion
+from exec.live.watch import NONE
 from features.registry import fingerprint
 from model.schedule import Schedule
 from model.status import ModelStatus, status_of
@@ -81,8 +82,10 @@ def test_a_newer_version_that_does_not_serve_is_told_with_its_verdict(models):
 
 def test_where_none_serves_it_says_why_and_what_was_trained(models):
     folder, _, two = models
-    found = asked(folder, None, "model=none: meta.enabled is off")
-    assert (found.enabled, found.serving, found.why) == (False, None, "model=none: meta.enabled is off")
+    found = asked(folder, None, NONE)
+    assert (found.enabled, found.serving) == (False, None)
+    assert found.why == "no version serves: meta.enabled is off; a retrain turns it on where the gate opens"
+    assert asked(folder, None, "not loaded").why == "not loaded"
     assert found.newest.version == two.version
 
 

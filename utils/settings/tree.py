@@ -546,6 +546,12 @@ class ApiSettings(Section):
         pattern=r"^$|^https?://[^\s,*]+(,https?://[^\s,*]+)*$",
     )
 
+    @property
+    def tape(self) -> Path | None:
+        """The recording that `source` names; None = it is an exchange."""
+        kind, _, name = self.source.partition(":")
+        return Path(name) if kind == "tape" else None
+
 
 class RetrainSettings(Section):
     """When the API trains the model again by itself."""

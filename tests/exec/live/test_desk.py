@@ -1,6 +1,7 @@
 """Who asks for a market has it followed: one start, few places, no stranger, and nothing that is old."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -9,7 +10,7 @@ from exec.live.desk import Desk, Later
 from exec.live.watch import ModelWatch
 from ingest.replay_server import Fault
 from ingest.synthetic import SyntheticFeed
-from tests.boxes import quick_box, until
+from tests.boxes import PATIENCE_S, quick_box, until
 from tests.exec.live.desks import ByRest, Models, desk_at, only, settings_at
 from tests.ml.models import champion
 from utils.errors import ConfigError, DataError
@@ -118,15 +119,6 @@ async def test_a_market_is_followed_under_the_name_by_which_it_is_listed():
         assert desk.standing("BTC/USD", "1m") is not None
 
 
-async def test_names_that_are_remembered_are_bounded(monkeypatch):
-    monkeypatch.setattr(shell, "MOST_NAMES", 3)
-    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
-        for k in range(6):
-            with pytest.raises(ConfigError):
-                await desk.ask(f"COIN{k}USDT", "1m")
-        assert [f"COIN{k}USDT" for k in (3, 4, 5)] == [name for name, _ in desk._refused]
-
-
 async def test_what_an_exchange_has_not_as_a_market_is_refused_and_takes_no_place():
     class Without(ByRest):
         def market(self, _symbol, tf):
@@ -154,11 +146,27 @@ async def test_a_bar_that_is_overdue_leaves_no_signal():
         assert not only(desk).fresh
 
 
+async def test_a_clock_that_was_set_back_makes_nothing_fresh():
+    later = [0]
+    async with (
+        quick_box(symbols=("BTCUSDT",)) as box,
+        desk_at(box, now_ns=lambda: box.now_ns + later[0], api={"source": "rest"}) as desk,
+    ):
+        await desk.ask("BTCUSDT", "1m")
+        later[0] = -60 * NS_PER_MINUTE
+        (market,) = desk._markets.values()
+        market._closed_s -= 60.0
+        assert desk.standing("BTCUSDT", "1m") is not None
+        market._closed_s -= 31.0
+        assert None is desk.standing("BTCUSDT", "1m")
+        with pytest.raises(Later, match="the last that came is of"):
+            await desk.ask("BTCUSDT", "1m")
+
+
 async def test_who_has_waited_long_enough_is_told_to_come_later_and_the_market_goes_on():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"timeout_s": 0.05}) as desk:
-        with pytest.raises(Later, match=r"BTCUSDT 1m: its (listing|history) is being fetched; ask again"):
+        with pytest.raises(Later, match=r"BTCUSDT 1m: its history is being fetched; ask again"):
             await desk.ask("BTCUSDT", "1m")
-        await until(lambda: desk._looking == {})
         with pytest.raises(Later, match="its history is being fetched; ask again"):
             await desk.ask("BTCUSDT", "1m")
         await until(lambda: only(desk).fresh)
@@ -223,7 +231,41 @@ async def test_a_tape_that_cannot_be_read_is_said_at_the_start(tmp_path):
             pass
 
 
+async def test_a_tape_that_takes_long_does_not_hold_up_the_start(tape, monkeypatch):
+    monkeypatch.setattr(shell, "START_S", 0.01)
+
+    class Slow(ByRest):
+        def tape(self):
+            assert slowly.wait(PATIENCE_S)
+            return super().tape()
+
+    slowly = threading.Event()
+    for path, answer in ((tape[0], None), (tape[0].with_name("nothing.csv"), "nothing.csv")):
+        slowly.clear()
+        settings = settings_at(None, api={"source": f"tape:{path}", "timeout_s": 0.05})
+        async with Desk(settings, Models(), Slow(settings)) as desk:
+            with pytest.raises(Later, match=f"tape:{path.name} is being asked for it"):
+                await desk.ask("BTCUSDT", "5m")
+            slowly.set()
+            await until(desk._reading.done)
+            if answer is None:
+                await until(lambda desk=desk: desk._tape is not None)
+            else:
+                with pytest.raises(Later, match=answer) as refused:
+                    await desk.ask("BTCUSDT", "5m")
+                assert 60.0 == refused.value.retry_after_s
+
+
 async def test_what_watches_models_is_asked_for_each_market(tape):
     settings = settings_at(None, api={"source": f"tape:{tape[0]}"})
     async with Desk(settings, ModelWatch(settings), ByRest(settings)) as desk:
         assert "model=none" in (await desk.ask("BTCUSDT", "5m")).advice.reasons
+
+
+async def test_an_exchange_without_streams_of_ours_is_followed_by_rest_and_why_is_said():
+    plain = settings_at(None, api={})
+    settings = plain.model_copy(update={"market": plain.market.model_copy(update={"exchange": "kraken"})})
+    async with Desk(settings, Models(), ByRest(settings)) as desk:
+        assert ("rest", "kraken", "there are no streams of kraken futures here") == (
+            desk._way, desk._source, desk._reason,
+        )  # fmt: skip

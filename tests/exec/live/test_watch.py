@@ -109,6 +109,7 @@ def test_the_section_meta_switches_freezes_and_thaws(world):
         world.set(**change)
         assert watch.look()
         assert (expected, "") == (serving(watch), watch.problem)
+        assert watch.meta == load_settings(world.config).settings.meta
 
 
 def test_a_frozen_version_serves_whatever_current_says(world):

@@ -89,3 +89,15 @@ async def test_a_feed_that_is_cancelled_leaves_no_task_behind():
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         assert set() == {task for task in asyncio.all_tasks() - before if "/live/" in str(task)}
+
+
+async def test_a_clock_that_was_set_back_holds_no_bar_up_for_longer_than_a_bar_takes():
+    feed = PolledFeed(["BTCUSDT"], "1m", settings_at(None, api={}), now_ns=lambda: 0)
+    async with asyncio.timeout(PATIENCE_S):
+        await feed._closed(60 * NS_PER_MINUTE, 0.05)
+
+
+async def test_a_bar_that_is_due_already_is_asked_for_at_once():
+    feed = PolledFeed(["BTCUSDT"], "1m", settings_at(None, api={}), now_ns=lambda: 2 * NS_PER_MINUTE)
+    async with asyncio.timeout(PATIENCE_S):
+        await feed._closed(NS_PER_MINUTE, 1000.0)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 from typing import get_args
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tests.places import DATA
+from tests.places import DATA, ROOT
 from tests.settings import refusal
 from utils.errors import ConfigError
 from utils.market.timeframes import TIMEFRAMES
-from utils.settings.keys import section_model
+from utils.settings.keys import default_leaves, section_model
 from utils.settings.tree import SAME_VENUE, VENUES, Settings, Timeframe
 
 CANDLES = DATA / "ohlcv"
+PACKAGES = ("backtest", "exec", "features", "ingest", "ml", "model", "risk", "utils")
 
 
 WRONG_ADDRESSES = {
@@ -114,3 +116,19 @@ def test_settings_are_frozen_and_closed():
 
 def test_settings_know_the_timeframes_that_the_market_knows():
     assert tuple(TIMEFRAMES) == get_args(Timeframe)
+
+
+def read_of(sections):
+    """Dotted keys of these sections that the program reads as `section.key`."""
+    found = set()
+    for path in (ROOT / "app.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(above := node.value, ast.Name | ast.Attribute):
+                section = above.id if isinstance(above, ast.Name) else above.attr
+                found |= {f"{section}.{node.attr}"} if section in sections else set()
+    return found
+
+
+def test_every_setting_of_the_api_and_of_its_trainings_is_read():
+    keys = {key for key in default_leaves() if key.startswith(("api.", "retrain."))}
+    assert set() == keys - read_of({"api", "retrain"})
