@@ -156,6 +156,7 @@ class EventFeatures:
             )
         self._books = OwnBooks(symbols)
         self._desks = np.repeat(desk_of_one(), len(symbols))
+        self._book_ts, self._print_ts = self._desks["book_ts"], self._desks["print_ts"]  # views, as they stand
         self._moved, self._printed = steps()
         self._closes, self._tf_ns = [NEVER] * len(symbols) if closes is None else list(closes), tf_ns
         self._frozen: list[deque[_Standing]] = [deque() for _ in symbols]  # oldest first
@@ -203,8 +204,8 @@ class EventFeatures:
 
     def stamps(self, symbol: str) -> Stamps:
         """When a symbol's book and prints were last heard of."""
-        desk = self._desks[self._books.number(symbol)]
-        return Stamps(int(desk["book_ts"]), int(desk["print_ts"]))
+        sym = self._books.number(symbol)
+        return Stamps(self._book_ts.item(sym), self._print_ts.item(sym))
 
     def at(self, sym: int, close: int) -> AtClose:
         """What stood at a close; earlier closes are forgotten."""

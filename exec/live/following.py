@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -29,7 +29,7 @@ from features.live import EventFeatures, Stamps, load_folds
 from ingest.history import newest_bar, rest_backfill
 from ingest.live.market import MarketFeed
 from ingest.live.polled import PolledFeed
-from utils.errors import ConfigError, DataUnavailable, ScalperError
+from utils.errors import ConfigError, DataError, DataUnavailable, ProtocolError, StorageError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
 from utils.ports import Feed
 from utils.rows import NS_PER_MS, NS_PER_S, Rows
@@ -170,7 +170,7 @@ class Following:
                 await work()
             except ConfigError:
                 raise
-            except ScalperError as error:
+            except (DataError, DataUnavailable, ProtocolError, StorageError) as error:
                 self._fail(str(error))
             except Exception as error:  # one market's bug is not the end of the others
                 logger.exception("%s %s", self.symbol, self.tf)
@@ -237,16 +237,25 @@ class Following:
         """By streams while there are some, else by REST; ends with the error of the latter."""
         while True:
             if self._way == "exchange":
-                began = asyncio.get_running_loop().time()
                 try:
-                    await self._stream()
+                    with self._proving():
+                        await self._stream()
                 except DataUnavailable as error:
                     if self._adviser is None:  # it was its history that could not be had
                         raise
                     self._lose(str(error))
-                if asyncio.get_running_loop().time() - began >= self._settings.ingest.backoff_max_s:
-                    self._backoff.reset()  # they have proved good
-            await self._poll()
+            with self._proving():
+                await self._poll()
+
+    @contextlib.contextmanager
+    def _proving(self) -> Iterator[None]:
+        """What has gone well for long enough is tried again soon when it ends."""
+        began_s = time.monotonic()
+        try:
+            yield
+        finally:
+            if time.monotonic() - began_s >= self._settings.ingest.backoff_max_s:
+                self._backoff.reset()
 
     async def _stream(self) -> None:
         """By streams, until they bring no more."""

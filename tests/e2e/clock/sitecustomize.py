@@ -61,8 +61,7 @@ def move() -> None:
         clock = Clock(os.environ["FAST_BOX"], float(os.environ["FAST_SPEED"]))
     except OSError:
         return  # it has ended
-    time.time_ns = clock.now_ns
-    time.time = lambda: clock.now_ns() / 1e9
+    time.time_ns = clock.now_ns  # not time.time: requests measures by it how long an answer takes
     threading.Thread(target=clock.follow, daemon=True).start()
 
 

@@ -1,6 +1,7 @@
 """A market goes on by streams, by REST where there are none, and says why where neither can be had."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -9,6 +10,7 @@ from exec.live.desk import Later
 from ingest.replay_server import Fault
 from tests.boxes import let_clocks_run, quick_box, until
 from tests.exec.live.desks import ByRest, desk_at, only
+from utils.errors import DataUnavailable
 from utils.rows import NS_PER_MINUTE, NS_PER_MS
 from utils.settings.tree import EndpointSettings
 
@@ -150,3 +152,17 @@ async def test_nothing_of_it_is_left_when_the_desk_is_closed():
         assert set() == {
             task for task in asyncio.all_tasks() - before if "/exec/" in str(task) or "/live/" in str(task)
         }
+
+
+async def test_what_has_gone_well_for_long_is_tried_again_soon_and_what_has_not_is_not():
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"source": "rest"}) as desk:
+        await desk.ask("BTCUSDT", "1m")
+        (market,) = desk._markets.values()
+        market._backoff.failures = 7
+        with market._proving():
+            pass
+        assert 7 == market._backoff.failures
+        with contextlib.suppress(DataUnavailable), market._proving():
+            await asyncio.sleep(0.25)
+            raise DataUnavailable("gone")
+        assert 0 == market._backoff.failures
