@@ -24,7 +24,7 @@ from ml.market.inputs import ScalpMarket
 from ml.market.regime import NAMES
 from ml.signal import GATES, flow_of, score
 from risk.sizing import crossing
-from utils.codes import BOUND_NAMES, FREE, LIMIT, MARKET, OPENED, POST_ONLY, REFUSED
+from utils.codes import AUTO, BOUND_NAMES, FREE, LIMIT, MARKET, OPENED, POST_ONLY, REFUSED
 from utils.market.barriers import levels
 from utils.records.names import reasons_of
 from utils.rows import BAR, BPS, NS_PER_MINUTE, NS_PER_MS, Rows
@@ -52,8 +52,14 @@ class OrderAdvice(Said):
     """The entry that would be sent."""
 
     kind: Kind = told(..., "Kind of order.", "name")
+    chosen_by: Literal["execution.entry", "expected_bps"] = told(
+        ..., "Whether the setting names the kind, or it is the one of the three that is expected to earn most.", "name"
+    )
     expected_bps: dict[Kind, float | None] = told(
-        ..., "What each kind is expected to earn after fees, crossing and missed fills.", "bps"
+        ...,
+        "What each kind is expected to earn by the rule of execution.entry auto: unlike the answer's expected_bps, "
+        "which is of trades that came about, with entries that do not fill, and with what a fill says against them.",
+        "bps",
     )
     limit_price: float | None = told(..., "Where a resting order stands.", "quote")
     wait_bars: float | None = told(..., "How long it waits.", "bars")
@@ -87,7 +93,11 @@ class Advice(Said):
     reasons: list[str] = told(..., "Why, as rule=value<limit.", "text")
     model: str | None = told(..., "Version of the model that was asked.", "name")
     p_win: float | None = told(..., "Calibrated probability that the take comes first.", "probability", ge=0, le=1)
-    expected_bps: float | None = told(..., "What the model expects after all costs.", "bps")
+    expected_bps: float | None = told(
+        ...,
+        "What the model expects of a trade after all costs; net_bps in signals.csv, whose own is before costs.",
+        "bps",
+    )
     least_bps: float | None = told(..., "From where on it takes a trade; null = none at all.", "bps")
     order: OrderAdvice | None = told(..., "The entry; null = none is advised.", "order")
     size: SizeAdvice = told(..., "How much.", "size")
@@ -266,6 +276,7 @@ class Adviser(Trader):
         worths = worths_of(signals[0], close, stop, instrument, params)
         order = OrderAdvice(
             kind=KINDS[int(slot["kind"])],
+            chosen_by="expected_bps" if params["entry_kind"] == AUTO else "execution.entry",
             expected_bps=dict(zip(KINDS.values(), map(known, worths), strict=True)),
             limit_price=known(resting),
             wait_bars=known(slot["patience"]),

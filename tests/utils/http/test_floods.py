@@ -1,0 +1,31 @@
+"""One connection cannot fill the memory before a request is whole: the server that is required bounds its head."""
+
+import asyncio
+
+from tests.served import served
+
+#: Far more than a head may have, and little enough for a test, bytes.
+FLOOD, PIECE = 4 << 20, 1 << 16
+
+
+async def quiet(scope, receive, send):
+    """An app that nobody reaches."""
+    raise AssertionError(scope["type"])
+
+
+async def test_a_header_without_an_end_is_refused():
+    async with served(quiet, lifespan="off") as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        sent, said = 0, b""
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+            while sent < FLOOD and not writer.is_closing():
+                writer.write(b"a" * PIECE)
+                await writer.drain()
+                sent += PIECE
+            said = await reader.read(100)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+        assert sent < FLOOD or said.startswith(b"HTTP/1.1 4")
