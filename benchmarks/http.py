@@ -58,7 +58,7 @@ READERS, READERS_BAR_MB = 1_000, 300.0
 #: A bare endpoint may be so much faster; and what we would like.
 SIGNAL_BAR, SIGNAL_GOAL = 0.9, 1.1
 #: Longest that a start may take, an empty compile cache included, s.
-START_S = 180.0
+START_S = 400.0
 MB = 1e6
 
 
@@ -453,7 +453,7 @@ async def beside_training(port: int, seconds: float, tape: Path, folder: Path) -
         meta=MetaSettings(dir=folder / "trained"),
     )
     (folder / "trained").mkdir()
-    child = await Child.begin(command_of(settings, None, folder), folder / "training.log")
+    child = Child(command_of(settings, None, folder), folder / "training.log")
     ended = asyncio.create_task(child.ended())
     try:
         await asyncio.sleep(3.0)  # its imports

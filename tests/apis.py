@@ -25,7 +25,7 @@ from tests.places import ROOT
 UVICORN = (sys.executable, "-m", "uvicorn", "app:app", "--no-access-log", "--port")
 TOKEN = "a-token-of-the-tests"  # noqa: S105 - of nobody
 #: What takes a blink takes at most so long on a machine as busy as may be, an empty compile cache included, s.
-PATIENCE_S = 180.0
+PATIENCE_S = 400.0
 
 
 class Api(NamedTuple):

@@ -45,7 +45,7 @@ FAULTS = [
     {"kind": "never_confirmed", "match": "kline", "after_s": 7_600.0, "times": 0},
     {"kind": "handshake_refused", "match": "bybit", "after_s": 11_600.0, "times": 0},
     {"kind": "server_error", "match": "/v5/market/kline", "after_s": 5_200.0, "times": 0},
-    {"kind": "hang_up", "match": "/v5/market", "after_s": 6_800.0, "times": 0},
+    {"kind": "hang_up", "match": "/v5/market/instruments-info", "after_s": 6_800.0, "times": 0},
 ]
 #: One that is asked for all the time, and others in turn, for which there are not places enough at once.
 ALWAYS, IN_TURN = ("BTCUSDT", "1m"), (("ETHUSDT", "1m"), ("BTCUSDT", "3m"), ("ETH/USDT", "3m"), ("NOSUCHUSDT", "1m"))
@@ -78,7 +78,7 @@ def look(process: psutil.Process, hour: float) -> Seen:
 def grown(seen: Sequence[Seen]) -> Grown:
     """Growth after a warm-up of two fifths: medians, as memory comes and goes."""
     settled = seen[2 * len(seen) // 5 :]
-    third = len(settled) // 3
+    third = max(1, len(settled) // 3)
     first, last = settled[:third], settled[-third:]
 
     def risen(name: str) -> float:
@@ -117,6 +117,8 @@ class Day:
             due = begun + (number + 1) * STEP_S
             time.sleep(max(0.2, (due - self.exchange.now_s) / SPEED))
             self.seen.append(look(process, hour))
+            if number % 12 == 11:
+                print(told(self), flush=True)
 
     def step(self, number: int) -> None:
         """Five minutes: requests, a crowd of readers, and once an hour another model."""
