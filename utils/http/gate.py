@@ -133,7 +133,7 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *carried]
+                message = {**message, "headers": [*message["headers"], *carried]}  # whose it is keeps it as it was
             return send(message)
 
         told: Send = carry  # type: ignore[assignment]  # what it hands on is awaited by whoever calls

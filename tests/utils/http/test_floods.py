@@ -2,7 +2,10 @@
 
 import asyncio
 
+import httpx
+
 from tests.served import served
+from utils.http.gate import Gate, Rules
 
 #: Far more than a head may have, and little enough for a test, bytes.
 FLOOD, PIECE = 4 << 20, 1 << 16
@@ -29,3 +32,17 @@ async def test_a_header_without_an_end_is_refused():
         finally:
             writer.close()
         assert sent < FLOOD or said.startswith(b"HTTP/1.1 4")
+
+
+async def test_what_the_gate_adds_is_added_to_one_answer_alone():
+    """Found on 2026-11-30: a start that an app sends again and again grew by the gate's headers with each answer."""
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
+
+    async def constant(scope, receive, send):
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+
+    async with served(Gate(constant, Rules, lambda *_: None), lifespan="off") as url, httpx.AsyncClient() as client:
+        heads = [(await client.get(url)).headers.raw for _ in range(3)]
+    assert 1 == len({len(head) for head in heads})
+    assert [(b"content-length", b"0")] == start["headers"]
