@@ -21,6 +21,7 @@ from utils.root import ROOT
 from utils.settings.tree import Settings
 from utils.shell.aside import aside
 from utils.shell.cli import INTERRUPTED
+from utils.shell.rim import for_children
 
 #: Bytes of a log: so many of its beginning, and so many of its end.
 MOST_HEAD = MOST_TAIL = 1 << 18
@@ -100,7 +101,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            env={**for_children(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
 

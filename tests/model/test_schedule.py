@@ -114,8 +114,10 @@ async def test_at_the_hour_it_trains_and_after_days_asleep_once(tmp_path):
 
 async def test_a_run_has_the_flags_of_the_settings_the_environment_and_the_lowest_priority(tmp_path, monkeypatch):
     monkeypatch.setenv("OF_MINE", "passed on")
+    monkeypatch.setenv("SCALPER__SECRETS__API_TOKEN", "of the API alone")
     tell = """
-        print(*sys.argv[1:]); print(os.environ["OF_MINE"]); print("nice", os.nice(0)); print("stdin", sys.stdin.read())
+        print(*sys.argv[1:]); print(os.environ["OF_MINE"], os.environ.get("SCALPER__SECRETS__API_TOKEN"));
+        print("nice", os.nice(0)); print("stdin", sys.stdin.read())
         print("session", os.getsid(0) == os.getpid())
     """
     async with of(
@@ -128,7 +130,7 @@ async def test_a_run_has_the_flags_of_the_settings_the_environment_and_the_lowes
         f"--take-bps 31.5 --stop-bps 18.0 --horizon 20 --out {out} --symbol ETHUSDT --tf 5m --exchange bybit "
         f"--market-type futures --page-back 60 --config {tmp_path / 'config.yaml'}"
     )
-    assert lines[1:] == ["passed on", "nice 19", "stdin ", "session True"]
+    assert lines[1:] == ["passed on None", "nice 19", "stdin ", "session True"]
 
 
 @pytest.mark.parametrize(
