@@ -166,6 +166,30 @@ async def test_the_end_of_a_run_is_told_as_it_was(tmp_path, text, outcome, code,
     assert (found["outcome"], found["exit_code"], found["verdict"]) == (outcome, code, verdict)
 
 
+TOLD = """
+def told(*_):
+    print("stopped by SIGTERM; no file is half-written")
+    os._exit(130)
+signal.signal(signal.SIGTERM, told)
+"""
+
+
+@pytest.mark.parametrize("begins", ["", TOLD], ids=["killed", "told"])
+async def test_ended_in_the_last_moments_of_a_training_that_is_done_it_is_not_trained_again(tmp_path, begins):
+    clock = Clock(2026, 11, 2, 12)
+    text = f"{begins}print('not enabled: so')\ntime.sleep(600)"
+    async with of(tmp_path, text, now_ns=clock) as schedule:
+        run = await until(lambda: at_work(schedule))
+        await until(lambda: Path(run["log"]).is_file() and said(run))
+        await asyncio.sleep(0.1)
+    assert (last(schedule)["outcome"], last(schedule)["verdict"]) == ("not_enabled", "not enabled: so")
+    clock.at += 11 * 60 * 10**9
+    async with of(tmp_path, text, now_ns=clock) as schedule:
+        await asyncio.sleep(0.3)
+        assert at_work(schedule) is None
+    assert len(Runs(tmp_path / "models").read()) == 1
+
+
 async def test_what_fails_is_tried_three_times_a_date_whoever_starts_how_often(tmp_path):
     clock = Clock(2026, 11, 2, 12)
     runs = Runs(tmp_path / "models")
