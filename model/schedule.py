@@ -130,6 +130,11 @@ class Schedule:
                 one.cancel()
             await asyncio.gather(*self._asked, return_exceptions=True)
 
+    @property
+    def folder(self) -> Path:
+        """The folder of versions that it trains for: the one of the start."""
+        return self._versions.folder
+
     def status(self) -> dict[str, Any]:
         """What there is to know, as JSON holds it: whether it is on, the next run, the one at work, the last.
 

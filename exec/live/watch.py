@@ -140,7 +140,7 @@ class ModelWatch:
             return ""
         try:
             name = meta.version or Versions(meta.dir).current()
-            if now.champion is None or now.champion.name != name:
+            if now.champion is None or (now.champion.name, now.champion.home) != (name, meta.dir):
                 champion = served(self._start.model_copy(update={"meta": meta}), name)
                 if champion is not None:
                     champion.prepare()  # here, and not where signals wait

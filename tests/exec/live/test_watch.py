@@ -234,6 +234,19 @@ def test_a_settings_file_cut_off_while_it_is_written_switches_nothing(world):
         assert (old, "") == (serving(watch), watch.problem)
 
 
+def test_another_folder_is_followed_and_told_of_the_model_also_where_it_holds_the_same_version(world):
+    name = world.serve()
+    watch = world.watch()
+    there = world.config.parent / "there"
+    shutil.copytree(world.versions.folder, there)
+    world.set(dir=str(there))
+    assert (True, name, "") == (watch.look(), serving(watch), watch.problem)
+    assert (there, there) == (watch.serving[0].home, watch.meta.dir)
+    world.set(dir=str(world.config.parent / "nowhere"))
+    assert (False, name) == (watch.look(), serving(watch))
+    assert there == watch.serving[0].home
+
+
 def test_a_key_that_was_taken_out_has_its_default_from_the_second_look_on(world):
     old, new = world.version(), world.serve()
     whole = world.config.read_text()
