@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,7 @@ class Champion:
     meta: Meta
     form: Form
     tested: Any = None  # the configuration of its record; None = nobody's evidence
+    home: Path | None = None  # the folder of versions that it is from; None = it is not told
 
     def judge(self, bars: Rows, vectors: Rows, signals: Rows, instruments: Rows, params: Rows, number: int = 1) -> None:
         """Write into SIGNAL rows beside `bars` what the model says of those with a side.

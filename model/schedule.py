@@ -26,7 +26,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from model.runs.child import TRAIN, Child, Ended, command_of
-from model.runs.due import AHEAD, Due, Plan, due
+from model.runs.due import AHEAD, DONE, Due, Plan, due
 from model.runs.record import LIFELESS_S, Run, Runs
 from utils.errors import ScalperError
 from utils.records.versions import Versions, written_ns
@@ -129,6 +129,11 @@ class Schedule:
             for one in self._asked - set(training):
                 one.cancel()
             await asyncio.gather(*self._asked, return_exceptions=True)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of versions that it trains for: the one of the start."""
+        return self._versions.folder
 
     def status(self) -> dict[str, Any]:
         """What there is to know, as JSON holds it: whether it is on, the next run, the one at work, the last.
@@ -279,7 +284,7 @@ class Schedule:
             verdict=ended.verdict,
             seconds=ended.seconds,
         )
-        severity = logging.INFO if ended.exit_code == 0 else logging.WARNING
+        severity = logging.INFO if run.outcome in DONE else logging.WARNING
         event(logger, "retrain_ended", run.verdict, severity=severity, run=run.name, outcome=run.outcome)
         runs = self._runs.read()
         self._seen = _Seen(runs, self._due(runs), None)

@@ -181,16 +181,27 @@ def status_of(
     meta, now = settings.meta, time.time_ns() if now_ns is None else now_ns
     versions = Versions(meta.dir)
     folder = _look(versions)
+    home = versions if serving is None or serving.home is None else Versions(serving.home)
     other = folder.newest if serving is None or folder.newest != serving.name else None
     return ModelStatus(
         enabled=meta.enabled or serving is not None,
         frozen=meta.version or None,
-        serving=None if serving is None else _version(versions, serving.name, now),
+        serving=None if serving is None else _version(home, serving.name, now),
         why=OFF if serving is None and why == NONE else why,
         newest=None if other is None else _version(versions, other, now),
         before=folder.before,
-        problem="; ".join(dict.fromkeys(filter(None, (problem, folder.problem)))),
+        problem="; ".join(dict.fromkeys(filter(None, (problem, folder.problem, _elsewhere(settings, schedule))))),
         retrain=None if schedule is None else RetrainStatus(**schedule.status()),
+    )
+
+
+def _elsewhere(settings: Settings, schedule: Schedule | None) -> str:
+    """What is to be said of trainings that are for another folder than the one that holds now; empty = nothing."""
+    if schedule is None or not settings.retrain.auto or schedule.folder.resolve() == settings.meta.dir.resolve():
+        return ""
+    return (
+        f"meta.dir: expected {schedule.folder}, for which this process trains by itself, saw {settings.meta.dir}; "
+        "restart it, and trainings follow"
     )
 
 

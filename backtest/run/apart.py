@@ -23,6 +23,7 @@ from ingest.instruments import Listing
 from utils.errors import ConfigError, DataError, DataUnavailable, InvariantError, StorageError
 from utils.rows import BAR
 from utils.settings.tree import Settings
+from utils.shell.rim import for_children
 
 #: A child that has not answered for so long is ended, s: its own patience with an exchange is shorter.
 LONGEST_S = 600.0
@@ -107,6 +108,7 @@ class Apart:
                 [sys.executable, "-m", "backtest.run.apart"],
                 input=msgspec.msgpack.encode(question),
                 stdout=subprocess.PIPE,
+                env=for_children(),
                 timeout=LONGEST_S,
                 check=True,
             )

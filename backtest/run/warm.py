@@ -31,6 +31,7 @@ from utils.params import params_of
 from utils.root import ROOT
 from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, SIGNAL
 from utils.settings.tree import Settings
+from utils.shell.rim import for_children
 from utils.types import Instrument
 
 
@@ -46,7 +47,11 @@ def start() -> subprocess.Popen[bytes] | None:
     if engine_is_cached() or not keeps():
         return None
     return subprocess.Popen(
-        [sys.executable, "-m", "backtest.run.warm"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "backtest.run.warm"],
+        cwd=ROOT,
+        env=for_children(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -120,7 +125,9 @@ class Warming:
     def _work(self) -> None:
         try:
             if keeps():
-                self._process = subprocess.Popen([sys.executable, "-m", "backtest.run.warm", "advice"], cwd=ROOT)
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "backtest.run.warm", "advice"], cwd=ROOT, env=for_children()
+                )
                 if self._left:
                     self._end()
                 self._process.wait()

@@ -43,7 +43,7 @@ def served(
     manifest, parts = versions.read(name)
     require_tested(name, manifest.get("configuration"), settings, symbols, tf)
     champion = champion_of(name, meta_of(parts), feature_set().names, fingerprint())
-    return replace(champion, tested=manifest.get("configuration"))
+    return replace(champion, tested=manifest.get("configuration"), home=versions.folder)
 
 
 def require_tested(name: str, tested: Any, settings: Settings, symbols: Sequence[str], tf: str) -> None:

@@ -2,7 +2,8 @@
 
 A look reads no more than what is not as it was: CURRENT, a version, the settings file. Of that the section `meta` alone
 is taken; barriers, entries, signals and costs stay those of the start, and a version that was tested with others is
-refused. What cannot be loaded is said until it is mended, and the version that serves goes on serving.
+refused. What cannot be loaded is said until it is mended, and the version that serves goes on serving. So it does
+where the settings file says nothing of `meta` any more, as an empty one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from exec.champion import Champion
 from exec.live.serving import served, strange_to
-from utils.config import load_settings
+from utils.config import Loaded, load_settings
 from utils.errors import ConfigError, DataError
 from utils.records.versions import CURRENT, Versions
 from utils.root import ROOT
@@ -113,8 +114,19 @@ class ModelWatch:
             # cut off after any line it is a settings file still, one that says less: it has to stay so for a look
             self._doubted = mark
             return f"{self._file}: expected a whole settings file, saw one that is being written; let it be finished"
+        if self._meta.enabled and ("enabled" in silent or (silent and not self._speaks(loaded))):
+            # a full disk leaves an empty file, and that is to end no model, however long it stays so
+            return (
+                f"{self._file}: expected what it said of meta, saw nothing of it; until then all serves on as it "
+                "did: put it back, or write meta.enabled: false"
+            )
         self._meta, self._taken = meta, mark
         return ""
+
+    def _speaks(self, loaded: Loaded) -> bool:
+        """Whether the settings file says anything of the section `meta`."""
+        said = (loaded.origin[f"meta.{key}"] for key, _ in loaded.settings.meta)
+        return any(origin.startswith(f"{self._file.name}:") for origin in said)
 
     def _look_at_version(self) -> str:
         """Load the version that is to serve, where it is another; what is wrong with it."""
@@ -128,7 +140,7 @@ class ModelWatch:
             return ""
         try:
             name = meta.version or Versions(meta.dir).current()
-            if now.champion is None or now.champion.name != name:
+            if now.champion is None or (now.champion.name, now.champion.home) != (name, meta.dir):
                 champion = served(self._start.model_copy(update={"meta": meta}), name)
                 if champion is not None:
                     champion.prepare()  # here, and not where signals wait

@@ -21,6 +21,7 @@ from utils.root import ROOT
 from utils.settings.tree import Settings
 from utils.shell.aside import aside
 from utils.shell.cli import INTERRUPTED
+from utils.shell.rim import for_children
 
 #: Bytes of a log: so many of its beginning, and so many of its end.
 MOST_HEAD = MOST_TAIL = 1 << 18
@@ -30,8 +31,10 @@ PIECE = 1 << 16
 GRACE_S = 10.0
 #: How long the last words of one that has ended are waited for, s.
 LAST_WORDS_S = 2.0
-#: Begins every line by which a command fails, and the verdict of a training after which a version serves.
-ERROR, ENABLED = "error: ", "enabled: "
+#: Begins every line by which a command fails.
+ERROR = "error: "
+#: Begins the verdict of a training after which its version serves, and after which none does.
+ENABLED, NOT_ENABLED = "enabled: ", "not enabled: "
 TRAIN = (sys.executable, "-m", "model.retrain")
 #: The data set of these runs, beside their records.
 DATA = "features.parquet"
@@ -68,13 +71,18 @@ class Ended:
     @property
     def outcome(self) -> Outcome:
         """What that means for a training."""
-        if self.exit_code == 0:
+        if self.exit_code == 0 or (is_ended(self.exit_code) and self.verdict.startswith((ENABLED, NOT_ENABLED))):
             return "enabled" if self.verdict.startswith(ENABLED) else "not_enabled"
         if self.exit_code < 0:
             return "killed"
         if self.exit_code == INTERRUPTED:
             return "stopped"
         return "refused" if is_refusal(self.verdict) else "failed"
+
+
+def is_ended(exit_code: int) -> bool:
+    """Whether a process with this exit code was ended from without: by a signal, or because it was told to end."""
+    return exit_code < 0 or exit_code == INTERRUPTED
 
 
 class Child:
@@ -100,7 +108,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            env={**for_children(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
 
@@ -119,7 +127,7 @@ class Child:
             await asyncio.wait([reading], timeout=LAST_WORDS_S)
         finally:
             reading.cancel()
-        return Ended(code, words.verdict(failed=code != 0), time.monotonic() - self._began)
+        return Ended(code, words.verdict(code), time.monotonic() - self._began)
 
     async def stop(self) -> None:
         """Tell it to end, and see to it that it does, with whatever it began."""
@@ -186,8 +194,18 @@ class Words:
             file.write(said + b"".join(self._tail))
         self._tail.clear()
 
-    def verdict(self, *, failed: bool) -> str:
-        """Its last line; of one that failed the last that says why, if one does."""
+    def verdict(self, exit_code: int) -> str:
+        """Its last line; of one that failed the last that says why, if one does.
+
+        Of one that was ended in the last moments of a training that was done: what came of the training.
+        """
         lines = [line.strip() for line in self._last.decode("utf-8", "replace").splitlines() if line.strip()]
-        why = [line for line in lines if line.startswith(ERROR)] if failed else []
+        if is_ended(exit_code):
+            # one that was told to end says so in a line more
+            last = lines[-2:] if exit_code == INTERRUPTED else lines[-1:]
+            why = [line for line in last if line.startswith((ENABLED, NOT_ENABLED))]
+        else:
+            why = []
+        if exit_code != 0 and not why:
+            why = [line for line in lines if line.startswith(ERROR)]
         return (why or lines or [""])[-1]

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, get_args
 
 from model.runs.due import Due, Outcome
 from utils.disk import PLAIN, put, written
+from utils.market.times import END_S, FIRST_S
 from utils.rows import NS_PER_DAY, NS_PER_S
 
 #: Folder of the records, below that of the versions.
@@ -35,6 +36,8 @@ KEPT = 30
 LIFELESS_S = 300.0
 #: Letters of a verdict, and bytes of a record, that are read.
 MOST_VERDICT, MOST_RECORD = 1_000, 1 << 16
+#: What numbers of a record may be: of a process, of its exit, of clock ticks, of seconds.
+MOST_PID, MOST_CODE, MOST_TICKS, MOST_SECONDS = (1 << 31) - 1, (1 << 32) - 1, (1 << 64) - 1, END_S - FIRST_S
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.([1-9]\d{0,5})\.json")
 
@@ -334,30 +337,51 @@ def _process(process: Process | None) -> dict[str, Any] | None:
 
 
 def _run(named: _Name, text: bytes, stood_ns: int, log: str) -> Run:
-    """A record as it is read; one that is cut off or none of ours has an owner that nobody knows."""
+    """A record as it is read; one that is cut off, not sane or none of ours has an owner that nobody knows."""
     try:
         told = json.loads(text)
-        outcome = told["outcome"]
+        outcome, verdict, seconds = told["outcome"], told["verdict"], told["seconds"]
         if outcome is not None and outcome not in OUTCOMES:
             raise ValueError(outcome)  # noqa: TRY301 - it ends as any other that is none of ours
+        if type(verdict) is not str:
+            raise TypeError(verdict)  # noqa: TRY301
+        verdict.encode()  # raises where half a letter stands, which no answer could hold
+        if seconds is not None and not (type(seconds) in {int, float} and 0.0 <= seconds < MOST_SECONDS):
+            raise ValueError(seconds)  # noqa: TRY301
         return Run(
             day=named.day,
             attempt=named.attempt,
-            started_ns=int(told["started"]),
+            started_ns=_time(told["started"]),
             owner=_told_process(told["owner"]),
             child=_told_process(told["child"]),
-            ended_ns=None if outcome is None else int(told["ended"]),
+            ended_ns=None if outcome is None else _time(told["ended"]),
             outcome=outcome,
-            exit_code=None if told["exit_code"] is None else int(told["exit_code"]),
-            verdict=str(told["verdict"]),
-            seconds=None if told["seconds"] is None else float(told["seconds"]),
+            exit_code=None if told["exit_code"] is None else _whole(told["exit_code"], -MOST_CODE, MOST_CODE),
+            verdict=verdict[:MOST_VERDICT],
+            seconds=None if seconds is None else float(seconds),
             log=log,
         )
     except (ValueError, TypeError, KeyError, RecursionError):
+        stood_ns = min(max(stood_ns, FIRST_S * NS_PER_S), END_S * NS_PER_S - 1)  # a file may have any time
         return Run(named.day, named.attempt, stood_ns, None, log=log)
 
 
 def _told_process(told: Mapping[str, Any] | None) -> Process | None:
     if told is None:
         return None
-    return Process(str(told["host"]), int(told["pid"]), None if told["born"] is None else int(told["born"]))
+    born_at = told["born"]
+    return Process(
+        str(told["host"]), _whole(told["pid"], 1, MOST_PID), None if born_at is None else _whole(born_at, 0, MOST_TICKS)
+    )
+
+
+def _time(value: object) -> int:
+    """A time of the years that times may lie in, ns UTC; ValueError for anything else."""
+    return _whole(value, FIRST_S * NS_PER_S, END_S * NS_PER_S - 1)
+
+
+def _whole(value: object, least: int, most: int) -> int:
+    """A whole number within its bounds; ValueError for anything else."""
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(value)
+    return value

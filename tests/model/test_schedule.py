@@ -114,8 +114,10 @@ async def test_at_the_hour_it_trains_and_after_days_asleep_once(tmp_path):
 
 async def test_a_run_has_the_flags_of_the_settings_the_environment_and_the_lowest_priority(tmp_path, monkeypatch):
     monkeypatch.setenv("OF_MINE", "passed on")
+    monkeypatch.setenv("SCALPER__SECRETS__API_TOKEN", "of the API alone")
     tell = """
-        print(*sys.argv[1:]); print(os.environ["OF_MINE"]); print("nice", os.nice(0)); print("stdin", sys.stdin.read())
+        print(*sys.argv[1:]); print(os.environ["OF_MINE"], os.environ.get("SCALPER__SECRETS__API_TOKEN"));
+        print("nice", os.nice(0)); print("stdin", sys.stdin.read())
         print("session", os.getsid(0) == os.getpid())
     """
     async with of(
@@ -128,7 +130,7 @@ async def test_a_run_has_the_flags_of_the_settings_the_environment_and_the_lowes
         f"--take-bps 31.5 --stop-bps 18.0 --horizon 20 --out {out} --symbol ETHUSDT --tf 5m --exchange bybit "
         f"--market-type futures --page-back 60 --config {tmp_path / 'config.yaml'}"
     )
-    assert lines[1:] == ["passed on", "nice 19", "stdin ", "session True"]
+    assert lines[1:] == ["passed on None", "nice 19", "stdin ", "session True"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +164,30 @@ async def test_the_end_of_a_run_is_told_as_it_was(tmp_path, text, outcome, code,
     async with of(tmp_path, text) as schedule:
         found = await ended(schedule)
     assert (found["outcome"], found["exit_code"], found["verdict"]) == (outcome, code, verdict)
+
+
+TOLD = """
+def told(*_):
+    print("stopped by SIGTERM; no file is half-written")
+    os._exit(130)
+signal.signal(signal.SIGTERM, told)
+"""
+
+
+@pytest.mark.parametrize("begins", ["", TOLD], ids=["killed", "told"])
+async def test_ended_in_the_last_moments_of_a_training_that_is_done_it_is_not_trained_again(tmp_path, begins):
+    clock = Clock(2026, 11, 2, 12)
+    text = f"{begins}print('not enabled: so')\ntime.sleep(600)"
+    async with of(tmp_path, text, now_ns=clock) as schedule:
+        run = await until(lambda: at_work(schedule))
+        await until(lambda: Path(run["log"]).is_file() and said(run))
+        await asyncio.sleep(0.1)
+    assert (last(schedule)["outcome"], last(schedule)["verdict"]) == ("not_enabled", "not enabled: so")
+    clock.at += 11 * 60 * 10**9
+    async with of(tmp_path, text, now_ns=clock) as schedule:
+        await asyncio.sleep(0.3)
+        assert at_work(schedule) is None
+    assert len(Runs(tmp_path / "models").read()) == 1
 
 
 async def test_what_fails_is_tried_three_times_a_date_whoever_starts_how_often(tmp_path):

@@ -36,7 +36,9 @@ def models(tmp_path_factory):
     data = data_of(made(4000, tf=30))
     data = replace(data, manifest={**data.manifest, "fingerprint": fingerprint()})
     (one,), _ = trained(data, folder / "models", now_ns=1_793_620_800 * 10**9)
+    time.sleep(1.0 - time.time() % 1.0)  # a name knows the second alone, and within one the order is by hash
     (two,), _ = trained(data, folder / "models", now_ns=1_793_707_200 * 10**9)
+    assert one.version < two.version
     versions = Versions(folder / "models")
     versions.make_current(one.version)
     versions.make_current(two.version)
@@ -111,6 +113,27 @@ def test_a_damaged_folder_is_told_as_that(tmp_path):
     assert asked(tmp_path, name).serving.damage is None  # mended
     found = asked(tmp_path, "20270115T080000Z-0123456789ab")
     assert "expected the name of a version" in found.serving.damage
+
+
+def test_of_another_folder_it_tells_what_is_there_and_of_what_serves_what_its_own_says(models, tmp_path):
+    folder, _, two = models
+    serving = Champion(two.version, None, None, home=folder / "models")
+    found = status_of(settings_of(tmp_path), serving, "", "", None)
+    assert (found.newest, found.before, found.problem) == (None, None, "")
+    assert (found.serving.damage, found.serving.rows) == (None, 4000)
+
+
+async def test_trainings_that_cannot_follow_to_another_folder_are_told(tmp_path):
+    old = settings_of(tmp_path / "old")
+    new = old.model_copy(update={"meta": settings_of(tmp_path / "new").meta})
+    schedule = Schedule(old)
+    assert status_of(old, None, "", "", schedule).problem == ""
+    assert status_of(new, None, "", "", schedule).problem == (
+        f"meta.dir: expected {tmp_path}/old/models, for which this process trains by itself, "
+        f"saw {tmp_path}/new/models; restart it, and trainings follow"
+    )
+    by_hand = new.model_copy(update={"retrain": new.retrain.model_copy(update={"auto": False})})
+    assert status_of(by_hand, None, "", "", schedule).problem == ""
 
 
 def test_a_folder_that_is_a_file_is_told_as_that(tmp_path):

@@ -12,7 +12,7 @@ from ingest.files.candles import load_candles
 from ingest.history import fetch_candles, listed
 from ingest.replay_server import ReplayServer
 from tests.e2e.support import frame_of, settings_of, write
-from utils.errors import ConfigError, DataError, DataUnavailable
+from utils.errors import ConfigError, DataError, DataUnavailable, StorageError
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,16 @@ def test_who_asks_stays_small(tape):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[]\n" == done.stdout
+
+
+def test_a_process_that_is_begun_does_not_know_the_token_of_the_api(tmp_path, monkeypatch):
+    seen, teller = tmp_path / "seen", tmp_path / "python"
+    teller.write_text(f'#!/bin/sh\nenv > "{seen}"\n')
+    teller.chmod(0o700)
+    monkeypatch.setenv("SCALPER__SECRETS__API_TOKEN", "a-token-of-24-characters")
+    monkeypatch.setenv("SCALPER__LOGS__DIR", "elsewhere")
+    monkeypatch.setattr(sys, "executable", str(teller))
+    with pytest.raises(StorageError, match="of another process, saw it fail"):
+        Apart(settings_of()).listing("BTCUSDT")
+    assert "SCALPER__LOGS__DIR=elsewhere" in seen.read_text()
+    assert "TOKEN" not in seen.read_text()

@@ -234,6 +234,19 @@ def test_a_settings_file_cut_off_while_it_is_written_switches_nothing(world):
         assert (old, "") == (serving(watch), watch.problem)
 
 
+def test_another_folder_is_followed_and_told_of_the_model_also_where_it_holds_the_same_version(world):
+    name = world.serve()
+    watch = world.watch()
+    there = world.config.parent / "there"
+    shutil.copytree(world.versions.folder, there)
+    world.set(dir=str(there))
+    assert (True, name, "") == (watch.look(), serving(watch), watch.problem)
+    assert (there, there) == (watch.serving[0].home, watch.meta.dir)
+    world.set(dir=str(world.config.parent / "nowhere"))
+    assert (False, name) == (watch.look(), serving(watch))
+    assert there == watch.serving[0].home
+
+
 def test_a_key_that_was_taken_out_has_its_default_from_the_second_look_on(world):
     old, new = world.version(), world.serve()
     whole = world.config.read_text()
@@ -243,6 +256,37 @@ def test_a_key_that_was_taken_out_has_its_default_from_the_second_look_on(world)
     assert (False, old) == (watch.look(), serving(watch))
     assert "being written" in watch.problem
     assert (True, new, "") == (watch.look(), serving(watch), watch.problem)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "risk:\n  take_bps: 25.0\n", "meta:\n", "meta:\n  dir: artifacts\n"]
+)
+def test_a_settings_file_that_says_no_more_that_a_model_serves_never_ends_it(world, text):
+    name, whole = world.serve(), world.config.read_text()
+    watch = world.watch()
+    world.write(text)
+    for _ in range(4):
+        assert (False, name) == (watch.look(), serving(watch))
+        assert str(world.config) in watch.problem
+    assert "write meta.enabled: false" in watch.problem
+    assert (True, world.versions.folder) == (watch.meta.enabled, watch.meta.dir)
+    world.write(whole)
+    assert (False, name, "") == (watch.look(), serving(watch), watch.problem)
+    world.write("meta:\n  enabled: false\n")
+    watch.look()
+    watch.look()  # its folder is taken out, too
+    assert ("none", "") == (serving(watch), watch.problem)
+
+
+def test_an_empty_settings_file_takes_no_folder_from_a_model_that_the_environment_switches_on(world, monkeypatch):
+    monkeypatch.setenv("SCALPER__META__ENABLED", "true")
+    name = world.serve()
+    watch = world.watch()
+    world.write("")
+    for _ in range(3):
+        assert (False, name) == (watch.look(), serving(watch))
+    assert "saw nothing of it" in watch.problem
+    assert world.versions.folder == watch.meta.dir
 
 
 def test_a_settings_file_that_was_not_there_may_come(world, monkeypatch):

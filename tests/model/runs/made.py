@@ -25,6 +25,7 @@ def program(folder: Path, text: str) -> Sequence[str]:
 
 def settings_of(folder: Path, text: str = "", **env: str) -> Settings:
     """Settings that train by themselves, with models below the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yaml"
     path.write_text(f"retrain:\n  auto: true\nmeta:\n  dir: {folder / 'models'}\n{text}")
     return load_settings(path, env=env).settings

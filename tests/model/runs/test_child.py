@@ -3,6 +3,8 @@
 import asyncio
 import os
 
+import pytest
+
 from model.runs.child import MOST_HEAD, MOST_TAIL, Child, Ended, Words, command_of
 from tests.model.runs.made import program, running, settings_of, until
 
@@ -20,9 +22,9 @@ def test_the_last_line_is_the_verdict_and_of_a_failure_the_line_that_says_why():
     words.hear(b"one\n", None)
     words.hear(b"error: it br", None)
     words.hear("oke ü\nbye\n\n".encode(), None)
-    assert words.verdict(failed=False) == "bye"
-    assert words.verdict(failed=True) == "error: it broke ü"
-    assert Words().verdict(failed=True) == ""
+    assert words.verdict(0) == "bye"
+    assert words.verdict(1) == "error: it broke ü"
+    assert Words().verdict(1) == ""
 
 
 def test_a_log_keeps_beginning_and_end(tmp_path):
@@ -36,7 +38,7 @@ def test_a_log_keeps_beginning_and_end(tmp_path):
     assert text.endswith(f"line 19999 {'x' * 90}\n")
     assert "bytes left out" in text
     assert len(text) < MOST_HEAD + 2 * MOST_TAIL
-    assert words.verdict(failed=False) == f"line 19999 {'x' * 90}"
+    assert words.verdict(0) == f"line 19999 {'x' * 90}"
 
 
 def test_a_short_log_is_whole(tmp_path):
@@ -54,6 +56,25 @@ def test_exit_codes_and_verdicts_are_outcomes():
         *("enabled", "not_enabled", "not_enabled", "failed", "failed", "stopped", "killed"),
     ]
     assert Ended(1, busy, 0.0).outcome == "refused"
+
+
+@pytest.mark.parametrize("code", [-15, -9, 130])
+@pytest.mark.parametrize(
+    ("verdict", "outcome"), [("enabled: V serves", "enabled"), ("not enabled: days", "not_enabled")]
+)
+def test_a_training_that_was_done_when_it_was_ended_is_done(code, verdict, outcome):
+    words = Words()
+    words.hear(f"error: of a while ago\n{verdict}\n".encode(), None)
+    if code == 130:
+        words.hear(b"stopped by SIGTERM; no file is half-written\n", None)
+    assert (words.verdict(code), Ended(code, words.verdict(code), 0.0).outcome) == (verdict, outcome)
+
+
+@pytest.mark.parametrize(("code", "outcome"), [(-15, "killed"), (130, "stopped"), (1, "failed"), (3, "failed")])
+def test_a_training_that_was_not_done_is_not(code, outcome):
+    words = Words()
+    words.hear(b"not enabled: said by another, long ago\nbuilding\nhalf of it\n", None)
+    assert Ended(code, words.verdict(code), 0.0).outcome == outcome
 
 
 async def test_what_it_began_and_left_ends_with_it_and_holds_nobody_up(tmp_path):

@@ -1,17 +1,22 @@
 """The record of runs: one owner each, whoever is gone found out, whatever stands in the folder."""
 
 import json
+import math
 import os
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.runs.due import Due
-from model.runs.record import KEPT, Process, Run, Runs, alive, born, here, myself
-from tests.model.runs.made import running
+from model.runs.record import KEPT, OUTCOMES, Process, Run, Runs, alive, born, here, myself
+from model.schedule import Schedule
+from model.status import figures_of, status_of
+from tests.model.runs.made import running, settings_of
 from tests.places import ROOT
 from utils.errors import StorageError
 
@@ -182,6 +187,82 @@ def test_a_record_that_nobody_can_read_is_closed_after_a_while(tmp_path, text):
     steady.at = 301.0
     assert [run.outcome for run in runs.look()] == ["killed"]
     assert [run.outcome for run in runs.read()] == ["killed"]
+
+
+def whole(**changes):
+    """A record of a run that is over, with some of it changed."""
+    process = {"host": "another", "pid": 7, "born": 9}
+    told = {"started": NOW, "owner": process, "child": process, "ended": NOW, "outcome": "failed", "exit_code": 3}
+    return told | {"verdict": "error: away", "seconds": 2.5} | changes
+
+
+def put_down(folder, told):
+    """What reads a record, which is there."""
+    runs = runs_of(folder)
+    runs.folder.mkdir(parents=True, exist_ok=True)
+    (runs.folder / "2026-11-02.1.json").write_text(json.dumps(told).replace("Infinity", "1e999"))
+    return runs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"started": 1e30, "ended": 1e30},
+        {"started": math.inf},
+        {"ended": math.inf},
+        {"ended": 10**30},
+        {"ended": 0},
+        {"ended": None},
+        {"started": NOW // 10**9},
+        {"started": True},
+        {"started": str(NOW)},
+        {"exit_code": 10**12},
+        {"exit_code": 0.5},
+        {"seconds": math.inf},
+        {"seconds": math.nan},
+        {"seconds": -1.0},
+        {"seconds": "long"},
+        {"verdict": None},
+        {"verdict": "\ud800"},
+        {"owner": {"host": "another", "pid": 0, "born": 1}},
+        {"child": {"host": "another", "pid": 1, "born": -1}},
+        {"child": []},
+        {"child": 7},
+    ],
+    ids=str,
+)
+def test_a_record_with_a_value_that_is_not_sane_is_one_that_nobody_can_read(tmp_path, changes):
+    (run,) = put_down(tmp_path, whole(**changes)).look()
+    assert (run.owner, run.outcome, run.ended_ns) == (None, None, None)
+
+
+def test_a_file_of_a_time_that_is_not_sane_is_told_within_the_years_that_times_have(tmp_path):
+    runs = put_down(tmp_path, {})
+    for at_s, year in ((-(10**9), 2000), (5 * 10**9, 2099)):
+        os.utime(runs.folder / "2026-11-02.1.json", ns=(at_s * 10**9, at_s * 10**9))
+        assert datetime.fromtimestamp(runs.read()[0].started_ns // 10**9, UTC).year == year
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.just(NOW),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["host", "pid", "born"]), inner),
+    max_leaves=4,
+)
+values = dict.fromkeys(whole(), anything) | {"outcome": st.sampled_from([*OUTCOMES, None]) | anything}
+
+
+@settings(max_examples=200, deadline=None)
+@given(changes=st.fixed_dictionaries({}, optional=values))
+def test_whatever_a_record_says_it_is_told(tmp_path_factory, changes):
+    folder = tmp_path_factory.mktemp("any") / "models"
+    runs = put_down(folder, whole(**changes))
+    schedule = Schedule(settings_of(folder.parent), now_ns=lambda: NOW)
+    schedule._seen = schedule._decide(None)
+    told = status_of(settings_of(folder.parent), None, "", "", schedule, now_ns=NOW)
+    assert told.model_dump_json()
+    assert [*figures_of(told)]
+    (run,) = runs.read()
+    assert (run.outcome is None) == (told.retrain.running is not None)
 
 
 def test_what_is_no_record_is_passed_over(tmp_path):
