@@ -148,6 +148,8 @@ class Following:
         self._adviser: Adviser | None = None
         self._instant: Instant | None = None
         self._lost_by = reason
+        self._by = "REST"  # how the last bar came
+        self._behind = False  # another model serves than the one that judged the last close
         self._again_s = 0.0  # when a failed market is tried again, by the loop's clock
         self.state: State = "starting"
         self.reason = "its history is being fetched"
@@ -179,9 +181,11 @@ class Following:
             await asyncio.sleep(self._again_s - asyncio.get_running_loop().time())
 
     def changed(self) -> None:
-        """Another model serves: what was said of the last close is said anew."""
-        if self._instant is not None and not self._instant.late:
-            self._advise(self._instant)
+        """Another model serves: what was said of the last close is said anew, where it may still be believed."""
+        self._behind = True
+        instant = self._instant
+        if instant is not None and not instant.late and self.at_hand(self._now_ns()) is not None:
+            self._advise(instant)
 
     def at_hand(self, now_ns: int) -> Standing | None:
         """What it says, where it may be believed."""
@@ -295,6 +299,7 @@ class Following:
             return adviser, adviser.begin()
 
         self._adviser, instant = await aside(made)
+        self._by = "REST"
         self._tell(instant)
 
     async def _follow(self, feed: Feed) -> None:
@@ -342,11 +347,14 @@ class Following:
         self, feed: AsyncIterable[MarketEvent], state: State, first: Sequence[Bar] = ()
     ) -> AsyncIterator[MarketEvent]:
         """These bars, then what a feed brings; the first thing of it that is whole shows that it is there."""
+        self._by = "REST"
         for bar in first:
             yield bar
         async for heard in feed:
             if self.state != state and not isinstance(heard, BookInvalid):
                 self._turn(state)
+            if isinstance(heard, Bar):
+                self._by = "streams" if state == "streaming" else "REST"
             yield heard
 
     # --- what follows from it
@@ -361,6 +369,7 @@ class Following:
     def _advise(self, instant: Instant) -> None:
         if self._adviser is None:
             return
+        self._behind = False
         advice = self._adviser.advise(instant, *self._models.of(self.symbol, self.tf))
         self.standing = standing_of(
             self._number(),
@@ -375,10 +384,6 @@ class Following:
         self._publish(self.standing)
 
     @property
-    def _by(self) -> str:
-        return "streams" if self.state == "streaming" else "REST"
-
-    @property
     def _last(self) -> int:
         """Close of the last bar, ns."""
         return 0 if self._adviser is None else self._adviser.last[0]
@@ -390,6 +395,8 @@ class Following:
         """All is well, or as well as it can be."""
         self.state, self.reason = state, self._lost_by if state == "polling" else ""
         event(logger, f"market_{state}", self.reason, symbol=self.symbol, timeframe=self.tf)
+        if self._behind:  # it came while nothing could be said
+            self.changed()
 
     def _lose(self, reason: str) -> None:
         """Streams are gone, and with them the book."""
