@@ -21,7 +21,7 @@ from exec.market import Market
 from ingest.history import source_of
 from ingest.venues.known import place_of
 from utils.errors import ConfigError, ScalperError
-from utils.market.symbols import normalise_symbol
+from utils.market.symbols import linear_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import NS_PER_MINUTE, NS_PER_S
 from utils.settings.tree import Settings
@@ -117,14 +117,14 @@ class Desk:
         """What a market says; it is followed from now on. A request waits at most `api.timeout_s`.
 
         Args:
-            symbol: in any spelling of `utils.market.symbols.normalise_symbol`.
+            symbol: in any spelling of `utils.market.symbols.linear_symbol`.
             tf: likewise of `utils.market.timeframes.normalise_timeframe`.
 
         Raises:
-            ConfigError: no such symbol or timeframe; the nearest known are named.
+            ConfigError: no such symbol or timeframe, the nearest known are named; or it is settled in its coin.
             Later: it cannot be had, its data are late, or there is no place for it.
         """
-        name, timeframe = normalise_symbol(symbol), normalise_timeframe(tf)
+        name, timeframe = linear_symbol(symbol), normalise_timeframe(tf)
         market = await self._settled(name, timeframe)
         if self._names.of(market.symbol) != market.symbol:
             market = await self._settled(name, timeframe)

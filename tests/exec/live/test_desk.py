@@ -90,6 +90,8 @@ async def test_what_is_not_listed_is_said_takes_no_place_and_is_asked_for_once_i
             await desk.ask("BTCUSDT", "7m")
         with pytest.raises(ConfigError, match="dated"):
             await desk.ask("BTCUSDT_240329", "1m")
+        with pytest.raises(ConfigError, match="settled in its coin"):
+            await desk.ask("BTC/USDT:BTC", "1m")
         assert ["BTCUSDC"] == desk._history.asked
 
 
