@@ -147,6 +147,7 @@ class Desk:
                 market.used = self._now_ns()
                 market.asked += 1
                 await market.settled.wait()
+                market.used = self._now_ns()  # a history may take longer than a market is kept unused
         except TimeoutError:
             cause = f"{name} {tf}: {self._source} is being asked for it; ask again"
             raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
@@ -256,9 +257,9 @@ class Desk:
         api, now = self._settings.api, self._now_ns()
         if len(self._markets) < api.max_markets:
             return
-        key = min(self._markets, key=lambda one: self._markets[one].used)
+        key = min(self._markets, key=lambda one: (not self._markets[one].settled.is_set(), self._markets[one].used))
         left_s = (api.idle_minutes * NS_PER_MINUTE - (now - self._markets[key].used)) / NS_PER_S
-        if left_s > 0.0:
+        if left_s > 0.0 or not self._markets[key].settled.is_set():
             raise Later(
                 f"api.max_markets: all {api.max_markets} places are taken, and none has been without a request for "
                 f"{api.idle_minutes:g} minutes; ask again later, or set it higher",
@@ -276,12 +277,13 @@ class Desk:
         event(logger, "market_dropped", symbol=market.symbol, timeframe=market.tf)
 
     async def _tidy(self) -> None:
-        """Let go of markets that nobody asks for."""
+        """Let go of markets that nobody asks for, but of none whose first answer is still waited for."""
         idle_ns = self._settings.api.idle_minutes * NS_PER_MINUTE
         while True:
             await asyncio.sleep(LOOK_S)
             now = self._now_ns()
-            for key in [key for key, market in self._markets.items() if now - market.used > idle_ns]:
+            idle = [key for key, one in self._markets.items() if one.settled.is_set() and now - one.used > idle_ns]
+            for key in idle:
                 self._drop(key)
 
     def _publish(self, standing: Standing) -> None:

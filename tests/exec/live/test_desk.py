@@ -80,6 +80,40 @@ async def test_a_market_that_nobody_asks_for_is_let_go_with_all_that_it_held(mon
         await until(lambda: box.connections.open == 0)
 
 
+class Waiting(ByRest):
+    """The past of markets when it is let go."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.free = threading.Event()
+
+    def market(self, symbol, tf):
+        assert self.free.wait(PATIENCE_S)
+        return super().market(symbol, tf)
+
+
+async def test_a_market_whose_history_is_waited_for_is_not_let_go(monkeypatch):
+    monkeypatch.setattr(shell, "LOOK_S", 0.01)
+    later = [0]
+    async with (
+        quick_box(symbols=("BTCUSDT", "ETHUSDT")) as box,
+        desk_at(
+            box, past=Waiting, now_ns=lambda: box.now_ns + later[0], api={"idle_minutes": 0.05, "max_markets": 1}
+        ) as desk,
+    ):
+        asked = asyncio.create_task(desk.ask("BTCUSDT", "1m"))
+        await until(lambda: len(desk.markets()) == 1)
+        later[0] = 10 * NS_PER_S
+        await asyncio.sleep(0.1)
+        assert ("BTCUSDT", "starting") == (only(desk).symbol, only(desk).state)
+        with pytest.raises(Later, match="all 1 places are taken"):
+            await desk.ask("ETHUSDT", "1m")
+        desk._history.free.set()
+        assert 1 == (await asked).number
+        later[0] += 4 * NS_PER_S
+        await until(lambda: desk.markets() == [])
+
+
 async def test_what_is_not_listed_is_said_takes_no_place_and_is_asked_for_once_in_a_while():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
         for _ in range(3):
