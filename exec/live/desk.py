@@ -38,6 +38,8 @@ START_S = 5.0
 LOOK_S = 1.0
 #: Histories that are fetched at the same time.
 AT_ONCE = 2
+#: A service that ends sends whoever waits away for so long, s: another may have taken its place.
+ENDS_S = 5.0
 #: Spellings of a market that are remembered.
 MOST_SPELLINGS = 16
 
@@ -67,6 +69,8 @@ class Desk:
         self._names, self._few = Names(history), threading.Semaphore(AT_ONCE)
         self._listeners: list[Callable[[Standing], None]] = []
         self._numbers = count(1)
+        self._waits: set[asyncio.Timeout] = set()  # of requests that wait for an answer
+        self._ended = False
         self._tidying: asyncio.Task[None] | None = None
         self._tape: Market | None = None
         self._reading: asyncio.Task[None] | None = None  # of the tape
@@ -91,13 +95,23 @@ class Desk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.end()
         tasks = [*self._tasks.values(), *filter(None, [self._tidying, self._reading])]
         for key in list(self._markets):
             self._drop(key)
         for task in tasks:
             task.cancel()
+        self._history.close()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._names.aclose()
+
+    def end(self) -> None:
+        """The service ends: whoever waits for an answer is told so at once, and nobody may wait any more."""
+        self._ended = True
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(0.0)
+        self._waits.clear()
 
     # --- asking
 
@@ -122,7 +136,7 @@ class Desk:
 
         Raises:
             ConfigError: no such symbol or timeframe, the nearest known are named; or it is settled in its coin.
-            Later: it cannot be had, its data are late, or there is no place for it.
+            Later: it cannot be had, its data are late, there is no place for it, or the service ends.
         """
         name, timeframe = linear_symbol(symbol), normalise_timeframe(tf)
         market = await self._settled(name, timeframe)
@@ -140,18 +154,30 @@ class Desk:
     async def _settled(self, name: str, tf: str) -> Following:
         """The market as it is when there is an answer, or a reason why there is none; raises as `ask`."""
         name = self._names.of(name)
-        market: Following | None = None
+        market = self._markets.get((name, tf))
+        if self._ended and (market is None or not market.settled.is_set()):
+            raise self._ends(name, tf)
+        wait = asyncio.timeout(self._settings.api.timeout_s)
         try:
-            async with asyncio.timeout(self._settings.api.timeout_s):
-                market = self._markets.get((name, tf)) or await self._begun(name, tf)
+            async with wait:
+                self._waits.add(wait)
+                market = market or await self._begun(name, tf)
                 market.used = self._now_ns()
                 market.asked += 1
                 await market.settled.wait()
                 market.used = self._now_ns()  # a history may take longer than a market is kept unused
         except TimeoutError:
+            if self._ended:
+                raise self._ends(name, tf) from None
             cause = f"{name} {tf}: {self._source} is being asked for it; ask again"
             raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
+        finally:
+            self._waits.discard(wait)
         return market
+
+    @staticmethod
+    def _ends(name: str, tf: str) -> Later:
+        return Later(f"{name} {tf}: the service ends before it has an answer; ask again", ENDS_S)
 
     # --- what the rest of the process wants of it
 

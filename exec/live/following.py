@@ -77,6 +77,10 @@ class History(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """What is asked for ends with an error: nobody waits for it any more."""
+        ...
+
 
 class Models(Protocol):
     """Which model judges a market (`exec.live.watch.ModelWatch`)."""

@@ -209,6 +209,46 @@ async def test_who_has_waited_long_enough_is_told_to_come_later_and_the_market_g
         assert 1 == (await desk.ask("BTCUSDT", "1m")).number
 
 
+@pytest.mark.parametrize("where", ["market", "listing"])
+async def test_a_service_that_ends_tells_whoever_waits_at_once(where):
+    class Away(ByRest):
+        closed = 0
+
+        def __init__(self, settings):
+            super().__init__(settings)
+            self.over = threading.Event()
+            setattr(self, where, lambda *_: self.over.wait(PATIENCE_S))  # one of them hangs
+
+        def close(self):
+            self.closed += 1
+            self.over.set()
+
+    api = {"source": "rest", "max_markets": 1}
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, past=Away, api=api) as desk:
+        if where == "listing":  # where all places are taken, the exchange is asked first whether it has the symbol
+            await desk.ask("BTCUSDT", "1m")
+        asked = [asyncio.create_task(desk.ask("ETHUSDT", "1m")) for _ in range(3)]
+        await until(lambda: len(desk._waits) == 3)
+        await asyncio.sleep(0.05)
+        desk.end()
+        desk.end()
+        for task in asked:
+            with pytest.raises(Later, match="ETHUSDT 1m: the service ends") as told:
+                await asyncio.wait_for(task, 1.0)
+            assert 5.0 == told.value.retry_after_s
+        with pytest.raises(Later, match="the service ends"):
+            await desk.ask("ETHUSDT", "1m")
+        assert 0 == desk._history.closed
+    assert 1 == desk._history.closed
+
+
+async def test_what_is_at_hand_is_answered_to_the_end():
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"source": "rest"}) as desk:
+        first = await desk.ask("BTCUSDT", "1m")
+        desk.end()
+        assert first.ts == (await desk.ask("BTCUSDT", "1m")).ts
+
+
 async def test_another_model_says_the_last_close_anew():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
         told = []
