@@ -20,7 +20,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from exec.advice import Adviser
 from exec.champion import Champion
-from exec.live.closes import GRACE_S, OVERDUE_S
+from exec.live.closes import GRACE_S
 from exec.live.follow import Follower
 from exec.live.standing import Standing, age_s, standing_of
 from exec.market import Market
@@ -42,8 +42,10 @@ from utils.types import Bar, BookInvalid, MarketEvent
 
 #: Time between two looks at whether streams still bring anything, s.
 LOOK_S = 0.5
-#: A bar that streams have not brought so long after it was due is asked for by REST, s; well before it is overdue.
+#: A bar that streams have not brought so long after it was due is asked for by REST, s; well before `FRESH_S`.
 LATE_S = 2.0 * GRACE_S
+#: A close is believed until the next one, with `simulation.bar_delay_ms`, is overdue by so much, s.
+FRESH_S = 15.0
 
 logger = logging.getLogger("exec")
 
@@ -99,6 +101,7 @@ class Followed:
     state: State
     reason: str  # why it is in no better state; "" = there is no better
     fresh: bool  # somebody who asks now gets an answer
+    silent: bool  # its streams are there, and bring no book
     last: int  # close of its last bar, ns; 0 = none yet
     bar_s: float | None  # age of that, s
     book_s: float | None  # since the last update of its book, s; None = none is valid
@@ -145,7 +148,8 @@ class Following:
         self._publish, self._number, self._now_ns = publish, number, now_ns
         self._tf_ns = TIMEFRAMES[tf]
         self._delay_ns = round(settings.simulation.bar_delay_ms * NS_PER_MS)
-        self._patience_s = (self._tf_ns + self._delay_ns) / NS_PER_S + OVERDUE_S  # with the last close
+        self._patience_s = (self._tf_ns + self._delay_ns) / NS_PER_S + FRESH_S  # with the last close
+        self._book_s = 0.0  # when its streams last brought a book, likewise
         self._closed_s = 0.0  # when it was decided, by a clock that nobody sets
         self._backoff = Backoff(settings.ingest.backoff_s, settings.ingest.backoff_max_s)
         self._events: EventFeatures | None = None
@@ -218,12 +222,16 @@ class Following:
         last = 0 if self.standing is None else self.standing.ts
         now_ns = last if self._way == "tape" else now_ns
         stamps = self._stamps()
+        stale_s = self._settings.ingest.stale_s
+        silent = self.state == "streaming" and time.monotonic() - self._book_s > stale_s
+        why = f"its streams have brought no valid book for more than {stale_s:g} s"
         return Followed(
             symbol=self.symbol,
             tf=self.tf,
             state=self.state,
-            reason=self.reason,
+            reason=self.reason or (why if silent else ""),
             fresh=self.at_hand(now_ns) is not None,
+            silent=silent,
             last=last,
             bar_s=age_s(last, now_ns),
             book_s=age_s(stamps.book, now_ns),
@@ -337,9 +345,12 @@ class Following:
         loop, ingest = asyncio.get_running_loop(), self._settings.ingest
         patience_s = ingest.stale_s + ingest.timeout_s
         seen, since_s = self._stamps(), loop.time()
+        self._book_s = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_S)
             if (stamps := self._stamps()) != seen:
+                if stamps.book not in (0, seen.book):
+                    self._book_s = time.monotonic()
                 seen, since_s = stamps, loop.time()
             if loop.time() - since_s > patience_s:
                 raise DataUnavailable(f"its streams have brought nothing for {patience_s:g} s")

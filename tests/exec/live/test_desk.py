@@ -57,6 +57,7 @@ async def test_places_are_few_and_the_one_unused_for_longest_goes_first():
             desk._make_place()
             assert ["ETHUSDT"] == [market.symbol for market in desk.markets()]
             assert None is desk.standing("BTCUSDT", "1m")
+            later[0] = 0
             await desk.ask("SOLUSDT", "1m")
 
 
@@ -175,7 +176,7 @@ async def test_a_bar_that_is_overdue_leaves_no_signal():
     ):
         standing = await desk.ask("BTCUSDT", "1m")
         box.inject(Fault("slow", "kline", times=0, seconds=60.0))
-        later[0] = standing.ts - box.now_ns + 91 * NS_PER_S
+        later[0] = standing.ts - box.now_ns + 76 * NS_PER_S
         assert None is desk.standing("BTCUSDT", "1m")
         with pytest.raises(Later, match=r"BTCUSDT 1m: expected the close of .*, the last that came is of"):
             await desk.ask("BTCUSDT", "1m")
@@ -191,9 +192,9 @@ async def test_a_clock_that_was_set_back_makes_nothing_fresh():
         await desk.ask("BTCUSDT", "1m")
         later[0] = -60 * NS_PER_MINUTE
         (market,) = desk._markets.values()
-        market._closed_s -= 60.0
+        market._closed_s -= 50.0
         assert desk.standing("BTCUSDT", "1m") is not None
-        market._closed_s -= 31.0
+        market._closed_s -= 26.0
         assert None is desk.standing("BTCUSDT", "1m")
         with pytest.raises(Later, match="the last that came is of"):
             await desk.ask("BTCUSDT", "1m")

@@ -7,6 +7,7 @@ import pytest
 
 from exec.live import following
 from exec.live.desk import Later
+from exec.live.health import health_of
 from ingest.replay_server import Fault
 from tests.boxes import let_clocks_run, quick_box, until
 from tests.exec.live.desks import ByRest, desk_at, only
@@ -106,6 +107,22 @@ async def test_a_stream_that_cannot_be_had_at_first_leaves_rest():
             assert standing.source == f"bybit@127.0.0.1:{box.port} by REST"
             await until(lambda: only(desk).state == "polling")
             assert only(desk).lost >= 1
+
+
+async def test_streams_that_bring_no_book_are_a_reason_not_to_believe_them():
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, stale_s=1.0) as desk:
+        await desk.ask("BTCUSDT", "1m")
+        await until(lambda: only(desk).state == "streaming" and only(desk).book_s is not None)
+        assert ("ok", False) == (health_of(desk.markets()).status, only(desk).silent)
+        box.inject(Fault("stall", match="orderbook", times=0, seconds=600.0))
+        await until(lambda: only(desk).silent)
+        seen = health_of(desk.markets())
+        why = "its streams have brought no valid book for more than 1 s"
+        assert ("streaming", True, why) == (only(desk).state, only(desk).fresh, only(desk).reason)
+        assert ("stale", [f"BTCUSDT 1m: {why}"]) == (seen.status, seen.reasons)
+        box.clear_faults()
+        await until(lambda: not only(desk).silent)
+        assert "" == only(desk).reason
 
 
 async def test_rest_alone_opens_no_stream():
