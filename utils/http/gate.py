@@ -24,7 +24,7 @@ from utils.shell.rim import safe
 
 #: Longest path with its query, bytes.
 MOST_ADDRESS = 2_048
-#: Most header lines, and bytes in them. uvicorn's own limits are those of `--http h11` alone.
+#: Most header lines, and bytes in them.
 MOST_LINES, MOST_HEADERS = 64, 16_384
 #: What every answer carries: nobody keeps it, guesses what it is, shows it in a frame, or is told where we came from.
 CARRIED = [
@@ -164,10 +164,12 @@ class Gate:
                 414, "address_too_long", f"expected at most {MOST_ADDRESS} bytes of path and query; ask for less"
             )
         lines = scope["headers"]
-        if len(lines) > MOST_LINES or sum(map(len, headers)) + sum(map(len, headers.values())) > MOST_HEADERS:
+        if len(lines) > MOST_LINES or sum(len(name) + len(value) for name, value in lines) > MOST_HEADERS:
             return refusal(
                 431, "headers_too_large", f"expected at most {MOST_LINES} header lines of {MOST_HEADERS} bytes in all"
             )
+        if len(headers) < len(lines) and sum(name == b"host" for name, _ in lines) > 1:
+            return refusal(400, "host_doubled", "expected one header line Host, saw several; send one")
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
             status, head, body = refusal(413, "body_refused", "expected a request without a body; leave it away")
             return status, [*head, (b"connection", b"close")], body

@@ -183,6 +183,29 @@ async def test_header_lines_have_a_number_and_a_length(world_of):
         assert (431, "headers_too_large") == (response.status_code, kind(response))
 
 
+@pytest.mark.parametrize(
+    ("lines", "status", "why"),
+    [
+        ([(b"x-long", b"a" * 5_000)] * 4, 431, "headers_too_large"),
+        ([(b"x", b"1")] * 65, 431, "headers_too_large"),
+        ([(b"host", b"localhost")] * 2, 400, "host_doubled"),
+        ([(b"host", b"localhost"), (b"host", b"evil.example")], 400, "host_doubled"),
+        ([(b"x-long", b"a" * 5_000)] * 3 + [(b"host", b"localhost")], 200, None),
+    ],
+)
+async def test_lines_of_one_name_count_each_whatever_the_server_lets_through(lines, status, why):
+    heard, here = [], {"server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 50_000)}
+
+    async def send(message):
+        heard.append(message)
+
+    gate = Gate(Small(), Rules, lambda *_: None)
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": lines, **here}
+    await gate(scope, None, send)
+    said = json.loads(heard[1]["body"])
+    assert (status, why) == (heard[0]["status"], None if why is None else said["error"]["kind"])
+
+
 async def test_a_body_is_refused_before_it_is_sent(world_of):
     world = await world_of()
     head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000000\r\nexpect: 100-continue\r\n\r\n"
