@@ -263,6 +263,7 @@ def test_without_a_token_this_machine_may_ask_by_its_own_name_alone(tmp_path):
     ("flags", "environment", "said"),
     [
         (["--host", "0.0.0.0"], {}, "served at 0.0.0.0: expected a token"),  # noqa: S104
+        pytest.param(["--host", ""], {}, "served at all addresses: expected a token", marks=pytest.mark.slow),
         pytest.param(["--host=::"], {}, "served at ::: expected a token", marks=pytest.mark.slow),
         pytest.param([], {"UVICORN_HOST": "::"}, "served at ::: expected a token", marks=pytest.mark.slow),
         ([], {"SCALPER__SECRETS__API_TOKEN": "sh0rt"}, "SCALPER__SECRETS__API_TOKEN"),

@@ -66,20 +66,21 @@ class Rules:
     timeout_s: float = 10.0
     origins: frozenset[bytes] = frozenset()
 
-    def granted(self, told: str) -> str:
+    def granted(self, told: str | None) -> str:
         """What is granted, as a sentence for the log.
 
         Args:
-            told: the address that the server was told to listen at; "" = nobody told it another than its default.
+            told: the address that the server was told to listen at, "" = all there are; None = nobody told it another
+                than its default.
 
         Raises:
             ConfigError: others could reach this machine, and no token is set.
         """
         if self.token:
             return "whoever has the token may ask"
-        if told and not is_loopback(told):
+        if told is not None and not is_loopback(told):
             raise ConfigError(
-                f"served at {told}: expected a token where others than this machine can ask, saw none; set "
+                f"served at {told or 'all addresses'}: expected a token where others than this machine can ask, saw none; set "
                 "SCALPER__SECRETS__API_TOKEN to 16 characters or more, or serve at 127.0.0.1"
             )
         return "only this machine may ask, without a token"

@@ -57,17 +57,17 @@ def is_local(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], hosts: Co
     return name in OWN_NAMES or name in hosts
 
 
-def served_at(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    """The address that uvicorn was told to listen at; "" = none, or another program runs.
+def served_at(argv: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """The address that uvicorn was told to listen at; "" = all there are; None = none, or another program runs.
 
     Processes that it starts for `--workers` and `--reload` have its command line.
     """
     program = Path(argv[0]) if argv else Path()
     if "uvicorn" not in {program.stem, program.parent.name}:
-        return ""
+        return None
     if "--uds" in argv or "--fd" in argv or any(word.startswith(("--uds=", "--fd=")) for word in argv):
-        return ""
-    told = environment.get("UVICORN_HOST", "")
+        return None
+    told = environment.get("UVICORN_HOST") or None  # empty, it is none to uvicorn
     for word, after in zip(argv[1:], [*argv[2:], ""], strict=True):
         if word == "--host":
             told = after

@@ -74,16 +74,19 @@ UVICORN = "/usr/bin/uvicorn"
 @pytest.mark.parametrize(
     ("argv", "environment", "told"),
     [
-        ([UVICORN, "app:app"], {}, ""),
+        ([UVICORN, "app:app"], {}, None),
+        ([UVICORN, "app:app"], {"UVICORN_HOST": ""}, None),
+        ([UVICORN, "app:app", "--host", ""], {}, ""),
+        ([UVICORN, "app:app", "--host="], {"UVICORN_HOST": "127.0.0.1"}, ""),
         ([UVICORN, "app:app", "--host", "0.0.0.0"], {}, "0.0.0.0"),  # noqa: S104
         ([UVICORN, "--host=::", "app:app"], {}, "::"),
         (["/lib/uvicorn/__main__.py", "app:app", "--host", "10.0.0.1"], {}, "10.0.0.1"),
         ([UVICORN, "app:app"], {"UVICORN_HOST": "10.0.0.1"}, "10.0.0.1"),
         ([UVICORN, "--host", "127.0.0.1"], {"UVICORN_HOST": "10.0.0.1"}, "127.0.0.1"),
-        ([UVICORN, "--uds", "/run/desk.sock"], {"UVICORN_HOST": "10.0.0.1"}, ""),
+        ([UVICORN, "--uds", "/run/desk.sock"], {"UVICORN_HOST": "10.0.0.1"}, None),
         ([UVICORN, "--host"], {}, ""),
-        (["pytest", "--host", "0.0.0.0"], {}, ""),  # noqa: S104
-        ([], {}, ""),
+        (["pytest", "--host", "0.0.0.0"], {}, None),  # noqa: S104
+        ([], {}, None),
     ],
 )
 def test_the_address_that_uvicorn_was_told(argv, environment, told):
