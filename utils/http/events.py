@@ -131,7 +131,7 @@ class Hub:
         self._closed = True
         loop = asyncio.get_running_loop()
         for reader in self._readers:
-            if reader.limit is not None:
+            if reader.limit is not None and not reader.limit.expired():
                 reader.limit.reschedule(loop.time() + LAST_S / 2)
             reader.wake()
         for line in self._lines:
@@ -177,8 +177,10 @@ class Hub:
 
     async def _send(self, send: Send, reader: Reader, text: bytes) -> None:
         async with asyncio.timeout(LAST_S / 2 if self._closed else self._heartbeat_s) as reader.limit:
-            await send({"type": "http.response.body", "body": text, "more_body": True})
-        reader.limit = None
+            try:
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+            finally:
+                reader.limit = None
 
     @staticmethod
     async def _leave(receive: Receive, reader: Reader) -> None:

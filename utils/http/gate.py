@@ -134,7 +134,7 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *carried]
+                message = {**message, "headers": [*message["headers"], *carried]}
             return send(message)
 
         told: Send = carry  # type: ignore[assignment]  # what it hands on is awaited by whoever calls

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
 
@@ -182,13 +183,13 @@ async def test_a_reader_who_leaves_makes_place_at_once(world_of):
     assert not world.hub.full
 
 
-def greedy(url):
+def greedy(url, asks=1):
     """A client that asks and then reads nothing, with hardly a buffer."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
     host, port = url.removeprefix("http://").split(":")
     client.connect((host, int(port)))
-    client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    client.sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" * asks)
     return client
 
 
@@ -229,3 +230,45 @@ async def test_a_server_ends_at_once_though_a_reader_takes_nothing():
             hub.close()
             await until(lambda: len(hub) == 0)
     assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("way", ["it is cut off", "it leaves", "the service ends"])
+async def test_requests_behind_a_stream_are_let_go_with_it_and_nothing_is_said_of_a_mistake(world_of, way, caplog):
+    world = await world_of(kept=1_000, heartbeat_s=0.3)
+    behind = greedy(world.url, asks=4)
+    await there(world, 1)
+    for _ in range(100):
+        world.hub.publish(A, b"x" * 50_000)
+        await asyncio.sleep(0.001)
+    if way == "it leaves":
+        behind.close()
+    elif way == "the service ends":
+        world.hub.close()
+    await there(world, 0)
+    await asyncio.sleep(0.05)
+    behind.close()
+    assert [] == [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_service_ends_while_a_reader_is_being_cut_off():
+    """Whoever takes nothing holds up the end of nobody, at no moment."""
+    ended = []
+
+    async def never():
+        await asyncio.Event().wait()
+
+    async def stuck(message):
+        if message["type"] == "http.response.body":
+            await never()
+
+    async def quick(message):
+        if message.get("more_body") is False or message == {"type": "http.response.body", "body": b""}:
+            ended.append(message)
+
+    hub = Hub("e1", kept=10, heartbeat_s=0.05, most=10)
+    async with hub:
+        tasks = [asyncio.create_task(hub.serve(never, send, None)) for send in (stuck, quick)]
+        await asyncio.sleep(0.2)  # it waits for the end of a line that nobody cuts
+        hub.close()
+        await asyncio.wait(tasks, timeout=3.0)
+    assert (1, {True}) == (len(ended), {task.done() for task in tasks})

@@ -15,6 +15,8 @@ from utils.http.gate import CARRIED, MOST_ADDRESS, Gate, Rules
 
 TOKEN = "a-token-of-sixteen-or-more"  # noqa: S105
 BEARER = {"authorization": f"Bearer {TOKEN}"}
+#: The head of an answer that an app sends more than once.
+SHARED = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
 
 
 class Small:
@@ -33,6 +35,10 @@ class Small:
         self.asked.append(scope["path"])
         if scope["path"] in {"/late", "/stream"}:
             await asyncio.sleep(0.4)
+        if scope["path"] == "/shared":
+            await send(SHARED)
+            await send({"type": "http.response.body", "body": b""})
+            return
         if scope["path"] == "/bug":
             raise ValueError(f"a bug with {TOKEN}")
         if scope["path"] == "/half":
@@ -90,6 +96,13 @@ async def test_every_answer_carries_what_protects_it(world_of):
     world = await world_of(token=TOKEN.encode())
     for response in (await world.get("/"), await world.get("/", headers=BEARER), await world.get("/live")):
         assert dict(CARRIED).items() <= {k.encode(): v.encode() for k, v in response.headers.items()}.items()
+
+
+async def test_what_protects_an_answer_is_carried_once_however_often_its_head_is_sent(world_of):
+    world = await world_of()
+    for _ in range(3):
+        response = await world.get("/shared")
+    assert ["no-store"] == response.headers.get_list("cache-control")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "0.0.0.0"])  # noqa: S104
