@@ -215,7 +215,9 @@ app.router.routes.insert(0, app.router.routes.pop())  # routes are tried in turn
 class Stream(Response):
     """An answer of events, straight from the hub."""
 
-    def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str, status_code: int = 200) -> None:
+    def __init__(
+        self, hub: Hub, topics: list[Topic] | None = None, last_id: str = "", status_code: int = 200
+    ) -> None:
         super().__init__(status_code=status_code)  # by this name the schema knows it
         self._read = (hub, topics, last_id)
 
@@ -244,7 +246,7 @@ async def stream(
     """Each new signal as it comes, first those that stand; `Last-Event-ID` brings what was missed."""
     service = service_of(request)
     if service.hub.full:
-        return refused(503, "too_many_streams", "all places of api.max_streams are taken; come later", 5.0)
+        return Stream(service.hub)  # which says so; no market need be followed for that
     pairs = list(product(symbol, tf or [""]))
     if len(pairs) > MOST_PAIRS:
         return refused(422, "invalid", f"query: expected at most {MOST_PAIRS} markets, saw {len(pairs)}; read fewer")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from utils.http.asgi import Receive, Send, drop
+from utils.http.asgi import Receive, Send, answer, drop
+from utils.http.problem import refusal
 
 #: What an event is of, such as (symbol, timeframe).
 Topic = tuple[str, ...]
@@ -18,6 +19,8 @@ Topic = tuple[str, ...]
 MOST_AT_ONCE = 32
 #: Time that readers have to take what is on its way when the service ends, s.
 LAST_S = 1.0
+#: Time after which somebody for whom there is no place may come again, s.
+LATER_S = 5.0
 #: Time after which a reader who lost the line comes back, ms.
 RETRY_MS = 2_000
 START = {
@@ -140,6 +143,8 @@ class Hub:
     async def serve(self, receive: Receive, send: Send, topics: Collection[Topic] | None, last_id: str = "") -> None:
         """Answer a request with events until its client leaves, does not read, or the service ends.
 
+        Where there is no place for it the answer is a 503 that says so.
+
         Args:
             receive: of the request.
             send: likewise.
@@ -147,6 +152,10 @@ class Hub:
             last_id: of the last event that the client has seen; what came since is sent, or, where that is not known,
                 an event `reset` and what stands.
         """
+        if self.full:
+            cause = "the service ends" if self._closed else f"all {self.most} places are taken (api.max_streams)"
+            await answer(send, *refusal(503, "too_many_streams", f"{cause}; come later", LATER_S))
+            return
         wanted = None if topics is None else frozenset(topics)
         first, at = self._greeting(wanted, last_id)
         reader = Reader(wanted, at)

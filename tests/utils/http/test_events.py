@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 import time
@@ -181,6 +182,18 @@ async def test_a_reader_who_leaves_makes_place_at_once(world_of):
     assert world.hub.full
     await world.left()
     assert not world.hub.full
+
+
+async def test_of_many_who_come_at_once_as_many_as_may_be_are_let_in(world_of):
+    world = await world_of(most=3)
+    async with httpx.AsyncClient(base_url=world.url) as client, contextlib.AsyncExitStack() as opened:
+        asked = [opened.enter_async_context(client.stream("GET", "/a")) for _ in range(12)]
+        answers = await asyncio.gather(*asked)
+        refused = [each for each in answers if each.status_code != 200]
+        assert (3, 9, {503}) == (len(world.hub), len(refused), {each.status_code for each in refused})
+        problem = json.loads(await refused[0].aread())["error"]
+    assert ("too_many_streams", "5") == (problem["kind"], refused[0].headers["retry-after"])
+    assert "3 places are taken (api.max_streams)" in problem["message"]
 
 
 def greedy(url, asks=1):
