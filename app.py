@@ -16,7 +16,7 @@ from itertools import chain, product
 from pathlib import Path as File
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
@@ -153,6 +153,26 @@ Timeframe = Annotated[
 ]
 
 
+def only(*once: str, often: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as FastAPI's own names of it
+    """A dependency of a route: of its query, what is not known is refused, so that no misspelling is passed over.
+
+    Args:
+        once: names that may stand there once.
+        often: names that may stand there several times.
+    """
+    expected = " and ".join([f"{name}, once" for name in once] + [f"{name}, as often as wanted" for name in often])
+
+    def check(request: Request) -> None:
+        left = list(once)
+        for name, _ in request.query_params.multi_items():
+            if name in left:
+                left.remove(name)
+            elif name not in often:
+                raise RequestValidationError([{"loc": ["query"], "msg": f"expected {expected}, saw {name!r}"}])
+
+    return Depends(check)
+
+
 def openapi() -> dict[str, Any]:
     """The schema, with the token where one is asked for."""
     if app.openapi_schema is None:
@@ -207,6 +227,7 @@ app.router.add_api_route(
     signal,
     methods=["GET"],
     responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
+    dependencies=[only("tf")],
     route_class_override=Quick,
 )
 app.router.routes.insert(0, app.router.routes.pop())  # routes are tried in turn, and FastAPI's own pages were first
@@ -215,9 +236,7 @@ app.router.routes.insert(0, app.router.routes.pop())  # routes are tried in turn
 class Stream(Response):
     """An answer of events, straight from the hub."""
 
-    def __init__(
-        self, hub: Hub, topics: list[Topic] | None = None, last_id: str = "", status_code: int = 200
-    ) -> None:
+    def __init__(self, hub: Hub, topics: list[Topic] | None = None, last_id: str = "", status_code: int = 200) -> None:
         super().__init__(status_code=status_code)  # by this name the schema knows it
         self._read = (hub, topics, last_id)
 
@@ -230,6 +249,7 @@ class Stream(Response):
 @app.get(
     "/signals/stream",
     response_class=Stream,
+    dependencies=[only(often=("symbol", "tf"))],
     responses={
         **answers(404, 422),
         200: {
@@ -241,12 +261,14 @@ class Stream(Response):
 async def stream(
     request: Request,
     symbol: Annotated[list[str], Query(description="Markets to read; none = all that are followed.")] = [],  # noqa: B006
-    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol.")] = [],  # noqa: B006
+    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol; none without one.")] = [],  # noqa: B006
 ) -> Response:
     """Each new signal as it comes, first those that stand; `Last-Event-ID` brings what was missed."""
     service = service_of(request)
     if service.hub.full:
         return Stream(service.hub)  # which says so; no market need be followed for that
+    if tf and not symbol:
+        return refused(422, "invalid", "query: expected symbol beside tf, saw none; name the markets, or leave tf away")
     pairs = list(product(symbol, tf or [""]))
     if len(pairs) > MOST_PAIRS:
         return refused(422, "invalid", f"query: expected at most {MOST_PAIRS} markets, saw {len(pairs)}; read fewer")

@@ -33,7 +33,7 @@ def api(tmp_path_factory):
     """It serves a recording; its folder has a `.env`."""
     folder = tmp_path_factory.mktemp("api")
     (folder / ".env").write_text("SCALPER__MARKET__TIMEFRAME=1m\n")
-    with served(folder, SCALPER__API__SOURCE=tape_in(folder)) as one:
+    with served(folder, SCALPER__API__SOURCE=tape_in(folder), SCALPER__API__HEARTBEAT_S="0.5") as one:
         one.until("/signal/MOCKUSDT?tf=1m", lambda seen: seen.status_code == 200)
         yield one
 
@@ -108,6 +108,12 @@ def test_a_symbol_may_be_spelled_as_users_spell_it_and_the_timeframe_has_a_defau
         ("/signal/MOCKUSDT?tf=123456789", 422, "invalid"),
         ("/signals/stream?symbol=ETHUSDT", 404, "unknown"),
         ("/signals/stream?" + "symbol=MOCKUSDT&" * 33, 422, "invalid"),
+        ("/signal/MOCKUSDT?timeframe=1h", 422, "invalid"),
+        ("/signal/MOCKUSDT?tf=1m&tf=5m", 422, "invalid"),
+        ("/signal/MOCKUSDT?tf=1m&first=1", 422, "invalid"),
+        ("/signals/stream?tf=9x", 422, "invalid"),
+        ("/signals/stream?tf=1m", 422, "invalid"),
+        ("/signals/stream?symbols=MOCKUSDT", 422, "invalid"),
         ("/health/", 404, "no_such_path"),
         ("/nowhere", 404, "no_such_path"),
         ("/signal/MOCKUSDT?q=" + "a" * 3_000, 414, "address_too_long"),
@@ -117,6 +123,13 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(api, path, status, kin
     response = api.get(path)
     assert (status, kind) == (response.status_code, problem(response))
     assert response.text.isprintable()
+
+
+def test_an_unknown_parameter_is_named_with_those_that_are_known(api):
+    for _ in range(2):  # also beside an answer that is at hand
+        assert 200 == api.get("/signal/MOCKUSDT?tf=1m").status_code
+        said = api.get("/signal/MOCKUSDT?timeframe=1h").json()["error"]["message"]
+        assert "query: expected tf, once, saw 'timeframe'" == said
 
 
 def test_an_unknown_symbol_names_what_is_known(api):
@@ -192,7 +205,7 @@ def schema(api):
 
 
 def test_what_was_answered_before_is_answered_from_what_is_at_hand_to_the_same_bytes(api):
-    first, *others = [api.get("/signal/MOCK-USDT?tf=1m&first=1").content for _ in range(3)]
+    first, *others = [api.get("/signal/MOCK-USDT?tf=1m").content for _ in range(3)]
     assert [first, first] == others
     assert [422, 404] == [api.get(f"/signal/MOCK-USDT?tf={tf}").status_code for tf in ("1m" * 9, "1m2")]
 
@@ -305,6 +318,19 @@ def test_a_reader_hears_what_stands_and_comes_back_to_what_was_missed(api):
     reset = events_of(api, "/signals/stream", 3, **{"Last-Event-ID": strange})[1]
     assert "reset" == reset["event"]
     assert [{"retry": "2000"}] == events_of(api, "/signals/stream", 1, **{"Last-Event-ID": known})
+
+
+@pytest.mark.parametrize("path", ["/health", "/signals/stream"])
+def test_a_request_behind_a_stream_whose_client_leaves_is_no_mistake(api, path):
+    heads = [f"GET {each} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\r\n" for each in
+             ("/signals/stream", path)]  # fmt: skip
+    with socket.create_connection(("127.0.0.1", api.port)) as client:
+        client.sendall("".join(heads).encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert 1.0 <= figures(api)[("scalper_stream_readers",)]
+    api.until("/metrics", lambda seen: "scalper_stream_readers 0.0" in seen.text)
+    said = api.log.read_text()
+    assert ("failed" in said, "Traceback" in said) == (False, False), said
 
 
 def test_readers_have_a_number_and_the_end_does_not_wait_for_them(tmp_path):
