@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cache
@@ -38,6 +39,7 @@ from utils.http.asgi import Receive, Scope, Send
 from utils.http.ending import told_to_end
 from utils.http.events import Hub, Topic
 from utils.http.gate import Gate, Rules
+from utils.http.local import proxied
 from utils.http.problem import Kind, Problem, answers, refusal
 from utils.http.traffic import MEDIA_TYPE, Traffic
 from utils.market.timeframes import KNOWN
@@ -98,6 +100,7 @@ def rules() -> Rules:
         rate_per_s=api.rate_per_s,
         burst=api.burst,
         timeout_s=api.timeout_s + SLACK_S,
+        proxied=proxied(sys.argv, os.environ),
         origins=frozenset(origin.encode() for origin in api.cors.split(",") if origin),
     )
 
@@ -153,7 +156,7 @@ Timeframe = Annotated[
 ]
 
 
-def only(*once: str, often: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as FastAPI's own names of it
+def only(*once: str, often: tuple[str, ...] = ()) -> Any:
     """A dependency of a route: of its query, what is not known is refused, so that no misspelling is passed over.
 
     Args:

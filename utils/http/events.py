@@ -185,11 +185,12 @@ class Hub:
             leaving.cancel()
 
     async def _send(self, send: Send, reader: Reader, text: bytes) -> None:
-        async with asyncio.timeout(LAST_S / 2 if self._closed else self._heartbeat_s) as reader.limit:
-            try:
+        reader.limit = asyncio.timeout(LAST_S / 2 if self._closed else self._heartbeat_s)
+        try:
+            async with reader.limit:
                 await send({"type": "http.response.body", "body": text, "more_body": True})
-            finally:
-                reader.limit = None
+        finally:
+            reader.limit = None
 
     @staticmethod
     async def _leave(receive: Receive, reader: Reader) -> None:

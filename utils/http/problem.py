@@ -57,7 +57,7 @@ MEANING = {
     413: "A request with a body: none is read here.",
     414: "Path and query are too long.",
     422: "A parameter is not as the schema says.",
-    429: "Too many requests of one client.",
+    429: "Too many requests of one client, or of all who come without the token.",
     431: "The header lines are too many, or too long.",
     500: "A bug of ours; the log has more.",
     503: "The data cannot be had at present, are stale, or took too long; the cause is named.",

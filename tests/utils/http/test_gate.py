@@ -180,6 +180,27 @@ async def test_who_guesses_tokens_waits_too(world_of):
     assert [401, 401, 429] == [(await world.get()).status_code for _ in range(3)]
 
 
+async def test_who_guesses_tokens_waits_whoever_he_says_he_is(world_of):
+    world = await world_of(token=TOKEN.encode(), rate_per_s=0.05, burst=5, proxied=True)
+    guess = {"authorization": "Bearer guess"}
+    answers = [await world.get(headers=guess | {"x-forwarded-for": f"203.0.113.{n}"}) for n in range(20)]
+    assert [401] * 5 + [429] * 15 == [each.status_code for each in answers]
+    assert "too_many_requests" == kind(answers[-1])
+
+
+async def test_who_has_the_token_is_not_held_up_by_those_who_guess_it(world_of):
+    world = await world_of(token=TOKEN.encode(), rate_per_s=0.05, burst=2)
+    assert [401, 401, 429] == [(await world.get()).status_code for _ in range(3)]
+    assert [200, 200, 429] == [(await world.get(headers=BEARER)).status_code for _ in range(3)]
+
+
+@pytest.mark.parametrize(("proxied", "answered"), [(False, 2), (True, 8)])
+async def test_a_bucket_is_chosen_by_a_header_only_where_a_proxy_was_told_of(world_of, proxied, answered):
+    world = await world_of(token=TOKEN.encode(), rate_per_s=0.05, burst=2, proxied=proxied)
+    given = [BEARER | {"x-forwarded-for": f"203.0.113.{n}:{n + 1}"} for n in range(8)]
+    assert answered == [(await world.get(headers=each)).status_code for each in given].count(200)
+
+
 async def test_path_and_query_have_a_longest_length(world_of):
     world = await world_of()
     fits = "/" + "a" * (MOST_ADDRESS - 1)
