@@ -29,7 +29,7 @@ from backtest.run.warm import Warming
 from exec.advice import Answer
 from exec.live.desk import Later
 from exec.live.health import Health
-from exec.live.service import Service
+from exec.live.service import Service, Stale
 from exec.live.standing import Standing
 from model.schedule import Schedule
 from model.status import ModelStatus, figures_of, status_of
@@ -63,17 +63,19 @@ ROUTES = """\
 /metrics                           figures for Prometheus
 /docs  /openapi.json               all of it, in detail
 """
+#: Data of an event that says that some were missed.
+RESET = {"type": "object", "required": ["reason"], "properties": {"reason": {"type": "string"}}}
 #: One server-sent event, for the schema.
 EVENT = {
     "type": "object",
     "required": ["id", "data"],
     "properties": {
         "id": {"type": "string"},
-        "event": {"enum": ["signal", "reset"]},
+        "event": {"enum": ["signal", "stale", "reset"]},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Answer"},
+            "contentSchema": {"anyOf": [{"$ref": "#/components/schemas/Answer"}, Stale.model_json_schema(), RESET]},
         },
     },
 }
@@ -256,7 +258,7 @@ class Stream(Response):
     responses={
         **answers(404, 422),
         200: {
-            "description": "Events `signal`, whose data are an Answer, and `reset`; each has an id.",
+            "description": "Events `signal`, whose data are an Answer, `stale` and `reset`; each has an id.",
             "content": {"text/event-stream": {"itemSchema": EVENT}},
         },
     },
@@ -266,7 +268,7 @@ async def stream(
     symbol: Annotated[list[str], Query(description="Markets to read; none = all that are followed.")] = [],  # noqa: B006
     tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol; none without one.")] = [],  # noqa: B006
 ) -> Response:
-    """Each new signal as it comes, first those that stand; `Last-Event-ID` brings what was missed."""
+    """Each new signal as it comes, or that there is none, first what stands; `Last-Event-ID` brings what was missed."""
     service = service_of(request)
     if service.hub.full:
         return Stream(service.hub)  # which says so; no market need be followed for that

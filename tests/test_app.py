@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -390,6 +391,32 @@ def test_signals_come_from_an_exchange_as_its_candles_close(tmp_path):
         found = [one for one in events_of(api, "/signals/stream?symbol=BTCUSDT&tf=1m", 8) if "data" in one]
         closes = [json.loads(one["data"])["closed_at"] for one in found]
         assert (sorted(set(closes)), True) == (closes, len(closes) >= 3)
+
+
+@pytest.mark.slow
+def test_readers_are_told_of_an_outage_and_of_its_end(tmp_path):
+    given = {"SCALPER__INGEST__STALE_S": "2", "SCALPER__INGEST__TIMEOUT_S": "2", "SCALPER__INGEST__RETRIES": "1"}
+    with box() as exchange, served(tmp_path, **exchange.environment, **given) as api:
+        api.until("/health", lambda seen: [] == seen.json()["markets"])
+        api.until("/signal/BTCUSDT?tf=1m", lambda seen: seen.status_code == 200)
+        found = []
+        given = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.stream("GET", f"{api.url}/signals/stream", headers=given, timeout=120.0) as response:
+            exchange.process.send_signal(signal.SIGSTOP)
+            for line in response.iter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    found.append(value)
+                if name == "data" and found[-1] == "stale":
+                    told = json.loads(value)
+                    assert "stale" == events_of(api, "/signals/stream", 2)[1]["event"]
+                    exchange.process.send_signal(signal.SIGCONT)
+                if found[-2:] == ["stale", "signal"]:
+                    break
+    assert (("BTCUSDT", "1m"), True) == ((told["symbol"], told["timeframe"]), told["reason"].startswith("BTCUSDT 1m: "))
+    assert (["signal", "stale", "signal"]) == [
+        each for each, after in zip(found, [*found[1:], ""], strict=True) if each != after
+    ]
 
 
 def test_the_process_starts_without_what_only_requests_need():

@@ -7,13 +7,15 @@ takes nothing for a heartbeat, is cut off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
 from utils.http.asgi import Receive, Send, answer, drop
 from utils.http.problem import refusal
 
 #: What an event is of, such as (symbol, timeframe).
 Topic = tuple[str, ...]
+#: What of these topics (None = all) is so now, as name and data of an event each.
+Stands = Callable[[frozenset[Topic] | None], Iterable[tuple[str, bytes]]]
 
 #: Events that are handed to a connection at once.
 MOST_AT_ONCE = 32
@@ -65,17 +67,17 @@ class Hub:
 
     Args:
         epoch: name of this process, no other's: numbers of events count from its start.
+        stands: asked for what a new reader hears first; events that it publishes meanwhile are not sent twice.
         kept: events that can be asked for again.
         heartbeat_s: time between two signs of life on a quiet stream, and the longest for taking what was sent.
         most: readers at once.
     """
 
-    def __init__(self, epoch: str, *, kept: int, heartbeat_s: float, most: int) -> None:
+    def __init__(self, epoch: str, stands: Stands, *, kept: int, heartbeat_s: float, most: int) -> None:
         self.epoch, self.most = epoch, most
-        self._kept, self._heartbeat_s = kept, heartbeat_s
+        self._stands, self._kept, self._heartbeat_s = stands, kept, heartbeat_s
         self._ring: list[tuple[Topic, bytes]] = []  # event n stands at (n - 1) % kept
         self._number = 0  # of the newest event
-        self._stands: dict[Topic, tuple[int, bytes]] = {}
         self._readers: set[Reader] = set()
         self._lines: set[Receive] = set()
         self._closed = False
@@ -112,20 +114,14 @@ class Hub:
     def publish(self, topic: Topic, data: bytes, name: str = "signal") -> None:
         """Send one line of data to all who read its topic."""
         self._number += 1
-        event = b"id: %s\nevent: %s\ndata: %s\n\n" % (self._id(self._number), name.encode(), data)
+        event = _event(self._id(self._number), name, data)
         if len(self._ring) < self._kept:
             self._ring.append((topic, event))
         else:
             self._ring[(self._number - 1) % self._kept] = (topic, event)
-        self._stands[topic] = self._number, event
         for reader in self._readers:
             if reader.topics is None or topic in reader.topics:
                 reader.wake()
-
-    def keep(self, topics: Collection[Topic]) -> None:
-        """Of all other topics nothing stands any more: who begins to read is not told of them."""
-        for topic in self._stands.keys() - set(topics):
-            del self._stands[topic]
 
     def close(self) -> None:
         """End all streams; who does not take the last of it in time is cut off."""
@@ -202,16 +198,16 @@ class Hub:
 
     def _greeting(self, wanted: frozenset[Topic] | None, last_id: str) -> tuple[bytes, int]:
         """What a reader is told first, and the number of the last event that it needs not be sent."""
-        now = self._id(self._number)
-        hello = b"retry: %d\nid: %s\n\n" % (RETRY_MS, now)
         epoch, _, number = last_id.rpartition("-")
         if last_id:
             known = epoch == self.epoch and number.isascii() and number.isdecimal() and len(number) < 20
             if known and max(0, self._number - self._kept) <= int(number) <= self._number:
                 return b"retry: %d\n\n" % RETRY_MS, int(number)
-            hello += b"id: %s\nevent: reset\ndata: %s\n\n" % (now, RESET)
-        stands = sorted(one for topic, one in self._stands.items() if wanted is None or topic in wanted)
-        return hello + b"".join(event for _, event in stands), self._number
+        told = [("reset", RESET)] if last_id else []
+        told += self._stands(wanted)
+        now = self._id(self._number)
+        hello = b"retry: %d\nid: %s\n\n" % (RETRY_MS, now)
+        return hello + b"".join(_event(now, *each) for each in told), self._number
 
     def _due(self, reader: Reader) -> bytes:
         """The next events of a reader, whose position moves behind them; TimeoutError if they are not kept any more."""
@@ -234,3 +230,7 @@ class Hub:
             for reader in self._readers:
                 reader.beat = True
                 reader.wake()
+
+
+def _event(number: bytes, name: str, data: bytes) -> bytes:
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (number, name.encode(), data)
