@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from ingest.instruments import Listing
 from utils.errors import ConfigError, DataError, DataUnavailable, InvariantError, StorageError
 from utils.rows import BAR
 from utils.settings.tree import Settings
+from utils.shell.tied import begin
 
 #: A child that has not answered for so long is ended, s: its own patience with an exchange is shorter.
 LONGEST_S = 600.0
@@ -62,6 +64,8 @@ class Apart:
 
     def __init__(self, settings: Settings, ready: Callable[[], None] | None = None) -> None:
         self._settings, self._json, self._ready = settings, settings.model_dump_json(exclude={"secrets"}), ready
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed, self._turn = False, threading.Lock()
 
     def market(self, symbol: str, tf: str) -> Market:
         """The last `api.history_bars` closed candles that an exchange has of a symbol, as a market.
@@ -93,6 +97,13 @@ class Apart:
         """
         return self._built(self._asked(Question("tape", self._json)))
 
+    def close(self) -> None:
+        """End the processes that are at it: their calls raise StorageError, as all later ones do."""
+        with self._turn:
+            self._closed = True
+            for process in self._running:
+                process.kill()
+
     def _built(self, reply: Reply) -> Market:
         candles = Candles(**(reply.candles or {}), rows=np.frombuffer(reply.rows, BAR).copy(), gaps=reply.gaps)
         if self._ready is not None:
@@ -100,22 +111,30 @@ class Apart:
         listings = {candles.symbol: reply.listing} if reply.listing else {}
         return build_market([candles], self._settings, listings=listings)
 
-    @staticmethod
-    def _asked(question: Question) -> Reply:
+    def _asked(self, question: Question) -> Reply:
         try:
-            done = subprocess.run(
-                [sys.executable, "-m", "backtest.run.apart"],
-                input=msgspec.msgpack.encode(question),
-                stdout=subprocess.PIPE,
-                timeout=LONGEST_S,
-                check=True,
-            )
-            reply = msgspec.msgpack.decode(done.stdout, type=Reply)
+            with self._begun() as process:
+                try:
+                    said, _ = process.communicate(msgspec.msgpack.encode(question), LONGEST_S)
+                finally:
+                    process.kill()  # of one that has ended this does nothing
+                    self._running.discard(process)
+            if process.returncode != 0:
+                raise subprocess.CalledProcessError(process.returncode, process.args)
+            reply = msgspec.msgpack.decode(said, type=Reply)
         except (OSError, subprocess.SubprocessError, msgspec.MsgspecError) as error:
             raise StorageError(f"expected the candles of another process, saw it fail: {error}") from None
         if reply.error:
             raise _ERRORS.get(reply.error, InvariantError)(reply.says)
         return reply
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        with self._turn:  # none begins while all are ended
+            if self._closed:
+                raise StorageError("expected the candles of another process, saw none begun: this one ends")
+            process = begin("backtest.run.apart", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._running.add(process)
+            return process
 
 
 def answered(question: Question) -> Reply:

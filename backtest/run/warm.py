@@ -31,6 +31,7 @@ from utils.params import params_of
 from utils.root import ROOT
 from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, SIGNAL
 from utils.settings.tree import Settings
+from utils.shell.tied import begin
 from utils.types import Instrument
 
 
@@ -45,9 +46,7 @@ def start() -> subprocess.Popen[bytes] | None:
     """Begin to compile signal and engine in another process; None if they are compiled already, or are not kept."""
     if engine_is_cached() or not keeps():
         return None
-    return subprocess.Popen(
-        [sys.executable, "-m", "backtest.run.warm"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    return begin("backtest.run.warm", cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def finish(process: subprocess.Popen[bytes] | None) -> None:
@@ -120,7 +119,7 @@ class Warming:
     def _work(self) -> None:
         try:
             if keeps():
-                self._process = subprocess.Popen([sys.executable, "-m", "backtest.run.warm", "advice"], cwd=ROOT)
+                self._process = begin("backtest.run.warm", "advice", cwd=ROOT)
                 if self._left:
                     self._end()
                 self._process.wait()

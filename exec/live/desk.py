@@ -21,7 +21,7 @@ from exec.market import Market
 from ingest.history import source_of
 from ingest.venues.known import place_of
 from utils.errors import ConfigError, ScalperError
-from utils.market.symbols import normalise_symbol
+from utils.market.symbols import linear_symbol
 from utils.market.timeframes import normalise_timeframe
 from utils.rows import NS_PER_MINUTE, NS_PER_S
 from utils.settings.tree import Settings
@@ -38,6 +38,8 @@ START_S = 5.0
 LOOK_S = 1.0
 #: Histories that are fetched at the same time.
 AT_ONCE = 2
+#: A service that ends sends whoever waits away for so long, s: another may have taken its place.
+ENDS_S = 5.0
 #: Spellings of a market that are remembered.
 MOST_SPELLINGS = 16
 
@@ -67,6 +69,8 @@ class Desk:
         self._names, self._few = Names(history), threading.Semaphore(AT_ONCE)
         self._listeners: list[Callable[[Standing], None]] = []
         self._numbers = count(1)
+        self._waits: set[asyncio.Timeout] = set()  # of requests that wait for an answer
+        self._ended = False
         self._tidying: asyncio.Task[None] | None = None
         self._tape: Market | None = None
         self._reading: asyncio.Task[None] | None = None  # of the tape
@@ -91,13 +95,23 @@ class Desk:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.end()
         tasks = [*self._tasks.values(), *filter(None, [self._tidying, self._reading])]
         for key in list(self._markets):
             self._drop(key)
         for task in tasks:
             task.cancel()
+        self._history.close()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._names.aclose()
+
+    def end(self) -> None:
+        """The service ends: whoever waits for an answer is told so at once, and nobody may wait any more."""
+        self._ended = True
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(0.0)
+        self._waits.clear()
 
     # --- asking
 
@@ -117,14 +131,14 @@ class Desk:
         """What a market says; it is followed from now on. A request waits at most `api.timeout_s`.
 
         Args:
-            symbol: in any spelling of `utils.market.symbols.normalise_symbol`.
+            symbol: in any spelling of `utils.market.symbols.linear_symbol`.
             tf: likewise of `utils.market.timeframes.normalise_timeframe`.
 
         Raises:
-            ConfigError: no such symbol or timeframe; the nearest known are named.
-            Later: it cannot be had, its data are late, or there is no place for it.
+            ConfigError: no such symbol or timeframe, the nearest known are named; or it is settled in its coin.
+            Later: it cannot be had, its data are late, there is no place for it, or the service ends.
         """
-        name, timeframe = normalise_symbol(symbol), normalise_timeframe(tf)
+        name, timeframe = linear_symbol(symbol), normalise_timeframe(tf)
         market = await self._settled(name, timeframe)
         if self._names.of(market.symbol) != market.symbol:
             market = await self._settled(name, timeframe)
@@ -140,17 +154,30 @@ class Desk:
     async def _settled(self, name: str, tf: str) -> Following:
         """The market as it is when there is an answer, or a reason why there is none; raises as `ask`."""
         name = self._names.of(name)
-        market: Following | None = None
+        market = self._markets.get((name, tf))
+        if self._ended and (market is None or not market.settled.is_set()):
+            raise self._ends(name, tf)
+        wait = asyncio.timeout(self._settings.api.timeout_s)
         try:
-            async with asyncio.timeout(self._settings.api.timeout_s):
-                market = self._markets.get((name, tf)) or await self._begun(name, tf)
+            async with wait:
+                self._waits.add(wait)
+                market = market or await self._begun(name, tf)
                 market.used = self._now_ns()
                 market.asked += 1
                 await market.settled.wait()
+                market.used = self._now_ns()  # a history may take longer than a market is kept unused
         except TimeoutError:
+            if self._ended:
+                raise self._ends(name, tf) from None
             cause = f"{name} {tf}: {self._source} is being asked for it; ask again"
             raise Later(*(market.trouble(self._now_ns()) if market else (cause, 2.0))) from None
+        finally:
+            self._waits.discard(wait)
         return market
+
+    @staticmethod
+    def _ends(name: str, tf: str) -> Later:
+        return Later(f"{name} {tf}: the service ends before it has an answer; ask again", ENDS_S)
 
     # --- what the rest of the process wants of it
 
@@ -256,9 +283,9 @@ class Desk:
         api, now = self._settings.api, self._now_ns()
         if len(self._markets) < api.max_markets:
             return
-        key = min(self._markets, key=lambda one: self._markets[one].used)
+        key = min(self._markets, key=lambda one: (not self._markets[one].settled.is_set(), self._markets[one].used))
         left_s = (api.idle_minutes * NS_PER_MINUTE - (now - self._markets[key].used)) / NS_PER_S
-        if left_s > 0.0:
+        if left_s > 0.0 or not self._markets[key].settled.is_set():
             raise Later(
                 f"api.max_markets: all {api.max_markets} places are taken, and none has been without a request for "
                 f"{api.idle_minutes:g} minutes; ask again later, or set it higher",
@@ -276,12 +303,13 @@ class Desk:
         event(logger, "market_dropped", symbol=market.symbol, timeframe=market.tf)
 
     async def _tidy(self) -> None:
-        """Let go of markets that nobody asks for."""
+        """Let go of markets that nobody asks for, but of none whose first answer is still waited for."""
         idle_ns = self._settings.api.idle_minutes * NS_PER_MINUTE
         while True:
             await asyncio.sleep(LOOK_S)
             now = self._now_ns()
-            for key in [key for key, market in self._markets.items() if now - market.used > idle_ns]:
+            idle = [key for key, one in self._markets.items() if one.settled.is_set() and now - one.used > idle_ns]
+            for key in idle:
                 self._drop(key)
 
     def _publish(self, standing: Standing) -> None:

@@ -20,7 +20,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from exec.advice import Adviser
 from exec.champion import Champion
-from exec.live.closes import GRACE_S, OVERDUE_S
+from exec.live.closes import GRACE_S
 from exec.live.follow import Follower
 from exec.live.standing import Standing, age_s, standing_of
 from exec.market import Market
@@ -42,8 +42,10 @@ from utils.types import Bar, BookInvalid, MarketEvent
 
 #: Time between two looks at whether streams still bring anything, s.
 LOOK_S = 0.5
-#: A bar that streams have not brought so long after it was due is asked for by REST, s; well before it is overdue.
+#: A bar that streams have not brought so long after it was due is asked for by REST, s; well before `FRESH_S`.
 LATE_S = 2.0 * GRACE_S
+#: A close is believed until the next one, with `simulation.bar_delay_ms`, is overdue by so much, s.
+FRESH_S = 15.0
 
 logger = logging.getLogger("exec")
 
@@ -77,6 +79,10 @@ class History(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """What is asked for ends with an error: nobody waits for it any more."""
+        ...
+
 
 class Models(Protocol):
     """Which model judges a market (`exec.live.watch.ModelWatch`)."""
@@ -95,6 +101,7 @@ class Followed:
     state: State
     reason: str  # why it is in no better state; "" = there is no better
     fresh: bool  # somebody who asks now gets an answer
+    silent: bool  # its streams are there, and bring no book
     last: int  # close of its last bar, ns; 0 = none yet
     bar_s: float | None  # age of that, s
     book_s: float | None  # since the last update of its book, s; None = none is valid
@@ -141,13 +148,16 @@ class Following:
         self._publish, self._number, self._now_ns = publish, number, now_ns
         self._tf_ns = TIMEFRAMES[tf]
         self._delay_ns = round(settings.simulation.bar_delay_ms * NS_PER_MS)
-        self._patience_s = (self._tf_ns + self._delay_ns) / NS_PER_S + OVERDUE_S  # with the last close
+        self._patience_s = (self._tf_ns + self._delay_ns) / NS_PER_S + FRESH_S  # with the last close
+        self._book_s = 0.0  # when its streams last brought a book, likewise
         self._closed_s = 0.0  # when it was decided, by a clock that nobody sets
         self._backoff = Backoff(settings.ingest.backoff_s, settings.ingest.backoff_max_s)
         self._events: EventFeatures | None = None
         self._adviser: Adviser | None = None
         self._instant: Instant | None = None
         self._lost_by = reason
+        self._by = "REST"  # how the last bar came
+        self._behind = False  # another model serves than the one that judged the last close
         self._again_s = 0.0  # when a failed market is tried again, by the loop's clock
         self.state: State = "starting"
         self.reason = "its history is being fetched"
@@ -179,9 +189,11 @@ class Following:
             await asyncio.sleep(self._again_s - asyncio.get_running_loop().time())
 
     def changed(self) -> None:
-        """Another model serves: what was said of the last close is said anew."""
-        if self._instant is not None and not self._instant.late:
-            self._advise(self._instant)
+        """Another model serves: what was said of the last close is said anew, where it may still be believed."""
+        self._behind = True
+        instant = self._instant
+        if instant is not None and not instant.late and self.at_hand(self._now_ns()) is not None:
+            self._advise(instant)
 
     def at_hand(self, now_ns: int) -> Standing | None:
         """What it says, where it may be believed."""
@@ -210,12 +222,16 @@ class Following:
         last = 0 if self.standing is None else self.standing.ts
         now_ns = last if self._way == "tape" else now_ns
         stamps = self._stamps()
+        stale_s = self._settings.ingest.stale_s
+        silent = self.state == "streaming" and time.monotonic() - self._book_s > stale_s
+        why = f"its streams have brought no valid book for more than {stale_s:g} s"
         return Followed(
             symbol=self.symbol,
             tf=self.tf,
             state=self.state,
-            reason=self.reason,
+            reason=self.reason or (why if silent else ""),
             fresh=self.at_hand(now_ns) is not None,
+            silent=silent,
             last=last,
             bar_s=age_s(last, now_ns),
             book_s=age_s(stamps.book, now_ns),
@@ -295,6 +311,7 @@ class Following:
             return adviser, adviser.begin()
 
         self._adviser, instant = await aside(made)
+        self._by = "REST"
         self._tell(instant)
 
     async def _follow(self, feed: Feed) -> None:
@@ -328,9 +345,12 @@ class Following:
         loop, ingest = asyncio.get_running_loop(), self._settings.ingest
         patience_s = ingest.stale_s + ingest.timeout_s
         seen, since_s = self._stamps(), loop.time()
+        self._book_s = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_S)
             if (stamps := self._stamps()) != seen:
+                if stamps.book not in (0, seen.book):
+                    self._book_s = time.monotonic()
                 seen, since_s = stamps, loop.time()
             if loop.time() - since_s > patience_s:
                 raise DataUnavailable(f"its streams have brought nothing for {patience_s:g} s")
@@ -342,11 +362,14 @@ class Following:
         self, feed: AsyncIterable[MarketEvent], state: State, first: Sequence[Bar] = ()
     ) -> AsyncIterator[MarketEvent]:
         """These bars, then what a feed brings; the first thing of it that is whole shows that it is there."""
+        self._by = "REST"
         for bar in first:
             yield bar
         async for heard in feed:
             if self.state != state and not isinstance(heard, BookInvalid):
                 self._turn(state)
+            if isinstance(heard, Bar):
+                self._by = "streams" if state == "streaming" else "REST"
             yield heard
 
     # --- what follows from it
@@ -361,6 +384,7 @@ class Following:
     def _advise(self, instant: Instant) -> None:
         if self._adviser is None:
             return
+        self._behind = False
         advice = self._adviser.advise(instant, *self._models.of(self.symbol, self.tf))
         self.standing = standing_of(
             self._number(),
@@ -375,10 +399,6 @@ class Following:
         self._publish(self.standing)
 
     @property
-    def _by(self) -> str:
-        return "streams" if self.state == "streaming" else "REST"
-
-    @property
     def _last(self) -> int:
         """Close of the last bar, ns."""
         return 0 if self._adviser is None else self._adviser.last[0]
@@ -390,6 +410,8 @@ class Following:
         """All is well, or as well as it can be."""
         self.state, self.reason = state, self._lost_by if state == "polling" else ""
         event(logger, f"market_{state}", self.reason, symbol=self.symbol, timeframe=self.tf)
+        if self._behind:  # it came while nothing could be said
+            self.changed()
 
     def _lose(self, reason: str) -> None:
         """Streams are gone, and with them the book."""

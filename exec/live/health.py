@@ -41,7 +41,9 @@ class Health(Said):
 
 
 def health_of(markets: Sequence[Followed], notes: Iterable[str] = ()) -> Health:
-    """How it stands with all markets: one that has begun and has nothing fresh to say makes it stale.
+    """How it stands with all markets: one that has begun and is not fresh, or whose streams are silent, makes it stale.
+
+    What is followed by REST for want of streams is well, and why it is stands among the notes.
 
     Args:
         markets: those that are followed.
@@ -50,7 +52,10 @@ def health_of(markets: Sequence[Followed], notes: Iterable[str] = ()) -> Health:
     reasons = [
         f"{one.symbol} {one.tf}: {one.reason or 'its data are late'}"
         for one in markets
-        if not one.fresh and one.state != "starting"
+        if (not one.fresh or one.silent) and one.state != "starting"
+    ]
+    reduced = [
+        f"{one.symbol} {one.tf}: {one.reason}" for one in markets if one.state == "polling" and one.fresh and one.reason
     ]
     told = [
         MarketHealth(
@@ -66,7 +71,7 @@ def health_of(markets: Sequence[Followed], notes: Iterable[str] = ()) -> Health:
         )
         for one in markets
     ]
-    return Health(status="stale" if reasons else "ok", reasons=reasons, notes=list(notes), markets=told)
+    return Health(status="stale" if reasons else "ok", reasons=reasons, notes=[*notes, *reduced], markets=told)
 
 
 def figures_of(markets: Sequence[Followed]) -> Iterator[Figure]:
@@ -77,6 +82,7 @@ def figures_of(markets: Sequence[Followed]) -> Iterator[Figure]:
     yield Figure("scalper_market_state", "1 for the state that a market is in.", (*labels, "state"), states)
     for name, meaning, counts in (
         ("fresh", "Whether a market has a signal to tell.", False),
+        ("silent", "Whether streams of a market are there, and bring no book.", False),
         ("bar_s", "Age of a market's last candle, s.", False),
         ("book_s", "Age of a market's book, s.", False),
         ("prints_s", "Age of a market's last trade, s.", False),

@@ -46,7 +46,8 @@ def normalise_symbol(text: str) -> str:
     Raises:
         ConfigError: none of these spellings.
     """
-    pair, _, settle = text.strip().upper().split(".", 1)[0].partition(":")
+    name, dot, place = text.strip().upper().partition(".")
+    pair, _, settle = name.partition(":")
     parts = re.split(r"[/_-]", pair)
     if len(parts) == 2 and parts[0] == "PF":  # Kraken's linear contracts
         parts = [_bitcoin(parts[1])]
@@ -63,7 +64,8 @@ def normalise_symbol(text: str) -> str:
             f"symbol: expected an exchange id such as BTCUSDT or a pair such as BTC/USDT:USDT, seen {text!r}, a dated"
             f" contract, which is another instrument; {_INSTEAD}"
         )
-    if not plain or (settle and settle not in parts):
+    strange = dot and not (place.isascii() and place.isalnum())  # behind a dot stands one word: P, BYBIT
+    if not plain or strange or (settle and settle not in parts):
         raise ConfigError(
             f"symbol: expected an exchange id such as BTCUSDT or a pair such as BTC/USDT:USDT, seen {text!r};"
             f" {_INSTEAD}"

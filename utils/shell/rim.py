@@ -20,6 +20,8 @@ HIDDEN = "hidden"
 SHORTEST_SECRET = 8
 #: Where programs look for a proxy, any case.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY", "SOCKS_PROXY", "SOCKS5_PROXY")
+#: What a process that answers nobody has no need to know, any case.
+TOKEN = "SCALPER__SECRETS__API_TOKEN"  # noqa: S105 - its name
 
 #: Control characters but tab and line break, and those that turn the direction of a line, as JSON escapes them.
 _OBEYED = {
@@ -85,6 +87,11 @@ def _of_proxies(addresses: tuple[str, ...]) -> frozenset[str]:
         first, sign, rest = re.split("([/?#])", password, maxsplit=1) if re.search("[/?#]", password) else ("", "", "")
         found |= {f"{name}:{first}", f"{sign}{rest}@"} if sign else set()
     return frozenset(secret for secret in found if len(secret) >= SHORTEST_SECRET)
+
+
+def for_children() -> dict[str, str]:
+    """The environment for a process that this one begins: without the token that opens the API."""
+    return {name: value for name, value in os.environ.items() if name.upper() != TOKEN}
 
 
 def printable(text: str) -> str:

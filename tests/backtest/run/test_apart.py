@@ -1,7 +1,10 @@
 """The past of a market from a process of its own: the same market, and the same errors, as without one."""
 
+import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +15,8 @@ from ingest.files.candles import load_candles
 from ingest.history import fetch_candles, listed
 from ingest.replay_server import ReplayServer
 from tests.e2e.support import frame_of, settings_of, write
-from utils.errors import ConfigError, DataError, DataUnavailable
+from tests.places import ROOT
+from utils.errors import ConfigError, DataError, DataUnavailable, StorageError
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +81,63 @@ def test_who_asks_stays_small(tape):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "[]\n" == done.stdout
+
+
+def python_that(says, folder):
+    """A program that is begun instead of Python."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o700)
+    return str(program)
+
+
+def test_a_process_that_is_begun_does_not_know_the_token_of_the_api(tmp_path, monkeypatch):
+    seen = tmp_path / "seen"
+    monkeypatch.setenv("SCALPER__SECRETS__API_TOKEN", "a-token-of-24-characters")
+    monkeypatch.setenv("SCALPER__LOGS__DIR", "elsewhere")
+    monkeypatch.setattr(sys, "executable", python_that(f'env > "{seen}"', tmp_path))
+    with pytest.raises(StorageError, match="of another process, saw it fail"):
+        Apart(settings_of()).listing("BTCUSDT")
+    assert "SCALPER__LOGS__DIR=elsewhere" in seen.read_text()
+    assert "TOKEN" not in seen.read_text()
+
+
+def test_what_runs_ends_when_it_is_closed_and_nothing_begins_any_more(tmp_path, monkeypatch):
+    begun = tmp_path / "begun"
+    monkeypatch.setattr(sys, "executable", python_that(f'touch "{begun}"; exec sleep 60', tmp_path))
+    apart = Apart(settings_of())
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(apart.listing, "BTCUSDT")
+        while not begun.exists():
+            time.sleep(0.01)
+        began_s = time.monotonic()
+        apart.close()
+        with pytest.raises(StorageError, match="SIGKILL"):
+            asked.result(10.0)
+    assert time.monotonic() - began_s < 5.0
+    apart.close()
+    with pytest.raises(StorageError, match="none begun"):
+        apart.listing("BTCUSDT")
+    assert set() == apart._running
+
+
+#: Asks an exchange that never answers.
+ASKING = """
+from backtest.run.apart import Apart
+from tests.e2e.support import settings_of
+Apart(settings_of(endpoints__bybit_rest="http://127.0.0.1:{port}", ingest__timeout_s=60.0)).listing("BTCUSDT")
+"""
+
+
+@pytest.mark.slow
+def test_a_process_whose_parent_is_killed_ends_by_itself():
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.settimeout(60.0)
+        code = ASKING.format(port=deaf.getsockname()[1])
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE) as parent:
+            line, _ = deaf.accept()  # the child has come so far
+            parent.kill()
+            began_s = time.monotonic()
+            parent.stderr.read()  # which it holds open, too
+            assert time.monotonic() - began_s < 3.0
+        line.close()

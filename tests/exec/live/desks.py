@@ -67,6 +67,9 @@ class ByRest:
         path = Path(self.settings.api.source.removeprefix("tape:"))
         return build_market([load_candles(path)], self.settings)
 
+    def close(self) -> None:
+        pass
+
 
 @contextlib.asynccontextmanager
 async def desk_at(

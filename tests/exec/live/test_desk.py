@@ -57,6 +57,7 @@ async def test_places_are_few_and_the_one_unused_for_longest_goes_first():
             desk._make_place()
             assert ["ETHUSDT"] == [market.symbol for market in desk.markets()]
             assert None is desk.standing("BTCUSDT", "1m")
+            later[0] = 0
             await desk.ask("SOLUSDT", "1m")
 
 
@@ -80,6 +81,40 @@ async def test_a_market_that_nobody_asks_for_is_let_go_with_all_that_it_held(mon
         await until(lambda: box.connections.open == 0)
 
 
+class Waiting(ByRest):
+    """The past of markets when it is let go."""
+
+    def __init__(self, settings):
+        super().__init__(settings)
+        self.free = threading.Event()
+
+    def market(self, symbol, tf):
+        assert self.free.wait(PATIENCE_S)
+        return super().market(symbol, tf)
+
+
+async def test_a_market_whose_history_is_waited_for_is_not_let_go(monkeypatch):
+    monkeypatch.setattr(shell, "LOOK_S", 0.01)
+    later = [0]
+    async with (
+        quick_box(symbols=("BTCUSDT", "ETHUSDT")) as box,
+        desk_at(
+            box, past=Waiting, now_ns=lambda: box.now_ns + later[0], api={"idle_minutes": 0.05, "max_markets": 1}
+        ) as desk,
+    ):
+        asked = asyncio.create_task(desk.ask("BTCUSDT", "1m"))
+        await until(lambda: len(desk.markets()) == 1)
+        later[0] = 10 * NS_PER_S
+        await asyncio.sleep(0.1)
+        assert ("BTCUSDT", "starting") == (only(desk).symbol, only(desk).state)
+        with pytest.raises(Later, match="all 1 places are taken"):
+            await desk.ask("ETHUSDT", "1m")
+        desk._history.free.set()
+        assert 1 == (await asked).number
+        later[0] += 4 * NS_PER_S
+        await until(lambda: desk.markets() == [])
+
+
 async def test_what_is_not_listed_is_said_takes_no_place_and_is_asked_for_once_in_a_while():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
         for _ in range(3):
@@ -90,6 +125,8 @@ async def test_what_is_not_listed_is_said_takes_no_place_and_is_asked_for_once_i
             await desk.ask("BTCUSDT", "7m")
         with pytest.raises(ConfigError, match="dated"):
             await desk.ask("BTCUSDT_240329", "1m")
+        with pytest.raises(ConfigError, match="settled in its coin"):
+            await desk.ask("BTC/USDT:BTC", "1m")
         assert ["BTCUSDC"] == desk._history.asked
 
 
@@ -139,7 +176,7 @@ async def test_a_bar_that_is_overdue_leaves_no_signal():
     ):
         standing = await desk.ask("BTCUSDT", "1m")
         box.inject(Fault("slow", "kline", times=0, seconds=60.0))
-        later[0] = standing.ts - box.now_ns + 91 * NS_PER_S
+        later[0] = standing.ts - box.now_ns + 76 * NS_PER_S
         assert None is desk.standing("BTCUSDT", "1m")
         with pytest.raises(Later, match=r"BTCUSDT 1m: expected the close of .*, the last that came is of"):
             await desk.ask("BTCUSDT", "1m")
@@ -155,9 +192,9 @@ async def test_a_clock_that_was_set_back_makes_nothing_fresh():
         await desk.ask("BTCUSDT", "1m")
         later[0] = -60 * NS_PER_MINUTE
         (market,) = desk._markets.values()
-        market._closed_s -= 60.0
+        market._closed_s -= 50.0
         assert desk.standing("BTCUSDT", "1m") is not None
-        market._closed_s -= 31.0
+        market._closed_s -= 26.0
         assert None is desk.standing("BTCUSDT", "1m")
         with pytest.raises(Later, match="the last that came is of"):
             await desk.ask("BTCUSDT", "1m")
@@ -171,6 +208,46 @@ async def test_who_has_waited_long_enough_is_told_to_come_later_and_the_market_g
             await desk.ask("BTCUSDT", "1m")
         await until(lambda: only(desk).fresh)
         assert 1 == (await desk.ask("BTCUSDT", "1m")).number
+
+
+@pytest.mark.parametrize("where", ["market", "listing"])
+async def test_a_service_that_ends_tells_whoever_waits_at_once(where):
+    class Away(ByRest):
+        closed = 0
+
+        def __init__(self, settings):
+            super().__init__(settings)
+            self.over = threading.Event()
+            setattr(self, where, lambda *_: self.over.wait(PATIENCE_S))  # one of them hangs
+
+        def close(self):
+            self.closed += 1
+            self.over.set()
+
+    api = {"source": "rest", "max_markets": 1}
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, past=Away, api=api) as desk:
+        if where == "listing":  # where all places are taken, the exchange is asked first whether it has the symbol
+            await desk.ask("BTCUSDT", "1m")
+        asked = [asyncio.create_task(desk.ask("ETHUSDT", "1m")) for _ in range(3)]
+        await until(lambda: len(desk._waits) == 3)
+        await asyncio.sleep(0.05)
+        desk.end()
+        desk.end()
+        for task in asked:
+            with pytest.raises(Later, match="ETHUSDT 1m: the service ends") as told:
+                await asyncio.wait_for(task, 1.0)
+            assert 5.0 == told.value.retry_after_s
+        with pytest.raises(Later, match="the service ends"):
+            await desk.ask("ETHUSDT", "1m")
+        assert 0 == desk._history.closed
+    assert 1 == desk._history.closed
+
+
+async def test_what_is_at_hand_is_answered_to_the_end():
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"source": "rest"}) as desk:
+        first = await desk.ask("BTCUSDT", "1m")
+        desk.end()
+        assert first.ts == (await desk.ask("BTCUSDT", "1m")).ts
 
 
 async def test_another_model_says_the_last_close_anew():

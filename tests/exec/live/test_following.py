@@ -7,9 +7,11 @@ import pytest
 
 from exec.live import following
 from exec.live.desk import Later
+from exec.live.health import health_of
 from ingest.replay_server import Fault
 from tests.boxes import let_clocks_run, quick_box, until
 from tests.exec.live.desks import ByRest, desk_at, only
+from tests.ml.models import champion
 from utils.errors import DataUnavailable
 from utils.rows import NS_PER_MINUTE, NS_PER_MS
 from utils.settings.tree import EndpointSettings
@@ -107,6 +109,22 @@ async def test_a_stream_that_cannot_be_had_at_first_leaves_rest():
             assert only(desk).lost >= 1
 
 
+async def test_streams_that_bring_no_book_are_a_reason_not_to_believe_them():
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, stale_s=1.0) as desk:
+        await desk.ask("BTCUSDT", "1m")
+        await until(lambda: only(desk).state == "streaming" and only(desk).book_s is not None)
+        assert ("ok", False) == (health_of(desk.markets()).status, only(desk).silent)
+        box.inject(Fault("stall", match="orderbook", times=0, seconds=600.0))
+        await until(lambda: only(desk).silent)
+        seen = health_of(desk.markets())
+        why = "its streams have brought no valid book for more than 1 s"
+        assert ("streaming", True, why) == (only(desk).state, only(desk).fresh, only(desk).reason)
+        assert ("stale", [f"BTCUSDT 1m: {why}"]) == (seen.status, seen.reasons)
+        box.clear_faults()
+        await until(lambda: not only(desk).silent)
+        assert "" == only(desk).reason
+
+
 async def test_rest_alone_opens_no_stream():
     async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box, api={"source": "rest"}) as desk:
         await desk.ask("BTCUSDT", "1m")
@@ -141,6 +159,37 @@ async def test_what_closed_while_nobody_answered_is_more_than_its_history_and_it
         shift[0] = 51 * NS_PER_MINUTE
         await market._begin()
         assert adviser is not market._adviser
+
+
+async def test_another_model_says_nothing_of_a_close_that_may_not_be_believed():
+    later, told = [0], []
+    async with (
+        quick_box(symbols=("BTCUSDT",)) as box,
+        desk_at(box, now_ns=lambda: box.now_ns + later[0], api={"source": "rest"}) as desk,
+    ):
+        desk.listen(told.append)
+        await desk.ask("BTCUSDT", "1m")
+        (market,) = desk._markets.values()
+        desk._watch.model = champion(2.0)
+        market._fail("the exchange is away")
+        desk.changed()
+        assert [None] == [one.advice.model for one in told]
+        market._turn("polling")  # it is back, within the same minute: the model that came meanwhile says what it thinks
+        assert [None, "one"] == [one.advice.model for one in told]
+        market._turn("polling")
+        later[0] = 5 * NS_PER_MINUTE
+        desk.changed()
+        assert 2 == len(told)
+
+
+async def test_what_is_said_anew_names_the_way_by_which_its_close_came():
+    told = []
+    async with quick_box(symbols=("BTCUSDT",)) as box, desk_at(box) as desk:
+        desk.listen(told.append)
+        await desk.ask("BTCUSDT", "1m")
+        await until(lambda: only(desk).state == "streaming")
+        desk.changed()  # its last close came with its history
+    assert [f"bybit@127.0.0.1:{box.port} by REST"] * 2 == [one.source for one in told[:2]]
 
 
 async def test_nothing_of_it_is_left_when_the_desk_is_closed():

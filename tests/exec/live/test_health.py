@@ -8,7 +8,7 @@ from exec.live.desk import Followed
 from exec.live.health import STATES, figures_of, health_of
 
 GOOD = Followed(
-    symbol="BTCUSDT", tf="5m", state="streaming", reason="", fresh=True, last=1_764_000_000_000_000_000,
+    symbol="BTCUSDT", tf="5m", state="streaming", reason="", fresh=True, silent=False, last=1_764_000_000_000_000_000,
     bar_s=12.0, book_s=0.1, prints_s=None, asked=7, closes=3, lost=0,
 )  # fmt: skip
 
@@ -22,6 +22,13 @@ def test_what_is_fresh_is_well_however_it_comes(state):
     assert "ok" == health_of([replace(GOOD, state=state, reason="no streams here")]).status
 
 
+def test_why_a_market_that_is_well_has_no_streams_is_a_note():
+    found = health_of(
+        [replace(GOOD, state="polling", reason="streams were lost"), replace(GOOD, state="polling")], ["a"]
+    )
+    assert ("ok", [], ["a", "BTCUSDT 5m: streams were lost"]) == (found.status, found.reasons, found.notes)
+
+
 def test_what_has_just_begun_is_no_reason_to_worry():
     begun = replace(GOOD, state="starting", fresh=False, last=0, bar_s=None, reason="its history is being fetched")
     found = health_of([begun])
@@ -33,13 +40,14 @@ def test_what_has_just_begun_is_no_reason_to_worry():
     [
         ({"state": "failed", "reason": "bybit did not answer"}, "BTCUSDT 5m: bybit did not answer"),
         ({"state": "streaming"}, "BTCUSDT 5m: its data are late"),
+        ({"silent": True, "fresh": True, "reason": "no book"}, "BTCUSDT 5m: no book"),
         ({"state": "polling", "reason": "streams were lost"}, "BTCUSDT 5m: streams were lost"),
     ],
 )
 def test_what_has_nothing_fresh_to_say_is_stale_with_its_reason(bad, reason):
-    found = health_of([replace(GOOD, symbol="ETHUSDT"), replace(GOOD, fresh=False, **bad)], ["a note"])
+    found = health_of([replace(GOOD, symbol="ETHUSDT"), replace(GOOD, **{"fresh": False} | bad)], ["a note"])
     assert ("stale", [reason], ["a note"]) == (found.status, found.reasons, found.notes)
-    assert [True, False] == [one.fresh for one in found.markets]
+    assert [True, bool(bad.get("fresh"))] == [one.fresh for one in found.markets]
 
 
 def test_a_market_is_told_with_its_ages():

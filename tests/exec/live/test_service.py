@@ -28,6 +28,9 @@ class Past:
     def tape(self):
         return self._market
 
+    def close(self):
+        pass
+
 
 @pytest.fixture(scope="module")
 def market():

@@ -40,7 +40,11 @@ def test_every_known_spelling_becomes_the_exchange_id(text, symbol):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "/", "BTC/", "BTC/USDT:USDT-250328", "BTCUSDT_250328", "1234", "BTC USDT", "BTC/USDT:EUR", "A/B/C"]
+    "text",
+    [
+        *("", "/", "BTC/", "BTC/USDT:USDT-250328", "BTCUSDT_250328", "1234", "BTC USDT", "BTC/USDT:EUR", "A/B/C"),
+        *("BTCUSDT.ANYTHING/../..", "BTCUSDT.", "BTCUSDT..P", "BTCUSDT.P.P", "BTCUSDT.P-Q", "BTC/USDT.P:USDT"),
+    ],
 )
 def test_anything_else_is_refused(text):
     with pytest.raises(ConfigError, match="BTC/USDT:USDT, seen"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,11 +17,12 @@ from tests.places import ROOT
 from utils.config import load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.records.files import run_text
+from utils.settings.sources import environment_name
 from utils.shell import rim
 from utils.shell.cli import guarded
 from utils.shell.console import PlainConsole, SafeConsole
 from utils.shell.log import HumanLine, JsonLine
-from utils.shell.rim import Rim, behind, keep_secret, masked, printable, safe
+from utils.shell.rim import Rim, behind, for_children, keep_secret, masked, printable, safe
 
 
 @pytest.fixture(autouse=True)
@@ -197,3 +199,17 @@ def test_consoles_are_made_safe_ones(folder):
 
 def test_safe_is_both():
     assert safe("\x1b http://u:p@h") == "\\u001b http://hidden@h"
+
+
+def test_processes_that_are_begun_know_all_but_the_token_of_the_api(monkeypatch):
+    for name in (rim.TOKEN, rim.TOKEN.lower(), "Scalper__Secrets__Api_Token"):
+        monkeypatch.setenv(name, "a-token-of-24-characters")
+    monkeypatch.setenv("SCALPER__LOGS__DIR", "elsewhere")
+    told = for_children()
+    assert "a-token-of-24-characters" not in told.values()
+    assert "elsewhere" == told["SCALPER__LOGS__DIR"]
+    assert {name for name in os.environ if name.upper() != rim.TOKEN} == set(told)
+
+
+def test_the_token_is_known_by_the_name_of_its_setting():
+    assert environment_name("secrets.api_token") == rim.TOKEN
