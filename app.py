@@ -117,7 +117,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             Schedule(settings(), config_file()) as schedule,
         ):
             app.state.service, app.state.schedule, app.state.asked = service, schedule, {}
-            with told_to_end(service.hub.close):
+            with told_to_end(service.end):
                 yield
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -357,6 +358,23 @@ def test_readers_have_a_number_and_the_end_does_not_wait_for_them(tmp_path):
     said = api.log.read_text()
     assert "Application shutdown complete" in said, said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_end_does_not_wait_for_who_waits_for_an_exchange_that_does_not_answer(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        given = {"SCALPER__ENDPOINTS__BYBIT_REST": address, "SCALPER__MARKET__EXCHANGE": "bybit"}
+        with served(tmp_path, SCALPER__API__SOURCE="rest", SCALPER__API__TIMEOUT_S="30", **given) as api:
+            asking = ThreadPoolExecutor(1).submit(api.get, "/signal/BTCUSDT?tf=1m")
+            api.until("/health", lambda seen: seen.json()["markets"] != [])
+            began = time.monotonic()
+            api.process.terminate()
+            answer = asking.result(20.0)
+            assert (503, "unavailable") == (answer.status_code, problem(answer))
+            api.process.wait(20.0)
+            assert time.monotonic() - began < 5.0
+    assert "Traceback" not in api.log.read_text()
 
 
 @pytest.mark.slow

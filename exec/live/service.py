@@ -77,6 +77,11 @@ class Service:
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
+    def end(self) -> None:
+        """The service ends: streams do, and whoever waits for an answer is told so."""
+        self.hub.close()
+        self.desk.end()
+
     async def signal(self, symbol: str, tf: str) -> Standing:
         """What a market says; it is followed from now on.
 
