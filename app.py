@@ -31,9 +31,10 @@ from exec.live.desk import Later
 from exec.live.health import Health
 from exec.live.service import Service, Stale
 from exec.live.standing import Standing
+from model.registry import require_own
 from model.schedule import Schedule
 from model.status import ModelStatus, figures_of, status_of
-from utils.config import load_settings
+from utils.config import Loaded, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.http.asgi import Receive, Scope, Send
 from utils.http.ending import told_to_end
@@ -88,9 +89,14 @@ def config_file() -> File | None:
 
 
 @cache
+def loaded() -> Loaded:
+    """The settings of this process and where each came from, read once."""
+    return load_settings(config_file())
+
+
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return load_settings(config_file()).settings
+    """The settings of this process."""
+    return loaded().settings
 
 
 def rules() -> Rules:
@@ -111,6 +117,8 @@ def rules() -> Rules:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
+    if settings().retrain.auto:
+        require_own(loaded(), ("meta.enabled", "meta.dir", "meta.version"))  # else every training would fail by it
     with Warming() as warming:
         async with (
             Service(settings(), config_file(), Apart(settings(), warming.wait)) as service,

@@ -282,6 +282,12 @@ def test_without_a_token_this_machine_may_ask_by_its_own_name_alone(tmp_path):
         pytest.param(["--host=::"], {}, "served at ::: expected a token", marks=pytest.mark.slow),
         pytest.param([], {"UVICORN_HOST": "::"}, "served at ::: expected a token", marks=pytest.mark.slow),
         ([], {"SCALPER__SECRETS__API_TOKEN": "sh0rt"}, "SCALPER__SECRETS__API_TOKEN"),
+        pytest.param(
+            [],
+            {"AUTO_RETRAIN": "1", "SCALPER__META__DIR": "models"},
+            "meta.dir: expected it to be set in the settings file alone, saw it in environment SCALPER__META__DIR",
+            marks=pytest.mark.slow,
+        ),
         pytest.param([], {"SCALPER__API__BURST": "none"}, "SCALPER__API__BURST", marks=pytest.mark.slow),
         pytest.param([], {"SCALPER_CONFIG": "nowhere.yaml"}, "nowhere.yaml", marks=pytest.mark.slow),
         pytest.param([], {"SCALPER__API__SOURCE": "tape:nowhere.csv"}, "nowhere.csv", marks=pytest.mark.slow),
