@@ -36,6 +36,7 @@ from utils.rows import NS_PER_S
 from utils.settings.tree import EndpointSettings, IngestSettings
 from utils.shell.backoff import Backoff
 from utils.shell.log import event
+from utils.shell.seldom import Seldom
 from utils.types import BookDelta, BookInvalid, MarketEvent
 
 #: Time between two looks at the watch, s.
@@ -46,8 +47,11 @@ SET_BACK_NS = 1 * NS_PER_S
 RENEW_S = 23 * 3600.0
 #: Shortest time between two log lines of the same kind, s.
 LOG_EVERY_S = 10.0
+#: The same between two that say that a socket was lost, of whichever feed of this process, s.
+RECONNECTING_S = 60.0
 
 logger = logging.getLogger("ingest")
+_RECONNECTING = Seldom(RECONNECTING_S)
 
 
 class _Clock(msgspec.Struct):
@@ -161,7 +165,7 @@ class LiveFeed:
         self._entered = self._closed = False
         self._waited_s = 0.0
         self._refused = self._resubscribed = self._fetched = 0
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._said = Seldom(LOG_EVERY_S)
 
     async def __aenter__(self) -> LiveFeed:
         self._entered = True
@@ -466,11 +470,13 @@ class LiveFeed:
         task.add_done_callback(finished)
 
     def _say_reconnecting(self, link: Link) -> None:
-        self._log(
+        _RECONNECTING.event(
+            logger,
             "reconnecting",
-            link.name,
             link.error,
+            kind=(self.exchange, link.name),
             severity=logging.WARNING,
+            about=link.name,
             exchange=self.exchange,
             wait_s=link.wait_s,
             failures=link.backoff.failures,
@@ -478,15 +484,8 @@ class LiveFeed:
 
     def _log(self, name: str, what: str, text: str = "", *, severity: int = logging.INFO, **more: object) -> None:
         """Log an event, the same one at most once in a while; the next line says how many were left out."""
-        last, muted = self._said.get((name, what), (-LOG_EVERY_S, 0))
-        now = time.monotonic()
-        if now - last < LOG_EVERY_S:
-            self._said[name, what] = (last, muted + 1)
-            return
-        self._said[name, what] = (now, 0)
         about = {"about": what} if what else {}
-        left_out = {"left_out": muted} if muted else {}
-        event(logger, name, text, severity=severity, **about, **more, **left_out)
+        self._said.event(logger, name, text, kind=what, severity=severity, **about, **more)
 
 
 def load_code(exchange: str) -> None:

@@ -34,6 +34,7 @@ from utils.settings.tree import IngestSettings
 from utils.shell.log import event
 from utils.shell.moments import at_ms
 from utils.shell.rim import masked
+from utils.shell.seldom import Seldom
 
 logger = logging.getLogger("ingest")
 # it would say "stamina.retry_scheduled" beside our own sentence
@@ -49,8 +50,12 @@ LONGEST_S = 10.0 * 365 * S_PER_DAY
 BAN_S = {HTTPStatus.IM_A_TEAPOT: 120.0, HTTPStatus.FORBIDDEN: 600.0}
 #: A wait from here on is worth a line, s.
 WORTH_A_LINE_S = 1.0
+#: Shortest time between two lines about the same failure of the same request, s: an exchange may be away for hours.
+REPEATED_S = 60.0
 #: Codes of answers that are no refusals.
 NO_ERROR = {"", "0"}
+
+_REPEATED = Seldom(REPEATED_S)
 
 
 class BadVenueData(Exception):  # noqa: N818 - internal: becomes DataUnavailable when asking again did not help
@@ -283,7 +288,8 @@ def patience(what: str, settings: IngestSettings) -> Callable[[Exception], bool 
         if not isinstance(error, Trouble) or error.kind in {"ban", "fatal"}:
             return False
         usual = min(settings.backoff_max_s, settings.backoff_s * 2.0 ** next(failures))
-        event(logger, "exchange_attempt_failed", f"{what}: {error.cause}", severity=logging.WARNING)
+        text, kind = f"{what}: {error.cause}", (what.partition(" (")[0], error.cause)  # without the period asked for
+        _REPEATED.event(logger, "exchange_attempt_failed", text, kind=kind, severity=logging.WARNING)
         return max(error.wait_s, usual) if error.kind == "rate" else True
 
     return wait

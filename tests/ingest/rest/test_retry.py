@@ -194,3 +194,12 @@ def test_one_request_at_a_time_goes_through_the_door():
     for thread in threads:
         thread.join()
     assert 1 == most
+
+
+def test_the_same_failure_is_a_line_a_minute_whichever_period_is_asked_for(caplog):
+    for minute in range(5):
+        for cause in ("no connection (said once)", "HTTP 502 (said once)"):
+            wait = patience(f"bybit fetch_ohlcv BTCUSDT 1m (1 candles, 00:0{minute})", IngestSettings())
+            assert wait(Trouble("transient", cause)) is True
+    said = [record.getMessage().rpartition(": ")[2] for record in caplog.records]
+    assert ["no connection (said once)", "HTTP 502 (said once)"] == said
