@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import cache
@@ -16,7 +17,7 @@ from itertools import chain, product
 from pathlib import Path as File
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
@@ -28,16 +29,18 @@ from backtest.run.warm import Warming
 from exec.advice import Answer
 from exec.live.desk import Later
 from exec.live.health import Health
-from exec.live.service import Service
+from exec.live.service import Service, Stale
 from exec.live.standing import Standing
+from model.registry import require_own
 from model.schedule import Schedule
 from model.status import ModelStatus, figures_of, status_of
-from utils.config import load_settings
+from utils.config import Loaded, load_settings
 from utils.errors import ConfigError, DataUnavailable
 from utils.http.asgi import Receive, Scope, Send
 from utils.http.ending import told_to_end
 from utils.http.events import Hub, Topic
 from utils.http.gate import Gate, Rules
+from utils.http.local import proxied
 from utils.http.problem import Kind, Problem, answers, refusal
 from utils.http.traffic import MEDIA_TYPE, Traffic
 from utils.market.timeframes import KNOWN
@@ -61,17 +64,19 @@ ROUTES = """\
 /metrics                           figures for Prometheus
 /docs  /openapi.json               all of it, in detail
 """
+#: Data of an event that says that some were missed.
+RESET = {"type": "object", "required": ["reason"], "properties": {"reason": {"type": "string"}}}
 #: One server-sent event, for the schema.
 EVENT = {
     "type": "object",
     "required": ["id", "data"],
     "properties": {
         "id": {"type": "string"},
-        "event": {"enum": ["signal", "reset"]},
+        "event": {"enum": ["signal", "stale", "reset"]},
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Answer"},
+            "contentSchema": {"anyOf": [{"$ref": "#/components/schemas/Answer"}, Stale.model_json_schema(), RESET]},
         },
     },
 }
@@ -84,9 +89,14 @@ def config_file() -> File | None:
 
 
 @cache
+def loaded() -> Loaded:
+    """The settings of this process and where each came from, read once."""
+    return load_settings(config_file())
+
+
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return load_settings(config_file()).settings
+    """The settings of this process."""
+    return loaded().settings
 
 
 def rules() -> Rules:
@@ -98,6 +108,7 @@ def rules() -> Rules:
         rate_per_s=api.rate_per_s,
         burst=api.burst,
         timeout_s=api.timeout_s + SLACK_S,
+        proxied=proxied(sys.argv, os.environ),
         origins=frozenset(origin.encode() for origin in api.cors.split(",") if origin),
     )
 
@@ -106,13 +117,15 @@ def rules() -> Rules:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Follow markets, watch the model and train while the service runs."""
     setup_logging()
+    if settings().retrain.auto:
+        require_own(loaded(), ("meta.enabled", "meta.dir", "meta.version"))  # else every training would fail by it
     with Warming() as warming:
         async with (
             Service(settings(), config_file(), Apart(settings(), warming.wait)) as service,
             Schedule(settings(), config_file()) as schedule,
         ):
             app.state.service, app.state.schedule, app.state.asked = service, schedule, {}
-            with told_to_end(service.hub.close):
+            with told_to_end(service.end):
                 yield
 
 
@@ -151,6 +164,26 @@ Timeframe = Annotated[
     str,
     Query(description=f"Length of a candle: {KNOWN}; empty = market.timeframe.", max_length=8, examples=["5m"]),
 ]
+
+
+def only(*once: str, often: tuple[str, ...] = ()) -> Any:
+    """A dependency of a route: of its query, what is not known is refused, so that no misspelling is passed over.
+
+    Args:
+        once: names that may stand there once.
+        often: names that may stand there several times.
+    """
+    expected = " and ".join([f"{name}, once" for name in once] + [f"{name}, as often as wanted" for name in often])
+
+    def check(request: Request) -> None:
+        left = list(once)
+        for name, _ in request.query_params.multi_items():
+            if name in left:
+                left.remove(name)
+            elif name not in often:
+                raise RequestValidationError([{"loc": ["query"], "msg": f"expected {expected}, saw {name!r}"}])
+
+    return Depends(check)
 
 
 def openapi() -> dict[str, Any]:
@@ -207,6 +240,7 @@ app.router.add_api_route(
     signal,
     methods=["GET"],
     responses={**answers(404, 422), 200: {"model": Answer, "description": "The signal at the last close."}},
+    dependencies=[only("tf")],
     route_class_override=Quick,
 )
 app.router.routes.insert(0, app.router.routes.pop())  # routes are tried in turn, and FastAPI's own pages were first
@@ -215,7 +249,7 @@ app.router.routes.insert(0, app.router.routes.pop())  # routes are tried in turn
 class Stream(Response):
     """An answer of events, straight from the hub."""
 
-    def __init__(self, hub: Hub, topics: list[Topic] | None, last_id: str, status_code: int = 200) -> None:
+    def __init__(self, hub: Hub, topics: list[Topic] | None = None, last_id: str = "", status_code: int = 200) -> None:
         super().__init__(status_code=status_code)  # by this name the schema knows it
         self._read = (hub, topics, last_id)
 
@@ -228,10 +262,11 @@ class Stream(Response):
 @app.get(
     "/signals/stream",
     response_class=Stream,
+    dependencies=[only(often=("symbol", "tf"))],
     responses={
         **answers(404, 422),
         200: {
-            "description": "Events `signal`, whose data are an Answer, and `reset`; each has an id.",
+            "description": "Events `signal`, whose data are an Answer, `stale` and `reset`; each has an id.",
             "content": {"text/event-stream": {"itemSchema": EVENT}},
         },
     },
@@ -239,12 +274,14 @@ class Stream(Response):
 async def stream(
     request: Request,
     symbol: Annotated[list[str], Query(description="Markets to read; none = all that are followed.")] = [],  # noqa: B006
-    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol.")] = [],  # noqa: B006
+    tf: Annotated[list[str], Query(description="Their timeframes, each with each symbol; none without one.")] = [],  # noqa: B006
 ) -> Response:
-    """Each new signal as it comes, first those that stand; `Last-Event-ID` brings what was missed."""
+    """Each new signal as it comes, or that there is none, first what stands; `Last-Event-ID` brings what was missed."""
     service = service_of(request)
     if service.hub.full:
-        return refused(503, "too_many_streams", "all places of api.max_streams are taken; come later", 5.0)
+        return Stream(service.hub)  # which says so; no market need be followed for that
+    if tf and not symbol:
+        return refused(422, "invalid", "query: expected symbol beside tf, saw none; name the markets, or leave tf away")
     pairs = list(product(symbol, tf or [""]))
     if len(pairs) > MOST_PAIRS:
         return refused(422, "invalid", f"query: expected at most {MOST_PAIRS} markets, saw {len(pairs)}; read fewer")

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -33,7 +35,7 @@ def api(tmp_path_factory):
     """It serves a recording; its folder has a `.env`."""
     folder = tmp_path_factory.mktemp("api")
     (folder / ".env").write_text("SCALPER__MARKET__TIMEFRAME=1m\n")
-    with served(folder, SCALPER__API__SOURCE=tape_in(folder)) as one:
+    with served(folder, SCALPER__API__SOURCE=tape_in(folder), SCALPER__API__HEARTBEAT_S="0.5") as one:
         one.until("/signal/MOCKUSDT?tf=1m", lambda seen: seen.status_code == 200)
         yield one
 
@@ -108,6 +110,12 @@ def test_a_symbol_may_be_spelled_as_users_spell_it_and_the_timeframe_has_a_defau
         ("/signal/MOCKUSDT?tf=123456789", 422, "invalid"),
         ("/signals/stream?symbol=ETHUSDT", 404, "unknown"),
         ("/signals/stream?" + "symbol=MOCKUSDT&" * 33, 422, "invalid"),
+        ("/signal/MOCKUSDT?timeframe=1h", 422, "invalid"),
+        ("/signal/MOCKUSDT?tf=1m&tf=5m", 422, "invalid"),
+        ("/signal/MOCKUSDT?tf=1m&first=1", 422, "invalid"),
+        ("/signals/stream?tf=9x", 422, "invalid"),
+        ("/signals/stream?tf=1m", 422, "invalid"),
+        ("/signals/stream?symbols=MOCKUSDT", 422, "invalid"),
         ("/health/", 404, "no_such_path"),
         ("/nowhere", 404, "no_such_path"),
         ("/signal/MOCKUSDT?q=" + "a" * 3_000, 414, "address_too_long"),
@@ -117,6 +125,13 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(api, path, status, kin
     response = api.get(path)
     assert (status, kind) == (response.status_code, problem(response))
     assert response.text.isprintable()
+
+
+def test_an_unknown_parameter_is_named_with_those_that_are_known(api):
+    for _ in range(2):  # also beside an answer that is at hand
+        assert 200 == api.get("/signal/MOCKUSDT?tf=1m").status_code
+        said = api.get("/signal/MOCKUSDT?timeframe=1h").json()["error"]["message"]
+        assert "query: expected tf, once, saw 'timeframe'" == said
 
 
 def test_an_unknown_symbol_names_what_is_known(api):
@@ -192,7 +207,7 @@ def schema(api):
 
 
 def test_what_was_answered_before_is_answered_from_what_is_at_hand_to_the_same_bytes(api):
-    first, *others = [api.get("/signal/MOCK-USDT?tf=1m&first=1").content for _ in range(3)]
+    first, *others = [api.get("/signal/MOCK-USDT?tf=1m").content for _ in range(3)]
     assert [first, first] == others
     assert [422, 404] == [api.get(f"/signal/MOCK-USDT?tf={tf}").status_code for tf in ("1m" * 9, "1m2")]
 
@@ -263,9 +278,16 @@ def test_without_a_token_this_machine_may_ask_by_its_own_name_alone(tmp_path):
     ("flags", "environment", "said"),
     [
         (["--host", "0.0.0.0"], {}, "served at 0.0.0.0: expected a token"),  # noqa: S104
+        pytest.param(["--host", ""], {}, "served at all addresses: expected a token", marks=pytest.mark.slow),
         pytest.param(["--host=::"], {}, "served at ::: expected a token", marks=pytest.mark.slow),
         pytest.param([], {"UVICORN_HOST": "::"}, "served at ::: expected a token", marks=pytest.mark.slow),
         ([], {"SCALPER__SECRETS__API_TOKEN": "sh0rt"}, "SCALPER__SECRETS__API_TOKEN"),
+        pytest.param(
+            [],
+            {"AUTO_RETRAIN": "1", "SCALPER__META__DIR": "models"},
+            "meta.dir: expected it to be set in the settings file alone, saw it in environment SCALPER__META__DIR",
+            marks=pytest.mark.slow,
+        ),
         pytest.param([], {"SCALPER__API__BURST": "none"}, "SCALPER__API__BURST", marks=pytest.mark.slow),
         pytest.param([], {"SCALPER_CONFIG": "nowhere.yaml"}, "nowhere.yaml", marks=pytest.mark.slow),
         pytest.param([], {"SCALPER__API__SOURCE": "tape:nowhere.csv"}, "nowhere.csv", marks=pytest.mark.slow),
@@ -306,6 +328,19 @@ def test_a_reader_hears_what_stands_and_comes_back_to_what_was_missed(api):
     assert [{"retry": "2000"}] == events_of(api, "/signals/stream", 1, **{"Last-Event-ID": known})
 
 
+@pytest.mark.parametrize("path", ["/health", "/signals/stream"])
+def test_a_request_behind_a_stream_whose_client_leaves_is_no_mistake(api, path):
+    heads = [f"GET {each} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\r\n" for each in
+             ("/signals/stream", path)]  # fmt: skip
+    with socket.create_connection(("127.0.0.1", api.port)) as client:
+        client.sendall("".join(heads).encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert 1.0 <= figures(api)[("scalper_stream_readers",)]
+    api.until("/metrics", lambda seen: "scalper_stream_readers 0.0" in seen.text)
+    said = api.log.read_text()
+    assert ("failed" in said, "Traceback" in said) == (False, False), said
+
+
 def test_readers_have_a_number_and_the_end_does_not_wait_for_them(tmp_path):
     (tmp_path / "own.yaml").write_text("api: {max_streams: 4}\n")
     with served(tmp_path, SCALPER_CONFIG="own.yaml", SCALPER__API__SOURCE=tape_in(tmp_path)) as api:
@@ -329,6 +364,23 @@ def test_readers_have_a_number_and_the_end_does_not_wait_for_them(tmp_path):
     said = api.log.read_text()
     assert "Application shutdown complete" in said, said
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_the_end_does_not_wait_for_who_waits_for_an_exchange_that_does_not_answer(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        given = {"SCALPER__ENDPOINTS__BYBIT_REST": address, "SCALPER__MARKET__EXCHANGE": "bybit"}
+        with served(tmp_path, SCALPER__API__SOURCE="rest", SCALPER__API__TIMEOUT_S="30", **given) as api:
+            asking = ThreadPoolExecutor(1).submit(api.get, "/signal/BTCUSDT?tf=1m")
+            api.until("/health", lambda seen: seen.json()["markets"] != [])
+            began = time.monotonic()
+            api.process.terminate()
+            answer = asking.result(20.0)
+            assert (503, "unavailable") == (answer.status_code, problem(answer))
+            api.process.wait(20.0)
+            assert time.monotonic() - began < 5.0
+    assert "Traceback" not in api.log.read_text()
 
 
 @pytest.mark.slow
@@ -363,6 +415,32 @@ def test_signals_come_from_an_exchange_as_its_candles_close(tmp_path):
         found = [one for one in events_of(api, "/signals/stream?symbol=BTCUSDT&tf=1m", 8) if "data" in one]
         closes = [json.loads(one["data"])["closed_at"] for one in found]
         assert (sorted(set(closes)), True) == (closes, len(closes) >= 3)
+
+
+@pytest.mark.slow
+def test_readers_are_told_of_an_outage_and_of_its_end(tmp_path):
+    given = {"SCALPER__INGEST__STALE_S": "2", "SCALPER__INGEST__TIMEOUT_S": "2", "SCALPER__INGEST__RETRIES": "1"}
+    with box() as exchange, served(tmp_path, **exchange.environment, **given) as api:
+        api.until("/health", lambda seen: [] == seen.json()["markets"])
+        api.until("/signal/BTCUSDT?tf=1m", lambda seen: seen.status_code == 200)
+        found = []
+        given = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.stream("GET", f"{api.url}/signals/stream", headers=given, timeout=120.0) as response:
+            exchange.process.send_signal(signal.SIGSTOP)
+            for line in response.iter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    found.append(value)
+                if name == "data" and found[-1] == "stale":
+                    told = json.loads(value)
+                    assert "stale" == events_of(api, "/signals/stream", 2)[1]["event"]
+                    exchange.process.send_signal(signal.SIGCONT)
+                if found[-2:] == ["stale", "signal"]:
+                    break
+    assert (("BTCUSDT", "1m"), True) == ((told["symbol"], told["timeframe"]), told["reason"].startswith("BTCUSDT 1m: "))
+    assert (["signal", "stale", "signal"]) == [
+        each for each, after in zip(found, [*found[1:], ""], strict=True) if each != after
+    ]
 
 
 def test_the_process_starts_without_what_only_requests_need():

@@ -7,9 +7,12 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pydantic import Field
+
+from exec.advice import Said
 from exec.live.desk import Desk
 from exec.live.following import History
 from exec.live.health import Health, figures_of, health_of
@@ -27,6 +30,14 @@ LOOK_S = 1.0
 logger = logging.getLogger("exec")
 
 
+class Stale(Said):
+    """Of a market nothing can be said now; its next signal ends that."""
+
+    symbol: str = Field(description="Exchange id.")
+    timeframe: str = Field(description="Length of a candle.")
+    reason: str = Field(description="Why, in one sentence.")
+
+
 class Service:
     """A desk, the model that serves, and the readers of a stream; an async context manager.
 
@@ -42,10 +53,13 @@ class Service:
         self.tf = settings.market.timeframe
         self.hub = Hub(
             f"{time.time_ns():x}{os.getpid():x}",
+            self._stands,
             kept=api.kept_events,
             heartbeat_s=api.heartbeat_s,
             most=api.max_streams,
         )
+        self._said: dict[Topic, Standing] = {}  # of each market that is followed the newest
+        self._stale: dict[Topic, bytes] = {}  # markets of which that was told, and how
         self._asking: dict[Topic, asyncio.Task[None]] = {}
         self._open = contextlib.AsyncExitStack()
 
@@ -62,6 +76,11 @@ class Service:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+
+    def end(self) -> None:
+        """The service ends: streams do, and whoever waits for an answer is told so."""
+        self.hub.close()
+        self.desk.end()
 
     async def signal(self, symbol: str, tf: str) -> Standing:
         """What a market says; it is followed from now on.
@@ -92,7 +111,45 @@ class Service:
         yield Figure("scalper_stream_events", "Events sent to them.", (), [((), self.hub.sent)], counts=True)
 
     def _tell(self, standing: Standing) -> None:
-        self.hub.publish(topic_of(standing), standing.json(time.time_ns()))
+        topic = topic_of(standing)
+        self._said[topic] = standing
+        self._stale.pop(topic, None)
+        self.hub.publish(topic, standing.json(time.time_ns()))
+
+    def _compare(self) -> set[Topic]:
+        """Tell readers of each market that stopped being fresh, and of each that is again without another close.
+
+        Returns:
+            Those that are fresh.
+        """
+        markets = {(market.symbol, market.tf): market for market in self.desk.markets()}
+        for topic in self._said.keys() - markets.keys():
+            del self._said[topic]
+        for topic in self._stale.keys() - markets.keys() - self.hub.topics:
+            del self._stale[topic]
+        for topic, market in markets.items():
+            if not market.fresh:
+                for reason in health_of([market]).reasons:
+                    self._lose(topic, reason)
+            elif topic in self._stale:
+                self._tell(self._said[topic])
+        return {topic for topic, market in markets.items() if market.fresh}
+
+    def _lose(self, topic: Topic, reason: str) -> None:
+        """Readers of a market must not believe any more what it said last."""
+        if topic not in self._stale:
+            symbol, tf = topic
+            self._stale[topic] = Stale(symbol=symbol, timeframe=tf, reason=reason).model_dump_json().encode()
+            self.hub.publish(topic, self._stale[topic], "stale")
+
+    def _stands(self, topics: Collection[Topic] | None) -> Iterator[tuple[str, bytes]]:
+        """What readers of these topics hear first."""
+        fresh, now_ns = self._compare(), time.time_ns()
+        for topic in sorted(fresh | self._stale.keys() if topics is None else topics):
+            if topic in self._stale:
+                yield "stale", self._stale[topic]
+            elif topic in fresh:
+                yield "signal", self._said[topic].json(now_ns)
 
     async def _look(self) -> None:
         """Once a second: has another model been made current, and is all followed that somebody reads?"""
@@ -101,7 +158,7 @@ class Service:
             try:
                 if await aside(self.watch.look):
                     self.desk.changed()
-                self.hub.keep({(market.symbol, market.tf) for market in self.desk.markets()})
+                self._compare()
                 for topic in self.hub.topics:
                     self._follow(topic)
             except Exception:
@@ -114,8 +171,11 @@ class Service:
             task.add_done_callback(lambda _: self._asking.pop(topic))
 
     async def _ask(self, topic: Topic) -> None:
-        with contextlib.suppress(ScalperError):  # its state is told by `health`
+        try:
             await self.desk.ask(*topic)
+        except ScalperError as error:
+            if all((market.symbol, market.tf) != topic for market in self.desk.markets()):  # of others `_compare` tells
+                self._lose(topic, str(error))
 
 
 def topic_of(standing: Standing) -> Topic:

@@ -7,17 +7,22 @@ takes nothing for a heartbeat, is cut off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
-from utils.http.asgi import Receive, Send, drop
+from utils.http.asgi import Receive, Send, answer, drop
+from utils.http.problem import refusal
 
 #: What an event is of, such as (symbol, timeframe).
 Topic = tuple[str, ...]
+#: What of these topics (None = all) is so now, as name and data of an event each.
+Stands = Callable[[frozenset[Topic] | None], Iterable[tuple[str, bytes]]]
 
 #: Events that are handed to a connection at once.
 MOST_AT_ONCE = 32
 #: Time that readers have to take what is on its way when the service ends, s.
 LAST_S = 1.0
+#: Time after which somebody for whom there is no place may come again, s.
+LATER_S = 5.0
 #: Time after which a reader who lost the line comes back, ms.
 RETRY_MS = 2_000
 START = {
@@ -62,17 +67,17 @@ class Hub:
 
     Args:
         epoch: name of this process, no other's: numbers of events count from its start.
+        stands: asked for what a new reader hears first; events that it publishes meanwhile are not sent twice.
         kept: events that can be asked for again.
         heartbeat_s: time between two signs of life on a quiet stream, and the longest for taking what was sent.
         most: readers at once.
     """
 
-    def __init__(self, epoch: str, *, kept: int, heartbeat_s: float, most: int) -> None:
+    def __init__(self, epoch: str, stands: Stands, *, kept: int, heartbeat_s: float, most: int) -> None:
         self.epoch, self.most = epoch, most
-        self._kept, self._heartbeat_s = kept, heartbeat_s
+        self._stands, self._kept, self._heartbeat_s = stands, kept, heartbeat_s
         self._ring: list[tuple[Topic, bytes]] = []  # event n stands at (n - 1) % kept
         self._number = 0  # of the newest event
-        self._stands: dict[Topic, tuple[int, bytes]] = {}
         self._readers: set[Reader] = set()
         self._lines: set[Receive] = set()
         self._closed = False
@@ -109,20 +114,14 @@ class Hub:
     def publish(self, topic: Topic, data: bytes, name: str = "signal") -> None:
         """Send one line of data to all who read its topic."""
         self._number += 1
-        event = b"id: %s\nevent: %s\ndata: %s\n\n" % (self._id(self._number), name.encode(), data)
+        event = _event(self._id(self._number), name, data)
         if len(self._ring) < self._kept:
             self._ring.append((topic, event))
         else:
             self._ring[(self._number - 1) % self._kept] = (topic, event)
-        self._stands[topic] = self._number, event
         for reader in self._readers:
             if reader.topics is None or topic in reader.topics:
                 reader.wake()
-
-    def keep(self, topics: Collection[Topic]) -> None:
-        """Of all other topics nothing stands any more: who begins to read is not told of them."""
-        for topic in self._stands.keys() - set(topics):
-            del self._stands[topic]
 
     def close(self) -> None:
         """End all streams; who does not take the last of it in time is cut off."""
@@ -131,7 +130,7 @@ class Hub:
         self._closed = True
         loop = asyncio.get_running_loop()
         for reader in self._readers:
-            if reader.limit is not None:
+            if reader.limit is not None and not reader.limit.expired():
                 reader.limit.reschedule(loop.time() + LAST_S / 2)
             reader.wake()
         for line in self._lines:
@@ -140,6 +139,8 @@ class Hub:
     async def serve(self, receive: Receive, send: Send, topics: Collection[Topic] | None, last_id: str = "") -> None:
         """Answer a request with events until its client leaves, does not read, or the service ends.
 
+        Where there is no place for it the answer is a 503 that says so.
+
         Args:
             receive: of the request.
             send: likewise.
@@ -147,6 +148,10 @@ class Hub:
             last_id: of the last event that the client has seen; what came since is sent, or, where that is not known,
                 an event `reset` and what stands.
         """
+        if self.full:
+            cause = "the service ends" if self._closed else f"all {self.most} places are taken (api.max_streams)"
+            await answer(send, *refusal(503, "too_many_streams", f"{cause}; come later", LATER_S))
+            return
         wanted = None if topics is None else frozenset(topics)
         first, at = self._greeting(wanted, last_id)
         reader = Reader(wanted, at)
@@ -176,9 +181,12 @@ class Hub:
             leaving.cancel()
 
     async def _send(self, send: Send, reader: Reader, text: bytes) -> None:
-        async with asyncio.timeout(LAST_S / 2 if self._closed else self._heartbeat_s) as reader.limit:
-            await send({"type": "http.response.body", "body": text, "more_body": True})
-        reader.limit = None
+        reader.limit = asyncio.timeout(LAST_S / 2 if self._closed else self._heartbeat_s)
+        try:
+            async with reader.limit:
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+        finally:
+            reader.limit = None
 
     @staticmethod
     async def _leave(receive: Receive, reader: Reader) -> None:
@@ -190,16 +198,16 @@ class Hub:
 
     def _greeting(self, wanted: frozenset[Topic] | None, last_id: str) -> tuple[bytes, int]:
         """What a reader is told first, and the number of the last event that it needs not be sent."""
-        now = self._id(self._number)
-        hello = b"retry: %d\nid: %s\n\n" % (RETRY_MS, now)
         epoch, _, number = last_id.rpartition("-")
         if last_id:
             known = epoch == self.epoch and number.isascii() and number.isdecimal() and len(number) < 20
             if known and max(0, self._number - self._kept) <= int(number) <= self._number:
                 return b"retry: %d\n\n" % RETRY_MS, int(number)
-            hello += b"id: %s\nevent: reset\ndata: %s\n\n" % (now, RESET)
-        stands = sorted(one for topic, one in self._stands.items() if wanted is None or topic in wanted)
-        return hello + b"".join(event for _, event in stands), self._number
+        told = [("reset", RESET)] if last_id else []
+        told += self._stands(wanted)
+        now = self._id(self._number)
+        hello = b"retry: %d\nid: %s\n\n" % (RETRY_MS, now)
+        return hello + b"".join(_event(now, *each) for each in told), self._number
 
     def _due(self, reader: Reader) -> bytes:
         """The next events of a reader, whose position moves behind them; TimeoutError if they are not kept any more."""
@@ -222,3 +230,7 @@ class Hub:
             for reader in self._readers:
                 reader.beat = True
                 reader.wake()
+
+
+def _event(number: bytes, name: str, data: bytes) -> bytes:
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (number, name.encode(), data)

@@ -24,7 +24,7 @@ from utils.shell.rim import safe
 
 #: Longest path with its query, bytes.
 MOST_ADDRESS = 2_048
-#: Most header lines, and bytes in them. uvicorn's own limits are those of `--http h11` alone.
+#: Most header lines, and bytes in them.
 MOST_LINES, MOST_HEADERS = 64, 16_384
 #: What every answer carries: nobody keeps it, guesses what it is, shows it in a frame, or is told where we came from.
 CARRIED = [
@@ -57,6 +57,7 @@ class Rules:
         burst: requests that may come at once.
         timeout_s: longest time for an answer.
         origins: whose pages may read answers.
+        proxied: the server was told of a proxy, which says truly whom it asks for.
     """
 
     token: bytes = field(default=b"", repr=False)
@@ -65,22 +66,24 @@ class Rules:
     burst: int = 1
     timeout_s: float = 10.0
     origins: frozenset[bytes] = frozenset()
+    proxied: bool = False
 
-    def granted(self, told: str) -> str:
+    def granted(self, told: str | None) -> str:
         """What is granted, as a sentence for the log.
 
         Args:
-            told: the address that the server was told to listen at; "" = nobody told it another than its default.
+            told: the address that the server was told to listen at, "" = all there are; None = nobody told it another
+                than its default.
 
         Raises:
             ConfigError: others could reach this machine, and no token is set.
         """
         if self.token:
             return "whoever has the token may ask"
-        if told and not is_loopback(told):
+        if told is not None and not is_loopback(told):
             raise ConfigError(
-                f"served at {told}: expected a token where others than this machine can ask, saw none; set "
-                "SCALPER__SECRETS__API_TOKEN to 16 characters or more, or serve at 127.0.0.1"
+                f"served at {told or 'all addresses'}: expected a token where others than this machine can ask, saw "
+                "none; set SCALPER__SECRETS__API_TOKEN to 16 characters or more, or serve at 127.0.0.1"
             )
         return "only this machine may ask, without a token"
 
@@ -109,7 +112,7 @@ class Gate:
         self._app, self._read, self._observe = app, rules, observe
         self._opened, self._endless = opened, endless
         self._rules: Rules | None = None
-        self._buckets = Buckets(0.0, 1, time.monotonic)
+        self._buckets = self._strangers = Buckets(0.0, 1, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
@@ -164,24 +167,28 @@ class Gate:
                 414, "address_too_long", f"expected at most {MOST_ADDRESS} bytes of path and query; ask for less"
             )
         lines = scope["headers"]
-        if len(lines) > MOST_LINES or sum(map(len, headers)) + sum(map(len, headers.values())) > MOST_HEADERS:
+        if len(lines) > MOST_LINES or sum(len(name) + len(value) for name, value in lines) > MOST_HEADERS:
             return refusal(
                 431, "headers_too_large", f"expected at most {MOST_LINES} header lines of {MOST_HEADERS} bytes in all"
             )
+        if len(headers) < len(lines) and sum(name == b"host" for name, _ in lines) > 1:
+            return refusal(400, "host_doubled", "expected one header line Host, saw several; send one")
         if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
             status, head, body = refusal(413, "body_refused", "expected a request without a body; leave it away")
             return status, [*head, (b"connection", b"close")], body
         if scope["path"] in self._opened:
             return None
-        client = scope.get("client")
-        wait = self._buckets.take(client_of(client[0]) if client else "")
+        preflight = rules.origins and scope["method"] == "OPTIONS" and headers.get(b"origin") in rules.origins
+        stranger = self._without_token(rules.token, headers) if rules.token and not preflight else None
+        # one bucket for all who guess the token, from wherever they do; it holds up nobody who has it
+        wait = self._buckets.take(_client(rules, scope, headers)) if stranger is None else self._strangers.take("")
         if wait > 0.0:
             message = f"expected at most {rules.rate_per_s:g} requests/s (api.rate_per_s); wait, then ask again"
             return refusal(429, "too_many_requests", message, wait)
-        if rules.origins and scope["method"] == "OPTIONS" and headers.get(b"origin") in rules.origins:
+        if preflight:
             return 200, PREFLIGHT, b""
         if rules.token:
-            return self._without_token(rules.token, headers)
+            return stranger
         if not is_local(scope, headers, rules.hosts):
             return refusal(
                 403,
@@ -214,6 +221,7 @@ class Gate:
     def _begin(self) -> Rules:
         rules = self._read()
         self._buckets = Buckets(rules.rate_per_s, rules.burst, time.monotonic)
+        self._strangers = Buckets(rules.rate_per_s, rules.burst, time.monotonic)
         self._rules = rules
         return rules
 
@@ -242,3 +250,15 @@ class Gate:
                 raise
             why = str(error) if isinstance(error, ScalperError) else held["message"]
             await send({"type": held["type"], "message": safe(why)})
+
+
+def _client(rules: Rules, scope: Scope, headers: dict[bytes, bytes]) -> str:
+    """Whose bucket a request draws from.
+
+    uvicorn believes on loopback what X-Forwarded-For says, which anybody there may write: where nobody told it of a
+    proxy, all who come with that header are one client.
+    """
+    if not rules.proxied and b"x-forwarded-for" in headers:
+        return "X-Forwarded-For"
+    client = scope.get("client")
+    return client_of(client[0]) if client else ""

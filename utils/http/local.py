@@ -57,20 +57,36 @@ def is_local(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], hosts: Co
     return name in OWN_NAMES or name in hosts
 
 
-def served_at(argv: Sequence[str], environment: Mapping[str, str]) -> str:
-    """The address that uvicorn was told to listen at; "" = none, or another program runs.
+def served_at(argv: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """The address that uvicorn was told to listen at; "" = all there are; None = none, or another program runs.
 
     Processes that it starts for `--workers` and `--reload` have its command line.
     """
-    program = Path(argv[0]) if argv else Path()
-    if "uvicorn" not in {program.stem, program.parent.name}:
-        return ""
+    if not _is_uvicorn(argv):
+        return None
     if "--uds" in argv or "--fd" in argv or any(word.startswith(("--uds=", "--fd=")) for word in argv):
-        return ""
-    told = environment.get("UVICORN_HOST", "")
+        return None
+    return _told("--host", argv, environment.get("UVICORN_HOST"))
+
+
+def proxied(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether uvicorn was told which proxies it may believe (`--forwarded-allow-ips`)."""
+    names = ("UVICORN_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS")
+    by_name = next(filter(None, map(environment.get, names)), None)
+    return _is_uvicorn(argv) and bool(_told("--forwarded-allow-ips", argv, by_name))
+
+
+def _is_uvicorn(argv: Sequence[str]) -> bool:
+    program = Path(argv[0]) if argv else Path()
+    return "uvicorn" in {program.stem, program.parent.name}
+
+
+def _told(flag: str, argv: Sequence[str], default: str | None) -> str | None:
+    """What a command line says last for a flag, else the environment; empty, that is nothing to uvicorn."""
+    told = default or None
     for word, after in zip(argv[1:], [*argv[2:], ""], strict=True):
-        if word == "--host":
+        if word == flag:
             told = after
-        elif word.startswith("--host="):
+        elif word.startswith(f"{flag}="):
             told = word.partition("=")[2]
     return told

@@ -18,6 +18,7 @@ Kind = Literal[
     "no_such_method",
     "body_refused",
     "address_too_long",
+    "host_doubled",
     "headers_too_large",
     "invalid",
     "too_many_requests",
@@ -48,7 +49,7 @@ class Problem(BaseModel):
 
 #: What each status says, in the schema.
 MEANING = {
-    400: "The request is no HTTP (answered by the server, as plain text).",
+    400: "The request is no HTTP (answered by the server, as plain text), or it names two hosts.",
     401: "A token is asked for, and none or another was given.",
     403: "No token is set, and the request did not come from this machine.",
     404: "No such symbol, timeframe or path; the nearest known is named.",
@@ -56,7 +57,7 @@ MEANING = {
     413: "A request with a body: none is read here.",
     414: "Path and query are too long.",
     422: "A parameter is not as the schema says.",
-    429: "Too many requests of one client.",
+    429: "Too many requests of one client, or of all who come without the token.",
     431: "The header lines are too many, or too long.",
     500: "A bug of ours; the log has more.",
     503: "The data cannot be had at present, are stale, or took too long; the cause is named.",
@@ -87,12 +88,13 @@ def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
     `Problem` itself stands in the schema where one route at least names it as a model.
     """
-    every = {401, 403, 405, 413, 414, 429, 431, 500, 503}
+    every = {400, 401, 403, 405, 413, 414, 429, 431, 500, 503}
     seconds = {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
     form = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     found: dict[int | str, dict[str, Any]] = {
         status: {"content": form, "description": MEANING[status]} for status in sorted({*statuses, *every})
     }
+    found[400]["content"] = form | {"text/plain": {"schema": {"type": "string"}}}
     for status in (429, 503):
         found[status]["headers"] = {"Retry-After": seconds}
     return found

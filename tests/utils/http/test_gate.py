@@ -15,6 +15,8 @@ from utils.http.gate import CARRIED, MOST_ADDRESS, Gate, Rules
 
 TOKEN = "a-token-of-sixteen-or-more"  # noqa: S105
 BEARER = {"authorization": f"Bearer {TOKEN}"}
+#: The head of an answer that an app sends more than once.
+SHARED = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]}
 
 
 class Small:
@@ -33,6 +35,10 @@ class Small:
         self.asked.append(scope["path"])
         if scope["path"] in {"/late", "/stream"}:
             await asyncio.sleep(0.4)
+        if scope["path"] == "/shared":
+            await send(SHARED)
+            await send({"type": "http.response.body", "body": b""})
+            return
         if scope["path"] == "/bug":
             raise ValueError(f"a bug with {TOKEN}")
         if scope["path"] == "/half":
@@ -90,6 +96,13 @@ async def test_every_answer_carries_what_protects_it(world_of):
     world = await world_of(token=TOKEN.encode())
     for response in (await world.get("/"), await world.get("/", headers=BEARER), await world.get("/live")):
         assert dict(CARRIED).items() <= {k.encode(): v.encode() for k, v in response.headers.items()}.items()
+
+
+async def test_what_protects_an_answer_is_carried_once_however_often_its_head_is_sent(world_of):
+    world = await world_of()
+    for _ in range(3):
+        response = await world.get("/shared")
+    assert ["no-store"] == response.headers.get_list("cache-control")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "0.0.0.0"])  # noqa: S104
@@ -167,6 +180,27 @@ async def test_who_guesses_tokens_waits_too(world_of):
     assert [401, 401, 429] == [(await world.get()).status_code for _ in range(3)]
 
 
+async def test_who_guesses_tokens_waits_whoever_he_says_he_is(world_of):
+    world = await world_of(token=TOKEN.encode(), rate_per_s=0.05, burst=5, proxied=True)
+    guess = {"authorization": "Bearer guess"}
+    answers = [await world.get(headers=guess | {"x-forwarded-for": f"203.0.113.{n}"}) for n in range(20)]
+    assert [401] * 5 + [429] * 15 == [each.status_code for each in answers]
+    assert "too_many_requests" == kind(answers[-1])
+
+
+async def test_who_has_the_token_is_not_held_up_by_those_who_guess_it(world_of):
+    world = await world_of(token=TOKEN.encode(), rate_per_s=0.05, burst=2)
+    assert [401, 401, 429] == [(await world.get()).status_code for _ in range(3)]
+    assert [200, 200, 429] == [(await world.get(headers=BEARER)).status_code for _ in range(3)]
+
+
+@pytest.mark.parametrize(("proxied", "answered"), [(False, 2), (True, 8)])
+async def test_a_bucket_is_chosen_by_a_header_only_where_a_proxy_was_told_of(world_of, proxied, answered):
+    world = await world_of(token=TOKEN.encode(), rate_per_s=0.05, burst=2, proxied=proxied)
+    given = [BEARER | {"x-forwarded-for": f"203.0.113.{n}:{n + 1}"} for n in range(8)]
+    assert answered == [(await world.get(headers=each)).status_code for each in given].count(200)
+
+
 async def test_path_and_query_have_a_longest_length(world_of):
     world = await world_of()
     fits = "/" + "a" * (MOST_ADDRESS - 1)
@@ -181,6 +215,29 @@ async def test_header_lines_have_a_number_and_a_length(world_of):
     for headers in (many, long):
         response = await world.get(headers=headers)
         assert (431, "headers_too_large") == (response.status_code, kind(response))
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "why"),
+    [
+        ([(b"x-long", b"a" * 5_000)] * 4, 431, "headers_too_large"),
+        ([(b"x", b"1")] * 65, 431, "headers_too_large"),
+        ([(b"host", b"localhost")] * 2, 400, "host_doubled"),
+        ([(b"host", b"localhost"), (b"host", b"evil.example")], 400, "host_doubled"),
+        ([(b"x-long", b"a" * 5_000)] * 3 + [(b"host", b"localhost")], 200, None),
+    ],
+)
+async def test_lines_of_one_name_count_each_whatever_the_server_lets_through(lines, status, why):
+    heard, here = [], {"server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 50_000)}
+
+    async def send(message):
+        heard.append(message)
+
+    gate = Gate(Small(), Rules, lambda *_: None)
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": lines, **here}
+    await gate(scope, None, send)
+    said = json.loads(heard[1]["body"])
+    assert (status, why) == (heard[0]["status"], None if why is None else said["error"]["kind"])
 
 
 async def test_a_body_is_refused_before_it_is_sent(world_of):
@@ -255,7 +312,7 @@ async def test_there_are_no_sockets(world_of):
     assert (await spoken(world.url, ask)).startswith(b"HTTP/1.1 403 ")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "desk.example"])  # noqa: S104
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "10.0.0.1", "desk.example"])  # noqa: S104
 def test_other_machines_are_let_in_by_a_token_alone(host):
     with pytest.raises(ConfigError, match="SCALPER__SECRETS__API_TOKEN") as refused:
         Rules().granted(host)
@@ -263,10 +320,10 @@ def test_other_machines_are_let_in_by_a_token_alone(host):
     assert "whoever has the token may ask" == Rules(token=TOKEN.encode()).granted(host)
 
 
-@pytest.mark.parametrize("host", ["", "127.0.0.1", "localhost", "::1"])
+@pytest.mark.parametrize("host", [None, "127.0.0.1", "localhost", "::1"])
 def test_what_is_granted_is_said(host):
     assert "only this machine may ask, without a token" == Rules().granted(host)
 
 
 def test_rules_show_no_token():
-    assert TOKEN not in repr(Rules(token=TOKEN.encode())) + json.dumps(Rules().granted(""))
+    assert TOKEN not in repr(Rules(token=TOKEN.encode())) + Rules().granted(None)

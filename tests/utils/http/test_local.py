@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.http.local import is_local, is_loopback, name_of, served_at
+from utils.http.local import is_local, is_loopback, name_of, proxied, served_at
 
 HERE = {"server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 50_000)}
 
@@ -74,17 +74,36 @@ UVICORN = "/usr/bin/uvicorn"
 @pytest.mark.parametrize(
     ("argv", "environment", "told"),
     [
-        ([UVICORN, "app:app"], {}, ""),
+        ([UVICORN, "app:app"], {}, None),
+        ([UVICORN, "app:app"], {"UVICORN_HOST": ""}, None),
+        ([UVICORN, "app:app", "--host", ""], {}, ""),
+        ([UVICORN, "app:app", "--host="], {"UVICORN_HOST": "127.0.0.1"}, ""),
         ([UVICORN, "app:app", "--host", "0.0.0.0"], {}, "0.0.0.0"),  # noqa: S104
         ([UVICORN, "--host=::", "app:app"], {}, "::"),
         (["/lib/uvicorn/__main__.py", "app:app", "--host", "10.0.0.1"], {}, "10.0.0.1"),
         ([UVICORN, "app:app"], {"UVICORN_HOST": "10.0.0.1"}, "10.0.0.1"),
         ([UVICORN, "--host", "127.0.0.1"], {"UVICORN_HOST": "10.0.0.1"}, "127.0.0.1"),
-        ([UVICORN, "--uds", "/run/desk.sock"], {"UVICORN_HOST": "10.0.0.1"}, ""),
+        ([UVICORN, "--uds", "/run/desk.sock"], {"UVICORN_HOST": "10.0.0.1"}, None),
         ([UVICORN, "--host"], {}, ""),
-        (["pytest", "--host", "0.0.0.0"], {}, ""),  # noqa: S104
-        ([], {}, ""),
+        (["pytest", "--host", "0.0.0.0"], {}, None),  # noqa: S104
+        ([], {}, None),
     ],
 )
 def test_the_address_that_uvicorn_was_told(argv, environment, told):
     assert told == served_at(argv, environment)
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "told"),
+    [
+        ([UVICORN, "app:app"], {}, False),
+        ([UVICORN, "app:app", "--forwarded-allow-ips", "127.0.0.1"], {}, True),
+        ([UVICORN, "app:app", "--forwarded-allow-ips=*"], {}, True),
+        ([UVICORN, "app:app", "--forwarded-allow-ips", ""], {}, False),
+        ([UVICORN, "app:app"], {"FORWARDED_ALLOW_IPS": "10.0.0.7"}, True),
+        ([UVICORN, "app:app"], {"UVICORN_FORWARDED_ALLOW_IPS": "10.0.0.7"}, True),
+        (["pytest", "--forwarded-allow-ips", "*"], {}, False),
+    ],
+)
+def test_a_proxy_that_uvicorn_was_told_of(argv, environment, told):
+    assert told == proxied(argv, environment)

@@ -27,6 +27,6 @@ def test_a_missing_token_names_the_scheme():
 
 def test_a_route_documents_what_every_route_may_answer_and_its_own():
     found = answers(404, 422)
-    assert {401, 403, 404, 405, 413, 414, 422, 429, 431, 500, 503} == set(found)
+    assert {400, 401, 403, 404, 405, 413, 414, 422, 429, 431, 500, 503} == set(found)
     assert {MEANING[status] for status in found} == {each["description"] for each in found.values()}
     assert {429, 503} == {status for status, each in found.items() if "headers" in each}
