@@ -104,7 +104,7 @@ class Day:
             for number, bps in enumerate((1.0, 2.0))
         ]
         self.answers: Counter[tuple[str, int]] = Counter()
-        self.events, self.served = 0, set[str | None]()
+        self.events, self.served = 0, set[str]()
         self.seen: list[Seen] = []
 
     def pass_hours(self, hours: float) -> None:
@@ -133,8 +133,8 @@ class Day:
     def ask(self, symbol: str, tf: str) -> None:
         answer = self.api.get(f"/signal/{symbol}?tf={tf}")
         self.answers[f"{symbol} {tf}", answer.status_code] += 1
-        if answer.status_code == 200:
-            self.served.add(answer.json()["model"])
+        if answer.status_code == 200 and (model := answer.json()["model"]):
+            self.served.add(model)
 
     def read(self, readers: int) -> None:
         """Readers who take what stands and leave, some in the middle of a line."""
