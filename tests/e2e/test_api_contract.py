@@ -15,7 +15,14 @@ pytestmark = pytest.mark.slow
 
 #: The stream has no end: whoever asks for it is told what came until then, s.
 LONGEST_S = 1.5
-KNOWN = '[parameters]\n"path.symbol" = "BTCUSDT"\n'
+#: That `tf` asks for a `symbol` beside it is a 422 which no schema of parameters can say.
+KNOWN = """\
+[parameters]
+"path.symbol" = "BTCUSDT"
+[[operations]]
+include-path = "/signals/stream"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "422", "5xx"]
+"""
 
 
 @pytest.fixture(scope="module")
