@@ -33,7 +33,7 @@ __all__ = ["Desk", "Followed", "Later"]
 #: Whoever asks for what somebody has to mend first is told to come again after so long, s.
 MOST_WAIT_S = 60.0
 #: Longest that a start waits for a tape, s; it is read on while others are answered already.
-START_S = 5.0
+START_S = 10.0
 #: Time between two looks for markets that nobody asks for, s.
 LOOK_S = 1.0
 #: Histories that are fetched at the same time.
