@@ -1,7 +1,11 @@
 """The API for many hours: markets and readers come and go, streams are cut, models are swapped, trainings fail.
 
-An exchange in a box and the clock of the API run faster than the world; all else is what a user starts. The day of
-24 hours is marked long: `./scripts/test.sh -m long -k soak` (a quarter of an hour), with figures: `-s`.
+An exchange in a box and the clock of the API run faster than the world; all else is what a user starts. Four hours and
+the day of 24 are marked long: `./scripts/test.sh -m long -k soak` (a quarter of an hour), with figures: `-s`.
+
+What was seen on 2026-11-30: descriptors stay; memory does not hold its limit for a day. Once pandas and ccxt are there
+(a hundred MiB, with the first candles asked for by REST) it rises by 3 MiB an hour at first and by 1.2 after ten, with
+markets that come and go three times an hour; without those it stays, and so does each part that was looked at alone.
 """
 
 from __future__ import annotations
@@ -203,7 +207,7 @@ def leaks_after(act: Callable[[], Day]) -> tuple[Day, list[str]]:
     return day, grown(day.seen).leaks
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_hours_with_faults_leak_neither_memory_nor_descriptors(tmp_path):
     day, leaks = leaks_after(lambda: one_day(tmp_path, 4.0))
     assert (leaks, len(day.served)) == ([], 2), told(day)
