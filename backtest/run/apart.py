@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,11 +58,10 @@ class Apart:
 
     Args:
         settings: where candles come from (`api.source`: an exchange, or a tape), and how many.
-        ready: returns when a market that is handed over can be worked on; None = it can.
     """
 
-    def __init__(self, settings: Settings, ready: Callable[[], None] | None = None) -> None:
-        self._settings, self._json, self._ready = settings, settings.model_dump_json(exclude={"secrets"}), ready
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._json = settings, settings.model_dump_json(exclude={"secrets"})
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closed, self._turn = False, threading.Lock()
 
@@ -106,8 +104,6 @@ class Apart:
 
     def _built(self, reply: Reply) -> Market:
         candles = Candles(**(reply.candles or {}), rows=np.frombuffer(reply.rows, BAR).copy(), gaps=reply.gaps)
-        if self._ready is not None:
-            self._ready()
         listings = {candles.symbol: reply.listing} if reply.listing else {}
         return build_market([candles], self._settings, listings=listings)
 
@@ -132,7 +128,7 @@ class Apart:
         with self._turn:  # none begins while all are ended
             if self._closed:
                 raise StorageError("expected the candles of another process, saw none begun: this one ends")
-            process = begin("backtest.run.apart", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = begin([sys.executable, "-m", "backtest.run.apart"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._running.add(process)
             return process
 

@@ -28,11 +28,12 @@ from utils.compiled import keeps
 from utils.errors import InvariantError
 from utils.market.timeframes import MONDAY, TIMEFRAMES
 from utils.params import params_of
-from utils.root import ROOT
 from utils.rows import BAR, FUNDING, INSTRUMENT, NS_PER_MINUTE, SIGNAL
 from utils.settings.tree import Settings
 from utils.shell.tied import begin
 from utils.types import Instrument
+
+WARM = (sys.executable, "-m", "backtest.run.warm")
 
 
 def warm() -> None:
@@ -46,7 +47,7 @@ def start() -> subprocess.Popen[bytes] | None:
     """Begin to compile signal and engine in another process; None if they are compiled already, or are not kept."""
     if engine_is_cached() or not keeps():
         return None
-    return begin("backtest.run.warm", cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return begin(WARM, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def finish(process: subprocess.Popen[bytes] | None) -> None:
@@ -111,15 +112,10 @@ class Warming:
         """Until it is there; what could not be made is made on demand."""
         self._ready.wait()
 
-    @property
-    def ready(self) -> bool:
-        """Whether it is there."""
-        return self._ready.is_set()
-
     def _work(self) -> None:
         try:
             if keeps():
-                self._process = begin("backtest.run.warm", "advice", cwd=ROOT)
+                self._process = begin([*WARM, "advice"])
                 if self._left:
                     self._end()
                 self._process.wait()

@@ -17,11 +17,10 @@ from typing import BinaryIO
 from model.runs.due import Outcome
 from model.runs.record import end_session
 from utils.records.lock import is_refusal
-from utils.root import ROOT
 from utils.settings.tree import Settings
 from utils.shell.aside import aside
 from utils.shell.cli import INTERRUPTED
-from utils.shell.rim import for_children
+from utils.shell.tied import begin
 
 #: Bytes of a log: so many of its beginning, and so many of its end.
 MOST_HEAD = MOST_TAIL = 1 << 18
@@ -100,15 +99,14 @@ class Child:
 
     def __init__(self, words: Sequence[str], log: Path) -> None:
         self._log, self._began = log, time.monotonic()
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        launch = () if sys.platform == "win32" else (sys.executable, "-m", "model.runs.launch", str(os.getpid()))
         # not asyncio's: there the end of a process is not seen while what it began and left holds its output open
-        self._process = subprocess.Popen(  # noqa: S603 - the settings are checked, and no shell reads them
-            [*launch, *words],
+        self._process = begin(
+            words,
+            idle=True,
+            env={"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**for_children(), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
 

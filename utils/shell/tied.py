@@ -1,71 +1,74 @@
-"""A process that does not outlive whoever began it, however that ends.
+"""Processes that this one begins: on Linux none outlives it, however it ends, and none knows the API's token.
 
-    python -m utils.shell.tied PID MODULE ARGUMENTS...
+    python -m utils.shell.tied PID [idle] PROGRAM ARGUMENTS...
 
-runs a module as `python -m MODULE ARGUMENTS...` would; PID is the process that asks for it.
+asks the kernel to be ended with the process PID, steps back behind all else if it is to be idle, and becomes the
+program; its number stays the same, so that who began it can wait for it.
 """
 
 from __future__ import annotations
 
 import os
-import runpy
+import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from utils.root import ROOT
 from utils.shell.rim import for_children
 
-#: Time between two looks at whether the other one is still there, s.
-LOOK_S = 0.25
+IDLE = "idle"
+#: How far an idle one steps back: behind everything else.
+NICE = 19
+#: Of prctl: the signal that comes when the thread ends that began a process.
+PR_SET_PDEATHSIG = 1
+#: The number of ioprio_set by machine; the class "idle" of a process's reads and writes.
+IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
+IOPRIO_IDLE = 3 << 13
 
 
 def begin(
-    module: str,
-    *words: str,
-    cwd: Path | None = None,
-    stdin: int | None = None,
-    stdout: int | None = None,
-    stderr: int | None = None,
+    words: Sequence[str], *, idle: bool = False, env: Mapping[str, str] | None = None, **given: Any
 ) -> subprocess.Popen[bytes]:
-    """Begin a module with these words; it ends with this process, and does not know the API's token.
+    """Begin a program, which finds the modules of this one. The thread that does so has to live as long as it.
 
     Args:
-        module: as behind `python -m`.
-        words: its arguments.
-        cwd: its working directory; None = the one of this process.
-        stdin: as for `subprocess.Popen`, like the others.
-        stdout: likewise.
-        stderr: likewise.
+        words: its command line.
+        idle: it steps back behind everything else, on the processor and on the disk.
+        env: names of its environment beside those of this process.
+        **given: what else `subprocess.Popen` is told.
 
     Raises:
         OSError: the machine refuses.
     """
-    return subprocess.Popen(  # noqa: S603 - modules of ours, and no shell reads it
-        [sys.executable, "-m", __name__, str(os.getpid()), module, *words],
-        cwd=cwd,
-        env=for_children(),
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    tie: list[str] = []
+    if sys.platform != "win32":
+        tie = [sys.executable, "-m", __name__, str(os.getpid()), *([IDLE] if idle else [])]
+    return subprocess.Popen(  # noqa: S603 - commands of ours, and no shell reads them
+        [*tie, *words], env={**for_children(), "PYTHONPATH": path, **(env or {})}, **given
     )
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the module that is named, and look beside it whether the process that asked is there."""
-    parent, module = int(words[0]), words[1]
-    threading.Thread(target=_watch, args=(parent,), name="tied", daemon=True).start()
-    sys.argv = list(words[1:])
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    """Become the program that is named."""
+    parent, *rest = words
+    idle = rest[0] == IDLE
+    program = rest[idle:]
+    if sys.platform == "linux":
+        import ctypes
 
-
-def _watch(parent: int) -> None:
-    """End this process when the parent is another: nobody waits for what it does."""
-    while os.getppid() == parent:
-        time.sleep(LOOK_S)
-    os._exit(1)
+        libc = ctypes.CDLL(None)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):  # gone before that was asked for
+            sys.exit(1)
+        number = IOPRIO_SET.get(os.uname().machine)
+        if idle and number is not None:
+            libc.syscall(number, 1, 0, IOPRIO_IDLE)  # a refusal leaves it as it is
+    if idle and hasattr(os, "nice"):
+        os.nice(NICE - os.nice(0))
+    os.execv(program[0], program)  # noqa: S606 - what `begin` hands over
 
 
 if __name__ == "__main__":
