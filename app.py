@@ -121,7 +121,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         require_own(loaded(), ("meta.enabled", "meta.dir", "meta.version"))  # else every training would fail by it
     with Warming() as warming:
         async with (
-            Service(settings(), config_file(), Apart(settings(), warming.wait)) as service,
+            Service(settings(), config_file(), Apart(settings()), warming.wait) as service,
             Schedule(settings(), config_file()) as schedule,
         ):
             app.state.service, app.state.schedule, app.state.asked = service, schedule, {}
@@ -202,9 +202,8 @@ app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's manual has 
 
 async def signal(request: Request, symbol: Symbol, tf: Timeframe = "") -> Response:
     """What the trader would do now with nothing open: the decision of simulation and bot, with orders left out."""
-    service = service_of(request)
-    tf = tf or service.tf
-    standing = await service.signal(symbol, tf)
+    tf = tf or settings().market.timeframe
+    standing = await service_of(request).signal(symbol, tf)
     asked: dict[Asked, Topic] = request.app.state.asked
     if len(asked) < MOST_ASKED:
         asked[request.scope["path"], request.scope["query_string"]] = symbol, tf
@@ -282,7 +281,7 @@ async def stream(
         return Stream(service.hub)  # which says so; no market need be followed for that
     if tf and not symbol:
         return refused(422, "invalid", "query: expected symbol beside tf, saw none; name the markets, or leave tf away")
-    pairs = list(product(symbol, tf or [""]))
+    pairs = list(product(symbol, [one or settings().market.timeframe for one in tf or [""]]))
     if len(pairs) > MOST_PAIRS:
         return refused(422, "invalid", f"query: expected at most {MOST_PAIRS} markets, saw {len(pairs)}; read fewer")
     topics = await asyncio.gather(*(service.topic(*pair) for pair in pairs)) if symbol else None

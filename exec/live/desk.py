@@ -18,6 +18,7 @@ from exec.live.following import Followed, Following, History, Models, Way
 from exec.live.names import Elsewhere, Key, Names
 from exec.live.standing import Later, Standing
 from exec.market import Market
+from features.live import load_folds
 from ingest.history import source_of
 from ingest.venues.known import place_of
 from utils.errors import ConfigError, ScalperError
@@ -56,13 +57,21 @@ class Desk:
         settings: `api` says where markets come from, how many and for how long; all else is as in a live run.
         watch: which model judges a market.
         history: the past of markets.
+        ready: returns when there is machine code to work with, which no market is begun without; it may block.
         now_ns: the time, ns UTC.
     """
 
     def __init__(
-        self, settings: Settings, watch: Models, history: History, *, now_ns: Callable[[], int] = time.time_ns
+        self,
+        settings: Settings,
+        watch: Models,
+        history: History,
+        *,
+        ready: Callable[[], None] = load_folds,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._settings, self._watch, self._history, self._now_ns = settings, watch, history, now_ns
+        self._ready = ready
         self._markets: dict[Key, Following] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._spelled: dict[Key, Following] = {}  # as it was asked for; at most some spellings a market
@@ -231,6 +240,7 @@ class Desk:
             self._settings,
             self._watch,
             partial(self._past, name, tf),
+            ready=self._ready,
             publish=self._publish,
             number=lambda: next(self._numbers),
             now_ns=self._now_ns,

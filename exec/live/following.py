@@ -25,7 +25,7 @@ from exec.live.follow import Follower
 from exec.live.standing import Standing, age_s, standing_of
 from exec.market import Market
 from exec.trader import Instant
-from features.live import EventFeatures, Stamps, load_folds
+from features.live import EventFeatures, Stamps
 from ingest.history import newest_bar, rest_backfill
 from ingest.live.market import MarketFeed
 from ingest.live.polled import PolledFeed
@@ -121,6 +121,7 @@ class Following:
         settings: exchange, patience, strategy.
         models: which model judges it.
         past: its closed bars until now; may block.
+        ready: returns when there is machine code to work with; may block.
         publish: told of each standing when it is there.
         number: the next standing's.
         now_ns: the time, ns UTC.
@@ -137,6 +138,7 @@ class Following:
         models: Models,
         past: Callable[[], Market],
         *,
+        ready: Callable[[], None],
         publish: Callable[[Standing], None],
         number: Callable[[], int],
         now_ns: Callable[[], int],
@@ -144,13 +146,13 @@ class Following:
         reason: str = "",
     ) -> None:
         self.symbol, self.tf, self._way, self._source = symbol, tf, way, source
-        self._settings, self._models, self._past = settings, models, past
+        self._settings, self._models, self._past, self._ready = settings, models, past, ready
         self._publish, self._number, self._now_ns = publish, number, now_ns
         self._tf_ns = TIMEFRAMES[tf]
         self._delay_ns = round(settings.simulation.bar_delay_ms * NS_PER_MS)
         self._patience_s = (self._tf_ns + self._delay_ns) / NS_PER_S + FRESH_S  # with the last close
+        self._closed_s = 0.0  # when that was decided, by a clock that nobody sets
         self._book_s = 0.0  # when its streams last brought a book, likewise
-        self._closed_s = 0.0  # when it was decided, by a clock that nobody sets
         self._backoff = Backoff(settings.ingest.backoff_s, settings.ingest.backoff_max_s)
         self._events: EventFeatures | None = None
         self._adviser: Adviser | None = None
@@ -175,7 +177,7 @@ class Following:
         work = self._play if self._way == "tape" else self._serve
         while True:
             try:
-                await aside(load_folds)
+                await aside(self._ready)
                 self._events = self._events or EventFeatures([self.symbol], [MONDAY], self._tf_ns)
                 await work()
             except ConfigError:

@@ -7,9 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from exec.advice import Said, iso
+from exec.advice import Said
 from exec.live.desk import Followed
 from utils.http.traffic import Figure
+from utils.shell.moments import iso
 
 #: States of a market, each a figure of its own.
 STATES = ("starting", "streaming", "polling", "failed", "tape")

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from pydantic import Field
@@ -18,6 +18,7 @@ from exec.live.following import History
 from exec.live.health import Health, figures_of, health_of
 from exec.live.standing import Standing
 from exec.live.watch import ModelWatch
+from features.live import load_folds
 from utils.errors import ScalperError
 from utils.http.events import Hub, Topic
 from utils.http.traffic import Figure
@@ -45,12 +46,14 @@ class Service:
         settings: `api` and all that a desk reads.
         config: the settings file, which is watched for another model; None = the one beside the program.
         history: the past of a market.
+        ready: as of a desk.
     """
 
-    def __init__(self, settings: Settings, config: Path | None, history: History) -> None:
+    def __init__(
+        self, settings: Settings, config: Path | None, history: History, ready: Callable[[], None] = load_folds
+    ) -> None:
         api = settings.api
-        self._settings, self._config, self._history = settings, config, history
-        self.tf = settings.market.timeframe
+        self._settings, self._config, self._history, self._ready = settings, config, history, ready
         self.hub = Hub(
             f"{time.time_ns():x}{os.getpid():x}",
             self._stands,
@@ -66,7 +69,9 @@ class Service:
     async def __aenter__(self) -> Service:
         async with contextlib.AsyncExitStack() as opening:
             self.watch = await aside(ModelWatch, self._settings, self._config)
-            self.desk = await opening.enter_async_context(Desk(self._settings, self.watch, self._history))
+            self.desk = await opening.enter_async_context(
+                Desk(self._settings, self.watch, self._history, ready=self._ready)
+            )
             self.desk.listen(self._tell)
             await opening.enter_async_context(self.hub)
             looking = asyncio.create_task(self._look())
@@ -89,7 +94,6 @@ class Service:
             ConfigError: no such symbol or timeframe.
             Later: it cannot be had at present.
         """
-        tf = tf or self.tf
         return self.desk.standing(symbol, tf) or await self.desk.ask(symbol, tf)
 
     async def topic(self, symbol: str, tf: str) -> Topic:

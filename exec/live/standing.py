@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exec.advice import Advice, iso
+from exec.advice import Advice
 from features.live import Stamps
 from utils.errors import DataUnavailable
 from utils.rows import NEVER, NS_PER_S
+from utils.shell.moments import iso
 
 
 class Later(DataUnavailable):

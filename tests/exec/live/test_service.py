@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import threading
 import time
 
 import pytest
@@ -45,9 +46,9 @@ def service_of(market, tmp_path):
 async def test_a_market_that_is_asked_for_is_told_to_readers(market, tmp_path):
     async with service_of(market, tmp_path) as service:
         assert ([], "ok") == (service.desk.markets(), service.health().status)
-        standing = await service.signal("BTC/USDT", "")
+        standing = await service.signal("BTC/USDT", "1m")
         assert ("BTCUSDT", "1m") == await service.topic("BTCUSDT", "1m")
-        assert (1, standing) == (service.hub.sent, await service.signal("BTC/USDT", ""))
+        assert (1, standing) == (service.hub.sent, await service.signal("BTC/USDT", "1m"))
         assert standing.json(time.time_ns()).startswith(b'{"symbol":"BTCUSDT","timeframe":"1m"')
         figures = {figure.name: figure.rows for figure in service.figures()}
         assert [(("BTCUSDT", "1m", "", "none"), 1.0)] == figures["scalper_market_model"]
@@ -57,7 +58,7 @@ async def test_a_market_that_is_asked_for_is_told_to_readers(market, tmp_path):
 async def test_what_is_not_there_is_refused_and_not_followed(market, tmp_path):
     async with service_of(market, tmp_path) as service:
         with pytest.raises(ConfigError, match="expected BTCUSDT at 1m"):
-            await service.signal("ETHUSDT", "")
+            await service.signal("ETHUSDT", "1m")
         assert [] == service.desk.markets()
         await asyncio.sleep(0)
 
@@ -198,3 +199,16 @@ async def test_of_a_market_that_is_let_go_nothing_stands(market, tmp_path):
         async with reading(service) as every:
             await until(lambda: every.text != b"")
         assert [] == every.events()
+
+
+async def test_no_market_is_begun_before_there_is_machine_code(market, tmp_path):
+    """Found on 2026-11-30: what compiles in a service stays there, 110 MiB of it (224 instead of 333)."""
+    made = threading.Event()
+    settings = settings_of(api__source="tape:BTCUSDT-1m.csv", api__timeout_s=0.2, meta__dir=str(tmp_path))
+    async with Service(settings, None, Past(market), made.wait) as service:
+        with pytest.raises(Later, match="ask again"):
+            await service.signal("BTCUSDT", "1m")
+        assert "starting" == service.desk.markets()[0].state
+        made.set()
+        await until(lambda: service.desk.markets()[0].fresh)
+        assert "BTCUSDT" == (await service.signal("BTCUSDT", "1m")).advice.symbol
