@@ -7,7 +7,6 @@ flat: it answers the signal as at any close, and what it would have sent is read
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -27,8 +26,9 @@ from risk.sizing import crossing
 from utils.codes import AUTO, BOUND_NAMES, FREE, LIMIT, MARKET, OPENED, POST_ONLY, REFUSED
 from utils.market.barriers import levels
 from utils.records.names import reasons_of
-from utils.rows import BAR, BPS, NS_PER_MINUTE, NS_PER_MS, Rows
+from utils.rows import BAR, BPS, NS_PER_MINUTE, Rows
 from utils.settings.tree import Settings
+from utils.shell.moments import iso
 
 Kind: TypeAlias = Literal["MARKET", "LIMIT", "POST_ONLY"]
 Action: TypeAlias = Literal["OPENED", "REFUSED", "NONE"]
@@ -135,12 +135,6 @@ def cautious(settings: Settings) -> Settings:
 def known(value: float) -> float | None:
     """A number as it is told: None where it is none."""
     return float(value) if math.isfinite(value) else None
-
-
-def iso(ns: int) -> str:
-    """A time, ns, as ISO 8601 UTC with milliseconds."""
-    when = datetime.fromtimestamp(int(ns) // NS_PER_MS / 1000.0, UTC)
-    return f"{when.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 #: What is sent, how much, what that is called, and why.

@@ -27,6 +27,11 @@ WHOLE = TRADE[:4]
 CHUNK = 2_000
 
 
+def path_of(folder: Path, configuration: Mapping[str, Any]) -> Path:
+    """The file of a configuration's record."""
+    return folder / f"{key_of(configuration)[:16]}.jsonl"
+
+
 class Record:
     """The record of one configuration below `folder`.
 
@@ -41,7 +46,7 @@ class Record:
     def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
         self.configuration = dict(configuration)
         self.key = key_of(configuration)
-        self.path = folder / f"{self.key[:16]}.jsonl"
+        self.path = path_of(folder, configuration)
         self._chain = Chain(self.path)
         rows = self._chain.read()
         other = next((row["key"] for row in rows if row.get("key") != self.key), None)

@@ -1,7 +1,7 @@
 """What `/model` answers: which version serves, what it rests upon, why no other does, when the next is trained.
 
-A version never changes, so it is read once; a folder is looked at once a second at most; and what is damaged is told
-as that.
+A version never changes, so it is read once; a record grows, so it is read when it has; a folder is looked at once a
+second at most; and what is damaged is told as that.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from exec.advice import Said
 from exec.champion import Champion
 from exec.live.watch import NONE
-from model.records import RECORDS, Record
+from model.records import RECORDS, Record, path_of
 from model.registry import ENABLED, OFF, seconds_since, window
 from model.runs.due import Outcome
 from model.schedule import Schedule
@@ -38,13 +39,7 @@ EVERY_S = 1.0
 MOST = 64
 
 
-class Part(BaseModel):
-    """Frozen; what is not known is null."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Metrics(Part):
+class Metrics(Said):
     """What a configuration has shown out of sample, all trainings together; the gate looks at nothing else."""
 
     days: int | None = Field(default=None, description="Days on which something was judged.")
@@ -58,7 +53,7 @@ class Metrics(Part):
     calibration_bps: float | None = Field(default=None, description="Mean net of those. Unit: bps.")
 
 
-class VersionStatus(Part):
+class VersionStatus(Said):
     """What a version says of itself."""
 
     version: str = Field(description="Its name: when it was written, and the hash of its manifest.")
@@ -81,14 +76,14 @@ class VersionStatus(Part):
     damage: str | None = Field(default=None, description="Why it cannot be read; null = it is whole.")
 
 
-class NextRun(Part):
+class NextRun(Said):
     """When the next training begins, if nothing else happens."""
 
     utc: str = Field(description="ISO 8601 UTC.")
     local: str = Field(description="The same on a clock of retrain.tz, with its offset.")
 
 
-class RunningRun(Part):
+class RunningRun(Said):
     """A training at work, of this process or another's."""
 
     since: str = Field(description="ISO 8601 UTC.")
@@ -97,7 +92,7 @@ class RunningRun(Part):
     log: str = Field(description="File of what it says.")
 
 
-class LastRun(Part):
+class LastRun(Said):
     """The training that ended last."""
 
     outcome: Outcome = Field(
@@ -116,7 +111,7 @@ class LastRun(Part):
     log: str = Field(description="File of what it said.")
 
 
-class RetrainStatus(Part):
+class RetrainStatus(Said):
     """Training by itself."""
 
     enabled: bool = Field(description="Whether retrain.auto is on.")
@@ -128,7 +123,7 @@ class RetrainStatus(Part):
     problem: str = Field(default="", description="Why nobody can look whether one is due; empty = somebody does.")
 
 
-class ModelStatus(Part):
+class ModelStatus(Said):
     """Which model serves, and how it stands with the others."""
 
     enabled: bool = Field(description="Whether a model is to judge signals (meta.enabled).")
@@ -157,6 +152,7 @@ class _Folder:
 _keeping = threading.Lock()
 _folders: dict[Path, _Folder] = {}
 _versions: dict[tuple[Path, str], VersionStatus] = {}
+_records: dict[Path, tuple[tuple[int, int], Mapping[str, Any]]] = {}  # by time and size of the file
 
 
 def status_of(
@@ -230,8 +226,8 @@ def _look(versions: Versions) -> _Folder:
     problem = ""
     try:
         newest = _newest(versions)
-        current, served = versions.current(), versions.served()
-        before = next((one for one in reversed(served) if one != current), None)
+        versions.current()
+        before = versions.predecessor()
     except (ScalperError, OSError) as error:
         problem = str(error)
     return _kept(_folders, versions.folder, _Folder(now, newest, before, problem))
@@ -250,17 +246,22 @@ def _version(versions: Versions, name: str, now_ns: int) -> VersionStatus:
     known = _versions.get(key)
     if known is None:
         try:
-            said, _ = versions.read(name)
-            known = _kept(_versions, key, told(name, said, _metrics(versions.folder, said)))
+            known = _kept(_versions, key, told(name, versions.read(name)[0]))
         except (ScalperError, OSError) as error:
             return VersionStatus(version=name, damage=str(error))
     age = None if known.written is None else seconds_since(known.written, now_ns) * NS_PER_S / NS_PER_HOUR
-    return known.model_copy(update={"age_hours": None if age is None else round(age, 2)})
+    shown = _shown(versions.folder / RECORDS, known.configuration or {})
+    return known.model_copy(
+        update={
+            "age_hours": None if age is None else round(age, 2),
+            "metrics": known.metrics.model_copy(update=shown),
+        }
+    )
 
 
-def told(version: str, said: Mapping[str, Any], metrics: Metrics) -> VersionStatus:
+def told(version: str, said: Mapping[str, Any]) -> VersionStatus:
     """A manifest as it is told; what it does not say, or says in another form, is null."""
-    data, verdict = _part(said, "data"), _kind(said.get("verdict"), str)
+    data, fit, verdict = _part(said, "data"), _part(said, "fit"), _kind(said.get("verdict"), str)
     ends = window(data) or (None, None)
     return VersionStatus(
         version=version,
@@ -271,34 +272,38 @@ def told(version: str, said: Mapping[str, Any], metrics: Metrics) -> VersionStat
         family=_kind(said.get("family"), str),
         threshold_bps=_number(said.get("threshold_bps")),
         configuration=_part(said, "configuration") or None,
-        metrics=metrics,
+        metrics=Metrics(
+            calibration_trades=_kind(fit.get("calibration_trades"), int),
+            calibration_bps=_number(fit.get("calibration_bps")),
+        ),
         verdict=verdict,
         promoted=None if verdict is None else verdict == ENABLED,
     )
 
 
-def _metrics(folder: Path, said: Mapping[str, Any]) -> Metrics:
-    """What the record of a version's configuration shows; a version of too few days has none."""
-    fit = _part(said, "fit")
-    shown: dict[str, Any] = {
-        "calibration_trades": _kind(fit.get("calibration_trades"), int),
-        "calibration_bps": _number(fit.get("calibration_bps")),
-    }
-    configuration = _part(said, "configuration")
+def _shown(folder: Path, configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the record of a configuration shows, read again when it has grown; one of too few days shows nothing."""
+    path = path_of(folder, configuration)
     try:
-        record = Record(folder / RECORDS, configuration)
+        seen = path.stat()
+        mark = (seen.st_mtime_ns, seen.st_size)
+        known = _records.get(path)
+        if known is not None and known[0] == mark:
+            return known[1]
+        record = Record(folder, configuration)
     except (DataError, OSError, ValueError):
-        return Metrics(**shown)
+        return {}
+    shown: dict[str, Any] = {}
     if record.version:
         evidence = record.evidence
-        shown |= {
+        shown = {
             "days": evidence.days,
             "trades": len(evidence.net),
             "net_bps": _number(mean_or_nan(evidence.net)),
             "brier_skill": _number(evidence.skill),
             "trainings": record.trainings,
         }
-    return Metrics(**shown)
+    return _kept(_records, path, (mark, shown))[1]
 
 
 def _part(said: Mapping[str, Any], name: str) -> dict[str, Any]:

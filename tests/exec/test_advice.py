@@ -8,7 +8,7 @@ import pytest
 
 from backtest.data.market import build_market, synthetic_market
 from backtest.run.loop import simulate
-from exec.advice import Adviser, cautious, iso
+from exec.advice import Adviser, cautious
 from exec.live.follow import Follower
 from exec.trader import Trader, chunks
 from features.registry import feature_set
@@ -20,6 +20,7 @@ from tests.places import DATA
 from utils.codes import BOUND_NAMES, KIND_NAMES
 from utils.records.names import Words, log_tables
 from utils.rows import BAR, NS_PER_DAY
+from utils.shell.moments import iso
 from utils.types import Bar, BookSnapshot
 
 SETTINGS = settings_of()

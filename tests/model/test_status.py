@@ -1,6 +1,7 @@
 """What is told of the models: what serves, why no other, what was, what comes; and of damage that it is there."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from utils.records.versions import CURRENT, Versions
 def nothing_remembered():
     model.status._folders.clear()
     model.status._versions.clear()
+    model.status._records.clear()
 
 
 def champion(name):
@@ -106,6 +108,7 @@ def test_a_damaged_folder_is_told_as_that(tmp_path):
     (tmp_path / "models" / name / "long.txt").write_text("y")
     model.status._folders.clear()
     model.status._versions.clear()
+    model.status._records.clear()
     found = asked(tmp_path, name)
     assert "CURRENT" in found.problem
     assert "other bytes" in found.serving.damage
@@ -142,8 +145,6 @@ def test_a_folder_that_is_a_file_is_told_as_that(tmp_path):
 
 
 def test_a_damaged_record_leaves_the_version_told(models, tmp_path):
-    import shutil
-
     folder, _, two = models
     shutil.copytree(folder / "models", tmp_path / "models")
     for path in (tmp_path / "models" / "records").glob("*.jsonl"):
@@ -151,6 +152,19 @@ def test_a_damaged_record_leaves_the_version_told(models, tmp_path):
     found = asked(tmp_path, two.version).serving
     assert found.damage is None
     assert found.metrics.days is None
+
+
+def test_what_was_judged_since_is_told_of_a_version_that_was_told_before(models, tmp_path):
+    folder, _, two = models
+    shutil.copytree(folder / "models", tmp_path / "models")
+    (path,) = (tmp_path / "models" / "records").glob("*.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    first = next(k for k, line in enumerate(lines, 1) if b'"training"' in line)
+    path.write_bytes(b"".join(lines[:first]))
+    early = asked(tmp_path, two.version).serving.metrics
+    path.write_bytes(b"".join(lines))
+    late = asked(tmp_path, two.version).serving.metrics
+    assert (1, 2) == (early.trainings, late.trainings)
 
 
 def test_asked_often_it_reads_a_version_once(models):
@@ -164,8 +178,6 @@ def test_asked_often_it_reads_a_version_once(models):
 
 
 async def test_a_retrain_that_fails_leaves_the_old_model_serving_and_says_why(models, tmp_path):
-    import shutil
-
     folder, _, two = models
     shutil.copytree(folder / "models", tmp_path / "models")
     settings = settings_of(tmp_path)

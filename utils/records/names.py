@@ -38,6 +38,7 @@ from utils.records.schema import (
     Columns,
 )
 from utils.rows import DECISION, EQUITY, FILL, NEVER, ORDER, TRADE, Rows
+from utils.shell.moments import iso
 
 #: The rows of a run by name, with the layout of each: what the log tables are made of.
 KINDS = {"trades": TRADE, "decisions": DECISION, "orders": ORDER, "fills": FILL, "equity": EQUITY}
@@ -172,7 +173,7 @@ def until_text(until: int) -> str:
     """`until=<time>` of a refusal that holds so long (ns), or until somebody lifts the halt."""
     if until == NEVER:
         return "until=lifted"
-    return f"until={np.datetime_as_string(np.datetime64(until, 'ns').astype('M8[ms]'))}Z"
+    return f"until={iso(until)}"
 
 
 #: What decided of an entry, where it was not simply what the settings ask for.

@@ -174,20 +174,29 @@ class Versions:
         return name
 
     def before(self) -> str:
-        """The version that served before, to which a rollback goes; where CURRENT is damaged, the one that served last.
+        """The version to which a rollback goes: `predecessor`.
 
         Raises:
-            DataError: none did.
+            DataError: there is none.
         """
-        before = self.served()
-        if self._current_or_none() in before[-1:]:
-            before = before[:-1]
-        if not before:
+        name = self.predecessor()
+        if name is None:
             raise DataError(
                 f"{self.folder}: expected a version that served before, saw none; freeze one by its name with "
                 "python -m model.registry freeze VERSION"
             )
-        return before[-1]
+        return name
+
+    def predecessor(self) -> str | None:
+        """The version that served before; where CURRENT is damaged, the one that served last. None = none did.
+
+        Raises:
+            DataError: the record of what served is damaged.
+        """
+        served = self.served()
+        if self._current_or_none() in served[-1:]:
+            served = served[:-1]
+        return served[-1] if served else None
 
     def served(self) -> tuple[str, ...]:
         """The versions that served, the latest last; what was rolled back is left out.
